@@ -1,0 +1,412 @@
+//! The blocking driver: moves bytes between a transport and the handshake, under its deadlines.
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    cancel::Canceller,
+    error::Error,
+    framing::{Frame, Framer},
+    handshake::{Action, Event, Handshake},
+    options::CloseOptions,
+    report::{Outcome, Report},
+    stream_error::StreamError,
+    transport::{Interest, Transport, os_error},
+    xml,
+};
+
+/// Large enough that a system call is amortised, small enough for thousands of closing streams.
+const CHUNK: usize = 8 * 1024;
+/// How many chunks are still read, without waiting, when a deadline has passed: what has arrived is not lost, and a
+/// peer that never stops cannot hold us.
+const LAST_CHUNKS: u32 = 64;
+
+/// What was begun before the close: how far both sides of the stream have come.
+pub(crate) struct Opened {
+    /// Frames the peer's stream; `None` when the caller's parser finds its end.
+    pub(crate) framer: Option<Framer>,
+    /// The start tag of the peer's header, for the namespaces; empty when unknown.
+    pub(crate) header: Arc<[u8]>,
+    /// Queued before the close, so sent before all else.
+    pub(crate) queued: Vec<u8>,
+    /// The peer's stream error, if it was seen already.
+    pub(crate) stream_error: Option<StreamError>,
+    /// End TCP without a closing tag.
+    pub(crate) detach: bool,
+}
+
+impl Opened {
+    /// Nothing is known but that both headers have been exchanged.
+    pub(crate) fn between_stanzas() -> Self {
+        Self {
+            framer: Some(Framer::inside(None)),
+            header: Arc::default(),
+            queued: Vec::new(),
+            stream_error: None,
+            detach: false,
+        }
+    }
+}
+
+pub(crate) struct Driver<T> {
+    transport: T,
+    handshake: Handshake,
+    framer: Option<Framer>,
+    header: Arc<[u8]>,
+    canceller: Option<Canceller>,
+    clock: Instant,
+    /// Everything still to be sent, the closing tag last.
+    output: Vec<u8>,
+    written: usize,
+    tag_at: usize,
+    /// The root of our own stream, whose prefix a stream error takes.
+    root: String,
+    /// [`Action::EndOutput`] is being carried out.
+    ending_output: bool,
+    /// `close_notify` was read: what still comes is below TLS, and only discarded.
+    below_tls: bool,
+    /// Bytes read and not yet handled.
+    input: Vec<u8>,
+    taken: usize,
+    last_chunks: u32,
+    stream_error: Option<StreamError>,
+    error_sent: bool,
+    tls_failure_code: Option<i32>,
+    unacked: u64,
+    /// `close_notify` went out although the handshake was over.
+    alert_sent: bool,
+}
+
+impl<T: Transport> Driver<T> {
+    pub(crate) fn begin(transport: T, options: &CloseOptions, opened: Opened) -> Result<Self, Error> {
+        let root = options.root()?.to_owned();
+        let (last, tag_at_in_last) = options.last_bytes()?;
+        let mut output = opened.queued;
+        let tag_at = output.len() + tag_at_in_last;
+        output.extend_from_slice(if opened.detach { &last[..tag_at_in_last] } else { &last });
+        let mut handshake = Handshake::new(options.limits);
+        if transport.is_tls() {
+            handshake = handshake.over_tls();
+        }
+        let mut driver = Self {
+            transport,
+            handshake,
+            framer: opened.framer.map(|framer| framer.limit(options.stanza_limit)),
+            header: opened.header,
+            canceller: options.canceller.clone(),
+            clock: Instant::now(),
+            output,
+            written: 0,
+            tag_at,
+            root,
+            ending_output: false,
+            below_tls: false,
+            input: options.residual.clone(),
+            taken: 0,
+            last_chunks: 0,
+            stream_error: opened.stream_error,
+            error_sent: options.stream_error.is_some(),
+            tls_failure_code: None,
+            unacked: 0,
+            alert_sent: false,
+        };
+        if options.peer_closed {
+            driver.tell(Event::PeerClosed);
+        } else if driver.stream_error.is_some() {
+            driver.tell(Event::StreamError);
+        }
+        driver.tell(if opened.detach { Event::Detach } else { Event::Begin });
+        Ok(driver)
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.handshake.state() == crate::State::Done
+    }
+
+    pub(crate) fn cancel(&mut self) {
+        self.tell(Event::Cancel);
+    }
+
+    pub(crate) fn header(&self) -> &Arc<[u8]> {
+        &self.header
+    }
+
+    /// Hands the next late stanza to `take`; false when there will be no more.
+    pub(crate) fn next_stanza(&mut self, take: &mut dyn FnMut(&[u8])) -> bool {
+        while self.next_chunk() {
+            if self.frame(Some(&mut *take)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Hands the next bytes of the peer's stream to `take`, up to its closing tag; false when there will be no more.
+    pub(crate) fn next_bytes(&mut self, take: &mut dyn FnMut(&[u8])) -> bool {
+        if !self.next_chunk() {
+            return false;
+        }
+        let start = self.taken;
+        while self.taken < self.input.len() && self.handshake.expects_stanzas() {
+            self.frame(None);
+        }
+        take(&self.input[start..self.taken]);
+        true
+    }
+
+    /// Hands the next bytes to a parser of the caller's, which answers whether it saw the peer's closing tag.
+    pub(crate) fn next_chunk_to(&mut self, parse: &mut dyn FnMut(&[u8]) -> Parsed) -> bool {
+        if !self.next_chunk() {
+            return false;
+        }
+        let bytes = self.input.len() - self.taken;
+        self.tell(Event::Received(bytes));
+        match parse(&self.input[self.taken..]) {
+            Parsed::Open => {}
+            Parsed::PeerClosed => self.tell(Event::PeerClosed),
+            Parsed::Stop => self.tell(Event::Cancel),
+        }
+        self.taken = self.input.len();
+        true
+    }
+
+    /// The report; complete once the handshake is done.
+    pub(crate) fn report(&self) -> Report {
+        let mut report = self.handshake.report(self.clock.elapsed());
+        report.bytes_unsent = (self.output.len() - self.written) as u64;
+        report.bytes_unacked = self.unacked;
+        report.stream_error = self.stream_error.clone();
+        report.tls.sent |= self.alert_sent;
+        report.os_error = report.os_error.or(self.tls_failure_code);
+        report
+    }
+
+    /// Frames the input up to the next event; true when that was a stanza.
+    fn frame(&mut self, take: Option<&mut dyn FnMut(&[u8])>) -> bool {
+        let Some(framer) = &mut self.framer else { return false };
+        let now = self.clock.elapsed();
+        let mut rest = &self.input[self.taken..];
+        let before = rest.len();
+        let frame = framer.next(&mut rest);
+        let consumed = before - rest.len();
+        self.taken += consumed;
+        let _ = self.handshake.handle(Event::Received(consumed), now);
+        let event = match frame {
+            None => return false,
+            Some(Frame::Header(header)) => {
+                self.header = header.into();
+                return false;
+            }
+            Some(Frame::Stanza(stanza)) => match xml::stream_error(stanza, &self.header) {
+                Some(error) => {
+                    self.stream_error.get_or_insert(error);
+                    Event::StreamError
+                }
+                None => {
+                    let _ = self.handshake.handle(Event::Stanza, now);
+                    if let Some(take) = take {
+                        take(stanza);
+                    }
+                    return true;
+                }
+            },
+            Some(Frame::Oversize(_)) => Event::Oversize,
+            Some(Frame::End { .. }) => Event::PeerClosed,
+            Some(Frame::Malformed(malformed)) => {
+                let condition = malformed.condition();
+                self.insert_error(condition);
+                Event::Malformed
+            }
+        };
+        self.tell(event);
+        false
+    }
+
+    /// Makes sure that there are bytes of the peer's stream to handle; false when there will be no more.
+    fn next_chunk(&mut self) -> bool {
+        loop {
+            if self.taken < self.input.len() {
+                if self.handshake.expects_stanzas() {
+                    return true;
+                }
+                self.tell(Event::Received(self.input.len() - self.taken));
+                self.taken = self.input.len();
+            }
+            if self.is_done() {
+                return false;
+            }
+            self.turn();
+        }
+    }
+
+    /// Moves what can be moved, waiting no longer than the next deadline.
+    fn turn(&mut self) {
+        if self.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
+            return self.tell(Event::Cancel);
+        }
+        let deadline = self.handshake.deadline().unwrap_or(Duration::MAX);
+        let left = deadline.saturating_sub(self.clock.elapsed());
+        let late = left.is_zero();
+        if !late {
+            self.last_chunks = 0;
+        } else if self.last_chunks >= LAST_CHUNKS {
+            return self.tell(Event::Tick);
+        } else {
+            self.last_chunks += 1;
+        }
+        let output_blocked = match self.move_output() {
+            Some(blocked) => blocked,
+            None => return, // it moved, or the handshake did
+        };
+        if !self.handshake.wants_input() {
+            return self.wait(Interest::WRITE, left);
+        }
+        let within = (!late && !output_blocked && self.canceller.is_none()).then_some(left);
+        if !self.read(within) {
+            self.wait(Interest { read: true, write: output_blocked }, left);
+        }
+    }
+
+    /// Waits for a direction to move; with no time left, the deadline is applied.
+    fn wait(&mut self, interest: Interest, left: Duration) {
+        if left.is_zero() {
+            self.last_chunks = LAST_CHUNKS;
+            return;
+        }
+        let wake = self.canceller.as_ref().map(Canceller::wake);
+        match self.transport.wait(interest, left, wake) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => self.failed(&error),
+            _ => {}
+        }
+    }
+
+    /// Writes once. `Some(true)`: output is pending and blocked; `Some(false)`: there is none; `None`: something moved.
+    fn move_output(&mut self) -> Option<bool> {
+        let result = if self.ending_output {
+            self.transport.end_output().map(|()| self.ended_output())
+        } else if self.handshake.output_pending() {
+            if self.written == self.output.len() {
+                self.tell(Event::Flushed); // a detach with nothing to say
+                return None;
+            }
+            self.transport.write(&self.output[self.written..]).map(|bytes| self.wrote(bytes))
+        } else {
+            return Some(false);
+        };
+        match result {
+            Ok(()) => None,
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => Some(true),
+                io::ErrorKind::Interrupted => None,
+                io::ErrorKind::InvalidData if self.transport.is_tls() => {
+                    self.failed(&error);
+                    None
+                }
+                _ => {
+                    self.ending_output = false;
+                    self.tell(Event::OutputFailed(os_error(&error)));
+                    None
+                }
+            },
+        }
+    }
+
+    fn ended_output(&mut self) {
+        self.ending_output = false;
+        self.tell(Event::Flushed);
+    }
+
+    fn wrote(&mut self, bytes: usize) {
+        self.written += bytes.min(self.output.len() - self.written);
+        self.tell(Event::Written(bytes));
+        if self.written == self.output.len() {
+            self.tell(Event::Flushed);
+        }
+    }
+
+    /// Reads once, waiting `within` at most; false when there was nothing.
+    fn read(&mut self, within: Option<Duration>) -> bool {
+        self.input.resize(CHUNK, 0);
+        self.taken = 0;
+        let result = if self.below_tls {
+            self.transport.drain(&mut self.input)
+        } else if let Some(limit) = within {
+            self.transport.read_within(&mut self.input, limit)
+        } else {
+            self.transport.read(&mut self.input)
+        };
+        self.input.truncate(*result.as_ref().unwrap_or(&0));
+        match result {
+            Ok(0) => {
+                let inside = self.handshake.expects_stanzas()
+                    && self.framer.as_ref().is_some_and(|framer| !framer.between_stanzas());
+                let notify = self.transport.is_tls() && !self.below_tls;
+                self.below_tls |= notify;
+                self.tell(if notify { Event::CloseNotify { inside } } else { Event::Eof { inside } });
+            }
+            Ok(_) => {}
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => return false,
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::UnexpectedEof if self.transport.is_tls() => self.tell(Event::Truncated),
+                _ => self.failed(&error),
+            },
+        }
+        true
+    }
+
+    fn failed(&mut self, error: &io::Error) {
+        if self.transport.is_tls() && error.kind() == io::ErrorKind::InvalidData {
+            self.tls_failure_code = error.raw_os_error();
+            self.tell(Event::TlsFailed);
+        } else {
+            self.tell(Event::Failed(os_error(error)));
+        }
+    }
+
+    /// RFC 6120 section 11: what was wrong is said in front of our tag, unless the tag has been started (ER-09).
+    fn insert_error(&mut self, condition: &'static str) {
+        if self.handshake.output_pending() && self.written <= self.tag_at && !self.error_sent {
+            let error = StreamError::defined(condition).to_xml(&self.root);
+            self.output.splice(self.tag_at..self.tag_at, error.bytes());
+            self.error_sent = true;
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        let was_done = self.is_done();
+        match self.handshake.handle(event, self.clock.elapsed()) {
+            Action::EndOutput => self.ending_output = true,
+            Action::Teardown if !was_done => self.teardown(),
+            // The tag stands at the end of `output` from the beginning.
+            Action::SendTag | Action::Answer | Action::Nothing | Action::Teardown => {}
+        }
+    }
+
+    /// The handshake is over: what can still be said without waiting is said, and what is only known now is noted.
+    fn teardown(&mut self) {
+        self.unacked = self.transport.unacked();
+        if self.handshake.output_ended() {
+            self.unacked = self.unacked.saturating_sub(1); // the FIN counts as one (TC-11)
+        }
+        let report = self.report();
+        let broken = matches!(report.outcome, Outcome::Reset | Outcome::TlsFailed | Outcome::Cancelled);
+        // TL-01: close_notify before FIN, also when the time is up; but never behind half of our output.
+        if report.tag_sent && !self.handshake.output_ended() && !broken && self.transport.end_output().is_ok() {
+            self.alert_sent = report.tls.used;
+        }
+    }
+}
+
+/// What a parser of the caller's made of some bytes.
+pub(crate) enum Parsed {
+    /// The peer's stream goes on.
+    Open,
+    /// It saw the peer's closing tag.
+    PeerClosed,
+    /// The close is to be stopped.
+    Stop,
+}

@@ -1,0 +1,270 @@
+//! Finds where the stream header, each stanza and the stream end.
+//!
+//! This is the one piece of XML in this library that is written by hand. A pull parser blocks inside `read` and is
+//! finished after its first I/O error, so it can neither be fed by an event loop nor survive a timeout; and it is slower
+//! by an order of magnitude, on bytes that the application's own parser reads once more. What needs meaning
+//! (namespaces, the stream's attributes, errors) is left to the `xml` crate, see [`xml`](crate::xml).
+//!
+//! It takes the bytes as they come, in pieces of any size, and needs none beyond the `>` that ends a frame (XM-02).
+//! Depth decides where the stream ends, never a search for its closing tag (XM-01). It checks that what passes is
+//! well-formed XML as restricted by RFC 6120 section 11, with three exceptions: it does not see a duplicate attribute
+//! or an unbound prefix (F-26), and takes the word of an end tag whose start tag is nested deeper than 128
+//! elements or whose name, with those around it, is longer than 4 KiB.
+
+mod bytes;
+mod chars;
+mod declaration;
+mod names;
+mod scan;
+
+use std::fmt;
+
+use scan::{Scanner, Token};
+
+/// Largest stanza a [`Framer`] buffers unless told otherwise: 1 MiB.
+pub const DEFAULT_STANZA_LIMIT: usize = 1024 * 1024;
+/// The least that a limit on stanzas may be set to: 10 000 bytes (RFC 6120 section 13.12, XM-08).
+pub const MIN_STANZA_LIMIT: usize = 10_000;
+/// What an idle stream may keep of a buffer that a larger stanza needed.
+const KEPT_BUFFER: usize = 16 * 1024;
+
+/// What [`Framer::next`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame<'a> {
+    /// The start tag of the root: `<stream:stream …>`.
+    Header(&'a [u8]),
+    /// A whole first-level element, from its `<` to its `>`.
+    Stanza(&'a [u8]),
+    /// A first-level element larger than the limit ended; its length. It was passed over in constant memory.
+    Oversize(u64),
+    /// The closing tag of the stream, or the `/>` of its header.
+    End {
+        /// It is an end tag, but not that of the root (F-21).
+        mismatched: bool,
+    },
+    /// What came is no XMPP stream; nothing after it is looked at.
+    Malformed(Malformed),
+}
+
+/// Why something is no XMPP stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Malformed {
+    /// It is not well-formed XML, or not valid UTF-8 (RFC 6120 section 11.3).
+    NotWellFormed,
+    /// It has a comment, processing instruction, DTD, or reference to an entity of its own (section 11.1).
+    RestrictedXml,
+    /// It declares an encoding other than UTF-8 (section 11.6).
+    UnsupportedEncoding,
+}
+
+impl Malformed {
+    /// The stream error condition RFC 6120 section 4.9.3 has for it.
+    pub fn condition(self) -> &'static str {
+        match self {
+            Self::NotWellFormed => "not-well-formed",
+            Self::RestrictedXml => "restricted-xml",
+            Self::UnsupportedEncoding => "unsupported-encoding",
+        }
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.condition())
+    }
+}
+
+/// Splits the bytes of a stream into its header, its stanzas and its end.
+///
+/// ```
+/// use xmpp_close::{Frame, Framer};
+///
+/// let mut framer = Framer::new();
+/// let mut input: &[u8] = b"<stream:stream xmlns:stream='http://etherx.jabber.org/streams'><message/></stream:";
+/// assert!(matches!(framer.next(&mut input), Some(Frame::Header(_))));
+/// assert_eq!(framer.next(&mut input), Some(Frame::Stanza(b"<message/>")));
+/// assert_eq!(framer.next(&mut input), None); // all of it is consumed
+///
+/// let mut input: &[u8] = b"stream>\n";
+/// assert_eq!(framer.next(&mut input), Some(Frame::End { mismatched: false }));
+/// assert_eq!(input, b"\n"); // what comes after the end is left to the caller
+/// ```
+#[derive(Clone, Debug)]
+pub struct Framer {
+    scanner: Scanner,
+    limit: usize,
+    /// The beginning of the frame, when it came with earlier input.
+    buffer: Vec<u8>,
+    /// Bytes of the frame that came with earlier input, buffered or passed over.
+    begun: u64,
+    /// The frame returned last was the buffer: clear it.
+    delivered: bool,
+    /// The header was an empty tag: the end is still to be reported.
+    ends: bool,
+    over: bool,
+}
+
+impl Framer {
+    /// Starts before the XML declaration and the header.
+    pub fn new() -> Self {
+        Self::with(Scanner::new())
+    }
+
+    /// Starts between stanzas, for a stream whose header was read by someone else (F-28). `root` is the qualified
+    /// name in its header, usually `stream:stream`; with `None`, any name may close it.
+    pub fn inside(root: Option<&str>) -> Self {
+        Self::with(Scanner::inside(root))
+    }
+
+    fn with(scanner: Scanner) -> Self {
+        let (begun, delivered, ends, over) = (0, false, false, false);
+        Self { scanner, limit: DEFAULT_STANZA_LIMIT, buffer: Vec::new(), begun, delivered, ends, over }
+    }
+
+    /// Sets the length of the largest stanza to deliver; a longer one is an [`Oversize`](Frame::Oversize). Less than
+    /// [`MIN_STANZA_LIMIT`] counts as that. A header over the limit is [`Malformed`](Frame::Malformed).
+    #[must_use]
+    pub fn limit(mut self, bytes: usize) -> Self {
+        self.limit = bytes.max(MIN_STANZA_LIMIT);
+        self
+    }
+
+    /// Consumes `input` up to the end of the next frame and returns that. `None` means that all of `input` is consumed,
+    /// or that the stream [is over](Self::is_over): then `input` is left as it is.
+    ///
+    /// A frame that lies whole in `input` is a part of it, otherwise it is copied together once. Call it until it returns
+    /// `None`, even when `input` is empty: an [`End`](Frame::End) may follow the header without a byte between them.
+    pub fn next<'a, 'i: 'a>(&'a mut self, input: &mut &'i [u8]) -> Option<Frame<'a>> {
+        if self.over {
+            return None;
+        }
+        if self.delivered {
+            self.buffer.clear();
+            self.buffer.shrink_to(KEPT_BUFFER);
+            self.delivered = false;
+        }
+        if self.ends {
+            self.over = true;
+            return Some(Frame::End { mismatched: false });
+        }
+        match self.advance(input) {
+            Err(malformed) => {
+                self.over = true;
+                self.buffer = Vec::new();
+                Some(Frame::Malformed(malformed))
+            }
+            Ok((Token::End { mismatched }, _)) => {
+                self.over = true;
+                Some(Frame::End { mismatched })
+            }
+            Ok((token @ (Token::Header { .. } | Token::Element), part)) => self.deliver(token, part),
+            Ok(_) => None,
+        }
+    }
+
+    /// Scans to the end of a frame, or of `input`; with the part of the frame that is in `input`.
+    #[inline]
+    fn advance<'i>(&mut self, input: &mut &'i [u8]) -> Result<(Token, &'i [u8]), Malformed> {
+        loop {
+            if !self.scanner.is_in_markup() {
+                self.scanner.skip_outside(input)?;
+            }
+            let start = *input;
+            let token = self.scanner.scan(input)?;
+            let part = &start[..start.len() - input.len()];
+            match token {
+                Token::Input => {
+                    self.keep(part);
+                    return Ok((token, part));
+                }
+                Token::Declaration => {}
+                Token::StrayCdata => self.scanner.stray_bytes += self.begun + part.len() as u64,
+                Token::Header { .. } | Token::Element | Token::End { .. } => return Ok((token, part)),
+            }
+            self.buffer.clear();
+            self.begun = 0;
+        }
+    }
+
+    fn deliver<'a>(&'a mut self, token: Token, part: &'a [u8]) -> Option<Frame<'a>> {
+        let length = self.begun + part.len() as u64;
+        self.begun = 0;
+        self.ends = token == Token::Header { empty: true };
+        let is_header = token != Token::Element;
+        if length > self.limit as u64 {
+            self.buffer.clear();
+            self.over = is_header;
+            return Some(if is_header { Frame::Malformed(Malformed::NotWellFormed) } else { Frame::Oversize(length) });
+        }
+        let frame = if length == part.len() as u64 {
+            part
+        } else {
+            self.append(part);
+            self.delivered = true;
+            &self.buffer
+        };
+        Some(if is_header { Frame::Header(frame) } else { Frame::Stanza(frame) })
+    }
+
+    /// The frame goes on in the next input. Once it is over the limit, nothing of it is kept.
+    fn keep(&mut self, part: &[u8]) {
+        self.begun += part.len() as u64;
+        if self.begun <= self.limit as u64 {
+            self.append(part);
+        } else {
+            self.buffer = Vec::new();
+        }
+    }
+
+    fn append(&mut self, part: &[u8]) {
+        let length = self.buffer.len() + part.len();
+        if length > self.buffer.capacity() {
+            let capacity = (2 * length).min(self.limit);
+            self.buffer.reserve_exact(capacity - self.buffer.len());
+        }
+        self.buffer.extend_from_slice(part);
+    }
+
+    /// Expects a new declaration and header, as they follow STARTTLS, SASL and compression (F-17).
+    ///
+    /// The document before them never gets an end tag. The boundary is the `>` of the element that agreed to it; bytes
+    /// that came after a `<proceed/>` in the clear are not to be fed, but dropped (RFC 6120 section 5.4.3.3).
+    pub fn restart(&mut self) {
+        let stray_bytes = self.scanner.stray_bytes;
+        *self = Self { limit: self.limit, ..Self::new() };
+        self.scanner.stray_bytes = stray_bytes;
+    }
+
+    /// Whether an EOF here would be between stanzas, not inside one or inside a tag.
+    pub fn between_stanzas(&self) -> bool {
+        !self.over && self.scanner.is_between()
+    }
+
+    /// Whether [`End`](Frame::End) or [`Malformed`](Frame::Malformed) was returned.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// The qualified name of the root, once known.
+    pub fn root(&self) -> Option<&str> {
+        self.scanner.root.as_deref()
+    }
+
+    /// Bytes of text between stanzas that were passed over, not counting white space (F-13, F-20): XMPP allows none.
+    /// A byte order mark at the start counts (F-12), and a CDATA section counts whole.
+    pub fn stray_bytes(&self) -> u64 {
+        self.scanner.stray_bytes
+    }
+
+    /// Memory held for frames that came in pieces.
+    #[doc(hidden)]
+    pub fn buffered(&self) -> usize {
+        self.buffer.capacity()
+    }
+}
+
+impl Default for Framer {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,118 @@
+//! Classes of bytes, and runs of them measured eight bytes at a time.
+//!
+//! In every word of flags below the lowest flag is exact and higher ones may be false: a borrow starts
+//! at a byte that is itself flagged. Only the lowest one is ever looked at.
+
+const ONES: u64 = u64::from_ne_bytes([1; 8]);
+const HIGH: u64 = ONES << 7;
+
+/// Length of the run of ASCII text up to a byte that needs a look: `<`, `&`, `]`, a control character, non-ASCII.
+#[inline]
+pub(super) fn text_run(bytes: &[u8]) -> usize {
+    run(bytes, |word| unusual(word) | equal(word, b'<') | equal(word, b'&') | equal(word, b']'))
+}
+
+/// The same inside a CDATA section, where only `]` is special.
+#[inline]
+pub(super) fn cdata_run(bytes: &[u8]) -> usize {
+    run(bytes, |word| unusual(word) | equal(word, b']'))
+}
+
+/// The same inside an attribute value, up to its `quote`, `<` or `&`.
+#[inline]
+pub(super) fn value_run(bytes: &[u8], quote: u8) -> usize {
+    run(bytes, |word| unusual(word) | equal(word, quote) | equal(word, b'<') | equal(word, b'&'))
+}
+
+/// Length of the run of ASCII name characters.
+#[inline]
+pub(super) fn name_run(bytes: &[u8]) -> usize {
+    run(bytes, |word| {
+        let ascii = word & !HIGH;
+        let name = range(ascii | ONES * 0x20, b'a', b'z')
+            | range(ascii, b'0', b':')
+            | range(ascii, b'-', b'.')
+            | range(ascii, b'_', b'_');
+        !name | word
+    })
+}
+
+#[inline]
+fn run(bytes: &[u8], stops: impl Fn(u64) -> u64) -> usize {
+    let mut at = 0;
+    while let Some(chunk) = bytes[at..].first_chunk::<8>() {
+        let flags = stops(u64::from_le_bytes(*chunk)) & HIGH;
+        if flags != 0 {
+            return at + flags.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let mut last = [0; 8]; // NUL stops every kind of run
+    last[..bytes.len() - at].copy_from_slice(&bytes[at..]);
+    at + (stops(u64::from_le_bytes(last)) & HIGH).trailing_zeros() as usize / 8
+}
+
+/// Flags bytes below U+0020 and above U+007F.
+#[inline]
+fn unusual(word: u64) -> u64 {
+    word.wrapping_sub(ONES * 0x20) | word
+}
+
+/// Flags bytes equal to `byte`; may flag non-ASCII ones too, as [`unusual`] does.
+#[inline]
+fn equal(word: u64, byte: u8) -> u64 {
+    (word ^ (ONES * u64::from(byte))).wrapping_sub(ONES)
+}
+
+/// Flags bytes in `from..=to`, all of them exactly; every byte must be ASCII.
+#[inline]
+fn range(ascii: u64, from: u8, to: u8) -> u64 {
+    (ascii + ONES * u64::from(0x80 - from)) & !(ascii + ONES * u64::from(0x7f - to))
+}
+
+/// White space as XML knows it (production S).
+#[inline]
+pub(super) fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// The ASCII part of the production NameStartChar.
+#[inline]
+pub(super) fn is_ascii_name_start(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || matches!(byte, b'_' | b':')
+}
+
+/// The ASCII part of the production NameChar.
+#[inline]
+pub(super) fn is_ascii_name(byte: u8) -> bool {
+    is_ascii_name_start(byte) || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_byte_at_every_place(run: impl Fn(&[u8]) -> usize, filler: u8, passes: impl Fn(u8) -> bool) {
+        for byte in 0..=255 {
+            for place in 0..20 {
+                let mut bytes = [filler; 20];
+                bytes[place] = byte;
+                let expected = if passes(byte) { 20 } else { place };
+                assert_eq!(run(&bytes), expected, "byte {byte:#x} at {place}");
+                // Whatever comes behind the byte that stops a run must not move the stop.
+                bytes[place + 1..].fill(b'<');
+                assert_eq!(run(&bytes[..place + 1]), expected.min(place + 1), "byte {byte:#x} at {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn runs_stop_at_the_first_special_byte_and_at_no_other() {
+        let printable = |byte: u8| (0x20..0x80).contains(&byte);
+        every_byte_at_every_place(text_run, b'a', |byte| printable(byte) && !b"<&]".contains(&byte));
+        every_byte_at_every_place(cdata_run, b'a', |byte| printable(byte) && byte != b']');
+        every_byte_at_every_place(|b| value_run(b, b'"'), b'\'', |byte| printable(byte) && !b"<&\"".contains(&byte));
+        every_byte_at_every_place(|b| value_run(b, b'\''), b'"', |byte| printable(byte) && !b"<&'".contains(&byte));
+        every_byte_at_every_place(name_run, b'z', is_ascii_name);
+    }
+}

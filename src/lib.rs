@@ -1,0 +1,56 @@
+//! Ends an XMPP stream without losing a byte: the closing handshake of RFC 6120 section 4.4, XEP-0190 and the
+//! ProtoJEP "Best Practice for Closing Idle Streams".
+//!
+//! ```text
+//!   we                                   the peer
+//!    │ ── <message/> </stream:stream> ───► │     our closing tag, then not a byte more
+//!    │ ◄────────── <message/> <message/> ── │     what was in flight is still read and processed
+//!    │ ◄──────────────── </stream:stream> ── │     its closing tag
+//!    │ ── FIN ───────────────────────────► │     only now is TCP ended…
+//!    │ ◄─────────────────────────── FIN ── │     …and drained, so that no RST destroys the last bytes
+//! ```
+//!
+//! One call does it all:
+//!
+//! ```no_run
+//! # fn f(tcp: std::net::TcpStream) -> Result<(), xmpp_close::Error> {
+//! let report = xmpp_close::close(tcp)?;
+//! println!("{report}");
+//! # Ok(()) }
+//! ```
+//!
+//! | for | use |
+//! |---|---|
+//! | a connection whose stream is to end | [`close`], [`CloseOptions`] |
+//! | the stanzas that still arrive | [`CloseOptions::begin`], [`Closing`] |
+//! | a whole session on one thread | [`Stream`] |
+//! | an event loop with its own socket, TLS and parser | [`Handshake`], [`Framer`] |
+//! | C and C++ | `include/xmpp_close.h` (feature `capi`) |
+
+mod cancel;
+mod closing;
+mod error;
+mod framing;
+mod handshake;
+mod options;
+mod report;
+mod stream;
+mod stream_error;
+mod transport;
+pub mod xml;
+
+#[cfg(feature = "capi")]
+#[allow(unsafe_code)]
+mod ffi;
+
+pub use cancel::Canceller;
+pub use closing::{Closing, LateBytes, close};
+pub use error::Error;
+pub use framing::{DEFAULT_STANZA_LIMIT, Frame, Framer, MIN_STANZA_LIMIT, Malformed};
+pub use handshake::{Action, Event, Handshake, State, TRAILING_LIMIT};
+pub use options::{CloseOptions, DEFAULT_LINGER, DEFAULT_NO_PROGRESS, DEFAULT_TOTAL, Limits};
+pub use report::{Initiator, Outcome, Report, TlsAlerts};
+pub use stream::{Incoming, Stream};
+pub use stream_error::StreamError;
+pub use transport::{Interest, Transport};
+pub use xml::Stanza;

@@ -1,0 +1,189 @@
+//! How a stream ended, and what is known of every byte.
+
+use std::{fmt, time::Duration};
+
+use crate::stream_error::StreamError;
+
+/// The nine endings. The numbers are those of the C API and never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u32)]
+pub enum Outcome {
+    /// Not over yet (event loops only).
+    Pending = 0,
+    /// Both closing tags were exchanged. Nothing else is ever called clean.
+    Clean = 1,
+    /// The peer ended TCP between stanzas, without its closing tag.
+    PeerEof = 2,
+    /// The peer ended TCP inside an element, or ended TLS without `close_notify` before its closing tag.
+    Truncated = 3,
+    /// The connection was reset, or stopped taking our output, before both tags were exchanged.
+    Reset = 4,
+    /// Our closing tag is out, theirs did not come in time.
+    TimedOut = 5,
+    /// Our own output could not be written in time.
+    Stalled = 6,
+    /// What the peer sent stopped being an XMPP stream.
+    Malformed = 7,
+    /// The TLS layer failed.
+    TlsFailed = 8,
+    /// Cancelled, or a callback asked to stop.
+    Cancelled = 9,
+}
+
+impl Outcome {
+    /// Every value, in the order of their numbers.
+    pub const ALL: [Self; 10] = [
+        Self::Pending,
+        Self::Clean,
+        Self::PeerEof,
+        Self::Truncated,
+        Self::Reset,
+        Self::TimedOut,
+        Self::Stalled,
+        Self::Malformed,
+        Self::TlsFailed,
+        Self::Cancelled,
+    ];
+
+    /// A short name for logs and statistics: `"clean"`, `"timed-out"`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Clean => "clean",
+            Self::PeerEof => "peer-eof",
+            Self::Truncated => "truncated",
+            Self::Reset => "reset",
+            Self::TimedOut => "timed-out",
+            Self::Stalled => "stalled",
+            Self::Malformed => "malformed",
+            Self::TlsFailed => "tls-failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    const fn sentence(self) -> &'static str {
+        match self {
+            Self::Pending => "not over yet",
+            Self::Clean => "both closing tags were exchanged",
+            Self::PeerEof => "the peer ended the connection without its closing tag",
+            Self::Truncated => "the peer's stream was cut off",
+            Self::Reset => "the connection was reset",
+            Self::TimedOut => "the peer's closing tag did not come in time",
+            Self::Stalled => "our own output could not be written in time",
+            Self::Malformed => "what the peer sent stopped being an XMPP stream",
+            Self::TlsFailed => "the TLS layer failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Who began the closing. The numbers are those of the C API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u32)]
+pub enum Initiator {
+    /// We did.
+    Us = 1,
+    /// The peer did, by its closing tag, a stream error, or the end of the connection.
+    Peer = 2,
+    /// Both: the peer's closing tag came before ours was written (HS-09), so it acknowledges nothing (I-09).
+    Crossing = 3,
+}
+
+impl fmt::Display for Initiator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Us => "us",
+            Self::Peer => "peer",
+            Self::Crossing => "crossing",
+        })
+    }
+}
+
+/// The `close_notify` alerts of a TLS connection; all false in plaintext.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsAlerts {
+    /// The stream ran over TLS.
+    pub used: bool,
+    /// Our `close_notify` went out.
+    pub sent: bool,
+    /// The peer's `close_notify` came: the end of its data is authentic (TL-07).
+    pub received: bool,
+}
+
+/// What happened, clean or not. `Display` is one sentence for a log.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+#[must_use]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Who began the closing; `None` while nobody has.
+    pub initiator: Option<Initiator>,
+    /// Our closing tag, and all before it, was accepted by the kernel.
+    pub tag_sent: bool,
+    /// The peer's closing tag was seen.
+    pub tag_received: bool,
+    /// Stanzas that arrived while closing and were delivered.
+    pub stanzas: u64,
+    /// Stanzas that arrived while closing and were over the limit: passed over, not delivered.
+    pub oversize: u64,
+    /// Bytes of the peer's stream that were read while closing, its closing tag included.
+    pub bytes_read: u64,
+    /// Bytes that came after the peer's closing tag; they were discarded.
+    pub bytes_after_tag: u64,
+    /// Bytes of our own output that the kernel never took.
+    pub bytes_unsent: u64,
+    /// Bytes of ours that the peer's kernel had not acknowledged at the end (Linux `SIOCOUTQ`; elsewhere 0).
+    pub bytes_unacked: u64,
+    /// The state of the TLS alerts.
+    pub tls: TlsAlerts,
+    /// The peer's stream error, if it sent one while closing.
+    pub stream_error: Option<StreamError>,
+    /// The first error of the operating system (`errno`), which may be mere detail.
+    pub os_error: Option<i32>,
+    /// Time from the start of the closing to its end.
+    pub elapsed: Duration,
+}
+
+impl Report {
+    /// Both closing tags were exchanged.
+    pub fn is_clean(&self) -> bool {
+        self.outcome == Outcome::Clean
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.outcome, self.outcome.sentence())?;
+        if let Some(initiator) = self.initiator {
+            write!(f, "; begun by {initiator}")?;
+        }
+        write!(f, "; {} late stanzas, {} bytes read", self.stanzas, self.bytes_read)?;
+        for (count, what) in [
+            (self.oversize, "stanzas over the limit"),
+            (self.bytes_after_tag, "bytes after the peer's tag"),
+            (self.bytes_unsent, "bytes unsent"),
+            (self.bytes_unacked, "bytes unacknowledged"),
+        ] {
+            if count > 0 {
+                write!(f, "; {count} {what}")?;
+            }
+        }
+        if let Some(error) = &self.stream_error {
+            write!(f, "; stream error {error}")?;
+        }
+        if let Some(code) = self.os_error {
+            write!(f, "; {}", std::io::Error::from_raw_os_error(code))?;
+        }
+        write!(f, "; {} ms", self.elapsed.as_millis())
+    }
+}

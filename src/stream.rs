@@ -1,0 +1,319 @@
+//! A whole session's stream on one thread: what is sent, what comes, and the close at the end.
+
+use std::{
+    fmt, io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    closing::{Closing, Opened},
+    error::Error,
+    framing::{Frame, Framer, Malformed},
+    options::CloseOptions,
+    report::Report,
+    stream_error::StreamError,
+    transport::{Interest, Transport},
+    xml::{self, Stanza},
+};
+
+const CHUNK: usize = 8 * 1024;
+/// How much of the peer's is kept while our own output is blocked, so that two writers do not wait for each other (TC-13).
+const READ_AHEAD: usize = 1 << 20;
+
+/// What [`Stream::receive`] found.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Incoming {
+    /// The start tag of the peer's stream header.
+    Header(String),
+    /// A whole stanza, or another first-level element.
+    Stanza(Stanza),
+    /// A stanza of this many bytes was over the limit and passed over (XM-08: close with `policy-violation`, or ignore it).
+    Oversize(u64),
+    /// The peer's stream error. Only [`Stream::close`] makes sense now (ER-02).
+    StreamError(StreamError),
+    /// The peer's closing tag. What is still owed may be sent; then [`Stream::close`] answers (HS-07, HS-08).
+    PeerClosed,
+    /// Nothing came for as long as [`Stream::idle_after`] says.
+    Idle,
+}
+
+/// An XMPP stream over a transport, framed from its first byte, so that nothing is stranded between a reader and the close.
+///
+/// ```no_run
+/// # fn f(tcp: std::net::TcpStream) -> Result<(), xmpp_close::Error> {
+/// use std::time::Duration;
+/// use xmpp_close::{CloseOptions, Incoming, Stream};
+///
+/// let mut stream = Stream::new(tcp);
+/// stream.idle_after(Some(Duration::from_secs(600)));
+/// stream.send("<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>")?;
+/// loop {
+///     match stream.receive()? {
+///         Incoming::Stanza(stanza) => println!("{stanza}"),
+///         Incoming::Idle | Incoming::PeerClosed => break,
+///         _ => {}
+///     }
+/// }
+/// let report = stream.close(&CloseOptions::new())?;
+/// # Ok(()) }
+/// ```
+pub struct Stream<T: Transport> {
+    transport: T,
+    incoming: Framer,
+    header: Arc<[u8]>,
+    input: Vec<u8>,
+    taken: usize,
+    /// Frames what we send: each call sends whole elements, and our closing tag is that of our own header (HS-12, HS-13).
+    outgoing: Framer,
+    queued: Vec<u8>,
+    peer_closed: bool,
+    stream_error: Option<StreamError>,
+    idle_after: Option<Duration>,
+    write_limit: Duration,
+}
+
+impl<T: Transport> Stream<T> {
+    /// A stream on which nothing has been sent or received yet.
+    pub fn new(transport: T) -> Self {
+        Self {
+            transport,
+            incoming: Framer::new(),
+            header: Arc::default(),
+            input: Vec::new(),
+            taken: 0,
+            outgoing: Framer::new(),
+            queued: Vec::new(),
+            peer_closed: false,
+            stream_error: None,
+            idle_after: None,
+            write_limit: crate::DEFAULT_TOTAL,
+        }
+    }
+
+    /// Makes [`receive`](Self::receive) return [`Incoming::Idle`] whenever not a byte came for this long. `None`, the
+    /// default: never, for leaving an idle stream alone is better than closing it without need (HS-15).
+    pub fn idle_after(&mut self, silence: Option<Duration>) {
+        self.idle_after = silence;
+    }
+
+    /// How long [`send`](Self::send) waits while not a byte can be written; 30 s by default.
+    pub fn write_limit(&mut self, limit: Duration) {
+        self.write_limit = limit;
+    }
+
+    /// The largest stanza to deliver, in bytes; never below 10 000 (XM-08).
+    pub fn stanza_limit(&mut self, bytes: usize) {
+        let framer = std::mem::take(&mut self.incoming);
+        self.incoming = framer.limit(bytes);
+    }
+
+    /// Sends our header, or whole stanzas. What the peer sends meanwhile is kept for [`receive`](Self::receive).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when `xml` does not end between stanzas, or holds a closing tag: nothing of it was sent then.
+    /// [`Error::Closed`] after the peer's stream error. [`Error::Io`] when the connection broke, or with
+    /// [`TimedOut`](io::ErrorKind::TimedOut) when nothing could be written in time; the rest is then sent by the next
+    /// `send`, or by the close.
+    pub fn send(&mut self, xml: impl AsRef<[u8]>) -> Result<(), Error> {
+        let xml = xml.as_ref();
+        if self.stream_error.is_some() {
+            return Err(Error::Closed);
+        }
+        let mut outgoing = self.outgoing.clone();
+        let mut rest = xml;
+        while let Some(frame) = outgoing.next(&mut rest) {
+            match frame {
+                Frame::End { .. } => return Err(Error::Invalid("the closing tag is sent by `close`")),
+                Frame::Malformed(_) => return Err(Error::Invalid("not well-formed XML for a stream")),
+                Frame::Header(_) | Frame::Stanza(_) | Frame::Oversize(_) => {}
+            }
+        }
+        if !outgoing.between_stanzas() {
+            return Err(Error::Invalid("not a whole header or stanza"));
+        }
+        self.outgoing = outgoing;
+        self.queued.extend_from_slice(xml);
+        self.flush()
+    }
+
+    /// Blocks until something came.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the connection ended or broke; [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) is an end
+    /// without closing tag. [`Error::Malformed`] when the peer does not send an XMPP stream. [`Error::Closed`] after
+    /// the peer's closing tag.
+    pub fn receive(&mut self) -> Result<Incoming, Error> {
+        if self.peer_closed {
+            return Err(Error::Closed);
+        }
+        let mut heard = Instant::now();
+        loop {
+            if let Some(incoming) = self.frame()? {
+                return Ok(incoming);
+            }
+            let left = match self.idle_after {
+                None => Duration::from_secs(3600),
+                Some(silence) => match silence.saturating_sub(heard.elapsed()) {
+                    Duration::ZERO => return Ok(Incoming::Idle),
+                    left => left,
+                },
+            };
+            self.input.resize(CHUNK, 0);
+            self.taken = 0;
+            let result = self.transport.read_within(&mut self.input, left);
+            self.input.truncate(*result.as_ref().unwrap_or(&0));
+            match result {
+                Ok(0) => return Err(Error::Io(io::ErrorKind::UnexpectedEof.into())),
+                Ok(_) => heard = Instant::now(),
+                Err(error) if retry(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// A new header follows in both directions: after STARTTLS, SASL or compression (RFC 6120 section 4.3.3, NG-01).
+    /// Until ours is sent there is no stream to close (NG-05). What the peer sent before is dropped (F-17).
+    pub fn restart(&mut self) {
+        self.incoming.restart();
+        self.outgoing.restart();
+        self.header = Arc::default();
+        self.input.clear();
+        self.taken = 0;
+    }
+
+    /// Closes the stream; what still arrives is read and counted, but not kept.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when our own header was never sent, so that there is no stream to close (HS-11); TCP is
+    /// ended all the same.
+    pub fn close(self, options: &CloseOptions) -> Result<Report, Error> {
+        Ok(self.begin(options)?.finish())
+    }
+
+    /// Begins to close the stream; the [`Closing`] hands over what still arrives.
+    ///
+    /// # Errors
+    /// As for [`close`](Self::close).
+    pub fn begin(self, options: &CloseOptions) -> Result<Closing<T>, Error> {
+        let root = self.outgoing.root().ok_or(Error::Invalid("our own stream header was never sent"))?;
+        let mut options = options.clone();
+        options.closing_tag.get_or_insert_with(|| format!("</{root}>"));
+        self.hand_over(options, false)
+    }
+
+    /// Sends what is queued and ends TCP without a closing tag, so that an XEP-0198 session stays resumable (SE-04).
+    /// What still arrives is discarded: it is unacknowledged, so the peer sends it again.
+    ///
+    /// # Errors
+    /// None today; the report's outcome is [`Cancelled`](crate::Outcome::Cancelled), and its `bytes_unsent` tells
+    /// whether all went out.
+    pub fn detach(self, options: &CloseOptions) -> Result<Report, Error> {
+        Ok(self.hand_over(options.clone(), true)?.finish())
+    }
+
+    fn hand_over(self, mut options: CloseOptions, detach: bool) -> Result<Closing<T>, Error> {
+        let mut residual = self.input;
+        residual.drain(..self.taken);
+        residual.append(&mut options.residual);
+        options.residual = residual;
+        options.peer_closed |= self.peer_closed;
+        let opened = Opened {
+            framer: Some(self.incoming),
+            header: self.header,
+            queued: self.queued,
+            stream_error: self.stream_error,
+            detach,
+        };
+        options.begin_opened(self.transport, opened)
+    }
+
+    fn frame(&mut self) -> Result<Option<Incoming>, Error> {
+        let mut rest = &self.input[self.taken..];
+        let before = rest.len();
+        let frame = self.incoming.next(&mut rest);
+        self.taken += before - rest.len();
+        Ok(Some(match frame {
+            None => return Ok(None),
+            Some(Frame::Header(header)) => {
+                self.header = header.into();
+                Incoming::Header(String::from_utf8_lossy(header).into_owned())
+            }
+            Some(Frame::Stanza(stanza)) => match xml::stream_error(stanza, &self.header) {
+                Some(error) => {
+                    self.stream_error = Some(error.clone());
+                    Incoming::StreamError(error)
+                }
+                None => Incoming::Stanza(Stanza::new(stanza.to_vec(), self.header.clone())),
+            },
+            Some(Frame::Oversize(bytes)) => Incoming::Oversize(bytes),
+            Some(Frame::End { .. }) => {
+                self.peer_closed = true;
+                Incoming::PeerClosed
+            }
+            Some(Frame::Malformed(malformed)) => return Err(Error::Malformed(Malformed::condition(malformed))),
+        }))
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        let mut moved = Instant::now();
+        let mut written = 0;
+        let mut ahead = true;
+        let result = loop {
+            if written == self.queued.len() {
+                break Ok(());
+            }
+            match self.transport.write(&self.queued[written..]) {
+                Ok(bytes) => {
+                    written += bytes;
+                    moved = Instant::now();
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => break Err(error),
+            }
+            let left = self.write_limit.saturating_sub(moved.elapsed());
+            if left.is_zero() {
+                break Err(io::ErrorKind::TimedOut.into());
+            }
+            let room = self.input.len() - self.taken < READ_AHEAD;
+            match self.transport.wait(if ahead && room { Interest::BOTH } else { Interest::WRITE }, left, None) {
+                // At the end of what the peer sends, only the output matters; the next `receive` finds that end.
+                Ok(ready) if ready.read => ahead = self.read_ahead(),
+                Ok(_) => {}
+                Err(error) if retry(&error) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        self.queued.drain(..written);
+        Ok(result?)
+    }
+
+    /// Reads once behind what is kept already; false at the end.
+    fn read_ahead(&mut self) -> bool {
+        self.input.drain(..std::mem::take(&mut self.taken));
+        let kept = self.input.len();
+        self.input.resize(kept + CHUNK, 0);
+        let result = self.transport.read(&mut self.input[kept..]);
+        self.input.truncate(kept + *result.as_ref().unwrap_or(&0));
+        match result {
+            Ok(bytes) => bytes > 0,
+            Err(error) => retry(&error),
+        }
+    }
+}
+
+fn retry(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+impl<T: Transport> fmt::Debug for Stream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("peer_closed", &self.peer_closed)
+            .field("stream_error", &self.stream_error)
+            .finish_non_exhaustive()
+    }
+}

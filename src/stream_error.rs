@@ -1,0 +1,212 @@
+//! Stream errors (RFC 6120 section 4.9): what a peer says was wrong, or what we say before our closing tag.
+
+use std::fmt;
+
+use crate::error::Error;
+
+/// The conditions RFC 6120 section 4.9.3 defines.
+const CONDITIONS: [&str; 25] = [
+    "bad-format",
+    "bad-namespace-prefix",
+    "conflict",
+    "connection-timeout",
+    "host-gone",
+    "host-unknown",
+    "improper-addressing",
+    "internal-server-error",
+    "invalid-from",
+    "invalid-namespace",
+    "invalid-xml",
+    "not-authorized",
+    "not-well-formed",
+    "policy-violation",
+    "remote-connection-failed",
+    "reset",
+    "resource-constraint",
+    "restricted-xml",
+    "see-other-host",
+    "system-shutdown",
+    "undefined-condition",
+    "unsupported-encoding",
+    "unsupported-feature",
+    "unsupported-stanza-type",
+    "unsupported-version",
+];
+const UNDEFINED: &str = "undefined-condition";
+pub(crate) const NS_STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
+
+/// A stream error: a condition, and what was said with it.
+///
+/// To close with one, see [`CloseOptions::stream_error`](crate::CloseOptions::stream_error); a peer's
+/// is in [`Report::stream_error`](crate::Report::stream_error).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamError {
+    condition: &'static str,
+    unknown: Option<String>,
+    detail: Option<String>,
+    text: Option<String>,
+    application: Option<String>,
+}
+
+impl StreamError {
+    /// A stream error with a condition of RFC 6120 section 4.9.3, such as `"system-shutdown"`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the RFC does not define the condition, and for `undefined-condition`,
+    /// which says nothing without an application's own element (section 4.9.3.21, ER-11): use
+    /// [`undefined`](Self::undefined) for it.
+    pub fn new(condition: &str) -> Result<Self, Error> {
+        match CONDITIONS.iter().find(|known| **known == condition) {
+            Some(&UNDEFINED) => Err(Error::Invalid("undefined-condition needs an application element")),
+            Some(known) => Ok(Self::defined(known)),
+            None => Err(Error::Invalid("not a stream error condition of RFC 6120")),
+        }
+    }
+
+    /// `undefined-condition` with the application's own element, which is sent as it is
+    /// (`<handled-count-too-high xmlns='urn:xmpp:sm:3' …/>`, ER-12).
+    pub fn undefined(application: impl Into<String>) -> Self {
+        Self::defined(UNDEFINED).application(application)
+    }
+
+    pub(crate) const fn defined(condition: &'static str) -> Self {
+        Self { condition, unknown: None, detail: None, text: None, application: None }
+    }
+
+    /// What a peer sent: a name the RFC does not define counts as `undefined-condition`, and is kept (ER-06).
+    pub(crate) fn received(name: &str) -> Self {
+        match CONDITIONS.iter().find(|known| **known == name) {
+            Some(known) => Self::defined(known),
+            None => Self { unknown: Some(name.to_owned()), ..Self::defined(UNDEFINED) },
+        }
+    }
+
+    /// Adds a text for people (RFC 6120 section 4.9.2: never for programs).
+    #[must_use]
+    pub fn text(mut self, text: impl Into<String>) -> Self {
+        self.text = Some(text.into());
+        self
+    }
+
+    /// Adds an element of the application's own, sent as it is (RFC 6120 section 4.9.4).
+    #[must_use]
+    pub fn application(mut self, element: impl Into<String>) -> Self {
+        self.application = Some(element.into());
+        self
+    }
+
+    /// Adds character data inside the condition: the address of `see-other-host`.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// The condition; `"undefined-condition"` for one RFC 6120 does not define.
+    pub fn condition(&self) -> &str {
+        self.condition
+    }
+
+    /// The name that stood in the condition's place when RFC 6120 does not define it (ER-06).
+    pub fn unknown_condition(&self) -> Option<&str> {
+        self.unknown.as_deref()
+    }
+
+    /// The text for people that came with it.
+    pub fn get_text(&self) -> Option<&str> {
+        self.text.as_deref()
+    }
+
+    /// Character data inside the condition: where to go after `see-other-host` (BK-06).
+    pub fn get_detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
+    /// The application's own element: as given for one to send, `{namespace}name` for a received one.
+    pub fn get_application(&self) -> Option<&str> {
+        self.application.as_deref()
+    }
+
+    /// The element as it goes on the wire, in the stream whose root has the qualified name `root`
+    /// (`stream:stream`): the error element takes the root's prefix.
+    pub(crate) fn to_xml(&self, root: &str) -> String {
+        let prefix = root.rfind(':').map_or("", |colon| &root[..=colon]);
+        let mut xml = format!("<{prefix}error><{} xmlns='{NS_STREAM_ERRORS}'", self.condition);
+        match &self.detail {
+            Some(detail) => xml += &format!(">{}</{}>", escape(detail), self.condition),
+            None => xml += "/>",
+        }
+        if let Some(text) = &self.text {
+            xml += &format!("<text xmlns='{NS_STREAM_ERRORS}'>{}</text>", escape(text));
+        }
+        xml += self.application.as_deref().unwrap_or_default();
+        xml + &format!("</{prefix}error>")
+    }
+}
+
+/// Escapes character data; what XML cannot carry at all becomes U+FFFD (RFC 6120 section 11.3: no ill-formed output).
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out += "&amp;",
+            '<' => out += "&lt;",
+            '>' => out += "&gt;",
+            '\t' | '\n' | '\r' => out.push(c),
+            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+impl fmt::Display for StreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.unknown.as_deref().unwrap_or(self.condition))?;
+        match &self.text {
+            Some(text) => write!(f, " ({text})"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_element_takes_the_prefix_of_the_stream() {
+        let error = StreamError::new("system-shutdown").unwrap().text("a<b");
+        let inner = "<system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+                     <text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>a&lt;b</text>";
+        assert_eq!(error.to_xml("stream:stream"), format!("<stream:error>{inner}</stream:error>"));
+        assert_eq!(error.to_xml("stream"), format!("<error>{inner}</error>"));
+    }
+
+    #[test]
+    fn undefined_condition_needs_an_application_element() {
+        assert!(StreamError::new("undefined-condition").is_err());
+        assert!(StreamError::new("bogus").is_err());
+        let error = StreamError::undefined("<too-high xmlns='x'/>");
+        assert!(error.to_xml("stream:stream").contains("<too-high xmlns='x'/></stream:error>"));
+    }
+
+    #[test]
+    fn an_unknown_condition_is_undefined_and_keeps_its_name() {
+        let error = StreamError::received("fizzbuzz");
+        assert_eq!(error.condition(), "undefined-condition");
+        assert_eq!(error.unknown_condition(), Some("fizzbuzz"));
+    }
+
+    #[test]
+    fn text_cannot_make_the_stream_ill_formed() {
+        let error = StreamError::new("reset").unwrap().text("\u{0}]]>\u{ffff}");
+        assert!(error.to_xml("s:stream").contains("\u{fffd}]]&gt;\u{fffd}"));
+    }
+
+    #[test]
+    fn see_other_host_carries_its_address() {
+        let error = StreamError::new("see-other-host").unwrap().detail("[::1]:5222");
+        assert!(error.to_xml("stream:stream").contains(">[::1]:5222</see-other-host>"));
+    }
+}

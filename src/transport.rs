@@ -1,0 +1,81 @@
+//! Byte streams that can be read and written in small, bounded steps.
+//!
+//! The driver makes non-blocking attempts and waits in between, so that both directions move while output is pending
+//! (TC-13: two peers that only write would wait for each other for ever) and one deadline covers it all.
+
+mod poll;
+mod socket;
+
+use std::{io, os::fd::BorrowedFd, time::Duration};
+
+pub(crate) use poll::poll;
+
+/// The `errno` of an error; `EIO` for one that has none, from a transport of the caller's.
+pub(crate) fn os_error(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
+}
+
+/// Which directions to wait for, or which are ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interest {
+    /// There is something to read, or the end.
+    pub read: bool,
+    /// Something can be written.
+    pub write: bool,
+}
+
+impl Interest {
+    /// Reading only.
+    pub const READ: Self = Self { read: true, write: false };
+    /// Writing only.
+    pub const WRITE: Self = Self { read: false, write: true };
+    /// Both directions.
+    pub const BOTH: Self = Self { read: true, write: true };
+}
+
+/// A connected byte stream: a socket, or a TLS session over one.
+///
+/// Implemented for [`TcpStream`](std::net::TcpStream), [`UnixStream`](std::os::unix::net::UnixStream) and
+/// [`OwnedFd`](std::os::fd::OwnedFd), blocking or not; and for [`BorrowedFd`], whose flags and timeouts are never
+/// touched. On purpose not for references: they would leave the caller a way to write after the closing tag.
+///
+/// What an error means: [`WouldBlock`](io::ErrorKind::WouldBlock) is "wait, then ask again" and
+/// [`Interrupted`](io::ErrorKind::Interrupted) "ask again"; over TLS, [`UnexpectedEof`](io::ErrorKind::UnexpectedEof)
+/// is the end of TCP without `close_notify` and [`InvalidData`](io::ErrorKind::InvalidData) a failure of the TLS layer
+/// (both as in rustls); anything else is the end of the connection.
+pub trait Transport {
+    /// Reads once, without waiting. 0 is the end: of TCP, or over TLS the peer's `close_notify`.
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes once, without waiting and without raising a signal; returns how much was taken.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Ends the output, without waiting: over TLS `close_notify`, then `shutdown(SHUT_WR)`.
+    fn end_output(&mut self) -> io::Result<()>;
+
+    /// Waits until a direction of `interest` may move, `wake` becomes readable, or `limit` has passed. It may return
+    /// early for no reason, but must not when it could be called again and again without anything having happened.
+    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest>;
+
+    /// Reads once, waiting `limit` at most; [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing came.
+    fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+        self.wait(Interest::READ, limit, None)?;
+        self.read(buf)
+    }
+
+    /// After the peer's `close_notify`: reads once from below TLS, without waiting, for what is to be discarded. 0 is the end (TL-11).
+    fn drain(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let _ = buf;
+        Ok(0)
+    }
+
+    /// Whether this is TLS, so that an end without `close_notify` is told apart from one with it.
+    fn is_tls(&self) -> bool {
+        false
+    }
+
+    /// How many bytes written are not acknowledged by the peer's kernel (TC-11); 0 where nobody knows.
+    fn unacked(&self) -> u64 {
+        0
+    }
+}

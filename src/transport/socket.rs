@@ -1,0 +1,107 @@
+//! Sockets as transports, through socket2.
+
+use std::{
+    io,
+    mem::MaybeUninit,
+    net::{Shutdown, TcpStream},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    time::{Duration, Instant},
+};
+
+use socket2::{Domain, SockRef};
+
+use super::{Interest, Transport, poll};
+
+/// No wait on a blocking socket, and no SIGPIPE in a C program when the peer is gone (TC-10).
+const ATTEMPT: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+
+fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
+    #[allow(unsafe_code)]
+    // SAFETY: the same bytes, which recv(2) only ever overwrites with initialised ones.
+    let buf = unsafe { &mut *(std::ptr::from_mut(buf) as *mut [MaybeUninit<u8>]) };
+    SockRef::from(&fd).recv_with_flags(buf, flags)
+}
+
+/// For a socket that is ours: SO_RCVTIMEO carries the limit, and needs no restoring.
+fn recv_within(fd: BorrowedFd<'_>, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+    match recv(fd, buf, ATTEMPT) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        result => return result,
+    }
+    let start = Instant::now();
+    // A zero SO_RCVTIMEO would mean "for ever".
+    SockRef::from(&fd).set_read_timeout(Some(limit.max(Duration::from_millis(1))))?;
+    match recv(fd, buf, 0) {
+        // The time is up, or the socket is non-blocking and SO_RCVTIMEO does not apply to it.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            poll(Some(fd), Interest::READ, limit.saturating_sub(start.elapsed()), None)?;
+            recv(fd, buf, ATTEMPT)
+        }
+        result => result,
+    }
+}
+
+fn unacked(fd: BorrowedFd<'_>) -> u64 {
+    // Unix sockets count memory there, not bytes.
+    match SockRef::from(&fd).domain() {
+        Ok(Domain::IPV4 | Domain::IPV6) => {}
+        _ => return 0,
+    }
+    let mut bytes: libc::c_int = 0;
+    #[allow(unsafe_code)]
+    // SAFETY: SIOCOUTQ (the same number as TIOCOUTQ) stores one int through the pointer.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if result == 0 { u64::try_from(bytes).unwrap_or(0) } else { 0 }
+}
+
+macro_rules! transport {
+    ($type:ty, $fd:ident, $buf:ident, $limit:ident, $read_within:expr) => {
+        impl Transport for $type {
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                recv(self.as_fd(), buf, ATTEMPT)
+            }
+
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                SockRef::from(&self.as_fd()).send_with_flags(bytes, ATTEMPT)
+            }
+
+            fn end_output(&mut self) -> io::Result<()> {
+                match SockRef::from(&self.as_fd()).shutdown(Shutdown::Write) {
+                    // Nobody is left to be told; how the connection went shows in the next read.
+                    Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+                    result => result,
+                }
+            }
+
+            fn wait(
+                &mut self,
+                interest: Interest,
+                limit: Duration,
+                wake: Option<BorrowedFd<'_>>,
+            ) -> io::Result<Interest> {
+                poll(Some(self.as_fd()), interest, limit, wake)
+            }
+
+            fn read_within(&mut self, $buf: &mut [u8], $limit: Duration) -> io::Result<usize> {
+                let $fd = self.as_fd();
+                $read_within
+            }
+
+            fn unacked(&self) -> u64 {
+                unacked(self.as_fd())
+            }
+        }
+    };
+}
+
+transport!(TcpStream, fd, buf, limit, recv_within(fd, buf, limit));
+transport!(UnixStream, fd, buf, limit, recv_within(fd, buf, limit));
+transport!(OwnedFd, fd, buf, limit, recv_within(fd, buf, limit));
+// A borrowed socket keeps its flags and timeouts, even while the close is running (TC-18).
+transport!(BorrowedFd<'_>, fd, buf, limit, {
+    poll(Some(fd), Interest::READ, limit, None)?;
+    recv(fd, buf, ATTEMPT)
+});
