@@ -1,1 +1,62 @@
-//! The C API.
+//! xmpp_close: ends an XMPP stream without losing a byte.
+//!
+//! RFC 6120 section 4.4 ends a stream by a handshake: send your closing tag,
+//! write nothing more, go on reading *and processing* until the peer's closing
+//! tag comes, and only then end TCP. If it does not come in reasonable time, end
+//! TCP without an error. This library does that, in three sizes:
+//!
+//!     xmpp_close_fd()           for a connected socket, on a thread that may block
+//!     xmpp_close_with()         the same over TLS, or anything that reads and writes
+//!     xmpp_close_handshake_*()  the state machine by itself, for an event loop that
+//!                               has its own sockets, TLS and parser
+//!
+//! and xmpp_close_framer_*() for an event loop that has no parser.
+//!
+//!     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
+//!     int result = xmpp_close_fd(fd, NULL, &report);
+//!     if (result != XMPP_CLOSE_OK)
+//!         fprintf(stderr, "%s\n", xmpp_close_strerror(result));
+//!     else
+//!         printf("%s\n", xmpp_close_outcome_name(report.outcome));
+//!     close(fd);
+//!
+//! Conventions
+//!
+//! - Functions that can fail return XMPP_CLOSE_OK (0) or a negative
+//!   XMPP_CLOSE_ERR_*. How a stream ended, be it by a timeout or a reset, is never
+//!   an error: that is the outcome in the report.
+//! - NULL gives XMPP_CLOSE_ERR_NULL wherever it is not said to be allowed. With a
+//!   length of 0, the pointer beside it is not looked at.
+//! - Outputs are stored on success only. The report is the exception: when it can
+//!   be written at all, it is, with outcome XMPP_CLOSE_PENDING if nothing was done.
+//! - Start every struct from its XMPP_CLOSE_*_INIT, then set what you need; 0 and
+//!   NULL mean the default, also in members of later versions. struct_size lets
+//!   programs and libraries of different versions work together: what the program
+//!   does not know is 0, what the library does not know must be 0.
+//! - What you pass in stays yours, and no pointer is kept after the call returns.
+//!   What a _new function stores is yours to give to its _free; NULL is fine there.
+//! - Callbacks run on the calling thread, inside the call that was given them. They
+//!   may call every function here, on other objects. They must return: a C++
+//!   exception or longjmp() may not leave them.
+//! - There are no globals. Calls on different objects never meet; one object is for
+//!   one thread at a time, but for xmpp_close_canceller.
+//! - The library starts no threads, raises and blocks no signals (SIGPIPE included),
+//!   and prints nothing. Should it ever panic, which is a bug, Rust's panic hook
+//!   says so on stderr and the call returns XMPP_CLOSE_ERR_PANIC.
+//! - Times are milliseconds. Strings are UTF-8 and end in NUL, unless a length
+//!   stands beside them.
+
+// The part above opens include/xmpp_close.h, and the `//!` lines of most modules open their section of it: see
+// build.rs. Comments on the C declarations are wrapped for a terminal, since they become the header's.
+
+mod blocking;
+mod callbacks;
+mod canceller;
+mod codes;
+mod framer;
+mod guard;
+mod handshake;
+mod options;
+mod report;
+mod sized;
+mod words;

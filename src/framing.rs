@@ -13,8 +13,10 @@
 
 mod bytes;
 mod chars;
+mod content;
 mod declaration;
 mod names;
+mod plain;
 mod scan;
 
 use std::fmt;

@@ -22,7 +22,7 @@ use crate::{
 const CHUNK: usize = 8 * 1024;
 /// How many chunks are still read, without waiting, when a deadline has passed: what has arrived is not lost, and a
 /// peer that never stops cannot hold us.
-const LAST_CHUNKS: u32 = 64;
+const LAST_CHUNKS: u32 = 32;
 
 /// What was begun before the close: how far both sides of the stream have come.
 pub(crate) struct Opened {
@@ -264,8 +264,9 @@ impl<T: Transport> Driver<T> {
         if !self.handshake.wants_input() {
             return self.wait(Interest::WRITE, left);
         }
+        // With nothing to write and nobody to wake us, the read itself waits.
         let within = (!late && !output_blocked && self.canceller.is_none()).then_some(left);
-        if !self.read(within) {
+        if !self.read(within) && within.is_none() {
             self.wait(Interest { read: true, write: output_blocked }, left);
         }
     }

@@ -27,21 +27,26 @@ pub(super) fn value_run(bytes: &[u8], quote: u8) -> usize {
 /// Length of the run of ASCII name characters.
 #[inline]
 pub(super) fn name_run(bytes: &[u8]) -> usize {
-    run(bytes, |word| {
-        let ascii = word & !HIGH;
-        let name = range(ascii | ONES * 0x20, b'a', b'z')
-            | range(ascii, b'0', b':')
-            | range(ascii, b'-', b'.')
-            | range(ascii, b'_', b'_');
-        !name | word
-    })
+    bytes.iter().take_while(|&&byte| NAME[usize::from(byte)]).count()
 }
+
+static NAME: [bool; 256] = {
+    let mut t = [false; 256];
+    let mut i = 0;
+    while i < 128 {
+        let b = i as u8;
+        t[i] = b.is_ascii_alphanumeric() || b == b'_' || b == b':' || b == b'-' || b == b'.';
+        i += 1;
+    }
+    t
+};
 
 #[inline]
 fn run(bytes: &[u8], stops: impl Fn(u64) -> u64) -> usize {
+    let flags = |chunk: &[u8; 8]| stops(u64::from_le_bytes(*chunk)) & HIGH;
     let mut at = 0;
     while let Some(chunk) = bytes[at..].first_chunk::<8>() {
-        let flags = stops(u64::from_le_bytes(*chunk)) & HIGH;
+        let flags = flags(chunk);
         if flags != 0 {
             return at + flags.trailing_zeros() as usize / 8;
         }
@@ -49,7 +54,7 @@ fn run(bytes: &[u8], stops: impl Fn(u64) -> u64) -> usize {
     }
     let mut last = [0; 8]; // NUL stops every kind of run
     last[..bytes.len() - at].copy_from_slice(&bytes[at..]);
-    at + (stops(u64::from_le_bytes(last)) & HIGH).trailing_zeros() as usize / 8
+    at + flags(&last).trailing_zeros() as usize / 8
 }
 
 /// Flags bytes below U+0020 and above U+007F.

@@ -49,6 +49,17 @@ impl Utf8 {
     }
 }
 
+/// Length of what `bytes` begin with, if that is the rest of a reference to a predefined entity, `;` included.
+#[inline]
+pub(super) fn predefined_reference(bytes: &[u8]) -> Option<usize> {
+    match bytes {
+        [b'l' | b'g', b't', b';', ..] => Some(3),
+        [b'a', b'm', b'p', b';', ..] => Some(4),
+        [b'a', b'p', b'o', b's', b';', ..] | [b'q', b'u', b'o', b't', b';', ..] => Some(5),
+        _ => None,
+    }
+}
+
 /// The reference that is being read, from behind its `&` up to its `;`.
 #[derive(Clone, Debug)]
 pub(super) enum Reference {

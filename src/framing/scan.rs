@@ -2,10 +2,11 @@
 //! and keeps nothing of what it has seen but the names of open elements.
 
 use super::Malformed::{self, NotWellFormed, RestrictedXml};
-use super::bytes::{cdata_run, is_ascii_name_start, is_space, name_run, text_run, value_run};
-use super::chars::{Reference, Utf8, is_name, is_name_start};
+use super::bytes::{is_ascii_name, is_space};
+use super::content::Content;
 use super::declaration::{self, MAX_DECLARATION};
 use super::names::Names;
+use super::plain::start_tag;
 
 /// What the scanner has come to the end of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +28,11 @@ pub(super) enum Token {
 /// Where in the grammar the next byte stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Before the root: nothing yet, only a byte order mark, or more than that.
-    Start,
-    ByteOrderMark,
+    /// At the start of the document, with so much of a byte order mark.
+    Start {
+        matched: usize,
+    },
+    /// Before the root, and after something else.
     Prolog,
     /// Between tags; at depth 1, between stanzas.
     Text,
@@ -54,7 +57,7 @@ enum State {
     EndName {
         matched: usize,
     },
-    /// In the name of an end tag whose start tag's name is not in the stack.
+    /// In the name of an end tag whose start tag's name is not in the stack, such as the root's.
     FreeEndName,
     EndTag,
     /// After `<!`.
@@ -72,14 +75,7 @@ enum State {
     Declaration,
 }
 
-/// What a non-ASCII character has to be.
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    Anywhere,
-    NameStart,
-    Name,
-}
-
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 const CDATA: &[u8] = b"<![CDATA[";
 
 #[derive(Clone, Debug)]
@@ -91,29 +87,19 @@ pub(super) struct Scanner {
     pub root: Option<String>,
     pub stray_bytes: u64,
     names: Names,
-    /// The next character is the first of a name.
-    name_starts: bool,
-    /// How many `]` came last, up to two.
-    brackets: u8,
-    utf8: Utf8,
-    place: Place,
-    reference: Option<Reference>,
+    content: Content,
     declaration: Vec<u8>,
 }
 
 impl Scanner {
     pub fn new() -> Self {
         Self {
-            state: State::Start,
+            state: State::Start { matched: 0 },
             depth: 0,
             root: None,
             stray_bytes: 0,
             names: Names::default(),
-            name_starts: false,
-            brackets: 0,
-            utf8: Utf8::default(),
-            place: Place::Anywhere,
-            reference: None,
+            content: Content::default(),
             declaration: Vec::new(),
         }
     }
@@ -125,30 +111,22 @@ impl Scanner {
 
     /// Outside every element but the root, and with no character half read.
     pub fn is_between(&self) -> bool {
-        self.depth == 1 && self.state == State::Text && !self.utf8.is_pending() && self.reference.is_none()
+        self.depth == 1 && self.state == State::Text && !self.content.is_pending()
     }
 
     /// Whether the next byte belongs to the tag, element or declaration that was begun before.
     pub fn is_in_markup(&self) -> bool {
-        !matches!((self.state, self.depth), (State::Text, 1) | (State::Start | State::ByteOrderMark | State::Prolog, _))
+        !matches!((self.state, self.depth), (State::Text, 1) | (State::Start { .. } | State::Prolog, _))
     }
 
     /// Passes over what stands before the root or between stanzas: all of `rest`, or up to a `<`.
     #[inline]
     pub fn skip_outside(&mut self, rest: &mut &[u8]) -> Result<(), Malformed> {
-        if rest.first() == Some(&b'<')
-            && self.state == State::Text
-            && !self.utf8.is_pending()
-            && self.reference.is_none()
-        {
-            self.brackets = 0;
-            return Ok(());
-        }
         if self.depth == 0 {
             return self.prolog(rest);
         }
         let before = *rest;
-        let result = self.resume(rest).and_then(|()| self.text(rest));
+        let result = self.content.resume(rest).and_then(|()| self.content.text(rest));
         let passed = &before[..before.len() - rest.len()];
         self.stray_bytes += passed.iter().filter(|&&byte| !is_space(byte)).count() as u64;
         result
@@ -156,19 +134,18 @@ impl Scanner {
 
     fn prolog(&mut self, rest: &mut &[u8]) -> Result<(), Malformed> {
         while let Some((&byte, tail)) = rest.split_first() {
-            if self.state == State::Start && (self.utf8.is_pending() || byte == 0xef) {
-                match self.utf8.take(rest)? {
-                    None => return Ok(()),
-                    Some(0xfeff) => (self.state, self.stray_bytes) = (State::ByteOrderMark, self.stray_bytes + 3),
-                    Some(_) => return Err(NotWellFormed),
+            self.state = match self.state {
+                State::Start { matched } if BYTE_ORDER_MARK.get(matched) == Some(&byte) => {
+                    // Nobody may send it (RFC 6120 section 11.6), but it does no harm.
+                    self.stray_bytes += 1;
+                    State::Start { matched: matched + 1 }
                 }
-            } else if is_space(byte) {
-                (self.state, *rest) = (State::Prolog, tail);
-            } else if byte == b'<' {
-                return Ok(());
-            } else {
-                return Err(NotWellFormed);
-            }
+                State::Start { matched: 1 | 2 } => return Err(NotWellFormed),
+                _ if byte == b'<' => return Ok(()),
+                _ if is_space(byte) => State::Prolog,
+                _ => return Err(NotWellFormed),
+            };
+            *rest = tail;
         }
         Ok(())
     }
@@ -176,25 +153,24 @@ impl Scanner {
     /// Goes on to the end of what begins with the `<` that `rest` begins with, or began with before.
     pub fn scan(&mut self, rest: &mut &[u8]) -> Result<Token, Malformed> {
         let before = *rest;
-        self.resume(rest)?;
-        if self.state == State::StartName {
+        self.content.resume(rest)?;
+        if self.keeps_name() {
             self.names.append(&before[..before.len() - rest.len()]);
         }
         while let Some((&byte, tail)) = rest.split_first() {
             match self.state {
-                State::Start | State::ByteOrderMark | State::Prolog => {
+                State::Start { .. } | State::Prolog => {
                     self.state = State::Markup { declaration: self.state != State::Prolog };
                     *rest = tail;
                 }
                 State::Text => {
-                    self.text(rest)?;
-                    if let Some(tail) = rest.get(1..) {
-                        self.state = State::Markup { declaration: false };
-                        *rest = tail;
+                    self.content.text(rest)?;
+                    if let Some(token) = self.markup(rest) {
+                        return Ok(token);
                     }
                 }
                 State::Markup { declaration } => {
-                    self.name_starts = true;
+                    self.content.start_name();
                     self.state = match byte {
                         b'/' if self.depth == 0 => return Err(NotWellFormed),
                         b'/' if self.depth > 1 && self.names.top().is_some() => State::EndName { matched: 0 },
@@ -208,8 +184,7 @@ impl Scanner {
                     }
                 }
                 State::StartName => {
-                    let complete = self.collected_name(rest)?;
-                    if complete {
+                    if self.name(rest)? {
                         self.state = State::StartTag;
                     }
                 }
@@ -232,7 +207,10 @@ impl Scanner {
                 State::Attributes => match byte {
                     b'/' | b'>' => self.state = State::StartTag,
                     _ if is_space(byte) => *rest = tail,
-                    _ => (self.state, self.name_starts) = (State::AttributeName, true),
+                    _ => {
+                        self.content.start_name();
+                        self.state = State::AttributeName;
+                    }
                 },
                 State::AttributeName => {
                     if self.name(rest)? {
@@ -256,7 +234,7 @@ impl Scanner {
                     *rest = tail;
                 }
                 State::Value { quote } => {
-                    if self.value(rest, quote)? {
+                    if self.content.value(rest, quote)? {
                         self.state = State::StartTag;
                     }
                 }
@@ -270,9 +248,8 @@ impl Scanner {
                         return Ok(Token::Header { empty: true });
                     }
                     self.names.forget();
-                    self.state = State::Text;
-                    if self.depth == 1 {
-                        return Ok(Token::Element);
+                    if let Some(token) = self.empty() {
+                        return Ok(token);
                     }
                 }
                 State::EndName { matched } => {
@@ -286,9 +263,7 @@ impl Scanner {
                         if here == name.len() { State::EndTag } else { State::EndName { matched: matched + here } };
                 }
                 State::FreeEndName => {
-                    // At depth 1 the stack is empty and free to hold the name, to be compared with the root's.
-                    let complete = if self.depth == 1 { self.collected_name(rest)? } else { self.name(rest)? };
-                    if complete {
+                    if self.name(rest)? {
                         self.state = State::EndTag;
                     }
                 }
@@ -316,7 +291,6 @@ impl Scanner {
                         return Err(NotWellFormed);
                     }
                     self.state = if matched + 1 == CDATA.len() {
-                        self.brackets = 0;
                         State::Cdata
                     } else {
                         State::CdataStart { matched: matched + 1 }
@@ -324,7 +298,7 @@ impl Scanner {
                     *rest = tail;
                 }
                 State::Cdata => {
-                    if self.cdata(rest)? {
+                    if self.content.cdata(rest)? {
                         self.state = State::Text;
                         if self.depth == 1 {
                             return Ok(Token::StrayCdata);
@@ -337,7 +311,9 @@ impl Scanner {
                         None if is_space(byte) && declaration => State::Declaration,
                         None if is_space(byte) || byte == b'?' => return Err(NotWellFormed),
                         // RFC 6120 section 11.1: no processing instructions.
-                        _ => return Err(RestrictedXml),
+                        _ if is_ascii_name(byte) || byte >= 0x80 => return Err(RestrictedXml),
+                        _ if matched > 0 && (is_space(byte) || byte == b'?') => return Err(RestrictedXml),
+                        _ => return Err(NotWellFormed),
                     };
                     if self.state != State::Declaration {
                         *rest = tail;
@@ -358,6 +334,36 @@ impl Scanner {
             }
         }
         Ok(Token::Input)
+    }
+
+    /// Goes on behind the `<` that `rest` begins with, past the whole tag if it is there and a plain one.
+    #[inline]
+    fn markup(&mut self, rest: &mut &[u8]) -> Option<Token> {
+        let tail = rest.get(1..)?;
+        if let [b'/', name @ ..] = tail {
+            let open = self.names.top().and_then(|top| name.strip_prefix(top));
+            if let Some([b'>', behind @ ..]) = open {
+                *rest = behind;
+                return self.close();
+            }
+        } else if let Some(tag) = start_tag(tail) {
+            *rest = &tail[tag.length..];
+            if tag.empty {
+                return self.empty();
+            }
+            self.names.append(&tail[..tag.name]);
+            return self.open();
+        }
+        self.state = State::Markup { declaration: false };
+        *rest = tail;
+        None
+    }
+
+    /// An empty tag ended.
+    #[inline]
+    fn empty(&mut self) -> Option<Token> {
+        self.state = State::Text;
+        (self.depth == 1).then_some(Token::Element)
     }
 
     /// A start tag ended.
@@ -393,140 +399,18 @@ impl Scanner {
         (self.depth == 1).then_some(Token::Element)
     }
 
-    /// Finishes the character or reference that the last input ended in.
+    /// The name that is being read goes into the stack: a start tag's, and that of the root's end tag, to be compared.
     #[inline]
-    fn resume(&mut self, rest: &mut &[u8]) -> Result<(), Malformed> {
-        if self.utf8.is_pending() {
-            self.wide(rest, self.place)?;
-        }
-        if self.reference.is_some() { self.go_on_with_reference(rest) } else { Ok(()) }
+    fn keeps_name(&self) -> bool {
+        self.state == State::StartName || (self.state == State::FreeEndName && self.depth == 1)
     }
 
-    /// Takes a non-ASCII character off `rest`, or what is there of it.
-    fn wide(&mut self, rest: &mut &[u8], place: Place) -> Result<(), Malformed> {
-        self.place = place;
-        let fits = match (self.utf8.take(rest)?, place) {
-            (None, _) | (_, Place::Anywhere) => true,
-            (Some(c), Place::NameStart) => is_name_start(c),
-            (Some(c), Place::Name) => is_name(c),
-        };
-        if fits { Ok(()) } else { Err(NotWellFormed) }
-    }
-
-    #[cold]
-    fn go_on_with_reference(&mut self, rest: &mut &[u8]) -> Result<(), Malformed> {
-        while let (Some(reference), Some((&byte, tail))) = (&mut self.reference, rest.split_first()) {
-            if byte >= 0x80 {
-                let place = if reference.push_wide()? { Place::NameStart } else { Place::Name };
-                self.wide(rest, place)?;
-            } else {
-                if reference.push(byte)? {
-                    self.reference = None;
-                }
-                *rest = tail;
-            }
-        }
-        Ok(())
-    }
-
-    /// Passes over character data up to a `<`.
-    #[inline]
-    fn text(&mut self, rest: &mut &[u8]) -> Result<(), Malformed> {
-        loop {
-            if self.brackets == 0 {
-                *rest = &rest[text_run(rest)..];
-            }
-            let Some((&byte, tail)) = rest.split_first() else { return Ok(()) };
-            let brackets = std::mem::take(&mut self.brackets);
-            match byte {
-                b'<' => return Ok(()),
-                b'&' => {
-                    *rest = tail;
-                    self.reference = Some(Reference::Begun);
-                    self.go_on_with_reference(rest)?;
-                }
-                b']' => (*rest, self.brackets) = (tail, (brackets + 1).min(2)),
-                b'>' if brackets == 2 => return Err(NotWellFormed),
-                0x80.. => self.wide(rest, Place::Anywhere)?,
-                0x20.. | b'\t' | b'\n' | b'\r' => *rest = tail,
-                _ => return Err(NotWellFormed),
-            }
-        }
-    }
-
-    /// Passes over a CDATA section; `true`: up to its end.
-    fn cdata(&mut self, rest: &mut &[u8]) -> Result<bool, Malformed> {
-        loop {
-            if self.brackets == 0 {
-                *rest = &rest[cdata_run(rest)..];
-            }
-            let Some((&byte, tail)) = rest.split_first() else { return Ok(false) };
-            let brackets = std::mem::take(&mut self.brackets);
-            match byte {
-                b']' => (*rest, self.brackets) = (tail, (brackets + 1).min(2)),
-                b'>' if brackets == 2 => {
-                    *rest = tail;
-                    return Ok(true);
-                }
-                0x80.. => self.wide(rest, Place::Anywhere)?,
-                0x20.. | b'\t' | b'\n' | b'\r' => *rest = tail,
-                _ => return Err(NotWellFormed),
-            }
-        }
-    }
-
-    /// Passes over an attribute value; `true`: up to and with its closing quote.
-    #[inline]
-    fn value(&mut self, rest: &mut &[u8], quote: u8) -> Result<bool, Malformed> {
-        loop {
-            *rest = &rest[value_run(rest, quote)..];
-            let Some((&byte, tail)) = rest.split_first() else { return Ok(false) };
-            match byte {
-                _ if byte == quote => {
-                    *rest = tail;
-                    return Ok(true);
-                }
-                b'&' => {
-                    *rest = tail;
-                    self.reference = Some(Reference::Begun);
-                    self.go_on_with_reference(rest)?;
-                }
-                0x80.. => self.wide(rest, Place::Anywhere)?,
-                b'\t' | b'\n' | b'\r' => *rest = tail,
-                _ => return Err(NotWellFormed),
-            }
-        }
-    }
-
-    /// Passes over a name; `true`: up to its end, which only the byte after it tells.
-    #[inline]
     fn name(&mut self, rest: &mut &[u8]) -> Result<bool, Malformed> {
-        loop {
-            match rest.first() {
-                None => return Ok(false),
-                Some(0x80..) => {
-                    let place = if self.name_starts { Place::NameStart } else { Place::Name };
-                    self.name_starts = false;
-                    self.wide(rest, place)?;
-                    continue;
-                }
-                Some(&byte) if self.name_starts && !is_ascii_name_start(byte) => return Err(NotWellFormed),
-                Some(_) => {}
-            }
-            self.name_starts = false;
-            *rest = &rest[name_run(rest)..];
-            if rest.first().is_some_and(u8::is_ascii) {
-                return Ok(true);
-            }
-        }
-    }
-
-    /// [`name`](Self::name), with the name kept.
-    #[inline]
-    fn collected_name(&mut self, rest: &mut &[u8]) -> Result<bool, Malformed> {
         let before = *rest;
-        let complete = self.name(rest)?;
-        self.names.append(&before[..before.len() - rest.len()]);
+        let complete = self.content.name(rest)?;
+        if self.keeps_name() {
+            self.names.append(&before[..before.len() - rest.len()]);
+        }
         Ok(complete)
     }
 }

@@ -1,0 +1,77 @@
+//! Results and outcomes
+//!
+//! Numbers are never changed and never used again for something else.
+
+#![allow(non_camel_case_types, reason = "the names are those of the C API")]
+#![allow(dead_code, reason = "most values are only read in C")]
+
+/// What a call came to: whether the library could do its work, not how the
+/// stream ended.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum xmpp_close_result {
+    /// It did.
+    XMPP_CLOSE_OK = 0,
+    /// A pointer that is needed was NULL.
+    XMPP_CLOSE_ERR_NULL = -1,
+    /// A value makes no sense, a struct was not started from its initializer,
+    /// or the descriptor is no connected stream socket. Nothing was sent.
+    XMPP_CLOSE_ERR_INVALID = -2,
+    /// The system refused memory or descriptors. Nothing was sent.
+    XMPP_CLOSE_ERR_SYSTEM = -3,
+    /// A bug in this library; please report it. Close the connection.
+    XMPP_CLOSE_ERR_PANIC = -4,
+}
+
+/// How a stream ended.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum xmpp_close_outcome {
+    /// It is not over yet, or was never begun.
+    XMPP_CLOSE_PENDING = 0,
+    /// Both closing tags were exchanged. Nothing else is ever called clean.
+    XMPP_CLOSE_CLEAN = 1,
+    /// The peer ended TCP between stanzas, without its closing tag.
+    XMPP_CLOSE_PEER_EOF = 2,
+    /// The peer ended TCP inside an element, or TLS without close_notify.
+    XMPP_CLOSE_TRUNCATED = 3,
+    /// The connection broke before both tags were exchanged.
+    XMPP_CLOSE_RESET = 4,
+    /// Our closing tag is out, the peer's did not come in time.
+    XMPP_CLOSE_TIMED_OUT = 5,
+    /// Our own output could not be written in time.
+    XMPP_CLOSE_STALLED = 6,
+    /// What the peer sent stopped being an XMPP stream.
+    XMPP_CLOSE_MALFORMED = 7,
+    /// The TLS layer failed.
+    XMPP_CLOSE_TLS_FAILED = 8,
+    /// A canceller, or a callback, stopped it.
+    XMPP_CLOSE_CANCELLED = 9,
+}
+
+/// Who began to close.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum xmpp_close_initiator {
+    /// Nobody has.
+    XMPP_CLOSE_INITIATOR_NONE = 0,
+    /// We did.
+    XMPP_CLOSE_INITIATOR_US = 1,
+    /// The peer did: by its closing tag, a stream error, or the end of TCP.
+    XMPP_CLOSE_INITIATOR_PEER = 2,
+    /// Both: the peer's tag came before ours was written, so it is no answer
+    /// to ours, and proves nothing about what we sent.
+    XMPP_CLOSE_INITIATOR_CROSSING = 3,
+}
+
+/// Bits of xmpp_close_report.tls.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum xmpp_close_tls {
+    /// The stream ran over TLS.
+    XMPP_CLOSE_TLS_USED = 1,
+    /// Our close_notify went out.
+    XMPP_CLOSE_TLS_NOTIFY_SENT = 2,
+    /// The peer's close_notify came: the end of its data is authentic.
+    XMPP_CLOSE_TLS_NOTIFY_RECEIVED = 4,
+}

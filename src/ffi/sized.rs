@@ -1,0 +1,173 @@
+// Structs that begin with `size_t struct_size`, copied in and out between programs and libraries of different versions.
+
+use std::{
+    ffi::c_int,
+    mem::{self, MaybeUninit},
+    ptr, slice,
+};
+
+use super::guard::{INVALID, NULL, Refusal};
+
+/// No version of any struct here will be longer; a larger size is memory that was never initialised.
+const LARGEST: usize = 4096;
+
+/// A struct of the C API.
+///
+/// # Safety
+/// `repr(C)`, with `struct_size: usize` first, and all zero bytes are a valid value of it.
+pub(super) unsafe trait Versioned: Copy {}
+
+/// Checks the size a program says its struct has, and that what this library does not know is zero.
+///
+/// # Safety
+/// `source` is valid for reads of as many bytes as the `usize` it begins with says, if that is a possible size.
+unsafe fn size_of_struct<T: Versioned>(source: *const T) -> Result<usize, Refusal> {
+    if source.is_null() {
+        return Err(NULL);
+    }
+    // SAFETY: every such struct begins with its size.
+    let size = unsafe { source.cast::<usize>().read_unaligned() };
+    if !(size_of::<usize>()..=LARGEST).contains(&size) {
+        return Err(INVALID);
+    }
+    if let Some(excess) = size.checked_sub(size_of::<T>()) {
+        // SAFETY: the program says that its struct is that long.
+        let excess = unsafe { slice::from_raw_parts(source.cast::<u8>().add(size_of::<T>()), excess) };
+        if excess.iter().any(|byte| *byte != 0) {
+            return Err(INVALID);
+        }
+    }
+    Ok(size)
+}
+
+/// A copy of a program's struct, with zero for what the program does not know.
+///
+/// # Safety
+/// As for `size_of_struct`.
+pub(super) unsafe fn copy_in<T: Versioned>(source: *const T) -> Result<T, Refusal> {
+    // SAFETY: as the caller promises.
+    let size = unsafe { size_of_struct(source) }?;
+    let mut copy = MaybeUninit::<T>::zeroed();
+    // SAFETY: both are valid for the smaller size, and all zero bytes are valid where nothing is copied.
+    unsafe {
+        ptr::copy_nonoverlapping(source.cast::<u8>(), copy.as_mut_ptr().cast::<u8>(), size.min(size_of::<T>()));
+        Ok(copy.assume_init())
+    }
+}
+
+/// Where a program wants a struct written.
+pub(super) struct Out<T> {
+    target: *mut T,
+    size: usize,
+}
+
+impl<T: Versioned> Out<T> {
+    /// Checks the program's struct and zeroes it, but for its size.
+    ///
+    /// # Safety
+    /// As for `size_of_struct`, and valid for as many writes until the last use of the result.
+    pub(super) unsafe fn open(target: *mut T) -> Result<Self, Refusal> {
+        // SAFETY: as the caller promises.
+        let size = unsafe { size_of_struct(target) }?;
+        let mut out = Self { target, size };
+        // SAFETY: `Versioned` says so.
+        out.write(unsafe { &mem::zeroed() });
+        Ok(out)
+    }
+
+    /// The same where NULL means that nobody wants to know.
+    ///
+    /// # Safety
+    /// As for `open`.
+    pub(super) unsafe fn open_or_null(target: *mut T) -> Result<Option<Self>, Refusal> {
+        // SAFETY: as the caller promises.
+        if target.is_null() { Ok(None) } else { unsafe { Self::open(target) }.map(Some) }
+    }
+
+    /// Writes as much as the program knows of; its size is left alone.
+    pub(super) fn write(&mut self, value: &T) {
+        let head = size_of::<usize>();
+        let count = self.size.min(size_of::<T>()) - head;
+        // SAFETY: `open` was told that `size` bytes can be written, and `count` stays below both sizes.
+        unsafe {
+            let source = ptr::from_ref(value).cast::<u8>().add(head);
+            ptr::copy_nonoverlapping(source, self.target.cast::<u8>().add(head), count);
+        }
+    }
+}
+
+/// Reads a number that is a yes or no.
+pub(super) fn flag(value: u32) -> Result<bool, Refusal> {
+    match value {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(INVALID),
+    }
+}
+
+/// `true` as C has it.
+pub(super) fn int(value: bool) -> c_int {
+    c_int::from(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    struct Two {
+        struct_size: usize,
+        first: usize,
+        second: usize,
+    }
+
+    // SAFETY: repr(C), the size comes first, and all members are numbers.
+    unsafe impl Versioned for Two {}
+
+    const WORD: usize = size_of::<usize>();
+
+    /// What a program with a struct of `memory` would see.
+    fn read(memory: &[usize]) -> Result<Two, Refusal> {
+        // SAFETY: the tests below say a size that `memory` has, or none that is possible.
+        unsafe { copy_in(memory.as_ptr().cast()) }
+    }
+
+    #[test]
+    fn a_smaller_struct_is_filled_up_with_zero() {
+        assert_eq!(read(&[2 * WORD, 7]), Ok(Two { struct_size: 2 * WORD, first: 7, second: 0 }));
+        assert_eq!(read(&[WORD]), Ok(Two { struct_size: WORD, first: 0, second: 0 }));
+    }
+
+    #[test]
+    fn a_larger_struct_is_taken_when_the_excess_is_zero() {
+        assert_eq!(read(&[5 * WORD, 1, 2, 0, 0]), Ok(Two { struct_size: 5 * WORD, first: 1, second: 2 }));
+        assert_eq!(read(&[5 * WORD, 1, 2, 0, 3]), Err(INVALID));
+    }
+
+    #[test]
+    fn a_forgotten_initializer_is_refused() {
+        assert_eq!(read(&[0, 1, 2]), Err(INVALID));
+        assert_eq!(read(&[WORD - 1, 1, 2]), Err(INVALID));
+        assert_eq!(read(&[usize::MAX, 1, 2]), Err(INVALID));
+        // SAFETY: NULL is not read.
+        assert_eq!(unsafe { copy_in::<Two>(ptr::null()) }, Err(NULL));
+    }
+
+    #[test]
+    fn nothing_is_written_past_the_programs_struct() {
+        let mut memory = [2 * WORD, 7, 8, 9];
+        // SAFETY: two words, of which `memory` has four.
+        let mut out = unsafe { Out::<Two>::open(memory.as_mut_ptr().cast()) }.ok().unwrap();
+        out.write(&Two { struct_size: 0, first: 1, second: 2 });
+        assert_eq!(memory, [2 * WORD, 1, 8, 9]);
+    }
+
+    #[test]
+    fn opening_zeroes_all_but_the_size() {
+        let mut memory = [3 * WORD, 7, 8, 9];
+        // SAFETY: three words, of which `memory` has four.
+        assert!(unsafe { Out::<Two>::open(memory.as_mut_ptr().cast()) }.is_ok());
+        assert_eq!(memory, [3 * WORD, 0, 0, 9]);
+    }
+}
