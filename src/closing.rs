@@ -41,7 +41,8 @@ impl CloseOptions {
         Ok(self.begin(transport)?.finish())
     }
 
-    /// Begins to close the stream; the [`Closing`] hands over what still arrives. Nothing is sent before its first use.
+    /// Begins to close the stream; the closing tag leaves as far as it can without
+    /// waiting, and the [`Closing`] does the rest and hands over what still arrives.
     ///
     /// # Errors
     /// As for [`close`](Self::close).

@@ -119,6 +119,9 @@ impl<T: Transport> Driver<T> {
             driver.tell(Event::StreamError);
         }
         driver.tell(if opened.detach { Event::Detach } else { Event::Begin });
+        if !driver.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
+            driver.move_output(); // what fits leaves at once
+        }
         Ok(driver)
     }
 

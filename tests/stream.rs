@@ -1,0 +1,310 @@
+//! A session's stream: what it tells apart, what it refuses, and how it ends.
+
+#[path = "support/peer.rs"]
+mod peer;
+
+use std::{
+    io::ErrorKind,
+    time::{Duration, Instant},
+};
+
+use peer::{PATIENCE, TAG};
+use xmpp_close::{CloseOptions, Error, Incoming, Initiator, Outcome, Stream, StreamError};
+
+const HEADER: &str =
+    "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>";
+const PLAIN_HEADER: &str = "<stream xmlns='http://etherx.jabber.org/streams' xmlns:c='jabber:client' version='1.0'>";
+
+#[test]
+fn what_comes_is_told_apart() {
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| {
+        peer.send("<?xml version='1.0'?>").send(HEADER).send("<message><body>1</body></message> ");
+        peer.send("<message>").send("x".repeat(20_000)).send("</message>");
+        peer.send("<stream:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>");
+        peer.send(TAG).rest().unwrap();
+    });
+    let mut stream = Stream::new(ours);
+    stream.stanza_limit(10_000);
+    assert!(matches!(stream.receive().unwrap(), Incoming::Header(header) if header == HEADER));
+    assert!(matches!(stream.receive().unwrap(), Incoming::Stanza(stanza) if stanza.name() == "message"));
+    assert!(matches!(stream.receive().unwrap(), Incoming::Oversize(20_019)));
+    assert!(matches!(stream.receive().unwrap(), Incoming::StreamError(e) if e.condition() == "system-shutdown"));
+    assert!(matches!(stream.send("<presence/>"), Err(Error::Closed)), "ER-02: only the close makes sense now");
+    assert!(matches!(stream.receive().unwrap(), Incoming::PeerClosed));
+    assert!(matches!(stream.receive(), Err(Error::Closed)));
+    drop(stream);
+    peer.join().unwrap();
+}
+
+#[test]
+fn a_stanza_can_be_read_with_the_namespaces_of_the_stream() {
+    use xmpp_close::xml::XmlEvent;
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| {
+        peer.send(PLAIN_HEADER).send("<c:message to='a'><c:body>hi &amp; bye</c:body></c:message>").rest().unwrap();
+    });
+    let mut stream = Stream::new(ours);
+    assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
+    let Incoming::Stanza(stanza) = stream.receive().unwrap() else { panic!() };
+    let mut reader = stanza.reader();
+    let XmlEvent::StartElement { name, .. } = reader.next().unwrap() else { panic!() };
+    assert_eq!((name.local_name.as_str(), name.namespace.as_deref()), ("message", Some("jabber:client")));
+    drop(stream);
+    peer.join().unwrap();
+}
+
+#[test]
+fn idleness_is_told_only_when_asked_for() {
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| {
+        peer.send(HEADER).rest().unwrap();
+    });
+    let mut stream = Stream::new(ours);
+    assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
+    stream.idle_after(Some(Duration::from_millis(100)));
+    for _ in 0..3 {
+        let start = Instant::now();
+        assert!(matches!(stream.receive().unwrap(), Incoming::Idle));
+        assert!(start.elapsed() >= Duration::from_millis(100));
+    }
+    drop(stream);
+    peer.join().unwrap();
+}
+
+#[test]
+fn whitespace_is_life() {
+    // I-13: any inbound byte counts.
+    let (ours, theirs) = peer::pair();
+    let (stop, stopped) = std::sync::mpsc::channel();
+    let peer = peer::peer(theirs, move |mut peer| {
+        peer.send(HEADER);
+        while stopped.recv_timeout(Duration::from_millis(50)).is_err() {
+            peer.send(" ");
+        }
+        peer.send("<message/>").rest().unwrap();
+    });
+    let mut stream = Stream::new(ours);
+    stream.idle_after(Some(Duration::from_secs(2)));
+    assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
+    let timer = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(4)); // twice what would be idle
+        stop.send(()).unwrap();
+    });
+    assert!(matches!(stream.receive().unwrap(), Incoming::Stanza(_)));
+    timer.join().unwrap();
+    drop(stream);
+    peer.join().unwrap();
+}
+
+#[test]
+fn an_end_without_tag_is_an_error_of_receive_and_an_outcome_of_close() {
+    let (ours, theirs) = peer::pair();
+    peer::peer(theirs, |mut peer| drop(peer.send(HEADER))).join().unwrap();
+    let mut stream = Stream::new(ours);
+    stream.send(HEADER).unwrap();
+    assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
+    match stream.receive() {
+        Err(Error::Io(error)) => assert!(matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset)),
+        other => panic!("{other:?}"),
+    }
+    let report = stream.close(&CloseOptions::new()).unwrap();
+    assert!(matches!(report.outcome, Outcome::PeerEof | Outcome::Reset), "{report}");
+}
+
+#[test]
+fn the_closing_tag_is_that_of_our_own_header() {
+    // HS-13
+    for (header, tag) in [(HEADER, TAG), (PLAIN_HEADER, "</stream>")] {
+        let (ours, theirs) = peer::pair();
+        let peer = peer::peer(theirs, move |mut peer| {
+            peer.send(HEADER).read_until(tag).send(TAG).expect_eof();
+            assert_eq!(String::from_utf8_lossy(&peer.got), header.to_owned() + tag);
+        });
+        let mut stream = Stream::new(ours);
+        stream.send(header).unwrap();
+        assert!(stream.close(&CloseOptions::new()).unwrap().is_clean());
+        peer.join().unwrap();
+    }
+}
+
+#[test]
+fn without_our_header_there_is_no_stream_to_close() {
+    // HS-11, NG-05: never a lone end tag.
+    for restarted in [false, true] {
+        let (ours, theirs) = peer::pair();
+        let mut stream = Stream::new(ours);
+        if restarted {
+            stream.send(HEADER).unwrap();
+            stream.restart();
+        }
+        assert!(matches!(stream.close(&CloseOptions::new()), Err(Error::Invalid(_))));
+        let peer = peer::peer(theirs, move |mut peer| {
+            peer.rest().unwrap();
+            assert_eq!(String::from_utf8_lossy(&peer.got), if restarted { HEADER } else { "" });
+        });
+        peer.join().unwrap();
+    }
+}
+
+#[test]
+fn after_a_restart_a_new_header_follows_in_both_directions() {
+    // NG-01: no tag in between.
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| {
+        peer.send(HEADER).send("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>").read_until(PLAIN_HEADER);
+        peer.send("<?xml version='1.0'?>").send(PLAIN_HEADER).send("</stream>").read_until("</stream>").expect_eof();
+        assert_eq!(String::from_utf8_lossy(&peer.got), [HEADER, PLAIN_HEADER, "</stream>"].concat());
+    });
+    let mut stream = Stream::new(ours);
+    stream.send(HEADER).unwrap();
+    assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
+    assert!(matches!(stream.receive().unwrap(), Incoming::Stanza(stanza) if stanza.name() == "success"));
+    stream.restart();
+    stream.send(PLAIN_HEADER).unwrap();
+    assert!(matches!(stream.receive().unwrap(), Incoming::Header(header) if header == PLAIN_HEADER));
+    assert!(matches!(stream.receive().unwrap(), Incoming::PeerClosed));
+    assert!(stream.close(&CloseOptions::new()).unwrap().is_clean());
+    peer.join().unwrap();
+}
+
+#[test]
+fn a_close_with_a_stream_error_ends_with_error_and_tag() {
+    // ER-01, ER-11, ER-12: condition, text, and the application's element as it is.
+    let element = "<handled-count-too-high xmlns='urn:xmpp:sm:3' h='10' send-count='8'/>";
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, move |mut peer| {
+        peer.send(HEADER).read_tag().send(TAG).expect_eof();
+        let error = format!(
+            "<stream:error><undefined-condition xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+             <text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>you &lt;acked&gt; too much</text>{element}</stream:error>"
+        );
+        assert_eq!(
+            String::from_utf8_lossy(&peer.got),
+            [HEADER, "<presence type='unavailable'/>", &error, TAG].concat()
+        );
+    });
+    let mut stream = Stream::new(ours);
+    stream.send(HEADER).unwrap();
+    let error = StreamError::undefined(element).text("you <acked> too much");
+    let options = CloseOptions::new().farewell("<presence type='unavailable'/>").stream_error(error);
+    let report = stream.close(&options).unwrap();
+    assert_eq!((report.outcome, report.stream_error), (Outcome::Clean, None), "ours is not theirs");
+    peer.join().unwrap();
+}
+
+#[test]
+fn a_peers_stream_error_is_answered_and_reported() {
+    // ER-02, ER-06, ER-10; with and without the tag that should follow.
+    for (tag, outcome) in [(TAG, Outcome::Clean), ("", Outcome::PeerEof)] {
+        let (ours, theirs) = peer::pair();
+        let peer = peer::peer(theirs, move |mut peer| {
+            peer.send(HEADER).send(
+                "<stream:error><fizzbuzz xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+                 <text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>why</text></stream:error>",
+            );
+            peer.send(tag).tcp.shutdown(std::net::Shutdown::Write).unwrap();
+            peer.read_tag().expect_eof();
+        });
+        let mut stream = Stream::new(ours);
+        stream.send(HEADER).unwrap();
+        while !matches!(stream.receive().unwrap(), Incoming::StreamError(_)) {}
+        let report = stream.close(&CloseOptions::new()).unwrap();
+        assert_eq!((report.outcome, report.initiator), (outcome, Some(Initiator::Peer)), "{report}");
+        let error = report.stream_error.unwrap();
+        assert_eq!((error.condition(), error.unknown_condition()), ("undefined-condition", Some("fizzbuzz")));
+        assert_eq!(error.get_text(), Some("why"));
+        peer.join().unwrap();
+    }
+}
+
+#[test]
+fn what_is_not_xml_is_refused_with_a_stream_error_only_before_our_tag() {
+    // ER-01 against ER-09: the same garbage, before and after our closing tag has left.
+    let conditions = [
+        ("<a></b>", "not-well-formed"),
+        ("<!-- comment -->", "restricted-xml"),
+        ("<a>&foo;</a>", "restricted-xml"),
+        ("<a>\u{1}</a>", "not-well-formed"),
+    ];
+    for (garbage, condition) in conditions {
+        // Our output is blocked by a peer that does not read, so the tag has not been started.
+        let (ours, theirs) = peer::pair();
+        let farewell = peer::stanzas(100_000);
+        let length = farewell.len();
+        let peer = peer::peer(theirs, move |mut peer| {
+            peer.send(garbage).read_tag().expect_eof();
+            let last = String::from_utf8_lossy(&peer.got[length..]).into_owned();
+            let error = "<stream:error><CONDITION xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+            assert_eq!(last, error.replace("CONDITION", condition) + TAG);
+        });
+        let options = CloseOptions::new().residual(garbage).farewell(farewell);
+        let report = options.close(ours).unwrap();
+        assert_eq!(report.outcome, Outcome::Malformed, "{report}");
+        peer.join().unwrap();
+
+        let (ours, theirs) = peer::pair();
+        let peer = peer::peer(theirs, move |mut peer| peer.read_tag().send(garbage).expect_eof());
+        let report = CloseOptions::new().close(ours).unwrap();
+        assert_eq!(report.outcome, Outcome::Malformed, "{report}");
+        peer.join().unwrap();
+    }
+}
+
+#[test]
+fn detach_flushes_and_ends_tcp_without_a_tag() {
+    // SE-04
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| {
+        peer.send(HEADER).send(peer::stanzas(100));
+        peer.rest().unwrap();
+        assert_eq!(String::from_utf8_lossy(&peer.got), [HEADER, "<a xmlns='urn:xmpp:sm:3' h='0'/>"].concat());
+    });
+    let mut stream = Stream::new(ours);
+    stream.send(HEADER).unwrap();
+    let report = stream.detach(&CloseOptions::new().farewell("<a xmlns='urn:xmpp:sm:3' h='0'/>")).unwrap();
+    assert_eq!((report.outcome, report.tag_sent, report.bytes_unsent), (Outcome::Cancelled, false, 0), "{report}");
+    peer.join().unwrap();
+}
+
+#[test]
+fn bytes_that_were_read_before_are_handled_first() {
+    // F-28: a boundary between stanzas, then half a stanza, then the rest from the socket.
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| peer.read_tag().send("body></message><c/>").send(TAG).expect_eof());
+    let mut closing = CloseOptions::new().residual("<a/> <message><body>hi</").begin(ours).unwrap();
+    let late: Vec<_> = (&mut closing).map(|stanza| stanza.to_string()).collect();
+    assert_eq!(late, ["<a/>", "<message><body>hi</body></message>", "<c/>"]);
+    assert!(closing.finish().is_clean());
+    peer.join().unwrap();
+}
+
+#[test]
+fn a_closing_tag_that_is_none_is_refused_before_anything_is_sent() {
+    for tag in ["", "</>", "stream", "</a b>", "</stream:stream>\n", "<stream:stream/>", "</a></b>"] {
+        let (ours, theirs) = peer::pair();
+        assert!(matches!(CloseOptions::new().closing_tag(tag).close(ours), Err(Error::Invalid(_))), "{tag:?}");
+        peer::peer(theirs, |mut peer| peer.expect_eof()).join().unwrap();
+    }
+}
+
+#[test]
+fn a_send_that_cannot_be_written_in_time_is_kept_for_the_close() {
+    let (ours, theirs) = peer::pair();
+    let mut stream = Stream::new(ours);
+    stream.write_limit(Duration::from_millis(100));
+    stream.send(HEADER).unwrap();
+    let stanzas = peer::stanzas(200_000);
+    match stream.send(&stanzas) {
+        Err(Error::Io(error)) => assert_eq!(error.kind(), ErrorKind::TimedOut),
+        other => panic!("{other:?}"),
+    }
+    let expected = HEADER.to_owned() + &stanzas + TAG;
+    let peer = peer::peer(theirs, move |mut peer| {
+        peer.send(HEADER).read_tag().send(TAG).expect_eof();
+        assert!(peer.got == expected.as_bytes());
+    });
+    let report = stream.close(&CloseOptions::new().total(PATIENCE)).unwrap();
+    assert_eq!(report.outcome, Outcome::Clean, "{report}");
+    peer.join().unwrap();
+}
