@@ -7,7 +7,9 @@ use std::{
     io::{self, Read},
 };
 
-pub(crate) use driver::{Driver, Opened, Parsed};
+#[cfg(feature = "capi")]
+pub(crate) use driver::Parsed;
+pub(crate) use driver::{Driver, Opened};
 
 use crate::{error::Error, options::CloseOptions, report::Report, transport::Transport, xml::Stanza};
 

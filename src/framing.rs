@@ -18,6 +18,7 @@ mod declaration;
 mod names;
 mod plain;
 mod scan;
+mod state;
 
 use std::fmt;
 
@@ -132,7 +133,8 @@ impl Framer {
     }
 
     /// Consumes `input` up to the end of the next frame and returns that. `None` means that all of `input` is consumed,
-    /// or that the stream [is over](Self::is_over): then `input` is left as it is.
+    /// or that the stream [is over](Self::is_over): then `input` is left as it is. After [`Malformed`](Frame::Malformed)
+    /// it begins somewhere behind the last frame.
     ///
     /// A frame that lies whole in `input` is a part of it, otherwise it is copied together once. Call it until it returns
     /// `None`, even when `input` is empty: an [`End`](Frame::End) may follow the header without a byte between them.
@@ -247,7 +249,7 @@ impl Framer {
         self.over
     }
 
-    /// The qualified name of the root, once known.
+    /// The qualified name of the root, once known; never one longer than 4 KiB, which any end tag may close.
     pub fn root(&self) -> Option<&str> {
         self.scanner.root.as_deref()
     }

@@ -274,7 +274,7 @@ impl Handshake {
             // In `Answer` it is the application's turn, and nothing more can come from the peer.
             _ => None,
         };
-        [progress, self.linger_until].into_iter().flatten().fold(Some(total), |least, limit| least.min(Some(limit)))
+        [progress, self.linger_until].into_iter().flatten().chain([total]).min()
     }
 
     /// What is known so far. What only the owner of the socket knows (unsent and unacknowledged bytes, the text of a

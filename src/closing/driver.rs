@@ -51,6 +51,9 @@ impl Opened {
     }
 }
 
+/// Takes a stanza, or some bytes.
+type Take<'a> = &'a mut dyn FnMut(&[u8]);
+
 pub(crate) struct Driver<T> {
     transport: T,
     handshake: Handshake,
@@ -129,6 +132,7 @@ impl<T: Transport> Driver<T> {
         self.handshake.state() == crate::State::Done
     }
 
+    #[cfg(feature = "capi")]
     pub(crate) fn cancel(&mut self) {
         self.tell(Event::Cancel);
     }
@@ -138,7 +142,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Hands the next late stanza to `take`; false when there will be no more.
-    pub(crate) fn next_stanza(&mut self, take: &mut dyn FnMut(&[u8])) -> bool {
+    pub(crate) fn next_stanza(&mut self, take: Take<'_>) -> bool {
         while self.next_chunk() {
             if self.frame(Some(&mut *take)) {
                 return true;
@@ -148,7 +152,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Hands the next bytes of the peer's stream to `take`, up to its closing tag; false when there will be no more.
-    pub(crate) fn next_bytes(&mut self, take: &mut dyn FnMut(&[u8])) -> bool {
+    pub(crate) fn next_bytes(&mut self, take: Take<'_>) -> bool {
         if !self.next_chunk() {
             return false;
         }
@@ -160,7 +164,8 @@ impl<T: Transport> Driver<T> {
         true
     }
 
-    /// Hands the next bytes to a parser of the caller's, which answers whether it saw the peer's closing tag.
+    /// Hands the next bytes to a parser of the caller's (`on_data` in C), which answers whether it saw the peer's closing tag.
+    #[cfg(feature = "capi")]
     pub(crate) fn next_chunk_to(&mut self, parse: &mut dyn FnMut(&[u8]) -> Parsed) -> bool {
         if !self.next_chunk() {
             return false;
@@ -188,7 +193,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Frames the input up to the next event; true when that was a stanza.
-    fn frame(&mut self, take: Option<&mut dyn FnMut(&[u8])>) -> bool {
+    fn frame(&mut self, take: Option<Take<'_>>) -> bool {
         let Some(framer) = &mut self.framer else { return false };
         let now = self.clock.elapsed();
         let mut rest = &self.input[self.taken..];
@@ -201,7 +206,7 @@ impl<T: Transport> Driver<T> {
             None => return false,
             Some(Frame::Header(header)) => {
                 self.header = header.into();
-                return false;
+                return self.frame(take); // `<stream:stream/>` is over without another byte (F-05)
             }
             Some(Frame::Stanza(stanza)) => match xml::stream_error(stanza, &self.header) {
                 Some(error) => {
@@ -406,6 +411,7 @@ impl<T: Transport> Driver<T> {
 }
 
 /// What a parser of the caller's made of some bytes.
+#[cfg(feature = "capi")]
 pub(crate) enum Parsed {
     /// The peer's stream goes on.
     Open,

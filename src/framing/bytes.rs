@@ -1,4 +1,4 @@
-//! Classes of bytes, and runs of them measured eight bytes at a time.
+//! Classes of bytes, and runs of them; where runs are long, they are measured eight bytes at a time.
 //!
 //! In every word of flags below the lowest flag is exact and higher ones may be false: a borrow starts
 //! at a byte that is itself flagged. Only the lowest one is ever looked at.
@@ -27,19 +27,8 @@ pub(super) fn value_run(bytes: &[u8], quote: u8) -> usize {
 /// Length of the run of ASCII name characters.
 #[inline]
 pub(super) fn name_run(bytes: &[u8]) -> usize {
-    bytes.iter().take_while(|&&byte| NAME[usize::from(byte)]).count()
+    bytes.iter().take_while(|&&byte| is_ascii_name(byte)).count()
 }
-
-static NAME: [bool; 256] = {
-    let mut t = [false; 256];
-    let mut i = 0;
-    while i < 128 {
-        let b = i as u8;
-        t[i] = b.is_ascii_alphanumeric() || b == b'_' || b == b':' || b == b'-' || b == b'.';
-        i += 1;
-    }
-    t
-};
 
 #[inline]
 fn run(bytes: &[u8], stops: impl Fn(u64) -> u64) -> usize {
@@ -69,12 +58,6 @@ fn equal(word: u64, byte: u8) -> u64 {
     (word ^ (ONES * u64::from(byte))).wrapping_sub(ONES)
 }
 
-/// Flags bytes in `from..=to`, all of them exactly; every byte must be ASCII.
-#[inline]
-fn range(ascii: u64, from: u8, to: u8) -> u64 {
-    (ascii + ONES * u64::from(0x80 - from)) & !(ascii + ONES * u64::from(0x7f - to))
-}
-
 /// White space as XML knows it (production S).
 #[inline]
 pub(super) fn is_space(byte: u8) -> bool {
@@ -84,14 +67,29 @@ pub(super) fn is_space(byte: u8) -> bool {
 /// The ASCII part of the production NameStartChar.
 #[inline]
 pub(super) fn is_ascii_name_start(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || matches!(byte, b'_' | b':')
+    NAME_BYTES[usize::from(byte)] == 2
 }
 
 /// The ASCII part of the production NameChar.
 #[inline]
 pub(super) fn is_ascii_name(byte: u8) -> bool {
-    is_ascii_name_start(byte) || byte.is_ascii_digit() || matches!(byte, b'-' | b'.')
+    NAME_BYTES[usize::from(byte)] > 0
 }
+
+/// 2 for what may begin a name, 1 for what may only go on with one.
+static NAME_BYTES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 0x80 {
+        table[byte as usize] = match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'_' | b':' => 2,
+            b'0'..=b'9' | b'-' | b'.' => 1,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
@@ -118,6 +116,6 @@ mod tests {
         every_byte_at_every_place(cdata_run, b'a', |byte| printable(byte) && byte != b']');
         every_byte_at_every_place(|b| value_run(b, b'"'), b'\'', |byte| printable(byte) && !b"<&\"".contains(&byte));
         every_byte_at_every_place(|b| value_run(b, b'\''), b'"', |byte| printable(byte) && !b"<&'".contains(&byte));
-        every_byte_at_every_place(name_run, b'z', is_ascii_name);
+        every_byte_at_every_place(name_run, b'z', |byte| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte));
     }
 }

@@ -49,6 +49,26 @@ impl Utf8 {
     }
 }
 
+/// Length of the run of whole non-ASCII characters that `bytes` begin with, and of the spaces between them.
+/// It may stop early, never late.
+#[inline]
+pub(super) fn wide_run(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        at += match bytes[at..] {
+            [b' ', ..] => 1,
+            [0xc2..=0xdf, 0x80..=0xbf, ..] => 2,
+            [0xe1..=0xec | 0xee, 0x80..=0xbf, 0x80..=0xbf, ..] => 3,
+            [0xe0, 0xa0..=0xbf, 0x80..=0xbf, ..] => 3,
+            [0xed, 0x80..=0x9f, 0x80..=0xbf, ..] => 3,
+            [0xef, 0x80..=0xbe, 0x80..=0xbf, ..] => 3,
+            [0xf1..=0xf3, 0x80..=0xbf, 0x80..=0xbf, 0x80..=0xbf, ..] => 4,
+            [0xf0, 0x90..=0xbf, 0x80..=0xbf, 0x80..=0xbf, ..] => 4,
+            _ => return at,
+        }
+    }
+}
+
 /// Length of what `bytes` begin with, if that is the rest of a reference to a predefined entity, `;` included.
 #[inline]
 pub(super) fn predefined_reference(bytes: &[u8]) -> Option<usize> {
@@ -153,6 +173,24 @@ mod tests {
             let expected = (!matches!(c, '\u{fffe}' | '\u{ffff}')).then_some(c as u32);
             assert_eq!(decode(c.encode_utf8(&mut [0; 4]).as_bytes()), expected, "{c:?}");
         }
+    }
+
+    #[test]
+    fn a_run_of_characters_takes_nothing_that_is_none() {
+        for first in 0x80..=255 {
+            for second in 0..=255 {
+                for tail in [[0x80, 0x80], [0xbe, 0x80], [0xbf, 0xbf], [0x80, 0x7f], [0x7f, 0x80], [0xc0, 0x80]] {
+                    let bytes = [first, second, tail[0], tail[1]];
+                    for length in 1..=4 {
+                        let run = &bytes[..wide_run(&bytes[..length])];
+                        let text = std::str::from_utf8(run).expect("a run is UTF-8");
+                        assert!(!text.contains(['\u{fffe}', '\u{ffff}']) && !text.contains(|c: char| c.is_ascii()));
+                    }
+                }
+            }
+        }
+        let text = "дай ей 光 😀 ";
+        assert_eq!(wide_run(text.as_bytes()), text.len());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::Malformed::{self, NotWellFormed};
 use super::bytes::{cdata_run, is_ascii_name_start, name_run, text_run, value_run};
-use super::chars::{Reference, Utf8, is_name, is_name_start, predefined_reference};
+use super::chars::{Reference, Utf8, is_name, is_name_start, predefined_reference, wide_run};
 
 /// What a non-ASCII character has to be.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +44,10 @@ impl Content {
     /// Passes over character data: all of `rest`, or up to a `<`.
     #[inline]
     pub fn text(&mut self, rest: &mut &[u8]) -> Result<(), Malformed> {
+        if let [b'<', ..] = rest {
+            self.brackets = 0;
+            return Ok(());
+        }
         loop {
             if self.brackets == 0 {
                 *rest = &rest[text_run(rest)..];
@@ -55,7 +59,7 @@ impl Content {
                 b'&' => self.begin_reference(rest, tail)?,
                 b']' => (*rest, self.brackets) = (tail, (brackets + 1).min(2)),
                 b'>' if brackets == 2 => return Err(NotWellFormed),
-                0x80.. => self.wide(rest, Place::Anywhere)?,
+                0x80.. => self.wide_text(rest)?,
                 0x20.. | b'\t' | b'\n' | b'\r' => *rest = tail,
                 _ => return Err(NotWellFormed),
             }
@@ -76,7 +80,7 @@ impl Content {
                     *rest = tail;
                     return Ok(true);
                 }
-                0x80.. => self.wide(rest, Place::Anywhere)?,
+                0x80.. => self.wide_text(rest)?,
                 0x20.. | b'\t' | b'\n' | b'\r' => *rest = tail,
                 _ => return Err(NotWellFormed),
             }
@@ -94,7 +98,7 @@ impl Content {
                     return Ok(true);
                 }
                 b'&' => self.begin_reference(rest, tail)?,
-                0x80.. => self.wide(rest, Place::Anywhere)?,
+                0x80.. => self.wide_text(rest)?,
                 b'\t' | b'\n' | b'\r' => *rest = tail,
                 _ => return Err(NotWellFormed),
             }
@@ -122,6 +126,18 @@ impl Content {
             }
         }
         Ok(false)
+    }
+
+    /// Takes non-ASCII characters off `rest`, where any may stand.
+    #[inline]
+    fn wide_text(&mut self, rest: &mut &[u8]) -> Result<(), Malformed> {
+        match wide_run(rest) {
+            0 => self.wide(rest, Place::Anywhere),
+            length => {
+                *rest = &rest[length..];
+                Ok(())
+            }
+        }
     }
 
     /// Takes a non-ASCII character off `rest`, or what is there of it.

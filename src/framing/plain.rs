@@ -1,8 +1,9 @@
 //! The fast way through the common case: a start tag that lies whole in the input and is written as everyone writes
-//! them, with one space before each attribute and nothing in its values but ASCII. It is what most of a stream
-//! consists of. Any other tag, and every wrong one, is left to the state machine, which does not know of this.
+//! them, with one space before each attribute and none around its `=`. It is what most of a stream consists of.
+//! Any other tag, and every wrong one, is left to the state machine, which would come to the same result.
 
 use super::bytes::{is_ascii_name_start, name_run, value_run};
+use super::chars::{predefined_reference, wide_run};
 
 /// A start tag, measured without its `<`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +23,8 @@ pub(super) fn start_tag(bytes: &[u8]) -> Option<StartTag> {
             b' ' => {
                 at += 1;
                 at += self::name(&bytes[at..])?;
-                let [b'=', quote @ (b'\'' | b'"'), value @ ..] = &bytes[at..] else { return None };
-                at += 2 + value_run(value, *quote);
-                if bytes.get(at) != Some(quote) {
-                    return None;
-                }
-                at += 1;
+                let [b'=', quote @ (b'\'' | b'"'), behind @ ..] = &bytes[at..] else { return None };
+                at += 2 + value(behind, *quote)?;
             }
             b'>' => return Some(StartTag { name, length: at + 1, empty: false }),
             b'/' if bytes.get(at + 1) == Some(&b'>') => return Some(StartTag { name, length: at + 2, empty: true }),
@@ -39,4 +36,18 @@ pub(super) fn start_tag(bytes: &[u8]) -> Option<StartTag> {
 #[inline]
 fn name(bytes: &[u8]) -> Option<usize> {
     is_ascii_name_start(*bytes.first()?).then(|| name_run(bytes))
+}
+
+/// Length of an attribute value with its closing quote.
+#[inline]
+fn value(bytes: &[u8], quote: u8) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += value_run(&bytes[at..], quote);
+        at += match *bytes.get(at)? {
+            byte if byte == quote => return Some(at + 1),
+            b'&' => 1 + predefined_reference(&bytes[at + 1..])?,
+            _ => Some(wide_run(&bytes[at..])).filter(|&length| length > 0)?,
+        };
+    }
 }

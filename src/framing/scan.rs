@@ -7,13 +7,14 @@ use super::content::Content;
 use super::declaration::{self, MAX_DECLARATION};
 use super::names::Names;
 use super::plain::start_tag;
+use super::state::State;
 
 /// What the scanner has come to the end of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     /// What was handed in: more is needed.
     Input,
-    /// Something that is not for the application: the XML declaration.
+    /// The XML declaration.
     Declaration,
     /// A CDATA section between stanzas.
     StrayCdata,
@@ -23,56 +24,6 @@ pub(super) enum Token {
     Element,
     /// The end tag of the root, or another one in its place.
     End { mismatched: bool },
-}
-
-/// Where in the grammar the next byte stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// At the start of the document, with so much of a byte order mark.
-    Start {
-        matched: usize,
-    },
-    /// Before the root, and after something else.
-    Prolog,
-    /// Between tags; at depth 1, between stanzas.
-    Text,
-    /// After `<`; `declaration`: which is the first thing in the document.
-    Markup {
-        declaration: bool,
-    },
-    StartName,
-    /// After the element's name or an attribute value: white space must come before the next attribute.
-    StartTag,
-    /// After white space in a start tag.
-    Attributes,
-    AttributeName,
-    Equals,
-    Quote,
-    Value {
-        quote: u8,
-    },
-    /// After `/` in a start tag.
-    EmptyTag,
-    /// In the name of an end tag, of which `matched` bytes were those of the start tag.
-    EndName {
-        matched: usize,
-    },
-    /// In the name of an end tag whose start tag's name is not in the stack, such as the root's.
-    FreeEndName,
-    EndTag,
-    /// After `<!`.
-    Bang,
-    /// After `matched` bytes of `<![CDATA[`.
-    CdataStart {
-        matched: usize,
-    },
-    Cdata,
-    /// After `<?` and `matched` bytes of `xml`.
-    Target {
-        matched: usize,
-        declaration: bool,
-    },
-    Declaration,
 }
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -85,6 +36,7 @@ pub(super) struct Scanner {
     depth: u64,
     /// The qualified name of the root; `None` before it is known, and when any end tag may close it.
     pub root: Option<String>,
+    /// What was passed over between stanzas and is no white space.
     pub stray_bytes: u64,
     names: Names,
     content: Content,
@@ -405,6 +357,7 @@ impl Scanner {
         self.state == State::StartName || (self.state == State::FreeEndName && self.depth == 1)
     }
 
+    /// Passes over a name; `true`: up to its end.
     fn name(&mut self, rest: &mut &[u8]) -> Result<bool, Malformed> {
         let before = *rest;
         let complete = self.content.name(rest)?;

@@ -1,0 +1,382 @@
+//! The framer against the framing cases of the requirements, against every way to cut them, and against the `xml` crate.
+
+#[path = "data/framing/cases.rs"]
+mod cases;
+#[path = "data/framing/landmarks.rs"]
+mod landmarks;
+#[path = "data/framing/random.rs"]
+mod random;
+
+use cases::Case;
+use landmarks::{landmarks_of_the_framer, landmarks_of_the_xml_crate};
+use random::Random;
+use xmpp_close::{Frame, Framer, Malformed};
+
+/// A [`Frame`] that owns its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Header(String),
+    Stanza(String),
+    Oversize(u64),
+    End,
+    WrongEnd,
+    Bad(Malformed),
+}
+
+impl From<Frame<'_>> for Seen {
+    fn from(frame: Frame<'_>) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("frames are UTF-8");
+        match frame {
+            Frame::Header(tag) => Self::Header(text(tag)),
+            Frame::Stanza(element) => Self::Stanza(text(element)),
+            Frame::Oversize(length) => Self::Oversize(length),
+            Frame::End { mismatched: false } => Self::End,
+            Frame::End { mismatched: true } => Self::WrongEnd,
+            Frame::Malformed(why) => Self::Bad(why),
+        }
+    }
+}
+
+/// Feeds a piece; with what was left of it when the stream was over.
+fn feed<'i>(framer: &mut Framer, mut piece: &'i [u8], seen: &mut Vec<Seen>) -> &'i [u8] {
+    while let Some(frame) = framer.next(&mut piece) {
+        seen.push(frame.into());
+    }
+    assert!(piece.is_empty() || framer.is_over(), "input is left although the stream goes on");
+    piece
+}
+
+/// What a framer sees in the pieces, and what is left over when it has seen the end.
+fn see<'i>(framer: &mut Framer, pieces: impl IntoIterator<Item = &'i [u8]>) -> (Vec<Seen>, Vec<u8>) {
+    let (mut seen, mut left) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        left.extend_from_slice(feed(framer, piece, &mut seen));
+    }
+    (seen, left)
+}
+
+fn check<'i>(case: &Case, pieces: impl IntoIterator<Item = &'i [u8]>, how: impl std::fmt::Debug) {
+    let mut framer = Framer::new();
+    let (seen, left) = see(&mut framer, pieces);
+    let input = String::from_utf8_lossy(&case.input);
+    assert_eq!(seen, case.seen, "{}: {input:?} cut at {how:?}", case.id);
+    if !matches!(seen.last(), Some(Seen::Bad(_))) {
+        assert_eq!(String::from_utf8_lossy(&left), case.left, "{}: {input:?} cut at {how:?}", case.id);
+        assert_eq!(framer.stray_bytes(), case.stray, "{}: {input:?} cut at {how:?}", case.id);
+    }
+}
+
+#[test]
+fn every_case_is_seen_whole_and_byte_by_byte() {
+    for case in cases::all() {
+        check(&case, [&case.input[..]], "nothing");
+        check(&case, case.input.chunks(1), "every byte");
+    }
+}
+
+#[test]
+fn every_case_is_seen_the_same_at_every_cut() {
+    for case in cases::all() {
+        for cut in 0..=case.input.len() {
+            let (first, second) = case.input.split_at(cut);
+            check(&case, [first, second], cut);
+        }
+    }
+}
+
+#[test]
+fn every_short_case_is_seen_the_same_at_every_pair_of_cuts() {
+    for case in cases::all().iter().filter(|case| case.input.len() <= 64) {
+        for one in 0..=case.input.len() {
+            for two in one..=case.input.len() {
+                check(case, [&case.input[..one], &case.input[one..two], &case.input[two..]], (one, two));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_xml_crate_sees_the_same_except_where_a_case_says_why_not() {
+    let mut wrong = Vec::new();
+    for case in cases::all() {
+        let (ours, theirs) = (landmarks_of_the_framer(&case.input), landmarks_of_the_xml_crate(&case.input));
+        if (ours == theirs) != case.differs.is_none() {
+            let input = String::from_utf8_lossy(&case.input);
+            wrong.push(format!("{}: {input:?}: {ours:?}, the xml crate: {theirs:?}", case.id));
+        }
+    }
+    assert!(wrong.is_empty(), "an unexplained difference, or an explanation without one:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn random_streams_are_seen_as_they_were_made_however_they_are_cut() {
+    let mut random = Random(1);
+    for round in 0..2_000 {
+        let (xml, expected) = random.stream();
+        let largest = [1, 3, 20, 200, 4096][round % 5];
+        let pieces = random.cut(xml.as_bytes(), largest);
+        let (seen, left) = see(&mut Framer::new(), pieces);
+        assert_eq!((seen, left), (expected, vec![]), "{xml:?} in pieces of up to {largest}");
+        if !xml.starts_with('\u{feff}') {
+            assert_eq!(landmarks_of_the_framer(xml.as_bytes()), landmarks_of_the_xml_crate(xml.as_bytes()), "{xml:?}");
+        }
+    }
+}
+
+#[test]
+fn damaged_streams_are_seen_the_same_however_they_are_cut() {
+    let mut random = Random(2);
+    for _ in 0..5_000 {
+        let mut xml = random.stream().0.into_bytes();
+        for _ in 0..1 + random.below(3) {
+            let (place, with) = (random.below(xml.len()), b"<>/'\"&;=]![?- x1:\n\0\x80\xc3\xff"[random.below(22)]);
+            match random.below(3) {
+                0 => xml[place] = with,
+                1 => xml.insert(place, with),
+                _ => drop(xml.remove(place)),
+            }
+        }
+        let (whole, _) = see(&mut Framer::new(), [&xml[..]]);
+        let (bytes, _) = see(&mut Framer::new(), xml.chunks(1));
+        assert_eq!(whole, bytes, "{:?} byte by byte", String::from_utf8_lossy(&xml));
+        let pieces = random.cut(&xml, 30);
+        assert_eq!(whole, see(&mut Framer::new(), pieces).0, "{:?}", String::from_utf8_lossy(&xml));
+    }
+}
+
+#[test]
+fn a_framer_starts_in_mid_stream() {
+    // F-28: the header was read by someone else.
+    let input = "<a/>x</stream:stream>".as_bytes();
+    for (root, end) in [(Some("stream:stream"), Seen::End), (Some("s:stream"), Seen::WrongEnd), (None, Seen::End)] {
+        for size in [1, input.len()] {
+            let mut framer = Framer::inside(root);
+            assert!(framer.between_stanzas());
+            assert_eq!(framer.root(), root);
+            let (seen, _) = see(&mut framer, input.chunks(size));
+            assert_eq!(seen, [Seen::Stanza("<a/>".into()), end.clone()], "{root:?}");
+            assert_eq!(framer.stray_bytes(), 1);
+        }
+    }
+    let refused = see(&mut Framer::inside(None), [&b"<?xml version='1.0'?><s>"[..]]).0;
+    assert_eq!(refused, [Seen::Bad(Malformed::NotWellFormed)]);
+}
+
+#[test]
+fn a_restart_expects_a_new_document_and_no_end_of_the_old_one() {
+    // F-17
+    let mut framer = Framer::new();
+    let first = "<?xml version='1.0'?><s:s xmlns:s='n'>x<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
+    let (seen, _) = see(&mut framer, [first.as_bytes()]);
+    assert_eq!(seen.len(), 2);
+    assert_eq!(framer.root(), Some("s:s"));
+    framer.restart();
+    assert_eq!((framer.root(), framer.between_stanzas(), framer.is_over()), (None, false, false));
+    let (seen, _) = see(&mut framer, ["\u{feff}<?xml version='1.0'?><t xmlns='n'></t>".as_bytes()]);
+    assert_eq!(seen, [Seen::Header("<t xmlns='n'>".into()), Seen::End]);
+    assert_eq!(framer.stray_bytes(), 4, "what came before the restart counts as well");
+}
+
+#[test]
+fn a_restart_forgets_what_was_begun() {
+    let mut framer = Framer::new();
+    see(&mut framer, [&b"<s><a><b c='&#x"[..]]);
+    framer.restart();
+    assert_eq!(see(&mut framer, [&b"<t/>"[..]]).0, [Seen::Header("<t/>".into()), Seen::End]);
+}
+
+#[test]
+fn it_is_between_stanzas_only_where_nothing_is_begun() {
+    let pieces: [(&[u8], bool); 20] = [
+        (b"<?xml version='1.0'?>", false),
+        (b" ", false),
+        (b"<s", false),
+        (b">", true),
+        (b"\n", true),
+        (b"<", false),
+        (b"a>", false),
+        (b"<b/></a", false),
+        (b">", true),
+        (b"&am", false),
+        (b"p;", true),
+        (b"\xc3", false),
+        (b"\xa9]", true),
+        (b"<![CDATA", false),
+        (b"[]]", false),
+        (b">", true),
+        (b"<a>&#", false),
+        (b"9;</a>", true),
+        (b"</", false),
+        (b"s>", false),
+    ];
+    let mut framer = Framer::new();
+    for (piece, between) in pieces {
+        see(&mut framer, [piece]);
+        assert_eq!(framer.between_stanzas(), between, "after {:?}", String::from_utf8_lossy(piece));
+    }
+    assert!(framer.is_over());
+}
+
+/// Feeds `pieces`, and says how much memory the framer held at most.
+fn peak<'i>(framer: &mut Framer, pieces: impl IntoIterator<Item = &'i [u8]>) -> (Vec<Seen>, usize) {
+    let (mut seen, mut peak) = (Vec::new(), 0);
+    for piece in pieces {
+        feed(framer, piece, &mut seen);
+        peak = peak.max(framer.buffered());
+    }
+    (seen, peak)
+}
+
+#[test]
+fn a_stanza_over_the_limit_is_passed_over_in_constant_memory() {
+    // F-27
+    let mut framer = Framer::inside(None).limit(20_000);
+    let block = "x".repeat(4096);
+    let pieces = [b"<a><b>".as_slice()].into_iter().chain(std::iter::repeat_n(block.as_bytes(), 10_000));
+    let (seen, memory) = peak(&mut framer, pieces);
+    assert_eq!(seen, []);
+    assert!(memory <= 20_000, "{memory} bytes were held");
+    assert_eq!(framer.buffered(), 0);
+    let (seen, _) = peak(&mut framer, [&b"</b></a><c/></s>"[..]]);
+    assert_eq!(seen, [Seen::Oversize(6 + 40_960_000 + 8), Seen::Stanza("<c/>".into()), Seen::End]);
+}
+
+#[test]
+fn a_long_tag_value_or_cdata_section_is_passed_over_as_well() {
+    let block = "x".repeat(4096);
+    for (before, after) in
+        [("<a b='", "'/>"), ("<", "/>"), ("<a ", "=''/>"), ("<a><![CDATA[", "]]></a>"), ("<a>&", ";</a>")]
+    {
+        let mut framer = Framer::inside(None).limit(10_000);
+        let pieces = [before.as_bytes()].into_iter().chain(std::iter::repeat_n(block.as_bytes(), 100));
+        let (seen, memory) = peak(&mut framer, pieces.chain([after.as_bytes()]));
+        let length = (before.len() + 409_600 + after.len()) as u64;
+        let expected = if before.ends_with('&') { Seen::Bad(Malformed::RestrictedXml) } else { Seen::Oversize(length) };
+        assert_eq!(seen, [expected], "{before}");
+        assert!(memory <= 10_000, "{before}: {memory} bytes were held");
+    }
+}
+
+#[test]
+fn the_limit_is_the_largest_stanza_that_passes_and_at_least_ten_thousand_bytes() {
+    // XM-08
+    let stanza = |length: usize| format!("<a>{}</a>", "x".repeat(length - 7));
+    for (limit, length, passes) in
+        [(0, 9_999, true), (1, 10_000, true), (1, 10_001, false), (12_345, 12_345, true), (12_345, 12_346, false)]
+    {
+        let xml = stanza(length);
+        for size in [1, 1000, length] {
+            let (seen, _) = see(&mut Framer::inside(None).limit(limit), xml.as_bytes().chunks(size));
+            let expected = if passes { Seen::Stanza(xml.clone()) } else { Seen::Oversize(length as u64) };
+            assert_eq!(seen, [expected], "limit {limit}, length {length}, pieces of {size}");
+        }
+    }
+    let megabyte = stanza(xmpp_close::DEFAULT_STANZA_LIMIT);
+    assert_eq!(see(&mut Framer::inside(None), [megabyte.as_bytes()]).0, [Seen::Stanza(megabyte.clone())]);
+}
+
+#[test]
+fn a_header_over_the_limit_is_malformed() {
+    let header = format!("<s a='{}'>", "x".repeat(20_000));
+    for size in [1000, header.len()] {
+        let (seen, _) = see(&mut Framer::new().limit(0), header.as_bytes().chunks(size));
+        assert_eq!(seen, [Seen::Bad(Malformed::NotWellFormed)]);
+    }
+    assert_eq!(see(&mut Framer::new(), [header.as_bytes()]).0, [Seen::Header(header.clone())]);
+}
+
+#[test]
+fn a_declaration_or_space_without_end_takes_no_memory() {
+    let endless = "<?xml ".to_owned() + &" ".repeat(100_000);
+    assert_eq!(see(&mut Framer::new(), [endless.as_bytes()]).0, [Seen::Bad(Malformed::NotWellFormed)]);
+    let space = " ".repeat(100_000);
+    let (seen, memory) = peak(&mut Framer::new(), [space.as_bytes(), b"<s>", space.as_bytes(), space.as_bytes()]);
+    assert_eq!((seen, memory), (vec![Seen::Header("<s>".into())], 0));
+}
+
+#[test]
+fn a_large_stanza_leaves_little_memory_behind() {
+    let mut framer = Framer::inside(None);
+    let xml = format!("<a>{}</a><b/>", "x".repeat(500_000));
+    see(&mut framer, xml.as_bytes().chunks(4096));
+    assert!(framer.buffered() <= 16 * 1024, "{} bytes are held", framer.buffered());
+}
+
+#[test]
+fn nesting_has_no_limit() {
+    let depth = 1_000_000;
+    let xml = "<a>".repeat(depth) + &"</a>".repeat(depth) + "</s>";
+    let (seen, memory) = peak(&mut Framer::inside(Some("s")), xml.as_bytes().chunks(4096));
+    assert_eq!(seen, [Seen::Oversize(7 * depth as u64), Seen::End]);
+    assert!(memory <= xmpp_close::DEFAULT_STANZA_LIMIT);
+    let (seen, _) = see(&mut Framer::inside(Some("s")).limit(usize::MAX), [xml.as_bytes()]);
+    assert_eq!(seen.len(), 2);
+}
+
+#[test]
+fn end_tags_are_held_against_their_start_tags_within_bounds() {
+    let nested = |depth: usize, name: &str, wrong: usize| {
+        let close = |level| if level == wrong { "</wrong>".to_owned() } else { format!("</{name}>") };
+        format!("<{name}>").repeat(depth) + &(0..depth).rev().map(close).collect::<String>()
+    };
+    let long = "n".repeat(3000);
+    for (xml, noticed) in [
+        (nested(128, "a", 127), true),
+        (nested(129, "a", 128), false), // deeper than names are kept
+        (nested(129, "a", 127), true),
+        (nested(2, &long, 0), true),
+        (nested(2, &long, 1), false), // longer than names are kept
+        (nested(3, &long, 2), false),
+    ] {
+        for size in [1, 100, xml.len()] {
+            let (seen, _) = see(&mut Framer::inside(None), xml.as_bytes().chunks(size));
+            let expected = if noticed { Seen::Bad(Malformed::NotWellFormed) } else { Seen::Stanza(xml.clone()) };
+            assert_eq!(seen, [expected]);
+        }
+    }
+}
+
+#[test]
+fn many_attributes_are_no_trouble() {
+    let attributes: String = (0..50_000).map(|i| format!(" a{i}='{i}'")).collect();
+    let xml = format!("<a{attributes}/>");
+    assert_eq!(see(&mut Framer::inside(None), xml.as_bytes().chunks(4096)).0, [Seen::Stanza(xml.clone())]);
+}
+
+#[test]
+fn a_frame_that_lies_whole_in_the_input_is_not_copied() {
+    let (mut framer, input) = (Framer::new(), b"<s><a>hi</a><b/>".as_slice());
+    let mut rest = input;
+    for expected in [&input[..3], &input[3..12], &input[12..]] {
+        match framer.next(&mut rest) {
+            Some(Frame::Header(bytes) | Frame::Stanza(bytes)) => {
+                assert_eq!(bytes.as_ptr_range(), expected.as_ptr_range())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(framer.buffered(), 0);
+}
+
+#[test]
+fn nothing_is_looked_at_after_the_end() {
+    for (input, left) in [("<s></s>\0<", "\0<"), ("<s/>x", "x")] {
+        let mut framer = Framer::new();
+        let (_, behind) = see(&mut framer, [input.as_bytes()]);
+        assert!(framer.is_over() && !framer.between_stanzas());
+        assert_eq!(behind, left.as_bytes());
+        let mut more: &[u8] = b"<s>";
+        assert_eq!(framer.next(&mut more), None);
+        assert_eq!(more, b"<s>");
+    }
+    let mut framer = Framer::new();
+    let (_, behind) = see(&mut framer, [&b"<s><a></b>"[..], b"<c/>"]);
+    assert!(framer.is_over() && behind.ends_with(b"<c/>"));
+}
+
+#[test]
+fn malformed_names_the_stream_error_condition() {
+    let conditions = [Malformed::NotWellFormed, Malformed::RestrictedXml, Malformed::UnsupportedEncoding];
+    assert_eq!(conditions.map(Malformed::condition), ["not-well-formed", "restricted-xml", "unsupported-encoding"]);
+    assert_eq!(Malformed::RestrictedXml.to_string(), "restricted-xml");
+}
