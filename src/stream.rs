@@ -35,7 +35,7 @@ pub enum Incoming {
     StreamError(StreamError),
     /// The peer's closing tag. What is still owed may be sent; then [`Stream::close`] answers (HS-07, HS-08).
     PeerClosed,
-    /// Nothing came for as long as [`Stream::idle_after`] says.
+    /// Nothing came for as long as [`Stream::idle_after`] says, or nothing whole within [`Stream::receive_within`].
     Idle,
 }
 
@@ -145,6 +145,18 @@ impl<T: Transport> Stream<T> {
     /// without closing tag. [`Error::Malformed`] when the peer does not send an XMPP stream. [`Error::Closed`] after
     /// the peer's closing tag.
     pub fn receive(&mut self) -> Result<Incoming, Error> {
+        self.receive_until(None)
+    }
+
+    /// The same, but returns [`Incoming::Idle`] when nothing whole came within `limit`, whatever trickled in meanwhile.
+    ///
+    /// # Errors
+    /// As for [`receive`](Self::receive).
+    pub fn receive_within(&mut self, limit: Duration) -> Result<Incoming, Error> {
+        self.receive_until(Instant::now().checked_add(limit))
+    }
+
+    fn receive_until(&mut self, deadline: Option<Instant>) -> Result<Incoming, Error> {
         if self.peer_closed {
             return Err(Error::Closed);
         }
@@ -153,13 +165,13 @@ impl<T: Transport> Stream<T> {
             if let Some(incoming) = self.frame()? {
                 return Ok(incoming);
             }
-            let left = match self.idle_after {
-                None => Duration::from_secs(3600),
-                Some(silence) => match silence.saturating_sub(heard.elapsed()) {
-                    Duration::ZERO => return Ok(Incoming::Idle),
-                    left => left,
-                },
-            };
+            let now = Instant::now();
+            let silence = self.idle_after.map(|silence| silence.saturating_sub(now - heard));
+            let time = deadline.map(|deadline| deadline.saturating_duration_since(now));
+            let left = [silence, time].into_iter().flatten().min().unwrap_or(Duration::from_secs(3600));
+            if left.is_zero() {
+                return Ok(Incoming::Idle);
+            }
             self.input.resize(CHUNK, 0);
             self.taken = 0;
             let result = self.transport.read_within(&mut self.input, left);

@@ -74,6 +74,11 @@ pub trait Transport {
         false
     }
 
+    /// How many bytes could be read without waiting; 0 where nobody knows.
+    fn unread(&self) -> u64 {
+        0
+    }
+
     /// How many bytes written are not acknowledged by the peer's kernel (TC-11); 0 where nobody knows.
     fn unacked(&self) -> u64 {
         0

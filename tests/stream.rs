@@ -312,3 +312,21 @@ fn a_send_that_cannot_be_written_in_time_is_kept_for_the_close() {
     assert_eq!(report.outcome, Outcome::Clean, "{report}");
     peer.join().unwrap();
 }
+
+#[test]
+fn a_trickle_cannot_extend_a_bounded_receive() {
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| {
+        use std::io::Write;
+        peer.send("<stream:stream a='");
+        while peer.tcp.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(20)); // the trickle itself
+        }
+    });
+    let mut stream = Stream::new(ours);
+    let start = Instant::now();
+    assert!(matches!(stream.receive_within(Duration::from_millis(300)), Ok(Incoming::Idle)));
+    assert!(start.elapsed() >= Duration::from_millis(300) && start.elapsed() < Duration::from_millis(300) + peer::SLACK);
+    drop(stream);
+    peer.join().unwrap();
+}

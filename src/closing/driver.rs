@@ -12,7 +12,7 @@ use crate::{
     framing::{Frame, Framer},
     handshake::{Action, Event, Handshake},
     options::CloseOptions,
-    report::{Outcome, Report},
+    report::{Initiator, Outcome, Report},
     stream_error::StreamError,
     transport::{Interest, Transport, os_error},
     xml,
@@ -74,6 +74,8 @@ pub(crate) struct Driver<T> {
     /// Bytes read and not yet handled.
     input: Vec<u8>,
     taken: usize,
+    /// How much of the peer's stream had arrived when we began: a closing tag in it came before ours (I-09).
+    arrived: u64,
     last_chunks: u32,
     stream_error: Option<StreamError>,
     error_sent: bool,
@@ -109,6 +111,7 @@ impl<T: Transport> Driver<T> {
             below_tls: false,
             input: options.residual.clone(),
             taken: 0,
+            arrived: options.residual.len() as u64,
             last_chunks: 0,
             stream_error: opened.stream_error,
             error_sent: options.stream_error.is_some(),
@@ -123,6 +126,7 @@ impl<T: Transport> Driver<T> {
         }
         driver.tell(if opened.detach { Event::Detach } else { Event::Begin });
         if !driver.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
+            driver.arrived += driver.transport.unread();
             driver.move_output(); // what fits leaves at once
         }
         Ok(driver)
@@ -184,6 +188,9 @@ impl<T: Transport> Driver<T> {
     /// The report; complete once the handshake is done.
     pub(crate) fn report(&self) -> Report {
         let mut report = self.handshake.report(self.clock.elapsed());
+        if report.tag_received && report.initiator == Some(Initiator::Us) && report.bytes_read <= self.arrived {
+            report.initiator = Some(Initiator::Crossing);
+        }
         report.bytes_unsent = (self.output.len() - self.written) as u64;
         report.bytes_unacked = self.unacked;
         report.stream_error = self.stream_error.clone();

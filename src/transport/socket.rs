@@ -50,10 +50,15 @@ fn unacked(fd: BorrowedFd<'_>) -> u64 {
         Ok(Domain::IPV4 | Domain::IPV6) => {}
         _ => return 0,
     }
+    // SIOCOUTQ under its other name.
+    queue_length(fd, libc::TIOCOUTQ)
+}
+
+fn queue_length(fd: BorrowedFd<'_>, queue: libc::Ioctl) -> u64 {
     let mut bytes: libc::c_int = 0;
     #[allow(unsafe_code)]
-    // SAFETY: SIOCOUTQ (the same number as TIOCOUTQ) stores one int through the pointer.
-    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    // SAFETY: TIOCOUTQ and FIONREAD store one int through the pointer.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), queue, &raw mut bytes) };
     if result == 0 { u64::try_from(bytes).unwrap_or(0) } else { 0 }
 }
 
@@ -88,6 +93,10 @@ macro_rules! transport {
             fn read_within(&mut self, $buf: &mut [u8], $limit: Duration) -> io::Result<usize> {
                 let $fd = self.as_fd();
                 $read_within
+            }
+
+            fn unread(&self) -> u64 {
+                queue_length(self.as_fd(), libc::FIONREAD)
             }
 
             fn unacked(&self) -> u64 {

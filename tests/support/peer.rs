@@ -95,6 +95,10 @@ impl Peer {
 
     /// Ends the connection with a RST.
     pub fn reset(self) {
+        self.reset_at_drop();
+    }
+
+    pub fn reset_at_drop(&self) {
         SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO)).unwrap();
     }
 

@@ -1,0 +1,28 @@
+//! Streams closed against a real server: Prosody, as Debian packages it.
+//!
+//! `cargo test --test prosody -- --nocapture` shows the figures.
+
+#[path = "prosody/client.rs"]
+mod client;
+#[path = "../examples/probe/login.rs"]
+mod login;
+#[path = "support/prosody.rs"]
+mod prosody;
+#[path = "prosody/relay.rs"]
+mod relay;
+
+#[path = "prosody/backlog.rs"]
+mod backlog;
+#[cfg(feature = "capi")]
+#[path = "prosody/c_api.rs"]
+mod c_api;
+#[path = "prosody/idle.rs"]
+mod idle;
+#[path = "prosody/live.rs"]
+mod live;
+#[path = "prosody/logins.rs"]
+mod logins;
+#[path = "prosody/own_output.rs"]
+mod own_output;
+#[path = "prosody/server_closes.rs"]
+mod server_closes;
