@@ -5,20 +5,24 @@
 //! tag comes, and only then end TCP. If it does not come in reasonable time, end
 //! TCP without an error. This library does that, in three sizes:
 //!
-//!     xmpp_close_fd()           for a connected socket, on a thread that may block
-//!     xmpp_close_with()         the same over TLS, or anything that reads and writes
-//!     xmpp_close_handshake_*()  the state machine by itself, for an event loop that
-//!                               has its own sockets, TLS and parser
+//! ```text
+//! xmpp_close_fd()           for a connected socket, on a thread that may block
+//! xmpp_close_with()         the same over TLS, or anything that reads and writes
+//! xmpp_close_handshake_*()  the state machine by itself, for an event loop that
+//!                           has its own sockets, TLS and parser
+//! ```
 //!
 //! and xmpp_close_framer_*() for an event loop that has no parser.
 //!
-//!     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
-//!     int result = xmpp_close_fd(fd, NULL, &report);
-//!     if (result != XMPP_CLOSE_OK)
-//!         fprintf(stderr, "%s\n", xmpp_close_strerror(result));
-//!     else
-//!         printf("%s\n", xmpp_close_outcome_name(report.outcome));
-//!     close(fd);
+//! ```text
+//! xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
+//! int result = xmpp_close_fd(fd, NULL, &report);
+//! if (result != XMPP_CLOSE_OK)
+//!     fprintf(stderr, "%s\n", xmpp_close_strerror(result));
+//! else
+//!     printf("%s\n", xmpp_close_outcome_name(report.outcome));
+//! close(fd);
+//! ```
 //!
 //! Conventions
 //!
@@ -46,8 +50,11 @@
 //! - Times are milliseconds. Strings are UTF-8 and end in NUL, unless a length
 //!   stands beside them.
 
-// The part above opens include/xmpp_close.h, and the `//!` lines of most modules open their section of it: see
-// build.rs. Comments on the C declarations are wrapped for a terminal, since they become the header's.
+// The part above opens include/xmpp_close.h, and the `//!` lines of the modules listed in build.rs open their sections of
+// it. Comments on C declarations are wrapped for a terminal, since they are the header's.
+
+#![allow(clippy::missing_safety_doc, reason = "the header says for all of them what C must pass, in C's words")]
+#![allow(rustdoc::invalid_html_tags, reason = "the words are C's, and tags are XMPP's")]
 
 mod blocking;
 mod callbacks;
@@ -60,3 +67,16 @@ mod options;
 mod report;
 mod sized;
 mod words;
+
+pub use blocking::*;
+pub use callbacks::*;
+pub use canceller::*;
+pub use codes::*;
+pub use framer::*;
+pub use handshake::*;
+pub use options::*;
+pub use report::*;
+pub use words::*;
+
+#[cfg(test)]
+mod tests;

@@ -41,7 +41,7 @@ pub mod xml;
 
 #[cfg(feature = "capi")]
 #[allow(unsafe_code)]
-mod ffi;
+pub mod ffi;
 
 pub use cancel::Canceller;
 pub use closing::{Closing, LateBytes, close};

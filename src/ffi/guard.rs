@@ -62,6 +62,11 @@ pub(super) unsafe fn exclusive<'a, T>(pointer: *mut T) -> Result<&'a mut T, Refu
     unsafe { pointer.as_mut() }.ok_or(NULL)
 }
 
+/// Checks where an output is to be stored; what is there now may be anything.
+pub(super) fn writable<T>(pointer: *mut T) -> Result<*mut T, Refusal> {
+    if pointer.is_null() { Err(NULL) } else { Ok(pointer) }
+}
+
 /// Bytes with a length; with length 0 the pointer is not looked at.
 ///
 /// # Safety
@@ -98,8 +103,8 @@ pub(super) unsafe fn text<'a>(pointer: *const c_char) -> Result<Option<&'a str>,
 /// `out` is valid for a write of a pointer.
 pub(super) unsafe fn give<T>(object: T, out: *mut *mut T) -> Result<c_int, Refusal> {
     let object = Box::into_raw(Box::new(object));
-    // SAFETY: as the caller promises; a pointer that C declared may be unaligned only by mistake, but costs nothing.
-    unsafe { out.write_unaligned(object) };
+    // SAFETY: as the caller promises.
+    unsafe { out.write(object) };
     Ok(0)
 }
 

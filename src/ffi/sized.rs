@@ -71,7 +71,8 @@ impl<T: Versioned> Out<T> {
         let size = unsafe { size_of_struct(target) }?;
         let mut out = Self { target, size };
         // SAFETY: `Versioned` says so.
-        out.write(unsafe { &mem::zeroed() });
+        let nothing = unsafe { mem::zeroed() };
+        out.write(&nothing);
         Ok(out)
     }
 

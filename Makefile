@@ -1,0 +1,62 @@
+# For C and C++; Rust needs only Cargo.
+#
+#   make                        target/capi/libxmpp_close.a and .so
+#   make check                  every check and test there is
+#   make install PREFIX=/usr    header, libraries, pkg-config file; also DESTDIR, LIBDIR, INCLUDEDIR
+#   make uninstall              the same variables
+
+PREFIX     ?= /usr/local
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+CARGO      ?= cargo
+INSTALL    ?= install
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+# Which programs find which library at run time. The number changes when the ABI breaks.
+SONAME  := libxmpp_close.so.0
+REAL    := libxmpp_close.so.$(VERSION)
+
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+CAPI   := $(TARGET)/capi
+# Apart from Cargo's usual folders, so that `make` and `cargo build` never undo each other's work.
+BUILD  := $(CAPI)/build
+
+.PHONY: all check install uninstall clean
+
+all:
+	@mkdir -p $(BUILD)
+	$(CARGO) rustc --release --lib --features capi --crate-type staticlib,cdylib --target-dir $(BUILD) -- \
+	    -C link-arg=-Wl,-soname,$(SONAME) --print native-static-libs=$(BUILD)/native-static-libs
+	@# Replaced at once and only when they differ, for programs may be linking with them just now.
+	@cd $(BUILD)/release && for file in libxmpp_close.a libxmpp_close.so; do \
+	    cmp -s $$file $(CAPI)/$$file || { cp $$file $(CAPI)/$$file.$$$$ && mv -f $(CAPI)/$$file.$$$$ $(CAPI)/$$file; } || exit 1; \
+	done
+	@ln -sfn libxmpp_close.so $(CAPI)/$(SONAME)
+
+check:
+	.ci/packages
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --all-features --no-deps
+	$(CARGO) test --all-features
+
+install: all
+	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)
+	$(INSTALL) -m 644 include/xmpp_close.h $(DESTDIR)$(INCLUDEDIR)
+	$(INSTALL) -m 644 $(CAPI)/libxmpp_close.a $(DESTDIR)$(LIBDIR)
+	$(INSTALL) -m 755 $(CAPI)/libxmpp_close.so $(DESTDIR)$(LIBDIR)/$(REAL)
+	ln -sf $(REAL) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libxmpp_close.so
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' \
+	    -e "s|@LIBS_PRIVATE@|$$(cat $(BUILD)/native-static-libs)|" xmpp-close.pc.in \
+	    > $(DESTDIR)$(LIBDIR)/pkgconfig/xmpp-close.pc
+	chmod 644 $(DESTDIR)$(LIBDIR)/pkgconfig/xmpp-close.pc
+
+uninstall:
+	rm -f $(DESTDIR)$(INCLUDEDIR)/xmpp_close.h $(DESTDIR)$(LIBDIR)/libxmpp_close.a \
+	    $(DESTDIR)$(LIBDIR)/$(REAL) $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libxmpp_close.so \
+	    $(DESTDIR)$(LIBDIR)/pkgconfig/xmpp-close.pc
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,575 @@
+/* xmpp_close: ends an XMPP stream without losing a byte.
+ *
+ * RFC 6120 section 4.4 ends a stream by a handshake: send your closing tag,
+ * write nothing more, go on reading *and processing* until the peer's closing
+ * tag comes, and only then end TCP. If it does not come in reasonable time, end
+ * TCP without an error. This library does that, in three sizes:
+ *
+ *    xmpp_close_fd()           for a connected socket, on a thread that may block
+ *    xmpp_close_with()         the same over TLS, or anything that reads and writes
+ *    xmpp_close_handshake_*()  the state machine by itself, for an event loop that
+ *                              has its own sockets, TLS and parser
+ *
+ * and xmpp_close_framer_*() for an event loop that has no parser.
+ *
+ *    xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
+ *    int result = xmpp_close_fd(fd, NULL, &report);
+ *    if (result != XMPP_CLOSE_OK)
+ *        fprintf(stderr, "%s\n", xmpp_close_strerror(result));
+ *    else
+ *        printf("%s\n", xmpp_close_outcome_name(report.outcome));
+ *    close(fd);
+ *
+ * Conventions
+ *
+ * - Functions that can fail return XMPP_CLOSE_OK (0) or a negative
+ *   XMPP_CLOSE_ERR_*. How a stream ended, be it by a timeout or a reset, is never
+ *   an error: that is the outcome in the report.
+ * - NULL gives XMPP_CLOSE_ERR_NULL wherever it is not said to be allowed. With a
+ *   length of 0, the pointer beside it is not looked at.
+ * - Outputs are stored on success only. The report is the exception: when it can
+ *   be written at all, it is, with outcome XMPP_CLOSE_PENDING if nothing was done.
+ * - Start every struct from its XMPP_CLOSE_*_INIT, then set what you need; 0 and
+ *   NULL mean the default, also in members of later versions. struct_size lets
+ *   programs and libraries of different versions work together: what the program
+ *   does not know is 0, what the library does not know must be 0.
+ * - What you pass in stays yours, and no pointer is kept after the call returns.
+ *   What a _new function stores is yours to give to its _free; NULL is fine there.
+ * - Callbacks run on the calling thread, inside the call that was given them. They
+ *   may call every function here, on other objects. They must return: a C++
+ *   exception or longjmp() may not leave them.
+ * - There are no globals. Calls on different objects never meet; one object is for
+ *   one thread at a time, but for xmpp_close_canceller.
+ * - The library starts no threads, raises and blocks no signals (SIGPIPE included),
+ *   and prints nothing. Should it ever panic, which is a bug, Rust's panic hook
+ *   says so on stderr and the call returns XMPP_CLOSE_ERR_PANIC.
+ * - Times are milliseconds. Strings are UTF-8 and end in NUL, unless a length
+ *   stands beside them.
+ */
+
+#ifndef XMPP_CLOSE_H
+#define XMPP_CLOSE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define XMPP_CLOSE_VERSION_MAJOR 0
+#define XMPP_CLOSE_VERSION_MINOR 1
+#define XMPP_CLOSE_VERSION_PATCH 0
+#define XMPP_CLOSE_VERSION_NUMBER                                              \
+    (XMPP_CLOSE_VERSION_MAJOR * 1000000 + XMPP_CLOSE_VERSION_MINOR * 1000 +    \
+     XMPP_CLOSE_VERSION_PATCH)
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Results and outcomes
+ *
+ * Numbers are never changed and never used again for something else.
+ */
+
+/// What a call came to: whether the library could do its work, not how the
+/// stream ended.
+typedef enum xmpp_close_result {
+    /// It did.
+    XMPP_CLOSE_OK = 0,
+    /// A pointer that is needed was NULL.
+    XMPP_CLOSE_ERR_NULL = -1,
+    /// A value makes no sense, a struct was not started from its initializer,
+    /// or the descriptor is no connected stream socket. Nothing was sent.
+    XMPP_CLOSE_ERR_INVALID = -2,
+    /// The system refused memory or descriptors. Nothing was sent.
+    XMPP_CLOSE_ERR_SYSTEM = -3,
+    /// A bug in this library; please report it. Close the connection.
+    XMPP_CLOSE_ERR_PANIC = -4,
+} xmpp_close_result;
+
+/// How a stream ended.
+typedef enum xmpp_close_outcome {
+    /// It is not over yet, or was never begun.
+    XMPP_CLOSE_PENDING = 0,
+    /// Both closing tags were exchanged. Nothing else is ever called clean.
+    XMPP_CLOSE_CLEAN = 1,
+    /// The peer ended TCP between stanzas, without its closing tag.
+    XMPP_CLOSE_PEER_EOF = 2,
+    /// The peer ended TCP inside an element, or TLS without close_notify.
+    XMPP_CLOSE_TRUNCATED = 3,
+    /// The connection broke before both tags were exchanged.
+    XMPP_CLOSE_RESET = 4,
+    /// Our closing tag is out, the peer's did not come in time.
+    XMPP_CLOSE_TIMED_OUT = 5,
+    /// Our own output could not be written in time.
+    XMPP_CLOSE_STALLED = 6,
+    /// What the peer sent stopped being an XMPP stream.
+    XMPP_CLOSE_MALFORMED = 7,
+    /// The TLS layer failed.
+    XMPP_CLOSE_TLS_FAILED = 8,
+    /// A canceller, or a callback, stopped it.
+    XMPP_CLOSE_CANCELLED = 9,
+} xmpp_close_outcome;
+
+/// Who began to close.
+typedef enum xmpp_close_initiator {
+    /// Nobody has.
+    XMPP_CLOSE_INITIATOR_NONE = 0,
+    /// We did.
+    XMPP_CLOSE_INITIATOR_US = 1,
+    /// The peer did: by its closing tag, a stream error, or the end of TCP.
+    XMPP_CLOSE_INITIATOR_PEER = 2,
+    /// Both: the peer's tag came before ours was written, so it is no answer
+    /// to ours, and proves nothing about what we sent.
+    XMPP_CLOSE_INITIATOR_CROSSING = 3,
+} xmpp_close_initiator;
+
+/// Bits of xmpp_close_report.tls.
+typedef enum xmpp_close_tls {
+    /// The stream ran over TLS.
+    XMPP_CLOSE_TLS_USED = 1,
+    /// Our close_notify went out.
+    XMPP_CLOSE_TLS_NOTIFY_SENT = 2,
+    /// The peer's close_notify came: the end of its data is authentic.
+    XMPP_CLOSE_TLS_NOTIFY_RECEIVED = 4,
+} xmpp_close_tls;
+
+/* Options */
+
+#define XMPP_CLOSE_OPTIONS_INIT                                                \
+    { sizeof(xmpp_close_options), 0, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0,    \
+      NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0 }
+
+/// What on_data returns when its parser has seen the end of the peer's stream.
+#define XMPP_CLOSE_PEER_CLOSED 1
+
+/// Stops closes from another thread; see xmpp_close_canceller_new().
+typedef struct xmpp_close_canceller xmpp_close_canceller;
+
+/// How to close. NULL in place of a pointer to it means all defaults.
+typedef struct xmpp_close_options {
+    /// Set by XMPP_CLOSE_OPTIONS_INIT.
+    size_t struct_size;
+    /// For everything: what is still to be written, the closing tag, the wait
+    /// for the peer's, the end of TLS and TCP. 0: 30000. A healthy server may
+    /// take 7 to 17 s with its shipped rate limits, when much was sent to it
+    /// just before the close.
+    uint32_t total_ms;
+    /// For any stretch in which not a byte moves, inside total_ms. 0: 10000.
+    uint32_t idle_ms;
+    /// For the end of TCP once both tags were exchanged, inside total_ms.
+    /// 0: 2000.
+    uint32_t linger_ms;
+    /// 1: shutdown(SHUT_WR) right after our closing tag. 0: only after the
+    /// peer's, since widespread servers drop what they still had to send when
+    /// they see it earlier. Over TLS it is always 0.
+    uint32_t half_close;
+    /// 1: your parser has seen the peer's closing tag already, so this is the
+    /// answer to it. What still comes is then discarded.
+    uint32_t peer_closed;
+    /// 1: the stream runs over TLS. For xmpp_close_handshake_new() only:
+    /// xmpp_close_transport has a member of its own, and a plain fd has none.
+    uint32_t tls;
+    /// The end tag of *your* stream header. NULL: "</stream:stream>".
+    const char *closing_tag;
+    /// Whole stanzas to send right in front of the tag, such as unavailable
+    /// presence or a last <a/>. What your program still has queued goes here,
+    /// too, for it comes after what was written to the socket.
+    const void *farewell;
+    /// Length of farewell in bytes.
+    size_t farewell_len;
+    /// Bytes you have read from the peer and not handled yet, beginning
+    /// between two stanzas; with on_data: not fed to your parser yet.
+    const void *residual;
+    /// Length of residual in bytes.
+    size_t residual_len;
+    /// Called with each whole stanza that still arrives, in order; handle it
+    /// as ever, but do not answer it. `xml` is valid during the call and does
+    /// not end in NUL. Return 0 to go on, anything else to stop at once
+    /// (XMPP_CLOSE_CANCELLED). NULL: stanzas are counted and discarded.
+    int (*on_stanza)(void *userdata, const uint8_t *xml, size_t len);
+    /// Instead of on_stanza, for programs with a parser: called with the bytes
+    /// that arrive, in pieces of any size, residual first. Return 0 to go on,
+    /// XMPP_CLOSE_PEER_CLOSED once the parser has seen the peer's closing tag,
+    /// anything else to stop at once. The library does not look into the bytes
+    /// then: it counts no stanzas, and calls every end without a tag
+    /// XMPP_CLOSE_PEER_EOF, be it inside an element or not.
+    int (*on_data)(void *userdata, const uint8_t *data, size_t len);
+    /// Passed to the callbacks as it is.
+    void *userdata;
+    /// NULL: cannot be cancelled.
+    const xmpp_close_canceller *canceller;
+    /// Close with a stream error, sent between farewell and tag: a condition
+    /// of RFC 6120 section 4.9.3, such as "system-shutdown". NULL: none. Never
+    /// for idleness alone.
+    const char *stream_error;
+    /// A text for people to go with stream_error; it is escaped. NULL: none.
+    const char *stream_error_text;
+    /// An element of your own to go with stream_error, sent as it is;
+    /// "undefined-condition" needs one. NULL: none.
+    const char *stream_error_element;
+    /// The longest stanza for on_stanza, in bytes. A longer one is passed over
+    /// and counted in xmpp_close_report.oversize. 0: 1048576; less than 10000
+    /// counts as 10000.
+    size_t stanza_limit;
+} xmpp_close_options;
+
+/* Report */
+
+#define XMPP_CLOSE_REPORT_INIT                                                 \
+    { sizeof(xmpp_close_report), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, "" }
+
+/// How it went. Numbers that do not fit are the largest that do.
+typedef struct xmpp_close_report {
+    /// Set by XMPP_CLOSE_REPORT_INIT; never changed, so a report can be used
+    /// again and again.
+    size_t struct_size;
+    /// An xmpp_close_outcome.
+    uint32_t outcome;
+    /// An xmpp_close_initiator.
+    uint32_t initiator;
+    /// 1: our closing tag, and all before it, was taken by the kernel.
+    uint32_t tag_sent;
+    /// 1: the peer's closing tag was seen.
+    uint32_t tag_received;
+    /// Stanzas that arrived while closing, and were handed on or discarded.
+    uint32_t stanzas;
+    /// Stanzas that arrived while closing and were over stanza_limit.
+    uint32_t oversize;
+    /// Bytes of the peer's stream read while closing, residual and its closing
+    /// tag included.
+    uint64_t bytes_read;
+    /// Bytes that came after the peer's tag; they were discarded.
+    uint64_t bytes_after_tag;
+    /// Bytes of ours that the kernel, or the transport, never took.
+    uint64_t bytes_unsent;
+    /// Bytes of ours that the peer's kernel had not acknowledged at the end.
+    /// Linux and TCP only; elsewhere 0.
+    uint64_t bytes_unacked;
+    /// XMPP_CLOSE_TLS_* bits; 0 in plaintext.
+    uint32_t tls;
+    /// The first errno that was met, or 0. It explains the outcome, or the
+    /// refusal of the descriptor, but may also be mere detail.
+    int32_t os_error;
+    /// From the start of the close to its end.
+    uint32_t elapsed_ms;
+    /// Always 0.
+    uint32_t reserved;
+    /// The condition of the peer's stream error, ending in NUL, or "". One
+    /// that RFC 6120 does not define is "undefined-condition".
+    char stream_error[48];
+} xmpp_close_report;
+
+/* One call */
+
+/// Closes the stream on a connected stream socket, and TCP after it. Blocks
+/// for total_ms at most.
+///
+/// The socket may be blocking or not; its flags, timeouts and options are left
+/// alone. It stays yours to close(), which loses nothing then. Nothing else
+/// may read from it or write to it during the call.
+///
+/// options NULL: all defaults. report NULL: not wanted.
+int xmpp_close_fd(int fd,
+                  const xmpp_close_options *options,
+                  xmpp_close_report *report);
+
+/* Cancelling */
+
+/// Stores a canceller, for the canceller member of any number of options. It
+/// holds two descriptors.
+int xmpp_close_canceller_new(xmpp_close_canceller **out);
+
+/// Stops, at once, every close that was given this canceller, and every one
+/// that will be: XMPP_CLOSE_CANCELLED. From any thread, any number of times;
+/// not from a signal handler.
+int xmpp_close_canceller_cancel(const xmpp_close_canceller *canceller);
+
+/// Frees it; NULL is fine. Closes that were given it are not disturbed.
+void xmpp_close_canceller_free(xmpp_close_canceller *canceller);
+
+/* One call, over a transport of your own
+ *
+ * For OpenSSL, GnuTLS, or anything else that makes non-blocking attempts on a
+ * descriptor.
+ */
+
+#define XMPP_CLOSE_TRANSPORT_INIT                                              \
+    { sizeof(xmpp_close_transport), NULL, NULL, NULL, NULL, -1, 0 }
+
+/// What the callbacks of a transport return, beside 0 and errno values.
+typedef enum xmpp_close_attempt {
+    /// It would block until the descriptor is readable.
+    XMPP_CLOSE_WANT_READ = -1,
+    /// It would block until the descriptor is writable.
+    XMPP_CLOSE_WANT_WRITE = -2,
+    /// Over TLS: TCP ended without close_notify.
+    XMPP_CLOSE_TLS_EOF = -3,
+    /// The TLS layer failed. What was not written will never be.
+    XMPP_CLOSE_TLS_ERROR = -4,
+} xmpp_close_attempt;
+
+/// A byte stream of your own.
+///
+/// Each callback makes one attempt, without blocking, and returns 0, an
+/// xmpp_close_attempt or an errno value. EAGAIN means that the obvious
+/// direction is not ready, EINTR "again", and any other errno value that the
+/// connection is gone. `*n` is 0 before each call.
+typedef struct xmpp_close_transport {
+    /// Set by XMPP_CLOSE_TRANSPORT_INIT.
+    size_t struct_size;
+    /// Passed to the callbacks as it is.
+    void *userdata;
+    /// Reads up to len bytes to buf, stores their number in `*n` and returns
+    /// 0. With `*n` 0 this is the end: of TCP, or over TLS the close_notify.
+    int (*read)(void *userdata, uint8_t *buf, size_t len, size_t *n);
+    /// Writes up to len bytes from buf, stores their number in `*n` and
+    /// returns 0. After "would block" it is called again with the same bytes.
+    /// It must not raise SIGPIPE. With OpenSSL, set
+    /// SSL_MODE_ENABLE_PARTIAL_WRITE, so that progress is seen, and
+    /// SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER.
+    int (*write)(void *userdata, const uint8_t *buf, size_t len, size_t *n);
+    /// Ends the output: close_notify, then shutdown(fd, SHUT_WR). It is called
+    /// again after "would block". NULL: nothing is done, and the peer sees
+    /// the end when you close.
+    int (*end_output)(void *userdata);
+    /// The descriptor under it. It is polled between attempts; over TLS it is
+    /// also read, to its end, after the peer's close_notify.
+    int fd;
+    /// 1: this is TLS, so that the end of TCP alone is not the end.
+    uint32_t tls;
+} xmpp_close_transport;
+
+/// Does what xmpp_close_fd() does, over a transport of your own: transport,
+/// which must have read, write and fd.
+int xmpp_close_with(const xmpp_close_transport *transport,
+                    const xmpp_close_options *options,
+                    xmpp_close_report *report);
+
+/* The state machine by itself, for event loops
+ *
+ * Tell it what happened, and when; do what it answers. It does no I/O, has no
+ * clock, calls nothing back and allocates nothing but its handle, which may be
+ * kept in structs that are copied. now_ms comes from one monotonic clock of
+ * yours. Ticks may be seconds apart, and reading may pause.
+ *
+ *    you want to close     _begin, which answers DO_SEND_TAG: queue the tag
+ *    every writer          asks _may_write first; if not, the stanza is to be
+ *                          stored or bounced, not dropped
+ *    queue went empty      _flushed, which may answer DO_END_OUTPUT
+ *    bytes were read       _received, then feed your parser and handle stanzas as
+ *                          ever, as long as _wants_input
+ *    peer's closing tag    _peer_closed, which may answer DO_ANSWER: send what is
+ *                          still owed, then _begin
+ *    end of the stream     _eof, _truncated, _failed
+ *    now and then          _tick, at the latest at _deadline
+ *    DO_TEARDOWN           read the report, close the socket, _free
+ */
+
+/// What to do next.
+typedef enum xmpp_close_action {
+    /// Nothing.
+    XMPP_CLOSE_DO_NOTHING = 0,
+    /// Queue the closing tag behind what is queued already, as the last bytes
+    /// ever; report _flushed when all is written. In answer to _malformed: a
+    /// stream error, then the tag.
+    XMPP_CLOSE_DO_SEND_TAG = 1,
+    /// The peer closed. Send what you still owe it, replies of other threads
+    /// included; when that is queued, and before _deadline, call _begin.
+    XMPP_CLOSE_DO_ANSWER = 2,
+    /// close_notify if there is TLS, then shutdown(fd, SHUT_WR); then report
+    /// _flushed. Go on reading, and discard what comes.
+    XMPP_CLOSE_DO_END_OUTPUT = 3,
+    /// It is over: read the report, close the socket.
+    XMPP_CLOSE_DO_TEARDOWN = 4,
+} xmpp_close_action;
+
+/// One stream's closing handshake.
+typedef struct xmpp_close_handshake xmpp_close_handshake;
+
+/// Stores a handshake for an open stream, at any time before its close. Of the
+/// options it takes total_ms, idle_ms, linger_ms, half_close, peer_closed and
+/// tls; the other members are not looked at. NULL: all defaults. With
+/// peer_closed it begins where _peer_closed leads: send what is still owed,
+/// then _begin.
+int xmpp_close_handshake_new(const xmpp_close_options *options,
+                             uint64_t now_ms,
+                             xmpp_close_handshake **out);
+
+/// Frees it; NULL is fine. It never waits.
+void xmpp_close_handshake_free(xmpp_close_handshake *h);
+
+/// We close, or answer the peer's closing tag. The functions from here to
+/// _tick return an xmpp_close_action, or a negative xmpp_close_result.
+int xmpp_close_handshake_begin(xmpp_close_handshake *h, uint64_t now_ms);
+
+/// Ends TCP without a closing tag, so that an XEP-0198 session stays
+/// resumable: report _flushed when what is queued is written. The outcome is
+/// then XMPP_CLOSE_CANCELLED, with tag_sent 0.
+int xmpp_close_handshake_detach(xmpp_close_handshake *h, uint64_t now_ms);
+
+/// n bytes of our output were taken by the kernel. Optional: shows progress
+/// while a long queue is written.
+int xmpp_close_handshake_written(xmpp_close_handshake *h,
+                                 size_t n,
+                                 uint64_t now_ms);
+
+/// All of our output was taken by the kernel; after DO_SEND_TAG that includes
+/// the tag. After DO_END_OUTPUT: that is done.
+int xmpp_close_handshake_flushed(xmpp_close_handshake *h, uint64_t now_ms);
+
+/// n bytes came from the peer.
+int xmpp_close_handshake_received(xmpp_close_handshake *h,
+                                  size_t n,
+                                  uint64_t now_ms);
+
+/// One more late stanza was handled. Optional: only the report counts them.
+int xmpp_close_handshake_stanza(xmpp_close_handshake *h, uint64_t now_ms);
+
+/// The peer sent a stream error with this condition; NULL: one you cannot
+/// name. If nothing was begun, DO_SEND_TAG is the answer: close in return.
+int xmpp_close_handshake_stream_error(xmpp_close_handshake *h,
+                                      const char *condition,
+                                      uint64_t now_ms);
+
+/// Your parser saw the peer's closing tag.
+int xmpp_close_handshake_peer_closed(xmpp_close_handshake *h, uint64_t now_ms);
+
+/// Your parser refuses what the peer sent.
+int xmpp_close_handshake_malformed(xmpp_close_handshake *h, uint64_t now_ms);
+
+/// The peer ended TCP, between stanzas or you cannot tell; over TLS, after its
+/// close_notify. All that was read before has been handled.
+int xmpp_close_handshake_eof(xmpp_close_handshake *h, uint64_t now_ms);
+
+/// The peer ended TCP inside an element, or without close_notify though the
+/// stream runs over TLS.
+int xmpp_close_handshake_truncated(xmpp_close_handshake *h, uint64_t now_ms);
+
+/// The peer's TLS close_notify came. TCP goes on until _eof.
+int xmpp_close_handshake_close_notify(xmpp_close_handshake *h,
+                                      uint64_t now_ms);
+
+/// Reading failed with this errno. All that was read before has been handled.
+int xmpp_close_handshake_failed(xmpp_close_handshake *h,
+                                int os_error,
+                                uint64_t now_ms);
+
+/// Writing failed with this errno. What the peer sent before may still be
+/// readable: go on reading if _wants_input.
+int xmpp_close_handshake_output_failed(xmpp_close_handshake *h,
+                                       int os_error,
+                                       uint64_t now_ms);
+
+/// The TLS layer failed.
+int xmpp_close_handshake_tls_failed(xmpp_close_handshake *h, uint64_t now_ms);
+
+/// Stop at once.
+int xmpp_close_handshake_cancel(xmpp_close_handshake *h, uint64_t now_ms);
+
+/// Time passed. Only this applies the time limits.
+int xmpp_close_handshake_tick(xmpp_close_handshake *h, uint64_t now_ms);
+
+/// 1 while stanzas may still be sent: until _begin, or until writing failed.
+/// NULL: 0.
+int xmpp_close_handshake_may_write(const xmpp_close_handshake *h);
+
+/// 1 while the peer's bytes are still to be read. NULL: 0.
+int xmpp_close_handshake_wants_input(const xmpp_close_handshake *h);
+
+/// When _tick is due at the latest, on your clock. UINT64_MAX: never, as
+/// nothing was begun or all is over; and for NULL.
+uint64_t xmpp_close_handshake_deadline(const xmpp_close_handshake *h);
+
+/// How it went, as of the last event. bytes_unsent and bytes_unacked are 0, for
+/// only you know them.
+int xmpp_close_handshake_report(const xmpp_close_handshake *h,
+                                xmpp_close_report *report);
+
+/* The framing by itself, for event loops without a parser
+ *
+ * Feed it the peer's bytes as they come; it tells where the stream header, each
+ * stanza and the stream end.
+ *
+ *    while ((frame = xmpp_close_framer_next(f, data, len, &used, &xml, &n)) > 0) {
+ *        data += used, len -= used;
+ *        if (frame == XMPP_CLOSE_FRAME_STANZA)
+ *            handle(xml, n);
+ *        else if (frame >= XMPP_CLOSE_FRAME_END)
+ *            break;
+ *    }
+ */
+
+/// What was found.
+typedef enum xmpp_close_frame {
+    /// Nothing yet: all bytes are consumed, feed it more.
+    XMPP_CLOSE_FRAME_MORE = 0,
+    /// The start tag of the peer's stream.
+    XMPP_CLOSE_FRAME_HEADER = 1,
+    /// A whole stanza, or another element of the first level, such as a
+    /// stream error.
+    XMPP_CLOSE_FRAME_STANZA = 2,
+    /// The end of a stanza over the limit, which was passed over: `*xml` is
+    /// NULL, `*xml_len` its length.
+    XMPP_CLOSE_FRAME_OVERSIZE = 3,
+    /// The peer's closing tag. Every later call finds it again, and consumes
+    /// nothing.
+    XMPP_CLOSE_FRAME_END = 4,
+    /// What came is no XMPP stream; `*xml` is the stream error condition for
+    /// it, ending in NUL, such as "not-well-formed". As final as the end.
+    XMPP_CLOSE_FRAME_MALFORMED = 5,
+} xmpp_close_frame;
+
+/// The peer's half of one stream.
+typedef struct xmpp_close_framer xmpp_close_framer;
+
+/// Stores a framer for a stream from its first byte on. stanza_limit is the
+/// longest stanza to find, as in xmpp_close_options.
+int xmpp_close_framer_new(size_t stanza_limit, xmpp_close_framer **out);
+
+/// The same from between two stanzas on. root is the name in the peer's stream
+/// header, usually "stream:stream". NULL: any name may close it.
+int xmpp_close_framer_new_inside(const char *root,
+                                 size_t stanza_limit,
+                                 xmpp_close_framer **out);
+
+/// Frees it; NULL is fine.
+void xmpp_close_framer_free(xmpp_close_framer *f);
+
+/// Looks at up to len bytes, stores in `*consumed` how many it took, and returns
+/// an xmpp_close_frame, or a negative xmpp_close_result. Call it again with the
+/// rest until it returns XMPP_CLOSE_FRAME_MORE, even if the rest is empty.
+///
+/// `*xml` and `*xml_len` are the header or the stanza; they are valid until the
+/// next call on f, and as long as data is. xml and xml_len may be NULL.
+int xmpp_close_framer_next(xmpp_close_framer *f,
+                           const void *data,
+                           size_t len,
+                           size_t *consumed,
+                           const uint8_t **xml,
+                           size_t *xml_len);
+
+/// Expects a new stream header, as it follows STARTTLS, SASL and compression.
+int xmpp_close_framer_restart(xmpp_close_framer *f);
+
+/// 1 if the end of TCP would come between two stanzas here, 0 if inside one, or
+/// inside a tag. NULL: 0.
+int xmpp_close_framer_between_stanzas(const xmpp_close_framer *f);
+
+/* Words and versions */
+
+/// One English sentence for an xmpp_close_result, or for any other number.
+/// Never NULL; it lives for ever.
+const char *xmpp_close_strerror(int result);
+
+/// A short name for an xmpp_close_outcome, for logs and statistics: "clean",
+/// "timed-out"; "unknown" for any other number. Never NULL; it lives for ever.
+const char *xmpp_close_outcome_name(uint32_t outcome);
+
+/// The XMPP_CLOSE_VERSION_NUMBER of the library in use, which may be another
+/// than that of the header.
+uint32_t xmpp_close_version_number(void);
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* XMPP_CLOSE_H */

@@ -1,0 +1,283 @@
+//! One call, over a transport of your own
+//!
+//! For OpenSSL, GnuTLS, or anything else that makes non-blocking attempts on a
+//! descriptor.
+//!
+//! ```c
+//! #define XMPP_CLOSE_TRANSPORT_INIT                                              \
+//!     { sizeof(xmpp_close_transport), NULL, NULL, NULL, NULL, -1, 0 }
+//! ```
+
+#![allow(non_camel_case_types, reason = "the names are those of the C API")]
+
+use std::{
+    ffi::{c_int, c_void},
+    io,
+    os::fd::{BorrowedFd, RawFd},
+    time::Duration,
+};
+
+use super::{
+    blocking,
+    guard::{INVALID, NULL, Refusal, guard},
+    options::xmpp_close_options,
+    report::xmpp_close_report,
+    sized::{self, Versioned, flag},
+};
+use crate::transport::{Interest, Transport, poll};
+
+/// What the callbacks of a transport return, beside 0 and errno values.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum xmpp_close_attempt {
+    /// It would block until the descriptor is readable.
+    XMPP_CLOSE_WANT_READ = -1,
+    /// It would block until the descriptor is writable.
+    XMPP_CLOSE_WANT_WRITE = -2,
+    /// Over TLS: TCP ended without close_notify.
+    XMPP_CLOSE_TLS_EOF = -3,
+    /// The TLS layer failed. What was not written will never be.
+    XMPP_CLOSE_TLS_ERROR = -4,
+}
+
+/// A byte stream of your own.
+///
+/// Each callback makes one attempt, without blocking, and returns 0, an
+/// xmpp_close_attempt or an errno value. EAGAIN means that the obvious
+/// direction is not ready, EINTR "again", and any other errno value that the
+/// connection is gone. `*n` is 0 before each call.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct xmpp_close_transport {
+    /// Set by XMPP_CLOSE_TRANSPORT_INIT.
+    pub struct_size: usize,
+    /// Passed to the callbacks as it is.
+    pub userdata: *mut c_void,
+    /// Reads up to len bytes to buf, stores their number in `*n` and returns
+    /// 0. With `*n` 0 this is the end: of TCP, or over TLS the close_notify.
+    pub read: Option<unsafe extern "C" fn(userdata: *mut c_void, buf: *mut u8, len: usize, n: *mut usize) -> c_int>,
+    /// Writes up to len bytes from buf, stores their number in `*n` and
+    /// returns 0. After "would block" it is called again with the same bytes.
+    /// It must not raise SIGPIPE. With OpenSSL, set
+    /// SSL_MODE_ENABLE_PARTIAL_WRITE, so that progress is seen, and
+    /// SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER.
+    pub write: Option<unsafe extern "C" fn(userdata: *mut c_void, buf: *const u8, len: usize, n: *mut usize) -> c_int>,
+    /// Ends the output: close_notify, then shutdown(fd, SHUT_WR). It is called
+    /// again after "would block". NULL: nothing is done, and the peer sees
+    /// the end when you close.
+    pub end_output: Option<unsafe extern "C" fn(userdata: *mut c_void) -> c_int>,
+    /// The descriptor under it. It is polled between attempts; over TLS it is
+    /// also read, to its end, after the peer's close_notify.
+    pub fd: c_int,
+    /// 1: this is TLS, so that the end of TCP alone is not the end.
+    pub tls: u32,
+}
+
+// SAFETY: repr(C), the size comes first, and zero is a number, NULL, or no function.
+unsafe impl Versioned for xmpp_close_transport {}
+
+/// Does what xmpp_close_fd() does, over a transport of your own: transport,
+/// which must have read, write and fd.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_with(
+    transport: *const xmpp_close_transport,
+    options: *const xmpp_close_options,
+    report: *mut xmpp_close_report,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the header says what the pointers must be.
+        unsafe { blocking::close(options, report, || Callbacks::new(transport)) }
+    })
+}
+
+/// How often an attempt is made again at once after EINTR.
+const RETRIES: u32 = 8;
+/// How many attempts on a ready descriptor may move nothing before there are pauses between them. A TLS record comes in
+/// about a dozen segments, and only the last of them yields anything.
+const FRUITLESS: u32 = 16;
+/// Such a pause: short enough not to be felt, long enough to cost nothing.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Waits for no direction: the next attempt is due after a pause.
+const NEITHER: Interest = Interest { read: false, write: false };
+
+/// A program's functions as a transport. Nothing that they return or store is trusted.
+struct Callbacks {
+    functions: xmpp_close_transport,
+    read: unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int,
+    write: unsafe extern "C" fn(*mut c_void, *const u8, usize, *mut usize) -> c_int,
+    is_tls: bool,
+    /// What the last read waits for; over TLS that may be the other direction.
+    read_wants: Interest,
+    /// The same for write and end_output.
+    write_wants: Interest,
+    /// Attempts in a row that moved nothing although the descriptor was ready.
+    fruitless: u32,
+}
+
+impl Callbacks {
+    /// # Safety
+    /// `transport` is NULL, or what the header says.
+    unsafe fn new(transport: *const xmpp_close_transport) -> Result<Self, Refusal> {
+        // SAFETY: as the caller promises.
+        let functions = unsafe { sized::copy_in(transport) }?;
+        let callbacks = Self {
+            read: functions.read.ok_or(NULL)?,
+            write: functions.write.ok_or(NULL)?,
+            is_tls: flag(functions.tls)?,
+            functions,
+            read_wants: Interest::READ,
+            write_wants: Interest::WRITE,
+            fruitless: 0,
+        };
+        if is_open(functions.fd) { Ok(callbacks) } else { Err(INVALID.because(libc::EBADF)) }
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: not -1, as it was open. Should a callback have closed it, system calls fail with EBADF.
+        unsafe { BorrowedFd::borrow_raw(self.functions.fd) }
+    }
+
+    /// Makes one attempt to move up to `len` bytes; after EINTR, a few. With the direction to wait for when it is blocked.
+    fn attempt(&self, len: usize, natural: Interest, mut call: impl FnMut(&mut usize) -> c_int) -> Attempt {
+        for _ in 0..RETRIES {
+            let mut count = 0;
+            let code = call(&mut count);
+            if code != libc::EINTR {
+                return self.judge(code, count, len, natural);
+            }
+        }
+        Attempt::Blocked(NEITHER)
+    }
+
+    fn judge(&self, code: c_int, count: usize, len: usize, natural: Interest) -> Attempt {
+        use xmpp_close_attempt as attempt;
+        const WANT_READ: c_int = attempt::XMPP_CLOSE_WANT_READ as c_int;
+        const WANT_WRITE: c_int = attempt::XMPP_CLOSE_WANT_WRITE as c_int;
+        const TLS_EOF: c_int = attempt::XMPP_CLOSE_TLS_EOF as c_int;
+        const TLS_ERROR: c_int = attempt::XMPP_CLOSE_TLS_ERROR as c_int;
+        match code {
+            0 if count <= len => Attempt::Moved(count),
+            WANT_READ => Attempt::Blocked(Interest::READ),
+            WANT_WRITE => Attempt::Blocked(Interest::WRITE),
+            TLS_EOF if self.is_tls => Attempt::Failed(io::ErrorKind::UnexpectedEof.into()),
+            TLS_ERROR if self.is_tls => Attempt::Failed(io::ErrorKind::InvalidData.into()),
+            // They may be two numbers or one, so they cannot be patterns.
+            code if code == libc::EAGAIN || code == libc::EWOULDBLOCK => Attempt::Blocked(natural),
+            code if code > 0 => Attempt::Failed(io::Error::from_raw_os_error(code)),
+            // A count that cannot be, or a code that means nothing.
+            _ => Attempt::Failed(io::Error::from_raw_os_error(libc::EPROTO)),
+        }
+    }
+}
+
+enum Attempt {
+    Moved(usize),
+    Blocked(Interest),
+    Failed(io::Error),
+}
+
+impl Attempt {
+    /// Notes what the next wait must know.
+    fn note(self, wants: &mut Interest, fruitless: &mut u32) -> io::Result<usize> {
+        match self {
+            Self::Blocked(direction) => {
+                *wants = direction;
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            Self::Moved(count) => {
+                *fruitless = 0;
+                Ok(count)
+            }
+            Self::Failed(error) => Err(error),
+        }
+    }
+}
+
+impl Transport for Callbacks {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let (start, len) = (buf.as_mut_ptr(), buf.len());
+        // SAFETY: the header says what the function must be; the buffer is as long as it is told.
+        let call = |count: &mut usize| unsafe { (self.read)(self.functions.userdata, start, len, count) };
+        self.attempt(len, Interest::READ, call).note(&mut self.read_wants, &mut self.fruitless)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (start, len) = (bytes.as_ptr(), bytes.len());
+        // SAFETY: as above.
+        let call = |count: &mut usize| unsafe { (self.write)(self.functions.userdata, start, len, count) };
+        let attempt = match self.attempt(len, Interest::WRITE, call) {
+            // Nothing was taken, and nothing said about it.
+            Attempt::Moved(0) if !bytes.is_empty() => Attempt::Blocked(Interest::WRITE),
+            attempt => attempt,
+        };
+        attempt.note(&mut self.write_wants, &mut self.fruitless)
+    }
+
+    fn end_output(&mut self) -> io::Result<()> {
+        let Some(end_output) = self.functions.end_output else { return Ok(()) };
+        // SAFETY: as above.
+        let call = |_: &mut usize| unsafe { end_output(self.functions.userdata) };
+        self.attempt(0, Interest::WRITE, call).note(&mut self.write_wants, &mut self.fruitless).map(|_| ())
+    }
+
+    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+        let wanted = [(interest.read, self.read_wants), (interest.write, self.write_wants)];
+        let mut on = NEITHER;
+        let mut limit = limit;
+        for wants in wanted.into_iter().filter(|(asked, _)| *asked).map(|(_, wants)| wants) {
+            on.read |= wants.read;
+            on.write |= wants.write;
+            if wants == NEITHER {
+                limit = limit.min(PAUSE);
+            }
+        }
+        if on == NEITHER {
+            poll(None, NEITHER, limit, wake)?;
+        } else if poll(Some(self.fd()), on, Duration::ZERO, None)? == NEITHER {
+            self.fruitless = 0;
+            poll(Some(self.fd()), on, limit, wake)?;
+        } else {
+            self.fruitless += 1;
+            if self.fruitless > FRUITLESS {
+                if !is_open(self.functions.fd) {
+                    return Err(io::Error::from_raw_os_error(libc::EBADF));
+                }
+                poll(None, NEITHER, limit.min(PAUSE), wake)?;
+            }
+        }
+        Ok(interest)
+    }
+
+    /// The attempt comes first: what TLS has decrypted already does not show in poll(2).
+    fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+        match self.read(buf) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.wait(Interest::READ, limit, None)?;
+                self.read(buf)
+            }
+            result => result,
+        }
+    }
+
+    fn drain(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.read_wants = Interest::READ;
+        match self.fd().read(buf) {
+            // Not a socket, so there is no telling what lies under it.
+            Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => Ok(0),
+            result => result,
+        }
+    }
+
+    fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
+    fn unacked(&self) -> u64 {
+        self.fd().unacked()
+    }
+}
+
+fn is_open(fd: RawFd) -> bool {
+    // SAFETY: F_GETFD only asks; a number that is no descriptor gives -1.
+    fd >= 0 && unsafe { libc::fcntl(fd, libc::F_GETFD) } != -1
+}

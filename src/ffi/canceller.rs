@@ -1,0 +1,42 @@
+//! Cancelling
+
+use std::ffi::c_int;
+
+use super::{
+    guard::{self, SYSTEM, guard},
+    options::xmpp_close_canceller,
+};
+use crate::cancel::Canceller;
+
+/// Stores a canceller, for the canceller member of any number of options. It
+/// holds two descriptors.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_canceller_new(out: *mut *mut xmpp_close_canceller) -> c_int {
+    guard(|| {
+        // SAFETY: the header says that `out` is NULL or can be written.
+        unsafe {
+            guard::writable(out)?;
+            let canceller = Canceller::new().map_err(|error| SYSTEM.because(error.raw_os_error().unwrap_or(0)))?;
+            guard::give(xmpp_close_canceller(canceller), out)
+        }
+    })
+}
+
+/// Stops, at once, every close that was given this canceller, and every one
+/// that will be: XMPP_CLOSE_CANCELLED. From any thread, any number of times;
+/// not from a signal handler.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_canceller_cancel(canceller: *const xmpp_close_canceller) -> c_int {
+    guard(|| {
+        // SAFETY: NULL, or from xmpp_close_canceller_new() and not freed, as the header says.
+        unsafe { guard::shared(canceller) }?.0.cancel();
+        Ok(0)
+    })
+}
+
+/// Frees it; NULL is fine. Closes that were given it are not disturbed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_canceller_free(canceller: *mut xmpp_close_canceller) {
+    // SAFETY: NULL, or from xmpp_close_canceller_new() and not freed, as the header says.
+    unsafe { guard::take_back(canceller) }
+}

@@ -1,0 +1,234 @@
+//! The framing by itself, for event loops without a parser
+//!
+//! Feed it the peer's bytes as they come; it tells where the stream header, each
+//! stanza and the stream end.
+//!
+//! ```text
+//! while ((frame = xmpp_close_framer_next(f, data, len, &used, &xml, &n)) > 0) {
+//!     data += used, len -= used;
+//!     if (frame == XMPP_CLOSE_FRAME_STANZA)
+//!         handle(xml, n);
+//!     else if (frame >= XMPP_CLOSE_FRAME_END)
+//!         break;
+//! }
+//! ```
+
+#![allow(non_camel_case_types, reason = "the names are those of the C API")]
+
+use std::{
+    ffi::{CStr, c_char, c_int, c_void},
+    ptr,
+};
+
+use super::{
+    guard::{self, Refusal, guard, guard_or},
+    sized::int,
+};
+use crate::{
+    framing::{DEFAULT_STANZA_LIMIT, Frame, Framer, Malformed},
+    options::CloseOptions,
+};
+
+/// What was found.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum xmpp_close_frame {
+    /// Nothing yet: all bytes are consumed, feed it more.
+    XMPP_CLOSE_FRAME_MORE = 0,
+    /// The start tag of the peer's stream.
+    XMPP_CLOSE_FRAME_HEADER = 1,
+    /// A whole stanza, or another element of the first level, such as a
+    /// stream error.
+    XMPP_CLOSE_FRAME_STANZA = 2,
+    /// The end of a stanza over the limit, which was passed over: `*xml` is
+    /// NULL, `*xml_len` its length.
+    XMPP_CLOSE_FRAME_OVERSIZE = 3,
+    /// The peer's closing tag. Every later call finds it again, and consumes
+    /// nothing.
+    XMPP_CLOSE_FRAME_END = 4,
+    /// What came is no XMPP stream; `*xml` is the stream error condition for
+    /// it, ending in NUL, such as "not-well-formed". As final as the end.
+    XMPP_CLOSE_FRAME_MALFORMED = 5,
+}
+
+use xmpp_close_frame::*;
+
+/// The peer's half of one stream.
+pub struct xmpp_close_framer {
+    framer: Framer,
+    /// What ended it.
+    last: Option<(xmpp_close_frame, &'static CStr)>,
+}
+
+/// One framer's answer; the pointer is into the framer or the input.
+struct Found {
+    frame: xmpp_close_frame,
+    xml: *const u8,
+    len: usize,
+}
+
+impl Found {
+    fn bytes(frame: xmpp_close_frame, xml: &[u8]) -> Self {
+        Self { frame, xml: xml.as_ptr(), len: xml.len() }
+    }
+
+    fn last((frame, words): (xmpp_close_frame, &'static CStr)) -> Self {
+        Self { frame, xml: words.as_ptr().cast(), len: words.count_bytes() }
+    }
+}
+
+impl xmpp_close_framer {
+    fn next(&mut self, input: &mut &[u8]) -> Found {
+        if let Some(last) = self.last {
+            return Found::last(last);
+        }
+        let last = match self.framer.next(input) {
+            None => return Found { frame: XMPP_CLOSE_FRAME_MORE, xml: ptr::null(), len: 0 },
+            Some(Frame::Header(xml)) => return Found::bytes(XMPP_CLOSE_FRAME_HEADER, xml),
+            Some(Frame::Stanza(xml)) => return Found::bytes(XMPP_CLOSE_FRAME_STANZA, xml),
+            Some(Frame::Oversize(length)) => {
+                let len = usize::try_from(length).unwrap_or(usize::MAX);
+                return Found { frame: XMPP_CLOSE_FRAME_OVERSIZE, xml: ptr::null(), len };
+            }
+            Some(Frame::End { .. }) => (XMPP_CLOSE_FRAME_END, c""),
+            Some(Frame::Malformed(malformed)) => (XMPP_CLOSE_FRAME_MALFORMED, condition(malformed)),
+        };
+        self.last = Some(last);
+        Found::last(last)
+    }
+}
+
+/// `Malformed::condition` with a NUL.
+fn condition(malformed: Malformed) -> &'static CStr {
+    match malformed {
+        Malformed::NotWellFormed => c"not-well-formed",
+        Malformed::RestrictedXml => c"restricted-xml",
+        Malformed::UnsupportedEncoding => c"unsupported-encoding",
+    }
+}
+
+/// # Safety
+/// `out` is NULL or can be written.
+unsafe fn give(framer: Framer, stanza_limit: usize, out: *mut *mut xmpp_close_framer) -> Result<c_int, Refusal> {
+    let limit = if stanza_limit == 0 { DEFAULT_STANZA_LIMIT } else { stanza_limit };
+    let framer = xmpp_close_framer { framer: framer.limit(limit), last: None };
+    // SAFETY: as the caller promises.
+    unsafe {
+        guard::writable(out)?;
+        guard::give(framer, out)
+    }
+}
+
+/// Stores a framer for a stream from its first byte on. stanza_limit is the
+/// longest stanza to find, as in xmpp_close_options.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_framer_new(stanza_limit: usize, out: *mut *mut xmpp_close_framer) -> c_int {
+    // SAFETY: the header says what the pointer must be.
+    guard(|| unsafe { give(Framer::new(), stanza_limit, out) })
+}
+
+/// The same from between two stanzas on. root is the name in the peer's stream
+/// header, usually "stream:stream". NULL: any name may close it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_framer_new_inside(
+    root: *const c_char,
+    stanza_limit: usize,
+    out: *mut *mut xmpp_close_framer,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the header says what the pointers must be.
+        unsafe {
+            let root = guard::text(root)?;
+            if let Some(root) = root {
+                CloseOptions::new().closing_tag(format!("</{root}>")).root()?;
+            }
+            give(Framer::inside(root), stanza_limit, out)
+        }
+    })
+}
+
+/// Frees it; NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_framer_free(f: *mut xmpp_close_framer) {
+    // SAFETY: NULL, or from xmpp_close_framer_new() and not freed, as the header says.
+    unsafe { guard::take_back(f) }
+}
+
+/// Looks at up to len bytes, stores in `*consumed` how many it took, and returns
+/// an xmpp_close_frame, or a negative xmpp_close_result. Call it again with the
+/// rest until it returns XMPP_CLOSE_FRAME_MORE, even if the rest is empty.
+///
+/// `*xml` and `*xml_len` are the header or the stanza; they are valid until the
+/// next call on f, and as long as data is. xml and xml_len may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_framer_next(
+    f: *mut xmpp_close_framer,
+    data: *const c_void,
+    len: usize,
+    consumed: *mut usize,
+    xml: *mut *const u8,
+    xml_len: *mut usize,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the header says what the pointers must be.
+        let (f, consumed, mut rest) = unsafe {
+            let consumed = guard::writable(consumed)?;
+            (guard::exclusive(f)?, consumed, guard::bytes(data, len)?)
+        };
+        let found = f.next(&mut rest);
+        // SAFETY: as above.
+        unsafe {
+            consumed.write(len - rest.len());
+            if !xml.is_null() {
+                xml.write(found.xml);
+            }
+            if !xml_len.is_null() {
+                xml_len.write(found.len);
+            }
+        }
+        Ok(found.frame as c_int)
+    })
+}
+
+/// Expects a new stream header, as it follows STARTTLS, SASL and compression.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_framer_restart(f: *mut xmpp_close_framer) -> c_int {
+    guard(|| {
+        // SAFETY: NULL, or from xmpp_close_framer_new() and used by this thread only, as the header says.
+        let f = unsafe { guard::exclusive(f) }?;
+        f.framer.restart();
+        f.last = None;
+        Ok(0)
+    })
+}
+
+/// 1 if the end of TCP would come between two stanzas here, 0 if inside one, or
+/// inside a tag. NULL: 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_framer_between_stanzas(f: *const xmpp_close_framer) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_framer_new() and changed by nobody now, as the header says.
+    guard_or(0, || unsafe { guard::shared(f) }.map_or(0, |f| int(f.framer.between_stanzas())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_conditions_are_those_of_rust() {
+        for malformed in [Malformed::NotWellFormed, Malformed::RestrictedXml, Malformed::UnsupportedEncoding] {
+            assert_eq!(condition(malformed).to_str(), Ok(malformed.condition()));
+        }
+    }
+
+    #[test]
+    fn the_end_stays_the_end() {
+        let mut framer = xmpp_close_framer { framer: Framer::inside(None), last: None };
+        let mut input = &b"<a/></stream:stream><b/>"[..];
+        assert_eq!(framer.next(&mut input).frame, XMPP_CLOSE_FRAME_STANZA);
+        for _ in 0..2 {
+            assert_eq!(framer.next(&mut input).frame, XMPP_CLOSE_FRAME_END);
+            assert_eq!(input, b"<b/>");
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! The state machine by itself, for event loops
+//!
+//! Tell it what happened, and when; do what it answers. It does no I/O, has no
+//! clock, calls nothing back and allocates nothing but its handle, which may be
+//! kept in structs that are copied. now_ms comes from one monotonic clock of
+//! yours. Ticks may be seconds apart, and reading may pause.
+//!
+//! ```text
+//! you want to close     _begin, which answers DO_SEND_TAG: queue the tag
+//! every writer          asks _may_write first; if not, the stanza is to be
+//!                       stored or bounced, not dropped
+//! queue went empty      _flushed, which may answer DO_END_OUTPUT
+//! bytes were read       _received, then feed your parser and handle stanzas as
+//!                       ever, as long as _wants_input
+//! peer's closing tag    _peer_closed, which may answer DO_ANSWER: send what is
+//!                       still owed, then _begin
+//! end of the stream     _eof, _truncated, _failed
+//! now and then          _tick, at the latest at _deadline
+//! DO_TEARDOWN           read the report, close the socket, _free
+//! ```
+
+#![allow(non_camel_case_types, reason = "the names are those of the C API")]
+
+use std::{
+    ffi::{CStr, c_char, c_int},
+    time::Duration,
+};
+
+use super::{
+    guard::{self, Refusal, guard, guard_or},
+    options::{self, xmpp_close_options},
+    report::{condition_chars, xmpp_close_report},
+    sized::{Out, flag, int},
+};
+use crate::{
+    handshake::{Event, Handshake},
+    stream_error::StreamError,
+};
+
+/// What to do next.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "the values are those of `Action`; these are their names in C")]
+pub enum xmpp_close_action {
+    /// Nothing.
+    XMPP_CLOSE_DO_NOTHING = 0,
+    /// Queue the closing tag behind what is queued already, as the last bytes
+    /// ever; report _flushed when all is written. In answer to _malformed: a
+    /// stream error, then the tag.
+    XMPP_CLOSE_DO_SEND_TAG = 1,
+    /// The peer closed. Send what you still owe it, replies of other threads
+    /// included; when that is queued, and before _deadline, call _begin.
+    XMPP_CLOSE_DO_ANSWER = 2,
+    /// close_notify if there is TLS, then shutdown(fd, SHUT_WR); then report
+    /// _flushed. Go on reading, and discard what comes.
+    XMPP_CLOSE_DO_END_OUTPUT = 3,
+    /// It is over: read the report, close the socket.
+    XMPP_CLOSE_DO_TEARDOWN = 4,
+}
+
+/// One stream's closing handshake.
+pub struct xmpp_close_handshake {
+    machine: Handshake,
+    /// The time of the last event, for the report.
+    now: Duration,
+    stream_error: [c_char; 48],
+}
+
+impl xmpp_close_handshake {
+    fn handle(&mut self, event: Event, now_ms: u64) -> c_int {
+        // A clock that goes back is taken to stand still.
+        self.now = self.now.max(Duration::from_millis(now_ms));
+        self.machine.handle(event, self.now) as c_int
+    }
+}
+
+/// # Safety
+/// `h` is NULL, or a handshake that nobody else uses now.
+unsafe fn event(h: *mut xmpp_close_handshake, event: Event, now_ms: u64) -> c_int {
+    // SAFETY: as the caller promises.
+    guard(|| Ok(unsafe { guard::exclusive(h) }?.handle(event, now_ms)))
+}
+
+/// # Safety
+/// `h` is NULL, or a handshake that nobody changes now.
+unsafe fn query<R: Copy>(h: *const xmpp_close_handshake, otherwise: R, ask: impl FnOnce(&Handshake) -> R) -> R {
+    // SAFETY: as the caller promises.
+    guard_or(otherwise, || unsafe { guard::shared(h) }.map_or(otherwise, |h| ask(&h.machine)))
+}
+
+/// Stores a handshake for an open stream, at any time before its close. Of the
+/// options it takes total_ms, idle_ms, linger_ms, half_close, peer_closed and
+/// tls; the other members are not looked at. NULL: all defaults. With
+/// peer_closed it begins where _peer_closed leads: send what is still owed,
+/// then _begin.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_new(
+    options: *const xmpp_close_options,
+    now_ms: u64,
+    out: *mut *mut xmpp_close_handshake,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the header says what the pointers must be.
+        unsafe {
+            guard::writable(out)?;
+            guard::give(make(&options::read(options)?, now_ms)?, out)
+        }
+    })
+}
+
+fn make(options: &xmpp_close_options, now_ms: u64) -> Result<xmpp_close_handshake, Refusal> {
+    let mut machine = Handshake::new(options.limits()?);
+    if flag(options.tls)? {
+        machine = machine.over_tls();
+    }
+    let mut handshake = xmpp_close_handshake { machine, now: Duration::from_millis(now_ms), stream_error: [0; 48] };
+    if flag(options.peer_closed)? {
+        handshake.handle(Event::PeerClosed, now_ms);
+    }
+    Ok(handshake)
+}
+
+/// Frees it; NULL is fine. It never waits.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_free(h: *mut xmpp_close_handshake) {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and not freed, as the header says.
+    unsafe { guard::take_back(h) }
+}
+
+/// We close, or answer the peer's closing tag. The functions from here to
+/// _tick return an xmpp_close_action, or a negative xmpp_close_result.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_begin(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
+    unsafe { event(h, Event::Begin, now_ms) }
+}
+
+/// Ends TCP without a closing tag, so that an XEP-0198 session stays
+/// resumable: report _flushed when what is queued is written. The outcome is
+/// then XMPP_CLOSE_CANCELLED, with tag_sent 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_detach(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
+    unsafe { event(h, Event::Detach, now_ms) }
+}
+
+/// n bytes of our output were taken by the kernel. Optional: shows progress
+/// while a long queue is written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_written(h: *mut xmpp_close_handshake, n: usize, now_ms: u64) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
+    unsafe { event(h, Event::Written(n), now_ms) }
+}
+
+/// All of our output was taken by the kernel; after DO_SEND_TAG that includes
+/// the tag. After DO_END_OUTPUT: that is done.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_flushed(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
+    unsafe { event(h, Event::Flushed, now_ms) }
+}
+
+/// n bytes came from the peer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_received(h: *mut xmpp_close_handshake, n: usize, now_ms: u64) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
+    unsafe { event(h, Event::Received(n), now_ms) }
+}
+
+/// One more late stanza was handled. Optional: only the report counts them.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_stanza(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
+    unsafe { event(h, Event::Stanza, now_ms) }
+}
+
+/// The peer sent a stream error with this condition; NULL: one you cannot
+/// name. If nothing was begun, DO_SEND_TAG is the answer: close in return.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_stream_error(
+    h: *mut xmpp_close_handshake,
+    condition: *const c_char,
+    now_ms: u64,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the header says what the pointers must be.
+        let (h, condition) = unsafe {
+            let name = if condition.is_null() { c"" } else { CStr::from_ptr(condition) };
+            (guard::exclusive(h)?, name)
+        };
+        if h.stream_error[0] == 0 {
+            // Known names make no allocation.
+            let known = condition.to_str().ok().and_then(|name| StreamError::new(name).ok());
+            h.stream_error = condition_chars(known.as_ref().map_or("undefined-condition", StreamError::condition));
+        }
+        Ok(h.handle(Event::StreamError, now_ms))
+    })
+}
+
+/// Your parser saw the peer's closing tag.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_peer_closed(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
+    unsafe { event(h, Event::PeerClosed, now_ms) }
+}
+
+/// Your parser refuses what the peer sent.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_malformed(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
+    unsafe { event(h, Event::Malformed, now_ms) }
+}
+
+/// The peer ended TCP, between stanzas or you cannot tell; over TLS, after its
+/// close_notify. All that was read before has been handled.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_eof(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
+    unsafe { event(h, Event::Eof { inside: false }, now_ms) }
+}
+
+/// The peer ended TCP inside an element, or without close_notify though the
+/// stream runs over TLS.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_truncated(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
+    unsafe { event(h, Event::Truncated, now_ms) }
+}
+
+/// The peer's TLS close_notify came. TCP goes on until _eof.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_close_notify(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
+    unsafe { event(h, Event::CloseNotify { inside: false }, now_ms) }
+}
+
+/// Reading failed with this errno. All that was read before has been handled.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_failed(
+    h: *mut xmpp_close_handshake,
+    os_error: c_int,
+    now_ms: u64,
+) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
+    unsafe { event(h, Event::Failed(os_error), now_ms) }
+}
+
+/// Writing failed with this errno. What the peer sent before may still be
+/// readable: go on reading if _wants_input.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_output_failed(
+    h: *mut xmpp_close_handshake,
+    os_error: c_int,
+    now_ms: u64,
+) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
+    unsafe { event(h, Event::OutputFailed(os_error), now_ms) }
+}
+
+/// The TLS layer failed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_tls_failed(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
+    unsafe { event(h, Event::TlsFailed, now_ms) }
+}
+
+/// Stop at once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_cancel(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
+    unsafe { event(h, Event::Cancel, now_ms) }
+}
+
+/// Time passed. Only this applies the time limits.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_tick(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
+    unsafe { event(h, Event::Tick, now_ms) }
+}
+
+/// 1 while stanzas may still be sent: until _begin, or until writing failed.
+/// NULL: 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_may_write(h: *const xmpp_close_handshake) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and changed by nobody now, as the header says.
+    unsafe { query(h, 0, |machine| int(machine.may_write())) }
+}
+
+/// 1 while the peer's bytes are still to be read. NULL: 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_wants_input(h: *const xmpp_close_handshake) -> c_int {
+    // SAFETY: as above.
+    unsafe { query(h, 0, |machine| int(machine.wants_input())) }
+}
+
+/// When _tick is due at the latest, on your clock. UINT64_MAX: never, as
+/// nothing was begun or all is over; and for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_deadline(h: *const xmpp_close_handshake) -> u64 {
+    let millis = |time: Duration| u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    // SAFETY: as above.
+    unsafe { query(h, u64::MAX, |machine| machine.deadline().map_or(u64::MAX, millis)) }
+}
+
+/// How it went, as of the last event. bytes_unsent and bytes_unacked are 0, for
+/// only you know them.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_report(
+    h: *const xmpp_close_handshake,
+    report: *mut xmpp_close_report,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the header says what the pointers must be.
+        let (mut out, h) = unsafe { (Out::open(report)?, guard::shared(h)?) };
+        let stream_error = h.stream_error;
+        out.write(&xmpp_close_report { stream_error, ..xmpp_close_report::from(&h.machine.report(h.now)) });
+        Ok(0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new() -> xmpp_close_handshake {
+        make(&xmpp_close_options::defaults(), 1000).unwrap()
+    }
+
+    #[test]
+    fn a_handle_is_small() {
+        assert!(size_of::<xmpp_close_handshake>() <= 512, "{}", size_of::<xmpp_close_handshake>());
+    }
+
+    #[test]
+    fn the_numbers_of_c_are_those_of_rust() {
+        use crate::handshake::Action;
+        assert_eq!(Action::Nothing as c_int, xmpp_close_action::XMPP_CLOSE_DO_NOTHING as c_int);
+        assert_eq!(Action::SendTag as c_int, xmpp_close_action::XMPP_CLOSE_DO_SEND_TAG as c_int);
+        assert_eq!(Action::Answer as c_int, xmpp_close_action::XMPP_CLOSE_DO_ANSWER as c_int);
+        assert_eq!(Action::EndOutput as c_int, xmpp_close_action::XMPP_CLOSE_DO_END_OUTPUT as c_int);
+        assert_eq!(Action::Teardown as c_int, xmpp_close_action::XMPP_CLOSE_DO_TEARDOWN as c_int);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_stands_still() {
+        let h = &mut new();
+        h.handle(Event::Begin, 5000);
+        assert_eq!(h.handle(Event::Flushed, 4000), 0);
+        assert_eq!(h.handle(Event::Tick, 0), 0);
+        assert_eq!(h.now, Duration::from_secs(5));
+        // SAFETY: a handshake of this test's own.
+        assert_eq!(unsafe { xmpp_close_handshake_deadline(h) }, 15_000);
+    }
+
+    #[test]
+    fn times_at_the_end_of_time_do_not_overflow() {
+        let h = &mut new();
+        h.handle(Event::Begin, u64::MAX);
+        // SAFETY: a handshake of this test's own.
+        assert_eq!(unsafe { xmpp_close_handshake_deadline(h) }, u64::MAX);
+        assert_eq!(h.handle(Event::Tick, u64::MAX), 0);
+    }
+}

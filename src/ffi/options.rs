@@ -1,0 +1,279 @@
+//! Options
+//!
+//! ```c
+//! #define XMPP_CLOSE_OPTIONS_INIT                                                \
+//!     { sizeof(xmpp_close_options), 0, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0,    \
+//!       NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0 }
+//! ```
+
+#![allow(non_camel_case_types, reason = "the names are those of the C API")]
+
+use std::{
+    ffi::{c_char, c_int, c_void},
+    mem,
+    time::Duration,
+};
+
+use super::{
+    guard::{self, INVALID, Refusal, SYSTEM},
+    sized::{self, Versioned, flag},
+};
+use crate::{
+    cancel::Canceller,
+    framing::{Frame, Framer},
+    options::{CloseOptions, Limits},
+    stream_error::StreamError,
+};
+
+/// What on_data returns when its parser has seen the end of the peer's stream.
+pub const XMPP_CLOSE_PEER_CLOSED: c_int = 1;
+
+/// Stops closes from another thread; see xmpp_close_canceller_new().
+pub struct xmpp_close_canceller(pub(super) Canceller);
+
+/// How to close. NULL in place of a pointer to it means all defaults.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct xmpp_close_options {
+    /// Set by XMPP_CLOSE_OPTIONS_INIT.
+    pub struct_size: usize,
+    /// For everything: what is still to be written, the closing tag, the wait
+    /// for the peer's, the end of TLS and TCP. 0: 30000. A healthy server may
+    /// take 7 to 17 s with its shipped rate limits, when much was sent to it
+    /// just before the close.
+    pub total_ms: u32,
+    /// For any stretch in which not a byte moves, inside total_ms. 0: 10000.
+    pub idle_ms: u32,
+    /// For the end of TCP once both tags were exchanged, inside total_ms.
+    /// 0: 2000.
+    pub linger_ms: u32,
+    /// 1: shutdown(SHUT_WR) right after our closing tag. 0: only after the
+    /// peer's, since widespread servers drop what they still had to send when
+    /// they see it earlier. Over TLS it is always 0.
+    pub half_close: u32,
+    /// 1: your parser has seen the peer's closing tag already, so this is the
+    /// answer to it. What still comes is then discarded.
+    pub peer_closed: u32,
+    /// 1: the stream runs over TLS. For xmpp_close_handshake_new() only:
+    /// xmpp_close_transport has a member of its own, and a plain fd has none.
+    pub tls: u32,
+    /// The end tag of *your* stream header. NULL: "</stream:stream>".
+    pub closing_tag: *const c_char,
+    /// Whole stanzas to send right in front of the tag, such as unavailable
+    /// presence or a last <a/>. What your program still has queued goes here,
+    /// too, for it comes after what was written to the socket.
+    pub farewell: *const c_void,
+    /// Length of farewell in bytes.
+    pub farewell_len: usize,
+    /// Bytes you have read from the peer and not handled yet, beginning
+    /// between two stanzas; with on_data: not fed to your parser yet.
+    pub residual: *const c_void,
+    /// Length of residual in bytes.
+    pub residual_len: usize,
+    /// Called with each whole stanza that still arrives, in order; handle it
+    /// as ever, but do not answer it. `xml` is valid during the call and does
+    /// not end in NUL. Return 0 to go on, anything else to stop at once
+    /// (XMPP_CLOSE_CANCELLED). NULL: stanzas are counted and discarded.
+    pub on_stanza: Option<unsafe extern "C" fn(userdata: *mut c_void, xml: *const u8, len: usize) -> c_int>,
+    /// Instead of on_stanza, for programs with a parser: called with the bytes
+    /// that arrive, in pieces of any size, residual first. Return 0 to go on,
+    /// XMPP_CLOSE_PEER_CLOSED once the parser has seen the peer's closing tag,
+    /// anything else to stop at once. The library does not look into the bytes
+    /// then: it counts no stanzas, and calls every end without a tag
+    /// XMPP_CLOSE_PEER_EOF, be it inside an element or not.
+    pub on_data: Option<unsafe extern "C" fn(userdata: *mut c_void, data: *const u8, len: usize) -> c_int>,
+    /// Passed to the callbacks as it is.
+    pub userdata: *mut c_void,
+    /// NULL: cannot be cancelled.
+    pub canceller: *const xmpp_close_canceller,
+    /// Close with a stream error, sent between farewell and tag: a condition
+    /// of RFC 6120 section 4.9.3, such as "system-shutdown". NULL: none. Never
+    /// for idleness alone.
+    pub stream_error: *const c_char,
+    /// A text for people to go with stream_error; it is escaped. NULL: none.
+    pub stream_error_text: *const c_char,
+    /// An element of your own to go with stream_error, sent as it is;
+    /// "undefined-condition" needs one. NULL: none.
+    pub stream_error_element: *const c_char,
+    /// The longest stanza for on_stanza, in bytes. A longer one is passed over
+    /// and counted in xmpp_close_report.oversize. 0: 1048576; less than 10000
+    /// counts as 10000.
+    pub stanza_limit: usize,
+}
+
+// SAFETY: repr(C), the size comes first, and zero is a number, NULL, or no function.
+unsafe impl Versioned for xmpp_close_options {}
+
+pub(super) type Callback = unsafe extern "C" fn(*mut c_void, *const u8, usize) -> c_int;
+
+/// Who gets what still arrives.
+pub(super) enum Taker {
+    Nobody,
+    Stanzas(Callback, *mut c_void),
+    Data(Callback, *mut c_void),
+}
+
+impl xmpp_close_options {
+    pub(super) fn defaults() -> Self {
+        // SAFETY: as `Versioned` says; and zero means the default.
+        unsafe { mem::zeroed() }
+    }
+
+    pub(super) fn limits(&self) -> Result<Limits, Refusal> {
+        let defaults = Limits::default();
+        let or = |millis, default| if millis == 0 { default } else { Duration::from_millis(u64::from(millis)) };
+        Ok(Limits {
+            total: or(self.total_ms, defaults.total),
+            no_progress: or(self.idle_ms, defaults.no_progress),
+            linger: or(self.linger_ms, defaults.linger),
+            half_close: flag(self.half_close)?,
+        })
+    }
+
+    pub(super) fn taker(&self) -> Result<Taker, Refusal> {
+        match (self.on_stanza, self.on_data) {
+            (None, None) => Ok(Taker::Nobody),
+            (Some(callback), None) => Ok(Taker::Stanzas(callback, self.userdata)),
+            (None, Some(callback)) => Ok(Taker::Data(callback, self.userdata)),
+            (Some(_), Some(_)) => Err(INVALID),
+        }
+    }
+
+    /// The options as Rust has them; nothing in the result points into the program's memory.
+    ///
+    /// # Safety
+    /// The pointers are what the header says.
+    pub(super) unsafe fn to_rust(self) -> Result<CloseOptions, Refusal> {
+        let mut options = CloseOptions::new();
+        options.limits = self.limits()?;
+        options.peer_closed = flag(self.peer_closed)?;
+        flag(self.tls)?;
+        // SAFETY: as the caller promises, for this and the pointers below.
+        unsafe {
+            options.closing_tag = guard::text(self.closing_tag)?.map(str::to_owned);
+            options.farewell = copy(guard::bytes(self.farewell, self.farewell_len)?)?;
+            options.residual = copy(guard::bytes(self.residual, self.residual_len)?)?;
+            options.canceller = self.canceller.as_ref().map(|canceller| canceller.0.clone());
+            options.stream_error = self.stream_error()?;
+        }
+        if self.stanza_limit != 0 {
+            options.stanza_limit = self.stanza_limit;
+        }
+        options.root()?;
+        Ok(options)
+    }
+
+    /// # Safety
+    /// The three strings are NULL, or end in NUL.
+    unsafe fn stream_error(&self) -> Result<Option<StreamError>, Refusal> {
+        // SAFETY: as the caller promises.
+        let (condition, words, element) = unsafe {
+            let (words, element) = (self.stream_error_text, self.stream_error_element);
+            (guard::text(self.stream_error)?, guard::text(words)?, guard::text(element)?)
+        };
+        let Some(condition) = condition else {
+            return if words.or(element).is_some() { Err(INVALID) } else { Ok(None) };
+        };
+        let mut error = match element {
+            Some(element) if !is_one_element(element) => return Err(INVALID),
+            Some(element) if condition == "undefined-condition" => StreamError::undefined(element),
+            Some(element) => StreamError::new(condition)?.application(element),
+            None => StreamError::new(condition)?,
+        };
+        if let Some(words) = words {
+            error = error.text(words);
+        }
+        Ok(Some(error))
+    }
+}
+
+/// Reads a program's options; all defaults for NULL.
+///
+/// # Safety
+/// `options` is NULL, or as long as it says.
+pub(super) unsafe fn read(options: *const xmpp_close_options) -> Result<xmpp_close_options, Refusal> {
+    if options.is_null() {
+        return Ok(xmpp_close_options::defaults());
+    }
+    // SAFETY: as the caller promises.
+    unsafe { sized::copy_in(options) }
+}
+
+fn copy(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len()).map_err(|_| SYSTEM.because(libc::ENOMEM))?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
+}
+
+/// What is sent as it is must not end the stream early, or make it ill-formed.
+fn is_one_element(xml: &str) -> bool {
+    let mut rest = xml.as_bytes();
+    let mut framer = Framer::inside(None).limit(usize::MAX);
+    matches!(framer.next(&mut rest), Some(Frame::Stanza(element)) if element.len() == xml.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ptr;
+
+    use super::{super::guard::NULL, *};
+
+    fn to_rust(options: xmpp_close_options) -> Result<CloseOptions, Refusal> {
+        // SAFETY: the tests below use literals, and lengths that fit.
+        unsafe { options.to_rust() }
+    }
+
+    #[test]
+    fn zero_means_the_default() {
+        let options = to_rust(xmpp_close_options::defaults()).unwrap();
+        assert_eq!(options.limits, Limits::default());
+        assert_eq!(options.root().unwrap(), "stream:stream");
+        assert_eq!(options.stanza_limit, crate::framing::DEFAULT_STANZA_LIMIT);
+    }
+
+    #[test]
+    fn values_that_make_no_sense_are_refused() {
+        let refused: [fn(&mut xmpp_close_options); 9] = [
+            |options| options.half_close = 2,
+            |options| options.peer_closed = 2,
+            |options| options.tls = 2,
+            |options| options.closing_tag = c"<stream:stream>".as_ptr(),
+            |options| options.closing_tag = c"</\xff>".as_ptr(),
+            |options| options.stream_error = c"no-such-condition".as_ptr(),
+            |options| options.stream_error = c"undefined-condition".as_ptr(),
+            |options| options.stream_error_text = c"a text without an error".as_ptr(),
+            |options| {
+                options.stream_error = c"reset".as_ptr();
+                options.stream_error_element = c"<a/></stream:stream>".as_ptr();
+            },
+        ];
+        for (index, change) in refused.iter().enumerate() {
+            let mut options = xmpp_close_options::defaults();
+            change(&mut options);
+            assert_eq!(to_rust(options).err(), Some(INVALID), "number {index}");
+        }
+    }
+
+    #[test]
+    fn a_stream_error_has_its_text_and_element() {
+        let mut options = xmpp_close_options::defaults();
+        options.stream_error = c"undefined-condition".as_ptr();
+        options.stream_error_text = c"no".as_ptr();
+        options.stream_error_element = c"<too-many xmlns='urn:example'/>".as_ptr();
+        let error = to_rust(options).unwrap().stream_error.unwrap();
+        assert_eq!((error.condition(), error.get_text()), ("undefined-condition", Some("no")));
+        assert_eq!(error.get_application(), Some("<too-many xmlns='urn:example'/>"));
+    }
+
+    #[test]
+    fn bytes_are_copied() {
+        let farewell = *b"<presence type='unavailable'/>";
+        let mut options = xmpp_close_options::defaults();
+        options.farewell = farewell.as_ptr().cast();
+        options.farewell_len = farewell.len();
+        assert_eq!(to_rust(options).unwrap().farewell, farewell);
+        options.farewell = ptr::null();
+        assert_eq!(to_rust(options).err(), Some(NULL));
+    }
+}

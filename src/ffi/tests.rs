@@ -1,0 +1,228 @@
+// Closes through the C functions, over transports whose functions do as they like. What takes a C compiler, or a process
+// of its own, is in ffi-tests.
+
+use std::{
+    ffi::{c_int, c_void},
+    io::{Read, Write},
+    os::{fd::AsRawFd, unix::net::UnixStream},
+    ptr, slice, thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    blocking::xmpp_close_fd,
+    callbacks::{xmpp_close_transport, xmpp_close_with},
+    options::xmpp_close_options,
+    report::xmpp_close_report,
+};
+use crate::report::Outcome;
+
+const TAG: &[u8] = b"</stream:stream>";
+
+/// What a transport does when asked to read.
+type Reading = Box<dyn FnMut(&mut [u8], &mut usize) -> c_int>;
+
+struct Script {
+    reading: Reading,
+    written: Vec<u8>,
+    reads: u32,
+}
+
+unsafe extern "C" fn read(script: *mut c_void, buf: *mut u8, len: usize, n: *mut usize) -> c_int {
+    // SAFETY: the library passes on the script, and a buffer of this length.
+    let (script, buf, n) = unsafe { (&mut *script.cast::<Script>(), slice::from_raw_parts_mut(buf, len), &mut *n) };
+    script.reads += 1;
+    (script.reading)(buf, n)
+}
+
+unsafe extern "C" fn write(script: *mut c_void, buf: *const u8, len: usize, n: *mut usize) -> c_int {
+    // SAFETY: as above.
+    let (script, bytes) = unsafe { (&mut *script.cast::<Script>(), slice::from_raw_parts(buf, len)) };
+    script.written.extend_from_slice(bytes);
+    // SAFETY: as above.
+    unsafe { n.write(len) };
+    0
+}
+
+/// Closes over a transport that reads as `reading` does, above `fd`.
+fn close(
+    fd: &UnixStream,
+    tls: u32,
+    total_ms: u32,
+    reading: impl FnMut(&mut [u8], &mut usize) -> c_int + 'static,
+) -> (xmpp_close_report, Script) {
+    let mut script = Script { reading: Box::new(reading), written: Vec::new(), reads: 0 };
+    let transport = xmpp_close_transport {
+        struct_size: size_of::<xmpp_close_transport>(),
+        userdata: ptr::from_mut(&mut script).cast(),
+        read: Some(read),
+        write: Some(write),
+        end_output: None,
+        fd: fd.as_raw_fd(),
+        tls,
+    };
+    let size = size_of::<xmpp_close_options>();
+    let options = xmpp_close_options { struct_size: size, total_ms, linger_ms: 100, ..xmpp_close_options::defaults() };
+    let mut report = xmpp_close_report::empty();
+    // SAFETY: three structs that live longer than the call.
+    assert_eq!(unsafe { xmpp_close_with(&transport, &options, &mut report) }, 0);
+    (report, script)
+}
+
+/// A descriptor that is always readable.
+fn readable() -> (UnixStream, UnixStream) {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    theirs.write_all(b"x").unwrap();
+    (ours, theirs)
+}
+
+/// A descriptor that never is.
+fn silent() -> (UnixStream, UnixStream) {
+    UnixStream::pair().unwrap()
+}
+
+#[test]
+fn what_tls_holds_already_is_read_without_waiting_for_the_descriptor() {
+    let (fd, _peer) = silent();
+    let mut rest = TAG;
+    let start = Instant::now();
+    let (report, script) = close(&fd, 1, 60_000, move |buf, n| {
+        *n = rest.read(buf).unwrap();
+        0
+    });
+    assert_eq!((report.outcome, report.tls), (Outcome::Clean as u32, 7));
+    assert_eq!(script.written, TAG);
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_count_that_cannot_be_is_a_broken_transport() {
+    let (fd, _peer) = readable();
+    for lie in [usize::MAX, 1 << 40, 8 * 1024 + 1] {
+        let (report, _) = close(&fd, 0, 60_000, move |_, n| {
+            *n = lie;
+            0
+        });
+        assert_eq!((report.outcome, report.os_error), (Outcome::Reset as u32, libc::EPROTO));
+        assert_eq!(report.bytes_read, 0);
+    }
+}
+
+#[test]
+fn a_result_that_means_nothing_is_a_broken_transport() {
+    let (fd, _peer) = readable();
+    for garbage in [-5, -4095, c_int::MIN] {
+        let (report, _) = close(&fd, 1, 60_000, move |_, _| garbage);
+        assert_eq!((report.outcome, report.os_error), (Outcome::Reset as u32, libc::EPROTO));
+    }
+    let (report, _) = close(&fd, 1, 60_000, |_, _| c_int::MAX);
+    assert_eq!((report.outcome, report.os_error), (Outcome::Reset as u32, c_int::MAX));
+}
+
+#[test]
+fn a_stored_count_means_nothing_beside_an_error() {
+    let (fd, _peer) = readable();
+    let (report, _) = close(&fd, 0, 60_000, |_, n| {
+        *n = 100;
+        libc::ECONNRESET
+    });
+    assert_eq!((report.outcome, report.bytes_read), (Outcome::Reset as u32, 0));
+}
+
+#[test]
+fn tls_endings_are_told_apart_only_over_tls() {
+    let (fd, _peer) = readable();
+    let endings =
+        [(-3, 1, Outcome::Truncated), (-3, 0, Outcome::Reset), (-4, 1, Outcome::TlsFailed), (-4, 0, Outcome::Reset)];
+    for (code, tls, outcome) in endings {
+        let (report, _) = close(&fd, tls, 60_000, move |_, _| code);
+        assert_eq!(report.outcome, outcome as u32, "{code}, tls {tls}");
+    }
+}
+
+#[test]
+fn would_block_for_ever_on_a_ready_descriptor_is_no_hot_loop() {
+    let (fd, _peer) = readable();
+    for code in [libc::EAGAIN, libc::EINTR, -1] {
+        let (report, script) = close(&fd, 0, 400, move |_, _| code);
+        assert_eq!(report.outcome, Outcome::TimedOut as u32, "{code}");
+        // A hot loop makes some hundred thousand.
+        assert!(script.reads < 3_000, "{code}: {} reads", script.reads);
+    }
+}
+
+#[test]
+fn a_read_that_wants_to_write_waits_for_that() {
+    let (fd, peer) = silent();
+    let mut rest = TAG;
+    let mut asked = false;
+    // The descriptor is writable and never readable, so that waiting for the wrong direction takes for ever.
+    let (report, _) = close(&fd, 1, 60_000, move |buf, n| {
+        if !std::mem::replace(&mut asked, true) {
+            return -2;
+        }
+        *n = rest.read(buf).unwrap();
+        if *n == 0 {
+            let _ = peer.shutdown(std::net::Shutdown::Both);
+        }
+        0
+    });
+    assert_eq!(report.outcome, Outcome::Clean as u32);
+    assert!(report.elapsed_ms < 30_000);
+}
+
+#[test]
+fn a_signal_now_and_then_is_no_obstacle() {
+    let (fd, _peer) = readable();
+    let mut rest = TAG;
+    let mut calls = 0;
+    let (report, _) = close(&fd, 0, 60_000, move |buf, n| {
+        calls += 1;
+        if calls % 7 != 0 {
+            return libc::EINTR;
+        }
+        *n = rest.read(&mut buf[..1]).unwrap();
+        0
+    });
+    assert_eq!((report.outcome, report.bytes_read), (Outcome::Clean as u32, TAG.len() as u64));
+}
+
+#[test]
+fn a_close_over_a_descriptor_is_clean_and_leaves_it_open() {
+    let (fd, mut peer) = UnixStream::pair().unwrap();
+    let answering = thread::spawn(move || {
+        let mut got = vec![0; TAG.len()];
+        peer.read_exact(&mut got).unwrap();
+        peer.write_all(b"<message/><message/></stream:stream>").unwrap();
+        peer.read_to_end(&mut got).unwrap();
+        got
+    });
+    let mut report = xmpp_close_report::empty();
+    // SAFETY: a descriptor and a report that live longer than the call.
+    assert_eq!(unsafe { xmpp_close_fd(fd.as_raw_fd(), ptr::null(), &mut report) }, 0);
+    // It is open, and its output has ended.
+    assert_eq!((&fd).write(b"x").unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+    drop(fd);
+    assert_eq!(answering.join().unwrap(), TAG);
+    assert_eq!((report.outcome, report.stanzas, report.tag_sent), (Outcome::Clean as u32, 2, 1));
+}
+
+#[test]
+fn a_refusal_is_told_in_the_report() {
+    let mut report = xmpp_close_report { outcome: 77, bytes_read: 77, ..xmpp_close_report::empty() };
+    // SAFETY: a report that lives longer than the call.
+    assert_eq!(unsafe { xmpp_close_fd(-1, ptr::null(), &mut report) }, -2);
+    assert_eq!((report.outcome, report.bytes_read, report.os_error), (0, 0, libc::EBADF));
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    // SAFETY: as above.
+    assert_eq!(unsafe { xmpp_close_fd(udp.as_raw_fd(), ptr::null(), &mut report) }, -2);
+    assert_eq!(report.os_error, libc::EPROTOTYPE);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // SAFETY: as above.
+    assert_eq!(unsafe { xmpp_close_fd(listener.as_raw_fd(), ptr::null(), &mut report) }, -2);
+    assert_eq!(report.os_error, libc::ENOTCONN);
+    let file = std::fs::File::open("/dev/null").unwrap();
+    // SAFETY: as above.
+    assert_eq!(unsafe { xmpp_close_fd(file.as_raw_fd(), ptr::null(), &mut report) }, -2);
+    assert_eq!(report.os_error, libc::ENOTSOCK);
+}

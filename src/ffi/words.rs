@@ -1,0 +1,101 @@
+//! Words and versions
+
+use std::ffi::{CStr, c_char, c_int};
+
+use crate::report::Outcome;
+
+/// One English sentence for an xmpp_close_result, or for any other number.
+/// Never NULL; it lives for ever.
+#[unsafe(no_mangle)]
+pub extern "C" fn xmpp_close_strerror(result: c_int) -> *const c_char {
+    sentence(result).as_ptr()
+}
+
+/// A short name for an xmpp_close_outcome, for logs and statistics: "clean",
+/// "timed-out"; "unknown" for any other number. Never NULL; it lives for ever.
+#[unsafe(no_mangle)]
+pub extern "C" fn xmpp_close_outcome_name(outcome: u32) -> *const c_char {
+    name(outcome).as_ptr()
+}
+
+/// The XMPP_CLOSE_VERSION_NUMBER of the library in use, which may be another
+/// than that of the header.
+#[unsafe(no_mangle)]
+pub extern "C" fn xmpp_close_version_number() -> u32 {
+    const VERSION: u32 = part(env!("CARGO_PKG_VERSION_MAJOR")) * 1_000_000
+        + part(env!("CARGO_PKG_VERSION_MINOR")) * 1_000
+        + part(env!("CARGO_PKG_VERSION_PATCH"));
+    VERSION
+}
+
+const fn part(digits: &str) -> u32 {
+    match u32::from_str_radix(digits, 10) {
+        Ok(number) => number,
+        Err(_) => panic!("Cargo's version parts are numbers"),
+    }
+}
+
+fn sentence(result: c_int) -> &'static CStr {
+    match result {
+        0 => c"the stream was closed as far as it could be; the report says how it ended",
+        -1 => c"a pointer that is needed was NULL",
+        -2 => c"a value makes no sense, a struct was not initialized, or the descriptor is no connected stream socket",
+        -3 => c"the system refused memory or descriptors",
+        -4 => c"there was a panic in xmpp_close, which is a bug",
+        _ => c"not a result of xmpp_close",
+    }
+}
+
+fn name(outcome: u32) -> &'static CStr {
+    match Outcome::ALL.into_iter().find(|known| *known as u32 == outcome) {
+        Some(Outcome::Pending) => c"pending",
+        Some(Outcome::Clean) => c"clean",
+        Some(Outcome::PeerEof) => c"peer-eof",
+        Some(Outcome::Truncated) => c"truncated",
+        Some(Outcome::Reset) => c"reset",
+        Some(Outcome::TimedOut) => c"timed-out",
+        Some(Outcome::Stalled) => c"stalled",
+        Some(Outcome::Malformed) => c"malformed",
+        Some(Outcome::TlsFailed) => c"tls-failed",
+        Some(Outcome::Cancelled) => c"cancelled",
+        None => c"unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::codes::xmpp_close_result, *};
+
+    #[test]
+    fn outcomes_have_the_names_of_rust() {
+        for outcome in Outcome::ALL {
+            assert_eq!(name(outcome as u32).to_str(), Ok(outcome.name()));
+        }
+        assert_eq!(name(10), c"unknown");
+        assert_eq!(name(u32::MAX), c"unknown");
+    }
+
+    #[test]
+    fn every_result_has_a_sentence_of_its_own() {
+        let results = [
+            xmpp_close_result::XMPP_CLOSE_OK,
+            xmpp_close_result::XMPP_CLOSE_ERR_NULL,
+            xmpp_close_result::XMPP_CLOSE_ERR_INVALID,
+            xmpp_close_result::XMPP_CLOSE_ERR_SYSTEM,
+            xmpp_close_result::XMPP_CLOSE_ERR_PANIC,
+        ];
+        let mut sentences: Vec<_> = results.iter().map(|result| sentence(*result as c_int)).collect();
+        sentences.push(sentence(c_int::MIN));
+        sentences.sort_unstable();
+        sentences.dedup();
+        assert_eq!(sentences.len(), results.len() + 1);
+        assert_eq!(sentence(1), sentence(c_int::MAX));
+    }
+
+    #[test]
+    fn the_version_is_that_of_the_package() {
+        let number = xmpp_close_version_number();
+        let text = format!("{}.{}.{}", number / 1_000_000, number / 1_000 % 1_000, number % 1_000);
+        assert_eq!(text, env!("CARGO_PKG_VERSION"));
+    }
+}

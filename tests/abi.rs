@@ -1,0 +1,104 @@
+//! What the C libraries export is what the header declares, and a Rust program has none of it.
+
+#[path = "support/clib.rs"]
+mod clib;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The functions of the header: every word in front of a parenthesis that has our prefix, outside comments.
+fn declared() -> BTreeSet<String> {
+    let header = fs::read_to_string(clib::build().include.join("xmpp_close.h")).unwrap();
+    let mut code = String::new();
+    let mut rest = header.as_str();
+    while let Some(start) = rest.find("/*") {
+        code += &rest[..start];
+        rest = &rest[start + rest[start..].find("*/").unwrap() + 2..];
+    }
+    code += rest;
+    let mut names = BTreeSet::new();
+    for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+        for (end, _) in line.match_indices('(') {
+            let word = line[..end].rsplit(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap();
+            if word.starts_with("xmpp_close_") {
+                names.insert(word.to_owned());
+            }
+        }
+    }
+    // sizeof(xmpp_close_options) and the like have the word after the parenthesis.
+    assert!(names.len() > 30 && names.contains("xmpp_close_fd"), "{names:?}");
+    names
+}
+
+/// The defined global symbols of a library, in the words of nm(1).
+fn exported(file: &str, options: &[&str]) -> BTreeSet<String> {
+    let path = clib::build().dir.join(file);
+    let listing = clib::run(Command::new("nm").args(options).args(["--defined-only", "-g"]).arg(path));
+    listing.lines().filter_map(|line| line.split_whitespace().nth(2)).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_shared_library_exports_what_the_header_declares_and_nothing_else() {
+    assert_eq!(exported("libxmpp_close.so", &["-D"]), declared());
+}
+
+#[test]
+fn the_static_library_has_what_the_header_declares() {
+    let ours = |name: &String| name.starts_with("xmpp_close_");
+    assert_eq!(exported("libxmpp_close.a", &[]).into_iter().filter(ours).collect::<BTreeSet<_>>(), declared());
+}
+
+#[test]
+fn the_shared_library_has_its_soname() {
+    let listing = clib::run(Command::new("readelf").arg("-d").arg(clib::build().dir.join("libxmpp_close.so")));
+    let soname: Vec<_> = listing.lines().filter(|line| line.contains("(SONAME)")).collect();
+    assert_eq!(soname.len(), 1, "{listing}");
+    assert!(soname[0].ends_with("[libxmpp_close.so.0]"), "{}", soname[0]);
+    assert!(clib::build().dir.join("libxmpp_close.so.0").exists());
+}
+
+/// A Rust program that depends on the crate without features, in a folder of its own.
+fn dependant() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dependant");
+    fs::create_dir_all(folder.join("src")).unwrap();
+    let ours = env!("CARGO_MANIFEST_DIR");
+    let manifest = format!(
+        "[package]\nname = \"dependant\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n\
+         [dependencies]\nxmpp-close = {{ path = {ours:?} }}\n\n[workspace]\n"
+    );
+    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+    // The same versions, so that nothing has to be looked up.
+    fs::copy(Path::new(ours).join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    let program = "fn main() {\n    let (tcp, _) = std::os::unix::net::UnixStream::pair().unwrap();\n    \
+                   println!(\"{}\", xmpp_close::close(tcp).unwrap());\n}\n";
+    fs::write(folder.join("src/main.rs"), program).unwrap();
+    folder
+}
+
+fn cargo(folder: &Path, arguments: &[&str]) -> String {
+    let mut cargo = Command::new(env!("CARGO"));
+    let target = folder.join("target");
+    clib::run(clib::forget_cargo(&mut cargo).current_dir(folder).env("CARGO_TARGET_DIR", target).args(arguments))
+}
+
+#[test]
+fn a_rust_dependant_builds_five_crates_at_most_and_holds_no_c_symbol() {
+    let folder = dependant();
+    let tree = cargo(&folder, &["tree", "--offline", "--prefix", "none", "--edges", "normal,build"]);
+    let crates: BTreeSet<_> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    let others: Vec<_> = crates.iter().filter(|name| !["dependant", "xmpp-close"].contains(name)).collect();
+    assert!(crates.contains("xmpp-close") && !others.contains(&&"cbindgen"), "{tree}");
+    assert!(others.len() <= 5, "{others:?}");
+
+    cargo(&folder, &["build", "--offline"]);
+    let binary = folder.join("target/debug/dependant");
+    let symbols = clib::run(Command::new("nm").arg(&binary));
+    // Names of Rust's own symbols hold `xmpp_close` and a length, never `xmpp_close_`.
+    assert!(symbols.contains("xmpp_close"), "{symbols}");
+    let ours: Vec<_> = symbols.lines().filter(|line| line.contains("xmpp_close_")).collect();
+    assert!(ours.is_empty(), "{ours:?}");
+}

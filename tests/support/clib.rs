@@ -1,0 +1,64 @@
+//! The C libraries, as `make` builds them.
+
+#![allow(dead_code, reason = "no test program uses all of it")]
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+/// Where the C API is to be found.
+pub struct CLib {
+    /// Holds xmpp_close.h.
+    pub include: PathBuf,
+    /// Holds libxmpp_close.a and libxmpp_close.so, and the name the latter has at run time.
+    pub dir: PathBuf,
+    /// What a program that takes the static library must link, too.
+    pub native_libs: Vec<String>,
+}
+
+/// Runs `make all`, once in each test program; Cargo's lock keeps several of them apart, and all but the first find it done.
+pub fn build() -> &'static CLib {
+    static BUILT: OnceLock<CLib> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        make(&["all"]);
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
+        let dir = target.join("capi");
+        let native_libs = fs::read_to_string(dir.join("build/native-static-libs")).unwrap();
+        let native_libs = native_libs.split_whitespace().map(str::to_owned).collect();
+        CLib { include: root.join("include"), dir, native_libs }
+    })
+}
+
+/// Runs `make` in the project's folder.
+pub fn make(arguments: &[&str]) {
+    let mut make = Command::new("make");
+    make.current_dir(env!("CARGO_MANIFEST_DIR")).args(arguments);
+    run(forget_cargo(&mut make));
+}
+
+/// Removes what the Cargo or make that runs this test has set for its own children, so that those of the test begin anew.
+pub fn forget_cargo(command: &mut Command) -> &mut Command {
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        let is_of_the_package = text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST");
+        if is_of_the_package
+            || ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "CARGO_MAKEFLAGS", "LD_LIBRARY_PATH"].contains(&&*text)
+        {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+/// Runs a command to its end, which must be a good one; returns what it printed.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
+    out
+}
