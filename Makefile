@@ -12,8 +12,8 @@ CARGO      ?= cargo
 INSTALL    ?= install
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-# Which programs find which library at run time. The number changes when the ABI breaks.
-SONAME  := libxmpp_close.so.0
+# Which programs find which library at run time: the number changes when the ABI may, so before 1.0 with each 0.x.
+SONAME  := libxmpp_close.so.$(if $(filter 0.%,$(VERSION)),$(basename $(VERSION)),$(firstword $(subst ., ,$(VERSION))))
 REAL    := libxmpp_close.so.$(VERSION)
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))

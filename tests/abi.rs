@@ -57,8 +57,8 @@ fn the_shared_library_has_its_soname() {
     let listing = clib::run(Command::new("readelf").arg("-d").arg(clib::build().dir.join("libxmpp_close.so")));
     let soname: Vec<_> = listing.lines().filter(|line| line.contains("(SONAME)")).collect();
     assert_eq!(soname.len(), 1, "{listing}");
-    assert!(soname[0].ends_with("[libxmpp_close.so.0]"), "{}", soname[0]);
-    assert!(clib::build().dir.join("libxmpp_close.so.0").exists());
+    assert!(soname[0].ends_with("[libxmpp_close.so.0.1]"), "{}", soname[0]);
+    assert!(clib::build().dir.join("libxmpp_close.so.0.1").exists());
 }
 
 /// A Rust program that depends on the crate without features, in a folder of its own.

@@ -81,7 +81,7 @@ impl Installed {
 
 /// Whether a program asks for the shared library when it is started.
 fn needs_shared_library(program: &Path) -> bool {
-    clib::run(Command::new("readelf").arg("-d").arg(program)).contains("[libxmpp_close.so.0]")
+    clib::run(Command::new("readelf").arg("-d").arg(program)).contains("[libxmpp_close.so.0.1]")
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_program_builds_and_runs_with_pkg_config_alone() {
         "usr/include/xmpp_close.h".to_owned(),
         "usr/lib/libxmpp_close.a".to_owned(),
         "usr/lib/libxmpp_close.so".to_owned(),
-        "usr/lib/libxmpp_close.so.0".to_owned(),
+        "usr/lib/libxmpp_close.so.0.1".to_owned(),
         format!("usr/lib/libxmpp_close.so.{version}"),
         "usr/lib/pkgconfig/xmpp-close.pc".to_owned(),
     ];
@@ -106,7 +106,7 @@ fn a_program_builds_and_runs_with_pkg_config_alone() {
     assert!(needs_shared_library(&shared));
 
     // The same words with --static; the linker prefers the shared library, so only the other is left to it.
-    for name in ["libxmpp_close.so", "libxmpp_close.so.0", &format!("libxmpp_close.so.{version}")] {
+    for name in ["libxmpp_close.so", "libxmpp_close.so.0.1", &format!("libxmpp_close.so.{version}")] {
         fs::remove_file(library_folder.join(name)).unwrap();
     }
     let flags = installed.pkg_config("usr/lib", true, &["--static", "--cflags", "--libs"]);

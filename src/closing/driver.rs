@@ -65,6 +65,8 @@ pub(crate) struct Driver<T> {
     output: Vec<u8>,
     written: usize,
     tag_at: usize,
+    /// The last write was blocked, so TLS may hold its bytes already, encrypted.
+    write_blocked: bool,
     /// The root of our own stream, whose prefix a stream error takes.
     root: String,
     /// [`Action::EndOutput`] is being carried out.
@@ -106,6 +108,7 @@ impl<T: Transport> Driver<T> {
             output,
             written: 0,
             tag_at,
+            write_blocked: false,
             root,
             ending_output: false,
             below_tls: false,
@@ -315,7 +318,10 @@ impl<T: Transport> Driver<T> {
         match result {
             Ok(()) => None,
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => Some(true),
+                io::ErrorKind::WouldBlock => {
+                    self.write_blocked = !self.ending_output;
+                    Some(true)
+                }
                 io::ErrorKind::Interrupted => None,
                 io::ErrorKind::InvalidData if self.transport.is_tls() => {
                     self.failed(&error);
@@ -336,6 +342,7 @@ impl<T: Transport> Driver<T> {
     }
 
     fn wrote(&mut self, bytes: usize) {
+        self.write_blocked = false;
         self.written += bytes.min(self.output.len() - self.written);
         self.tell(Event::Written(bytes));
         if self.written == self.output.len() {
@@ -385,7 +392,8 @@ impl<T: Transport> Driver<T> {
 
     /// RFC 6120 section 11: what was wrong is said in front of our tag, unless the tag has been started (ER-09).
     fn insert_error(&mut self, condition: &'static str) {
-        if self.handshake.output_pending() && self.written <= self.tag_at && !self.error_sent {
+        let tag_started = self.written > self.tag_at || self.write_blocked && self.transport.is_tls();
+        if self.handshake.output_pending() && !tag_started && !self.error_sent {
             let error = StreamError::defined(condition).to_xml(&self.root);
             self.output.splice(self.tag_at..self.tag_at, error.bytes());
             self.error_sent = true;
