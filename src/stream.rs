@@ -195,6 +195,29 @@ impl<T: Transport> Stream<T> {
         self.taken = 0;
     }
 
+    /// [Restarts](Self::restart) the stream over another transport: after `<proceed/>` of STARTTLS, `tls` makes the TLS
+    /// session of the socket. Plaintext that came behind `<proceed/>` is dropped.
+    ///
+    /// # Errors
+    /// Those of `tls`; the connection is then gone, without a closing tag (NG-02).
+    pub fn upgrade<U: Transport, E>(self, tls: impl FnOnce(T) -> Result<U, E>) -> Result<Stream<U>, E> {
+        let mut stream = Stream {
+            transport: tls(self.transport)?,
+            incoming: self.incoming,
+            header: self.header,
+            input: self.input,
+            taken: self.taken,
+            outgoing: self.outgoing,
+            queued: self.queued,
+            peer_closed: self.peer_closed,
+            stream_error: self.stream_error,
+            idle_after: self.idle_after,
+            write_limit: self.write_limit,
+        };
+        stream.restart();
+        Ok(stream)
+    }
+
     /// Closes the stream; what still arrives is read and counted, but not kept.
     ///
     /// # Errors
