@@ -50,6 +50,10 @@ pub trait Transport {
     /// Writes once, without waiting and without raising a signal; returns how much was taken.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
+    /// What is written from now on leaves at once: the closing tag must not wait until the peer has acknowledged what
+    /// was sent before it (Nagle's algorithm, 40 ms). Called once, when the close begins.
+    fn no_delay(&mut self) {}
+
     /// Ends the output, without waiting: over TLS `close_notify`, then `shutdown(SHUT_WR)`.
     fn end_output(&mut self) -> io::Result<()>;
 

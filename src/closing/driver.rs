@@ -130,6 +130,7 @@ impl<T: Transport> Driver<T> {
         driver.tell(if opened.detach { Event::Detach } else { Event::Begin });
         if !driver.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
             driver.arrived += driver.transport.unread();
+            driver.transport.no_delay();
             driver.move_output(); // what fits leaves at once
         }
         Ok(driver)

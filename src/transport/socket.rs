@@ -63,7 +63,7 @@ fn queue_length(fd: BorrowedFd<'_>, queue: libc::Ioctl) -> u64 {
 }
 
 macro_rules! transport {
-    ($type:ty, $fd:ident, $buf:ident, $limit:ident, $read_within:expr) => {
+    ($type:ty, owned: $owned:expr) => {
         impl Transport for $type {
             fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
                 recv(self.as_fd(), buf, ATTEMPT)
@@ -71,6 +71,13 @@ macro_rules! transport {
 
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
                 SockRef::from(&self.as_fd()).send_with_flags(bytes, ATTEMPT)
+            }
+
+            fn no_delay(&mut self) {
+                if $owned {
+                    // It fails where there is nothing to delay, as on a Unix socket.
+                    let _ = SockRef::from(&self.as_fd()).set_tcp_nodelay(true);
+                }
             }
 
             fn end_output(&mut self) -> io::Result<()> {
@@ -90,9 +97,12 @@ macro_rules! transport {
                 poll(Some(self.as_fd()), interest, limit, wake)
             }
 
-            fn read_within(&mut self, $buf: &mut [u8], $limit: Duration) -> io::Result<usize> {
-                let $fd = self.as_fd();
-                $read_within
+            fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+                if $owned {
+                    return recv_within(self.as_fd(), buf, limit);
+                }
+                poll(Some(self.as_fd()), Interest::READ, limit, None)?;
+                recv(self.as_fd(), buf, ATTEMPT)
             }
 
             fn unread(&self) -> u64 {
@@ -106,11 +116,8 @@ macro_rules! transport {
     };
 }
 
-transport!(TcpStream, fd, buf, limit, recv_within(fd, buf, limit));
-transport!(UnixStream, fd, buf, limit, recv_within(fd, buf, limit));
-transport!(OwnedFd, fd, buf, limit, recv_within(fd, buf, limit));
-// A borrowed socket keeps its flags and timeouts, even while the close is running (TC-18).
-transport!(BorrowedFd<'_>, fd, buf, limit, {
-    poll(Some(fd), Interest::READ, limit, None)?;
-    recv(fd, buf, ATTEMPT)
-});
+transport!(TcpStream, owned: true);
+transport!(UnixStream, owned: true);
+transport!(OwnedFd, owned: true);
+// A borrowed socket keeps its flags, timeouts and options, even while the close is running (TC-18).
+transport!(BorrowedFd<'_>, owned: false);
