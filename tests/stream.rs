@@ -326,7 +326,9 @@ fn a_trickle_cannot_extend_a_bounded_receive() {
     let mut stream = Stream::new(ours);
     let start = Instant::now();
     assert!(matches!(stream.receive_within(Duration::from_millis(300)), Ok(Incoming::Idle)));
-    assert!(start.elapsed() >= Duration::from_millis(300) && start.elapsed() < Duration::from_millis(300) + peer::SLACK);
+    assert!(
+        start.elapsed() >= Duration::from_millis(300) && start.elapsed() < Duration::from_millis(300) + peer::SLACK
+    );
     drop(stream);
     peer.join().unwrap();
 }
