@@ -105,6 +105,7 @@ pub struct Framer {
     /// The header was an empty tag: the end is still to be reported.
     ends: bool,
     over: bool,
+    malformed: Option<Malformed>,
 }
 
 impl Framer {
@@ -120,8 +121,16 @@ impl Framer {
     }
 
     fn with(scanner: Scanner) -> Self {
-        let (begun, delivered, ends, over) = (0, false, false, false);
-        Self { scanner, limit: DEFAULT_STANZA_LIMIT, buffer: Vec::new(), begun, delivered, ends, over }
+        Self {
+            scanner,
+            limit: DEFAULT_STANZA_LIMIT,
+            buffer: Vec::new(),
+            begun: 0,
+            delivered: false,
+            ends: false,
+            over: false,
+            malformed: None,
+        }
     }
 
     /// Sets the length of the largest stanza to deliver; a longer one is an [`Oversize`](Frame::Oversize). Less than
@@ -152,11 +161,7 @@ impl Framer {
             return Some(Frame::End { mismatched: false });
         }
         match self.advance(input) {
-            Err(malformed) => {
-                self.over = true;
-                self.buffer = Vec::new();
-                Some(Frame::Malformed(malformed))
-            }
+            Err(malformed) => self.fail(malformed),
             Ok((Token::End { mismatched }, _)) => {
                 self.over = true;
                 Some(Frame::End { mismatched })
@@ -197,8 +202,7 @@ impl Framer {
         let is_header = token != Token::Element;
         if length > self.limit as u64 {
             self.buffer.clear();
-            self.over = is_header;
-            return Some(if is_header { Frame::Malformed(Malformed::NotWellFormed) } else { Frame::Oversize(length) });
+            return if is_header { self.fail(Malformed::NotWellFormed) } else { Some(Frame::Oversize(length)) };
         }
         let frame = if length == part.len() as u64 {
             part
@@ -208,6 +212,13 @@ impl Framer {
             &self.buffer
         };
         Some(if is_header { Frame::Header(frame) } else { Frame::Stanza(frame) })
+    }
+
+    fn fail(&mut self, malformed: Malformed) -> Option<Frame<'static>> {
+        self.over = true;
+        self.malformed = Some(malformed);
+        self.buffer = Vec::new();
+        Some(Frame::Malformed(malformed))
     }
 
     /// The frame goes on in the next input. Once it is over the limit, nothing of it is kept.
@@ -247,6 +258,11 @@ impl Framer {
     /// Whether [`End`](Frame::End) or [`Malformed`](Frame::Malformed) was returned.
     pub fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// Why it is over, when [`Malformed`](Frame::Malformed) was returned.
+    pub fn malformed(&self) -> Option<Malformed> {
+        self.malformed
     }
 
     /// The qualified name of the root, once known; never one longer than 4 KiB, which any end tag may close.

@@ -43,7 +43,7 @@ pub mod xml;
 #[allow(unsafe_code)]
 pub mod ffi;
 
-pub use cancel::Canceller;
+pub use cancel::{Canceller, Waker};
 pub use closing::{Closing, LateBytes, close};
 pub use error::Error;
 pub use framing::{DEFAULT_STANZA_LIMIT, Frame, Framer, MIN_STANZA_LIMIT, Malformed};

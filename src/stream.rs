@@ -7,9 +7,10 @@ use std::{
 };
 
 use crate::{
+    cancel::Waker,
     closing::{Closing, Opened},
     error::Error,
-    framing::{Frame, Framer, Malformed},
+    framing::{Frame, Framer},
     options::CloseOptions,
     report::Report,
     stream_error::StreamError,
@@ -35,6 +36,8 @@ pub enum Incoming {
     StreamError(StreamError),
     /// The peer's closing tag. What is still owed may be sent; then [`Stream::close`] answers (HS-07, HS-08).
     PeerClosed,
+    /// Another thread called [`Waker::wake`].
+    Woken,
     /// Nothing came for as long as [`Stream::idle_after`] says, or nothing whole within [`Stream::receive_within`].
     Idle,
 }
@@ -72,6 +75,7 @@ pub struct Stream<T: Transport> {
     stream_error: Option<StreamError>,
     idle_after: Option<Duration>,
     write_limit: Duration,
+    waker: Option<Waker>,
 }
 
 impl<T: Transport> Stream<T> {
@@ -89,6 +93,7 @@ impl<T: Transport> Stream<T> {
             stream_error: None,
             idle_after: None,
             write_limit: crate::DEFAULT_TOTAL,
+            waker: None,
         }
     }
 
@@ -96,6 +101,18 @@ impl<T: Transport> Stream<T> {
     /// default: never, for leaving an idle stream alone is better than closing it without need (HS-15).
     pub fn idle_after(&mut self, silence: Option<Duration>) {
         self.idle_after = silence;
+    }
+
+    /// Lets other threads wake [`receive`](Self::receive).
+    ///
+    /// # Errors
+    /// When the system has no more file descriptors.
+    pub fn waker(&mut self) -> io::Result<Waker> {
+        let waker = match self.waker.take() {
+            Some(waker) => waker,
+            None => Waker::new()?,
+        };
+        Ok(self.waker.insert(waker).clone())
     }
 
     /// How long [`send`](Self::send) waits while not a byte can be written; 30 s by default.
@@ -172,11 +189,10 @@ impl<T: Transport> Stream<T> {
             if left.is_zero() {
                 return Ok(Incoming::Idle);
             }
-            self.input.resize(CHUNK, 0);
-            self.taken = 0;
-            let result = self.transport.read_within(&mut self.input, left);
-            self.input.truncate(*result.as_ref().unwrap_or(&0));
-            match result {
+            if self.waker.as_ref().is_some_and(Waker::take) {
+                return Ok(Incoming::Woken);
+            }
+            match self.read(left) {
                 Ok(0) => return Err(Error::Io(io::ErrorKind::UnexpectedEof.into())),
                 Ok(_) => heard = Instant::now(),
                 Err(error) if retry(&error) => {}
@@ -213,6 +229,7 @@ impl<T: Transport> Stream<T> {
             stream_error: self.stream_error,
             idle_after: self.idle_after,
             write_limit: self.write_limit,
+            waker: self.waker,
         };
         stream.restart();
         Ok(stream)
@@ -265,6 +282,9 @@ impl<T: Transport> Stream<T> {
     }
 
     fn frame(&mut self) -> Result<Option<Incoming>, Error> {
+        if let Some(malformed) = self.incoming.malformed() {
+            return Err(Error::Malformed(malformed.condition()));
+        }
         let mut rest = &self.input[self.taken..];
         let before = rest.len();
         let frame = self.incoming.next(&mut rest);
@@ -287,8 +307,25 @@ impl<T: Transport> Stream<T> {
                 self.peer_closed = true;
                 Incoming::PeerClosed
             }
-            Some(Frame::Malformed(malformed)) => return Err(Error::Malformed(Malformed::condition(malformed))),
+            Some(Frame::Malformed(malformed)) => return Err(Error::Malformed(malformed.condition())),
         }))
+    }
+
+    /// Reads once, waiting `limit` at most, or until the waker is used.
+    fn read(&mut self, limit: Duration) -> io::Result<usize> {
+        self.input.resize(CHUNK, 0);
+        self.taken = 0;
+        let result = match &self.waker {
+            None => self.transport.read_within(&mut self.input, limit),
+            Some(waker) => match self.transport.read(&mut self.input) {
+                Err(error) if retry(&error) => {
+                    self.transport.wait(Interest::READ, limit, Some(waker.fd())).and(Err(error))
+                }
+                result => result,
+            },
+        };
+        self.input.truncate(*result.as_ref().unwrap_or(&0));
+        result
     }
 
     fn flush(&mut self) -> Result<(), Error> {

@@ -332,3 +332,60 @@ fn a_trickle_cannot_extend_a_bounded_receive() {
     drop(stream);
     peer.join().unwrap();
 }
+
+#[test]
+fn a_stream_that_was_found_malformed_is_closed_with_the_error_and_does_not_hang() {
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| {
+        peer.send(HEADER).send("<a></b><c/>").read_tag().expect_eof();
+        let error = "<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+        assert_eq!(String::from_utf8_lossy(&peer.got), [HEADER, error, TAG].concat());
+    });
+    let mut stream = Stream::new(ours);
+    stream.send(HEADER).unwrap();
+    assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
+    for _ in 0..2 {
+        assert!(matches!(stream.receive(), Err(Error::Malformed("not-well-formed"))));
+    }
+    let report = stream.close(&CloseOptions::new()).unwrap();
+    assert_eq!((report.outcome, report.initiator), (Outcome::Malformed, Some(Initiator::Us)), "{report}");
+    peer.join().unwrap();
+}
+
+#[test]
+fn another_thread_can_wake_the_one_that_waits_for_the_peer() {
+    const COUNT: usize = 1000;
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| {
+        peer.send(HEADER).read_tag();
+        peer.send(TAG).expect_eof();
+        let got = String::from_utf8_lossy(&peer.got);
+        assert!((0..COUNT).all(|n| got.contains(&format!("<message id='{n}'/>"))), "a wake was lost");
+    });
+    let mut stream = Stream::new(ours);
+    stream.send(HEADER).unwrap();
+    let waker = stream.waker().unwrap();
+    let (mailbox, mail) = std::sync::mpsc::channel();
+    let other = std::thread::spawn(move || {
+        for n in 0..COUNT {
+            mailbox.send(format!("<message id='{n}'/>")).unwrap();
+            waker.wake();
+        }
+    });
+    let mut sent = 0;
+    while sent < COUNT {
+        match stream.receive().unwrap() {
+            Incoming::Woken => {
+                for stanza in mail.try_iter() {
+                    stream.send(stanza).unwrap();
+                    sent += 1;
+                }
+            }
+            Incoming::Header(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    other.join().unwrap();
+    assert!(stream.close(&CloseOptions::new()).unwrap().is_clean());
+    peer.join().unwrap();
+}

@@ -117,8 +117,12 @@ impl<T: Transport> Driver<T> {
             unacked: 0,
             alert_sent: false,
         };
+        let malformed = driver.framer.as_ref().and_then(Framer::malformed);
         if options.peer_closed {
             driver.tell(Event::PeerClosed);
+        } else if let Some(malformed) = malformed {
+            driver.tell(Event::Malformed);
+            driver.insert_error(malformed.condition());
         } else if driver.stream_error.is_some() {
             driver.tell(Event::StreamError);
         }

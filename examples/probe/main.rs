@@ -1,0 +1,130 @@
+//! Closes an XMPP stream by handshake, and shows what goes over the wire.
+//!
+//! `cargo run --release --example probe` does it to an embedded peer, and beside it the way it is usually done.
+
+mod args;
+mod demo;
+mod embedded;
+mod json;
+mod login;
+mod remote;
+mod svg;
+mod text;
+mod timeline;
+
+use std::{
+    env, fmt,
+    io::{self, IsTerminal, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use args::{Args, Command};
+use text::Paint;
+
+/// Why there is no clean close; each has its exit code.
+#[derive(Debug)]
+enum Failure {
+    Unclean(String),
+    Usage(String),
+    Connection(String),
+    NotXmpp(String),
+    Login(String),
+    NotOpened(String),
+    Local(String),
+}
+
+impl Failure {
+    /// As in `--help`.
+    fn code(&self) -> u8 {
+        match self {
+            Self::Unclean(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Connection(_) => 3,
+            Self::NotXmpp(_) => 4,
+            Self::Login(_) => 5,
+            Self::NotOpened(_) => 6,
+            Self::Local(_) => 7,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unclean(why) => write!(f, "not a clean close: {why}"),
+            Self::Usage(why) => write!(f, "{why} (see --help)"),
+            Self::Connection(why) | Self::Local(why) => f.write_str(why),
+            Self::NotXmpp(why) => write!(f, "no XMPP stream: {why}"),
+            Self::Login(why) => write!(f, "login failed: {why}"),
+            Self::NotOpened(why) => write!(f, "the stream was not opened: {why}"),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match args::parse(env::args_os().skip(1)).and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // One line, whatever a server may have put into it.
+            let line: String =
+                failure.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect();
+            let _ = writeln!(io::stderr(), "probe: {line}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Print(text) => print(text),
+        Command::Demo(args) => demo(&args),
+        Command::Remote(target, args) => remote(&target, &args),
+    }
+}
+
+fn demo(args: &Args) -> Result<(), Failure> {
+    let failed = |error: xmpp_close::Error| Failure::Local(format!("with the embedded peer: {error}"));
+    let new = demo::by_handshake().map_err(failed)?;
+    let old = demo::the_old_way().map_err(failed)?;
+    let text = if args.json { json::demo(&new, &old) + "\n" } else { text::demo(&new, &old, paint()) };
+    print(&text)?;
+    write_svg(args.svg.as_deref(), || svg::demo(&new, &old))?;
+    let lost = new.to_us.lost() + new.to_peer.lost();
+    match &new.report {
+        Some(report) if report.is_clean() && lost == 0 => Ok(()),
+        Some(report) => Err(Failure::Unclean(format!("{lost} messages lost; {report}"))),
+        None => Err(Failure::Local("the handshake gave no report".into())),
+    }
+}
+
+fn remote(target: &remote::Target, args: &Args) -> Result<(), Failure> {
+    let probed = remote::probe(target)?;
+    if args.json {
+        print(&(json::remote(&probed) + "\n"))?;
+    } else {
+        print(&text::remote(&probed, paint()))?;
+    }
+    write_svg(args.svg.as_deref(), || svg::remote(&probed))?;
+    if probed.report.is_clean() { Ok(()) } else { Err(Failure::Unclean(probed.report.to_string())) }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().write_all(text.as_bytes()) {
+        // The reader, a pager perhaps, has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|error| Failure::Local(format!("cannot write the result: {error}"))),
+    }
+}
+
+fn write_svg(file: Option<&Path>, svg: impl FnOnce() -> String) -> Result<(), Failure> {
+    let Some(file) = file else { return Ok(()) };
+    std::fs::write(file, svg()).map_err(|error| Failure::Local(format!("cannot write {}: {error}", file.display())))
+}
+
+/// Colours for a terminal whose user does not mind (<https://no-color.org>).
+fn paint() -> Paint {
+    let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
+    Paint(io::stdout().is_terminal() && !unwanted && !dumb)
+}

@@ -1,0 +1,394 @@
+//! What goes over the wire, and when: a transport around another one that writes everything down.
+
+use std::{
+    io,
+    net::TcpStream,
+    os::fd::BorrowedFd,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use xmpp_close::{Event, Frame, Framer, Handshake, Interest, Limits, State, Transport};
+
+/// Longer names are cut: they come from strangers.
+const NAME: usize = 32;
+
+/// Who did it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Us,
+    Peer,
+}
+
+/// What went over the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Headers, stanzas, closing tags: each name once, with how often it came.
+    Frames(Vec<(String, u64)>),
+    /// Only blanks.
+    Whitespace,
+    /// Less than a stanza.
+    Part,
+    /// No XMPP, or something after the closing tag.
+    Junk(String),
+    /// The end of one direction.
+    Fin,
+    /// close(2), with this many bytes unread.
+    Close { unread: u64 },
+    /// An operation failed, with this reason.
+    Failed(String),
+    /// What the embedded peer says of itself.
+    Note(String),
+}
+
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub at: Duration,
+    /// When the last byte of it was read or written.
+    pub until: Duration,
+    pub side: Side,
+    pub what: What,
+    pub bytes: u64,
+    /// The state of the handshake after it, as far as the wire shows it.
+    pub state: State,
+    /// Nothing is added to it any more.
+    sealed: bool,
+}
+
+impl Entry {
+    pub fn label(&self) -> String {
+        match &self.what {
+            What::Frames(frames) => {
+                let shown = frames.iter().take(3).map(|(name, count)| match count {
+                    1 => name.clone(),
+                    _ => format!("{name} ×{count}"),
+                });
+                let more = if frames.len() > 3 { " …" } else { "" };
+                shown.collect::<Vec<_>>().join(" ") + more
+            }
+            What::Whitespace => "whitespace".into(),
+            What::Part => "part of a stanza".into(),
+            What::Junk(start) => format!("not XMPP: \"{start}\""),
+            What::Fin => "FIN".into(),
+            What::Close { unread: 0 } => "close(2)".into(),
+            What::Close { unread } => format!("close(2), {} unread", size(*unread)),
+            What::Failed(why) | What::Note(why) => why.clone(),
+        }
+    }
+}
+
+/// For people: `"812 B"`, `"4.1 kB"`.
+pub fn size(bytes: u64) -> String {
+    #[allow(clippy::cast_precision_loss)]
+    match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+/// What was written down; clones share it.
+#[derive(Clone)]
+pub struct Timeline(Arc<Mutex<Log>>);
+
+struct Log {
+    clock: Instant,
+    entries: Vec<Entry>,
+    ours: Framer,
+    theirs: Framer,
+    /// The library's own state machine, driven by what the wire shows.
+    handshake: Handshake,
+    /// The peer's FIN or the failure of the connection was written down.
+    ended: bool,
+}
+
+impl Timeline {
+    pub fn new(half_close: bool) -> Self {
+        let limits = Limits { half_close, ..Limits::default() };
+        Self(Arc::new(Mutex::new(Log {
+            clock: Instant::now(),
+            entries: Vec::new(),
+            ours: Framer::new(),
+            theirs: Framer::new(),
+            handshake: Handshake::new(limits),
+            ended: false,
+        })))
+    }
+
+    /// Adds what the embedded peer says of itself.
+    pub fn note(&self, words: impl Into<String>) {
+        self.log().push(Side::Peer, What::Note(words.into()), 0);
+    }
+
+    /// In the order of time.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.log().entries.clone()
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log {
+    fn tell(&mut self, event: Event) {
+        // The actions are for whoever owns the socket.
+        let _ = self.handshake.handle(event, self.clock.elapsed());
+    }
+
+    fn push(&mut self, side: Side, what: What, bytes: u64) {
+        let (now, state) = (self.clock.elapsed(), self.handshake.state());
+        self.entries.push(Entry { at: now, until: now, side, what, bytes, state, sealed: false });
+    }
+
+    fn passed(&mut self, side: Side, mut bytes: &[u8]) {
+        // A closing tag of ours stays together with what went out in the same segment.
+        let apart = side == Side::Us && ends(self.ours.clone(), bytes);
+        if apart {
+            self.seal();
+        }
+        while !bytes.is_empty() {
+            let framer = if side == Side::Us { &mut self.ours } else { &mut self.theirs };
+            let mut rest = bytes;
+            let seen = if framer.is_over() { Seen::Junk } else { Seen::from(framer.next(&mut rest)) };
+            let count = (bytes.len() - rest.len()) as u64;
+            match seen {
+                Seen::Frame(name) => {
+                    // SASL is done: new headers follow (RFC 6120 section 6.4.6).
+                    if side == Side::Peer && name == "<success/>" {
+                        self.ours.restart();
+                        self.theirs.restart();
+                    }
+                    self.add(side, What::Frames(vec![(name, 1)]), count);
+                }
+                Seen::End => {
+                    let tag = format!("</{}>", shortened(framer.root().unwrap_or("stream:stream")));
+                    if !apart {
+                        self.seal();
+                    }
+                    if side == Side::Us {
+                        self.tell(Event::Begin);
+                        self.tell(Event::Flushed);
+                    } else {
+                        self.tell(Event::PeerClosed);
+                    }
+                    self.add(side, What::Frames(vec![(tag, 1)]), count);
+                    self.seal();
+                }
+                Seen::Part => {
+                    let what = if framer.between_stanzas() { What::Whitespace } else { What::Part };
+                    self.add(side, what, count);
+                }
+                Seen::Junk => {
+                    if side == Side::Peer {
+                        self.tell(Event::Malformed);
+                    }
+                    return self.push(side, What::Junk(start(bytes)), bytes.len() as u64);
+                }
+            }
+            bytes = rest;
+        }
+    }
+
+    /// Adds to the last entry if it is the same side's turn still.
+    fn add(&mut self, side: Side, what: What, bytes: u64) {
+        let (now, state) = (self.clock.elapsed(), self.handshake.state());
+        let wire = |entry: &&mut Entry| {
+            entry.side == side && !entry.sealed && matches!(entry.what, What::Frames(_) | What::Whitespace | What::Part)
+        };
+        let Some(last) = self.entries.last_mut().filter(wire) else {
+            return self.push(side, what, bytes);
+        };
+        (last.until, last.state, last.bytes) = (now, state, last.bytes + bytes);
+        match (&mut last.what, what) {
+            (What::Frames(frames), What::Frames(more)) => {
+                for (name, count) in more {
+                    match frames.iter_mut().find(|frame| frame.0 == name) {
+                        Some(frame) => frame.1 += count,
+                        None => frames.push((name, count)),
+                    }
+                }
+            }
+            (What::Frames(_), _) | (What::Part, What::Whitespace) => {}
+            (last, what) => *last = what,
+        }
+    }
+
+    fn seal(&mut self) {
+        if let Some(last) = self.entries.last_mut() {
+            last.sealed = true;
+        }
+    }
+
+    fn failed(&mut self, side: Side, error: &io::Error) {
+        if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) {
+            return;
+        }
+        let code = error.raw_os_error().unwrap_or_default();
+        self.tell(if side == Side::Us { Event::OutputFailed(code) } else { Event::Failed(code) });
+        if !std::mem::replace(&mut self.ended, true) {
+            self.push(side, What::Failed(error.to_string()), 0);
+        }
+    }
+}
+
+/// What the framer found, without its bytes.
+enum Seen {
+    Frame(String),
+    End,
+    Part,
+    Junk,
+}
+
+impl Seen {
+    fn from(frame: Option<Frame<'_>>) -> Self {
+        match frame {
+            Some(Frame::Header(tag) | Frame::Stanza(tag)) => Self::Frame(name(tag)),
+            Some(Frame::Oversize(_)) => Self::Frame("<…/>".into()),
+            Some(Frame::End { .. }) => Self::End,
+            Some(Frame::Malformed(_)) => Self::Junk,
+            None => Self::Part,
+        }
+    }
+}
+
+/// Whether the closing tag is among `bytes`.
+fn ends(mut framer: Framer, mut bytes: &[u8]) -> bool {
+    loop {
+        match framer.next(&mut bytes) {
+            Some(Frame::End { .. }) => return true,
+            Some(_) => {}
+            None => return false,
+        }
+    }
+}
+
+/// `"<message/>"`; of a header and of a stream error a little more. Never their contents, for one is a password.
+fn name(tag: &[u8]) -> String {
+    let text = String::from_utf8_lossy(tag);
+    let word = |text: &str| text.split([' ', '\t', '\r', '\n', '/', '>']).next().unwrap_or_default().to_owned();
+    let name = shortened(&word(&text[1..]));
+    match name.rsplit(':').next() {
+        Some("stream") => format!("<{name}>"),
+        Some("error") => {
+            let condition = text.get(1..).and_then(|rest| rest.split_once('<')).map(|(_, child)| word(child));
+            format!("<{name}> {}", shortened(&condition.unwrap_or_default())).trim_end().to_owned()
+        }
+        _ => format!("<{name}/>"),
+    }
+}
+
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(NAME) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
+}
+
+/// The beginning of what is no XMPP, fit to be printed.
+fn start(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * NAME)]);
+    shortened(&text.escape_debug().to_string())
+}
+
+/// A transport that writes down all that goes through it.
+pub struct Recorder<T> {
+    inner: T,
+    timeline: Timeline,
+}
+
+impl<T: Transport> Recorder<T> {
+    pub fn new(inner: T, timeline: Timeline) -> Self {
+        Self { inner, timeline }
+    }
+
+    fn came(&self, buf: &[u8], result: &io::Result<usize>) {
+        let mut log = self.timeline.log();
+        match result {
+            Ok(0) => {
+                let inside = !log.theirs.between_stanzas();
+                log.tell(Event::Eof { inside });
+                if !std::mem::replace(&mut log.ended, true) {
+                    log.push(Side::Peer, What::Fin, 0);
+                }
+            }
+            Ok(bytes) => log.passed(Side::Peer, &buf[..*bytes]),
+            Err(error) => log.failed(Side::Peer, error),
+        }
+    }
+}
+
+impl Recorder<TcpStream> {
+    /// close(2), as it is done without this library: what has come and was not read is counted, and thrown away.
+    pub fn close_at_once(self) -> io::Result<()> {
+        let mut unread = vec![0; 1 << 20];
+        self.inner.set_nonblocking(true)?;
+        let unread = self.inner.peek(&mut unread).unwrap_or(0) as u64;
+        let mut log = self.timeline.log();
+        log.tell(Event::Cancel);
+        log.push(Side::Us, What::Close { unread }, 0);
+        drop(self.inner);
+        Ok(())
+    }
+}
+
+impl<T: Transport> Transport for Recorder<T> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let result = self.inner.read(buf);
+        self.came(buf, &result);
+        result
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Written down before the peer can answer.
+        let timeline = self.timeline.clone();
+        let mut log = timeline.log();
+        let result = self.inner.write(bytes);
+        match &result {
+            Ok(taken) => log.passed(Side::Us, &bytes[..*taken]),
+            Err(error) => log.failed(Side::Us, error),
+        }
+        result
+    }
+
+    fn end_output(&mut self) -> io::Result<()> {
+        let timeline = self.timeline.clone();
+        let mut log = timeline.log();
+        let result = self.inner.end_output();
+        if result.is_ok() {
+            log.tell(Event::Flushed);
+            log.push(Side::Us, What::Fin, 0);
+        }
+        result
+    }
+
+    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+        self.inner.wait(interest, limit, wake)
+    }
+
+    fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+        let result = self.inner.read_within(buf, limit);
+        self.came(buf, &result);
+        result
+    }
+
+    fn no_delay(&mut self) {
+        self.inner.no_delay();
+    }
+
+    fn is_tls(&self) -> bool {
+        self.inner.is_tls()
+    }
+
+    fn unread(&self) -> u64 {
+        self.inner.unread()
+    }
+
+    fn drain(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.inner.drain(buf)
+    }
+
+    fn unacked(&self) -> u64 {
+        self.inner.unacked()
+    }
+}

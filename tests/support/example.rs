@@ -1,0 +1,77 @@
+//! The examples as programs: built, and run.
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Builds the example of this name like the running test and returns its path. `cargo test` has done so before,
+/// unless it was told to run this test only.
+pub fn build(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the path of the test");
+    let profile_dir = test.parent().and_then(Path::parent).expect("target/PROFILE/deps/TEST");
+    let profile = match profile_dir.file_name().and_then(|name| name.to_str()) {
+        Some("debug") => "dev",
+        other => other.expect("a profile"),
+    };
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
+    cargo
+        .args(["--example", name, "--profile", profile])
+        .arg("--target-dir")
+        .arg(profile_dir.parent().expect("target"));
+    if cfg!(feature = "header") {
+        cargo.args(["--features", "header"]);
+    } else if cfg!(feature = "capi") {
+        cargo.args(["--features", "capi"]);
+    }
+    let status = cargo.status().expect("cargo runs");
+    assert!(status.success(), "{name} does not build");
+    profile_dir.join("examples").join(name)
+}
+
+/// What a program left behind.
+#[derive(Debug)]
+pub struct Output {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs a program to its end, which must come within a minute.
+pub fn run(program: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the example starts");
+    let stdout = collect(child.stdout.take().expect("piped"));
+    let stderr = collect(child.stderr.take().expect("piped"));
+    let status = wait(&mut child);
+    let text = |thread: thread::JoinHandle<String>| thread.join().expect("UTF-8");
+    Output { status, stdout: text(stdout), stderr: text(stderr) }
+}
+
+fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut text = String::new();
+        pipe.read_to_string(&mut text).expect("UTF-8");
+        text
+    })
+}
+
+fn wait(child: &mut Child) -> ExitStatus {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("a child of ours") {
+            return status;
+        }
+        if start.elapsed() > Duration::from_secs(60) {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("the example does not end");
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
