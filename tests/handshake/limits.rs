@@ -1,0 +1,101 @@
+//! Deadlines on a fake clock.
+
+use std::time::Duration;
+
+use xmpp_close::{Action, Event, Handshake, Limits, Outcome, State};
+
+use crate::{EOF, after, secs};
+
+const TOTAL: Duration = Duration::from_secs(30);
+const NO_PROGRESS: Duration = Duration::from_secs(10);
+const LINGER: Duration = Duration::from_secs(2);
+
+#[test]
+fn the_total_deadline_is_never_extended_by_traffic() {
+    let mut handshake = after(&[Event::Begin, Event::Flushed]);
+    let mut now = secs(2);
+    while now < secs(1) + TOTAL {
+        let _ = handshake.handle(Event::Received(1), now);
+        let _ = handshake.handle(Event::Stanza, now);
+        assert_eq!(handshake.handle(Event::Tick, now), Action::Nothing);
+        now += Duration::from_millis(100);
+    }
+    assert_eq!(handshake.handle(Event::Tick, now), Action::Teardown);
+    assert_eq!(handshake.report(now).outcome, Outcome::TimedOut);
+    assert_eq!(handshake.report(now).elapsed, TOTAL);
+}
+
+#[test]
+fn without_progress_it_ends_sooner() {
+    let mut handshake = after(&[Event::Begin, Event::Flushed]);
+    assert_eq!(handshake.deadline(), Some(secs(2) + NO_PROGRESS));
+    let _ = handshake.handle(Event::Received(1), secs(5));
+    assert_eq!(handshake.deadline(), Some(secs(5) + NO_PROGRESS));
+    let _ = handshake.handle(Event::Received(0), secs(7));
+    assert_eq!(handshake.deadline(), Some(secs(5) + NO_PROGRESS), "no byte is no progress");
+    assert_eq!(handshake.handle(Event::Tick, secs(15)), Action::Teardown);
+}
+
+#[test]
+fn written_bytes_are_progress_and_bytes_after_the_tag_are_not() {
+    let mut handshake = after(&[Event::PeerClosed, Event::Begin]);
+    let _ = handshake.handle(Event::Written(1), secs(8));
+    assert_eq!(handshake.deadline(), Some(secs(8) + NO_PROGRESS));
+    let _ = handshake.handle(Event::Received(1), secs(9));
+    assert_eq!(handshake.deadline(), Some(secs(8) + NO_PROGRESS));
+}
+
+#[test]
+fn the_application_has_the_whole_time_to_answer() {
+    let handshake = after(&[Event::PeerClosed]);
+    assert_eq!(handshake.deadline(), Some(secs(1) + TOTAL), "no progress can come from a peer that closed");
+}
+
+#[test]
+fn linger_is_short_and_inside_the_total() {
+    let handshake = after(&[Event::Begin, Event::Flushed, Event::PeerClosed]);
+    assert_eq!(handshake.deadline(), Some(secs(3) + LINGER));
+    let mut late = after(&[Event::Begin, Event::Flushed]);
+    let _ = late.handle(Event::PeerClosed, secs(30));
+    assert_eq!(late.deadline(), Some(secs(1) + TOTAL));
+}
+
+#[test]
+fn an_open_or_finished_stream_has_no_deadline() {
+    assert_eq!(after(&[]).deadline(), None);
+    assert_eq!(after(&[Event::Begin, Event::Cancel]).deadline(), None);
+}
+
+#[test]
+fn endless_limits_do_not_overflow() {
+    let limits = Limits { total: Duration::MAX, no_progress: Duration::MAX, linger: Duration::MAX, half_close: false };
+    let mut handshake = Handshake::new(limits);
+    let _ = handshake.handle(Event::Begin, Duration::MAX);
+    let _ = handshake.handle(Event::Flushed, Duration::ZERO); // a clock that went back
+    assert_eq!(handshake.handle(Event::Tick, secs(5)), Action::Nothing);
+    assert_eq!(handshake.report(Duration::ZERO).elapsed, Duration::ZERO);
+}
+
+#[test]
+fn half_close_ends_the_output_right_after_our_tag_and_only_once() {
+    let limits = Limits { half_close: true, ..Limits::default() };
+    let mut handshake = Handshake::new(limits);
+    let _ = handshake.handle(Event::Begin, secs(1));
+    assert_eq!(handshake.handle(Event::Flushed, secs(2)), Action::EndOutput);
+    assert_eq!(handshake.state(), State::Wait);
+    assert_eq!(handshake.handle(Event::Flushed, secs(2)), Action::Nothing);
+    assert_eq!(handshake.handle(Event::PeerClosed, secs(3)), Action::Nothing);
+    assert_eq!(handshake.state(), State::Linger);
+    assert_eq!(handshake.handle(EOF, secs(3)), Action::Teardown);
+    assert_eq!(handshake.report(secs(3)).outcome, Outcome::Clean);
+}
+
+#[test]
+fn zero_total_sends_the_tag_and_does_not_wait() {
+    let mut handshake = Handshake::new(Limits { total: Duration::ZERO, ..Limits::default() });
+    assert_eq!(handshake.handle(Event::Begin, secs(1)), Action::SendTag);
+    assert_eq!(handshake.deadline(), Some(secs(1)));
+    let _ = handshake.handle(Event::Flushed, secs(1));
+    assert_eq!(handshake.handle(Event::Tick, secs(1)), Action::Teardown);
+    assert_eq!(handshake.report(secs(1)).outcome, Outcome::TimedOut);
+}

@@ -1,0 +1,39 @@
+//! The README's C compiles as it stands (its Rust is a documentation test), and the files it names exist.
+
+use std::{
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+const README: &str = include_str!("../README.md");
+
+#[test]
+fn the_c_of_the_readme_compiles_without_warnings() {
+    let code = README.split("```c\n").nth(1).expect("a C block").split("```").next().unwrap();
+    let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
+    for compiler in [&["gcc", "-std=c99", "-xc"][..], &["g++", "-std=c++11", "-xc++"]] {
+        let mut child = Command::new(compiler[0])
+            .args(&compiler[1..])
+            .args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-I"])
+            .arg(&include)
+            .arg("-")
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", compiler[0]));
+        child.stdin.take().unwrap().write_all(code.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success(), "{compiler:?}");
+    }
+}
+
+#[test]
+fn every_link_leads_to_a_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in ["README.md", "CONTRIBUTING.md", "docs/outcomes.md"] {
+        let text = std::fs::read_to_string(root.join(name)).unwrap();
+        for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            let target = root.join(name).parent().unwrap().join(link);
+            assert!(link.contains("://") || target.exists(), "{name} links to {link}");
+        }
+    }
+}
