@@ -165,7 +165,7 @@ fn a_half_closed_peer_gets_the_rest_and_our_tag() {
 #[test]
 fn eof_without_tag_while_flushing_leaves_a_short_time_for_our_output() {
     let mut handshake = after(&[Event::Begin, EOF]);
-    assert_eq!(handshake.deadline(), Some(secs(2) + LINGER));
+    assert_eq!(handshake.deadline(), Some(secs(2) + secs(2)));
     assert_eq!(handshake.handle(Event::Flushed, secs(3)), Action::Teardown);
     let report = handshake.report(secs(3));
     assert_eq!((report.outcome, report.tag_sent), (Outcome::PeerEof, true));
