@@ -170,9 +170,10 @@ typedef struct xmpp_close_options {
     uint32_t tls;
     /// The end tag of *your* stream header. NULL: "</stream:stream>".
     const char *closing_tag;
-    /// Whole stanzas to send right in front of the tag, such as unavailable
+    /// To be sent right in front of the tag: whole stanzas, such as unavailable
     /// presence or a last <a/>. What your program still has queued goes here,
-    /// too, for it comes after what was written to the socket.
+    /// too, for it comes after what was written to the socket, be it in the
+    /// middle of a stanza.
     const void *farewell;
     /// Length of farewell in bytes.
     size_t farewell_len;
@@ -191,7 +192,9 @@ typedef struct xmpp_close_options {
     /// XMPP_CLOSE_PEER_CLOSED once the parser has seen the peer's closing tag,
     /// anything else to stop at once. The library does not look into the bytes
     /// then: it counts no stanzas, and calls every end without a tag
-    /// XMPP_CLOSE_PEER_EOF, be it inside an element or not.
+    /// XMPP_CLOSE_PEER_EOF, be it inside an element or not. With expat 2.6, or
+    /// a patched older one, call XML_SetReparseDeferralEnabled(parser,
+    /// XML_FALSE) first, or a tag that comes in pieces is seen too late.
     int (*on_data)(void *userdata, const uint8_t *data, size_t len);
     /// Passed to the callbacks as it is.
     void *userdata;
@@ -424,6 +427,10 @@ int xmpp_close_handshake_received(xmpp_close_handshake *h,
 /// One more late stanza was handled. Optional: only the report counts them.
 int xmpp_close_handshake_stanza(xmpp_close_handshake *h, uint64_t now_ms);
 
+/// One more late stanza was over your limit, and passed over. Optional: only
+/// the report counts them.
+int xmpp_close_handshake_oversize(xmpp_close_handshake *h, uint64_t now_ms);
+
 /// The peer sent a stream error with this condition; NULL: one you cannot
 /// name. If nothing was begun, DO_SEND_TAG is the answer: close in return.
 int xmpp_close_handshake_stream_error(xmpp_close_handshake *h,
@@ -444,7 +451,8 @@ int xmpp_close_handshake_eof(xmpp_close_handshake *h, uint64_t now_ms);
 /// stream runs over TLS.
 int xmpp_close_handshake_truncated(xmpp_close_handshake *h, uint64_t now_ms);
 
-/// The peer's TLS close_notify came. TCP goes on until _eof.
+/// The peer's TLS close_notify came. TCP goes on until _eof. If your parser is
+/// inside an element, it is _truncated instead.
 int xmpp_close_handshake_close_notify(xmpp_close_handshake *h,
                                       uint64_t now_ms);
 

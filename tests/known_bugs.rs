@@ -7,6 +7,7 @@ mod peer;
 
 use std::{
     io::{ErrorKind, Read, Write},
+    os::fd::AsFd,
     thread,
     time::{Duration, Instant},
 };
@@ -216,6 +217,19 @@ fn whatever_comes_there_is_one_tag_and_nothing_behind_it() {
     let report = stream.close(&patient()).unwrap();
     assert!(report.is_clean());
     peer.join().unwrap();
+    // Closed twice: after any ending, the connection takes no second tag.
+    for (answer, total) in [(TAG, PATIENCE), ("<message/>", Duration::from_millis(100)), ("<a></b>", PATIENCE)] {
+        let (ours, theirs) = peer::pair();
+        let peer = peer::peer(theirs, move |mut peer| {
+            peer.send(answer).rest().unwrap();
+            assert_eq!(peer.tags(), 1, "{answer}");
+        });
+        for _ in 0..2 {
+            let _ = CloseOptions::new().total(total).linger(SLACK).close(ours.as_fd()).unwrap();
+        }
+        drop(ours);
+        peer.join().unwrap();
+    }
     // Both sides close at the same moment.
     let (report, _) = close(&patient(), |mut peer| {
         peer.send(TAG).read_tag().expect_eof();

@@ -2,10 +2,7 @@
 
 mod turn;
 
-use std::{
-    sync::Arc,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use crate::{
     cancel::Canceller,
@@ -287,9 +284,11 @@ impl<T: Transport> Driver<T> {
             self.unacked = self.unacked.saturating_sub(1); // the FIN counts as one (TC-11)
         }
         let report = self.report();
-        let broken = matches!(report.outcome, Outcome::Reset | Outcome::TlsFailed | Outcome::Cancelled);
-        // TL-01: close_notify before FIN, also when the time is up; but never behind half of our output.
-        if report.tag_sent && !self.handshake.output_ended() && !broken && self.transport.end_output().is_ok() {
+        let broken = matches!(report.outcome, Outcome::Reset | Outcome::TlsFailed);
+        // HS-01: nothing can be written to this connection any more, not even by a second close. TL-01: close_notify
+        // goes before FIN, also when the time is up; but never behind half of our output.
+        let ends = report.tag_sent || (report.outcome == Outcome::Stalled && !report.tls.used);
+        if ends && !self.handshake.output_ended() && !broken && self.transport.end_output().is_ok() {
             self.alert_sent = report.tls.used;
         }
     }

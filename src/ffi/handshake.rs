@@ -174,6 +174,14 @@ pub unsafe extern "C" fn xmpp_close_handshake_stanza(h: *mut xmpp_close_handshak
     unsafe { event(h, Event::Stanza, now_ms) }
 }
 
+/// One more late stanza was over your limit, and passed over. Optional: only
+/// the report counts them.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_oversize(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
+    unsafe { event(h, Event::Oversize, now_ms) }
+}
+
 /// The peer sent a stream error with this condition; NULL: one you cannot
 /// name. If nothing was begun, DO_SEND_TAG is the answer: close in return.
 #[unsafe(no_mangle)]
@@ -227,7 +235,8 @@ pub unsafe extern "C" fn xmpp_close_handshake_truncated(h: *mut xmpp_close_hands
     unsafe { event(h, Event::Truncated, now_ms) }
 }
 
-/// The peer's TLS close_notify came. TCP goes on until _eof.
+/// The peer's TLS close_notify came. TCP goes on until _eof. If your parser is
+/// inside an element, it is _truncated instead.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_handshake_close_notify(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
     // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.

@@ -59,9 +59,10 @@ pub struct xmpp_close_options {
     pub tls: u32,
     /// The end tag of *your* stream header. NULL: "</stream:stream>".
     pub closing_tag: *const c_char,
-    /// Whole stanzas to send right in front of the tag, such as unavailable
+    /// To be sent right in front of the tag: whole stanzas, such as unavailable
     /// presence or a last <a/>. What your program still has queued goes here,
-    /// too, for it comes after what was written to the socket.
+    /// too, for it comes after what was written to the socket, be it in the
+    /// middle of a stanza.
     pub farewell: *const c_void,
     /// Length of farewell in bytes.
     pub farewell_len: usize,
@@ -80,7 +81,9 @@ pub struct xmpp_close_options {
     /// XMPP_CLOSE_PEER_CLOSED once the parser has seen the peer's closing tag,
     /// anything else to stop at once. The library does not look into the bytes
     /// then: it counts no stanzas, and calls every end without a tag
-    /// XMPP_CLOSE_PEER_EOF, be it inside an element or not.
+    /// XMPP_CLOSE_PEER_EOF, be it inside an element or not. With expat 2.6, or
+    /// a patched older one, call XML_SetReparseDeferralEnabled(parser,
+    /// XML_FALSE) first, or a tag that comes in pieces is seen too late.
     pub on_data: Option<unsafe extern "C" fn(userdata: *mut c_void, data: *const u8, len: usize) -> c_int>,
     /// Passed to the callbacks as it is.
     pub userdata: *mut c_void,

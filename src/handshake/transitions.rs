@@ -192,12 +192,13 @@ impl Handshake {
         self.os_error.get_or_insert(code);
         self.output_lost = true;
         match self.state {
-            // What the peer sent is still to be read, up to its tag or the end (TC-05).
+            // What the peer sent before is still to be read, up to its tag or the end (TC-05), if it is there at all.
             State::Open | State::Flush if !self.input_ended => {
                 if self.state == State::Open {
                     self.start(State::Wait, Initiator::Peer, now);
                 }
                 self.state = State::Wait;
+                self.linger_from(now);
                 Action::Nothing
             }
             State::Open | State::Flush | State::Answer | State::Reply => self.done(Outcome::Reset, now),

@@ -175,6 +175,7 @@ fn eof_without_tag_while_flushing_leaves_a_short_time_for_our_output() {
 fn after_a_failed_write_what_the_peer_sent_is_still_read() {
     let mut handshake = after(&[Event::Begin, Event::OutputFailed(32)]);
     assert!(handshake.wants_input() && handshake.expects_stanzas());
+    assert_eq!(handshake.deadline(), Some(secs(2 + 2)), "but no longer than the linger limit");
     assert_eq!(handshake.handle(Event::Stanza, secs(3)), Action::Nothing);
     assert_eq!(handshake.handle(Event::PeerClosed, secs(3)), Action::Teardown);
     let report = handshake.report(secs(3));

@@ -1,0 +1,228 @@
+#include "stanza_parser.h"
+
+#include <expat.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STREAMS "http://etherx.jabber.org/streams"
+#define SEPARATOR '|'           /* expat puts it between namespace and name */
+#define STANZA_LIMIT (1u << 20) /* RFC 6120, section 13.12: never below 10000 */
+
+struct stanza_parser {
+    XML_Parser expat;
+    void (*on_header)(void *owner);
+    void (*on_stanza)(void *owner, const stanza *stanza);
+    void *owner;
+    int depth;
+    int closed;
+    const char *broken; /* NULL, or the condition */
+    unsigned long long fed;
+    stanza stanza;
+    size_t capacity;
+};
+
+static void stop(stanza_parser *p, const char *condition)
+{
+    p->broken = condition;
+    XML_StopParser(p->expat, XML_FALSE);
+}
+
+static const char *local_name(const char *name)
+{
+    const char *separator = strrchr(name, SEPARATOR);
+    return separator ? separator + 1 : name;
+}
+
+/* A name that does not fit is none that anyone looks for. */
+static void copy(char *to, size_t size, const char *from)
+{
+    size_t len = strlen(from);
+    if (len >= size)
+        len = 0;
+    memcpy(to, from, len);
+    to[len] = '\0';
+}
+
+/* As it is to be written between apostrophes. */
+static char *escaped(const char *value)
+{
+    static const char *const entities[] = { "&amp;", "&lt;", "&apos;", "&#9;", "&#10;", "&#13;" };
+    static const char special[] = "&<'\t\n\r";
+    char *copy = malloc(6 * strlen(value) + 1), *end = copy;
+    if (!copy)
+        return NULL;
+    for (; *value; value++) {
+        const char *found = strchr(special, *value);
+        if (found) {
+            const char *entity = entities[found - special];
+            memcpy(end, entity, strlen(entity));
+            end += strlen(entity);
+        } else {
+            *end++ = *value;
+        }
+    }
+    *end = '\0';
+    return copy;
+}
+
+/* Everything inside a stanza comes through here as it came from the peer: expat hands it over unparsed. */
+static void on_raw(void *userdata, const XML_Char *text, int text_len)
+{
+    stanza_parser *p = userdata;
+    size_t len = (size_t)text_len;
+    if (p->depth < 2 || p->broken || !len)
+        return;
+    if (p->stanza.len + len > STANZA_LIMIT) {
+        stop(p, "policy-violation");
+        return;
+    }
+    if (p->stanza.len + len > p->capacity) {
+        size_t capacity = 2 * (p->stanza.len + len);
+        char *xml = realloc(p->stanza.xml, capacity);
+        if (!xml) {
+            stop(p, "resource-constraint");
+            return;
+        }
+        p->stanza.xml = xml;
+        p->capacity = capacity;
+    }
+    memcpy(p->stanza.xml + p->stanza.len, text, len);
+    p->stanza.len += len;
+}
+
+static void begin_stanza(stanza_parser *p, const char *name, const char **attributes)
+{
+    stanza *s = &p->stanza;
+    const char *id = "";
+    copy(s->name, sizeof s->name, local_name(name));
+    s->stream_error = !strcmp(name, STREAMS "|error");
+    s->child[0] = s->type[0] = '\0';
+    s->len = 0;
+    for (; *attributes; attributes += 2) {
+        if (!strcmp(attributes[0], "id"))
+            id = attributes[1];
+        else if (!strcmp(attributes[0], "type"))
+            copy(s->type, sizeof s->type, attributes[1]);
+    }
+    free(s->id);
+    s->id = escaped(id);
+    if (!s->id)
+        stop(p, "resource-constraint");
+}
+
+static void on_start(void *userdata, const XML_Char *name, const XML_Char **attributes)
+{
+    stanza_parser *p = userdata;
+    if (p->broken)
+        return;
+    if (p->depth == 0 && strcmp(name, STREAMS "|stream")) {
+        stop(p, "invalid-namespace");
+        return;
+    }
+    p->depth++;
+    if (p->depth == 1)
+        p->on_header(p->owner);
+    else if (p->depth == 2)
+        begin_stanza(p, name, attributes);
+    else if (p->depth == 3 && !p->stanza.child[0])
+        copy(p->stanza.child, sizeof p->stanza.child, local_name(name));
+    XML_DefaultCurrent(p->expat); /* to on_raw */
+}
+
+static void on_end(void *userdata, const XML_Char *name)
+{
+    stanza_parser *p = userdata;
+    (void)name;
+    if (p->broken)
+        return;
+    XML_DefaultCurrent(p->expat);
+    p->depth--;
+    if (p->depth == 1 && !p->broken) {
+        p->on_stanza(p->owner, &p->stanza);
+    } else if (p->depth == 0) {
+        p->closed = 1;
+        XML_StopParser(p->expat, XML_FALSE);
+    }
+}
+
+/* RFC 6120, section 11.1: comments, processing instructions and DTDs have no place in a stream. */
+static void on_comment(void *userdata, const XML_Char *text)
+{
+    (void)text;
+    stop(userdata, "restricted-xml");
+}
+
+static void on_instruction(void *userdata, const XML_Char *target, const XML_Char *text)
+{
+    (void)target;
+    on_comment(userdata, text);
+}
+
+static void on_doctype(void *userdata, const XML_Char *name, const XML_Char *system, const XML_Char *public, int subset)
+{
+    (void)system, (void)public, (void)subset;
+    on_comment(userdata, name);
+}
+
+stanza_parser *stanza_parser_new(void (*on_header)(void *owner), void (*on_stanza)(void *owner, const stanza *stanza),
+                                 void *owner)
+{
+    stanza_parser *p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    p->expat = XML_ParserCreateNS("UTF-8", SEPARATOR);
+    if (!p->expat) {
+        free(p);
+        return NULL;
+    }
+    p->on_header = on_header;
+    p->on_stanza = on_stanza;
+    p->owner = owner;
+    XML_SetUserData(p->expat, p);
+    /* Otherwise a closing tag that comes in two segments may wait inside expat for a third that never comes. */
+    XML_SetReparseDeferralEnabled(p->expat, XML_FALSE);
+    XML_SetElementHandler(p->expat, on_start, on_end);
+    XML_SetDefaultHandler(p->expat, on_raw);
+    XML_SetCommentHandler(p->expat, on_comment);
+    XML_SetProcessingInstructionHandler(p->expat, on_instruction);
+    XML_SetStartDoctypeDeclHandler(p->expat, on_doctype);
+    return p;
+}
+
+void stanza_parser_free(stanza_parser *p)
+{
+    if (!p)
+        return;
+    XML_ParserFree(p->expat);
+    free(p->stanza.id);
+    free(p->stanza.xml);
+    free(p);
+}
+
+stanza_parsed stanza_parser_feed(stanza_parser *p, const void *bytes, size_t len)
+{
+    if (p->closed || p->broken)
+        return STREAM_GOES_ON;
+    enum XML_Status status = XML_Parse(p->expat, bytes, (int)len, 0);
+    p->fed += len;
+    if (p->closed)
+        return STREAM_CLOSED;
+    if (!p->broken && status == XML_STATUS_OK)
+        return STREAM_GOES_ON;
+    if (!p->broken)
+        p->broken = "not-well-formed";
+    return STREAM_BROKEN;
+}
+
+int stanza_parser_inside(const stanza_parser *p)
+{
+    if (p->closed || p->broken)
+        return 0;
+    /* expat holds back what it cannot tell yet, such as half a tag */
+    return p->depth > 1 || (unsigned long long)XML_GetCurrentByteIndex(p->expat) < p->fed;
+}
+
+const char *stanza_parser_condition(const stanza_parser *p)
+{
+    return p->broken ? p->broken : "undefined-condition";
+}

@@ -1,0 +1,144 @@
+#include "check.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int failures_here, passed, failed, fds_at_start;
+static char **only;
+
+static int result(int holds)
+{
+    if (!holds) {
+        pthread_mutex_lock(&lock);
+        failures_here++;
+        pthread_mutex_unlock(&lock);
+    }
+    return holds;
+}
+
+int check_true(int holds, const char *what, const char *file, int line)
+{
+    if (!holds)
+        printf("%s:%d: does not hold: %s\n", file, line, what);
+    return result(holds);
+}
+
+int check_int(long long actual, long long expected, const char *what, const char *file, int line)
+{
+    if (actual != expected)
+        printf("%s:%d: %s is %lld, not %lld\n", file, line, what, actual, expected);
+    return result(actual == expected);
+}
+
+int check_text(const char *actual, const char *expected, const char *what, const char *file, int line)
+{
+    int same = actual != NULL && strcmp(actual, expected) == 0;
+    if (!same)
+        printf("%s:%d: %s is \"%s\", not \"%s\"\n", file, line, what, actual != NULL ? actual : "(NULL)", expected);
+    return result(same);
+}
+
+int check_bytes(const void *actual, size_t actual_len, const void *expected, size_t expected_len, const char *what,
+                const char *file, int line)
+{
+    int same = actual_len == expected_len && (expected_len == 0 || memcmp(actual, expected, expected_len) == 0);
+    if (!same)
+        printf("%s:%d: %s: %zu bytes \"%.*s\", not %zu bytes \"%.*s\"\n", file, line, what, actual_len,
+               actual_len < 300 ? (int)actual_len : 300, actual_len > 0 ? (const char *)actual : "", expected_len,
+               expected_len < 300 ? (int)expected_len : 300, (const char *)expected);
+    return result(same);
+}
+
+void check_fatal(const char *what)
+{
+    printf("cannot go on: %s: %s\n", what, strerror(errno));
+    exit(2);
+}
+
+void check_start(int argc, char **argv)
+{
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    signal(SIGPIPE, SIG_DFL);
+    only = argc > 1 ? argv + 1 : NULL;
+    fds_at_start = check_open_fds();
+}
+
+void check_run(const char *name, void (*test)(void))
+{
+    unsigned long long start = now_ms();
+    int fds = check_open_fds();
+    if (only != NULL) {
+        char **wanted = only;
+        while (*wanted != NULL && strcmp(*wanted, name) != 0)
+            wanted++;
+        if (*wanted == NULL)
+            return;
+    }
+    failures_here = 0;
+    test();
+    CHECK_INT(check_open_fds(), fds);
+    printf("%s %s (%llu ms)\n", failures_here == 0 ? "ok    " : "FAILED", name, now_ms() - start);
+    if (failures_here == 0)
+        passed++;
+    else
+        failed++;
+}
+
+int check_done(void)
+{
+    if (check_open_fds() != fds_at_start || passed + failed == 0)
+        failed++;
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed == 0 ? 0 : 1;
+}
+
+int check_rounds(int full)
+{
+    const char *percent = getenv("FFI_TESTS_PERCENT");
+    int rounds = percent != NULL ? full * atoi(percent) / 100 : full;
+    return rounds > 0 ? rounds : 1;
+}
+
+long check_slack(void)
+{
+    const char *slack = getenv("FFI_TESTS_SLACK_MS");
+    return slack != NULL ? atol(slack) : 1000;
+}
+
+int check_open_fds(void)
+{
+    int count = -1; /* the one that lists them */
+    struct dirent *entry;
+    DIR *dir = opendir("/proc/self/fd");
+    if (dir == NULL)
+        check_fatal("/proc/self/fd");
+    while ((entry = readdir(dir)) != NULL)
+        count += entry->d_name[0] != '.';
+    closedir(dir);
+    return count;
+}
+
+static unsigned long long clock_ms(clockid_t clock)
+{
+    struct timespec now;
+    if (clock_gettime(clock, &now) != 0)
+        check_fatal("clock_gettime");
+    return (unsigned long long)now.tv_sec * 1000 + (unsigned long long)now.tv_nsec / 1000000;
+}
+
+unsigned long long now_ms(void)
+{
+    return clock_ms(CLOCK_MONOTONIC);
+}
+
+unsigned long long cpu_ms(void)
+{
+    return clock_ms(CLOCK_THREAD_CPUTIME_ID);
+}

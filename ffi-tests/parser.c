@@ -1,0 +1,222 @@
+/* Own-parser mode: a program that has expat on the stream since its header, and keeps it to the end. */
+#include "channel.h"
+#include "check.h"
+#include "peer.h"
+
+#include <expat.h>
+#include <string.h>
+
+struct session {
+    XML_Parser parser;
+    int depth, stanzas, closed, failed;
+};
+
+static void XMLCALL start(void *userdata, const XML_Char *name, const XML_Char **attributes)
+{
+    struct session *session = userdata;
+    (void)name, (void)attributes;
+    session->depth++;
+}
+
+static void XMLCALL end(void *userdata, const XML_Char *name)
+{
+    struct session *session = userdata;
+    (void)name;
+    session->depth--;
+    session->stanzas += session->depth == 1;
+    session->closed |= session->depth == 0;
+}
+
+static int parse(void *userdata, const uint8_t *data, size_t len)
+{
+    struct session *session = userdata;
+    session->failed |= XML_Parse(session->parser, (const char *)data, (int)len, 0) != XML_STATUS_OK;
+    if (session->closed)
+        return XMPP_CLOSE_PEER_CLOSED; /* also when junk after the tag was an error */
+    return session->failed ? -1 : 0;
+}
+
+/* A session that has seen the header, and the beginning of a stanza. */
+static void session_start(struct session *session)
+{
+    static const char seen[] = "<?xml version='1.0'?><s:stream xmlns:s='http://etherx.jabber.org/streams'"
+                               " xmlns='jabber:client'><message/><iq id='1'><que";
+    memset(session, 0, sizeof *session);
+    session->parser = XML_ParserCreate(NULL);
+    if (session->parser == NULL)
+        check_fatal("XML_ParserCreate");
+#ifdef EXPAT_DEFERS
+    /* Or it may sit on a closing tag that came in two pieces until more comes, and nothing will. */
+    XML_SetReparseDeferralEnabled(session->parser, XML_FALSE);
+#endif
+    XML_SetUserData(session->parser, session);
+    XML_SetElementHandler(session->parser, start, end);
+    CHECK(XML_Parse(session->parser, seen, (int)strlen(seen), 0) == XML_STATUS_OK);
+}
+
+enum { OVER_FD, OVER_CALLBACKS, VARIANTS };
+
+static xmpp_close_report close_session(struct session *session, const struct step *script, int variant,
+                                       const char *residual, uint32_t idle_ms)
+{
+    xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
+    xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
+    xmpp_close_transport transport;
+    struct channel channel;
+    struct peer peer;
+    session_start(session);
+    options.total_ms = 60000;
+    options.idle_ms = idle_ms;
+    options.on_data = parse;
+    options.userdata = session;
+    options.residual = residual;
+    options.residual_len = strlen(residual);
+    peer_start(&peer, TCP, script, NULL, NULL);
+    channel_init(&channel, peer.fd, 0, &transport);
+    if (variant == OVER_FD)
+        CHECK_INT(xmpp_close_fd(peer.fd, &options, &report), XMPP_CLOSE_OK);
+    else
+        CHECK_INT(xmpp_close_with(&transport, &options, &report), XMPP_CLOSE_OK);
+    peer_stop(&peer);
+    CHECK_INT(peer_count(&peer, TAG), 1);
+    CHECK_INT(peer.got_len, strlen(TAG));
+    peer_free(&peer);
+    XML_ParserFree(session->parser);
+    return report;
+}
+
+static void the_applications_parser_finds_the_end(void)
+{
+    static const struct step script[] = {
+        { READ_TAG, NULL, 0 }, { SEND, "y/></iq><presence/><me", 0 }, { PAUSE, NULL, 50 },
+        { SEND, "ssage>", 0 }, { SEND, "<x>long</x>", 1000 },
+        { SEND, "</message></s:stream>", 0 },
+        { READ_END, NULL, 0 }, { END, NULL, 0 }
+    };
+    int variant;
+    for (variant = 0; variant < VARIANTS; variant++) {
+        struct session session;
+        xmpp_close_report report = close_session(&session, script, variant, "", 60000);
+        CHECK_INT(report.outcome, XMPP_CLOSE_CLEAN);
+        CHECK_INT(report.initiator, XMPP_CLOSE_INITIATOR_US);
+        CHECK(session.closed && !session.failed);
+        CHECK_INT(session.stanzas, 4);
+        CHECK_INT(report.stanzas, 0); /* the library does not frame */
+        CHECK_INT(report.bytes_read, strlen("y/></iq><presence/><message></message></s:stream>") + 11000);
+    }
+}
+
+static void the_tag_may_come_in_two_pieces(void)
+{
+    static const char whole[] = "ry/></iq></s:stream>";
+    size_t split;
+    for (split = 1; split < strlen(whole); split += check_rounds(100) == 100 ? 1 : 7) {
+        char pieces[2][sizeof whole];
+        const struct step script[] = { { READ_TAG, NULL, 0 }, { SEND, pieces[0], 0 }, { PAUSE, NULL, 5 },
+                                       { SEND, pieces[1], 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 } };
+        struct session session;
+        strcpy(pieces[0], whole);
+        strcpy(pieces[1], whole + split);
+        pieces[0][split] = '\0';
+        int variant = split % 2 ? OVER_FD : OVER_CALLBACKS;
+        CHECK_INT(close_session(&session, script, variant, "", 60000).outcome, XMPP_CLOSE_CLEAN);
+        CHECK(session.closed && !session.failed);
+    }
+}
+
+static void residual_bytes_are_parsed_first(void)
+{
+    static const struct step script[] = { { READ_TAG, NULL, 0 }, { SEND, "q></s:stream>", 0 }, { READ_END, NULL, 0 },
+                                          { END, NULL, 0 } };
+    int variant;
+    for (variant = 0; variant < VARIANTS; variant++) {
+        struct session session;
+        xmpp_close_report report = close_session(&session, script, variant, "ry/></i", 60000);
+        CHECK_INT(report.outcome, XMPP_CLOSE_CLEAN);
+        CHECK(session.closed && !session.failed);
+        CHECK_INT(session.stanzas, 2);
+    }
+}
+
+static void the_tag_may_be_among_the_residual_bytes(void)
+{
+    static const struct step script[] = { { READ_END, NULL, 0 }, { END, NULL, 0 } };
+    int variant;
+    for (variant = 0; variant < VARIANTS; variant++) {
+        struct session session;
+        xmpp_close_report report = close_session(&session, script, variant, "ry/></iq></s:stream>", 60000);
+        CHECK_INT(report.outcome, XMPP_CLOSE_CLEAN);
+        CHECK_INT(report.initiator, XMPP_CLOSE_INITIATOR_CROSSING);
+        CHECK(session.closed && !session.failed);
+    }
+}
+
+static void what_comes_after_the_tag_is_not_parsed(void)
+{
+    static const struct step script[] = {
+        { READ_TAG, NULL, 0 }, { SEND, "ry/></iq></s:stream>", 0 }, { READ_TAG, NULL, 0 },
+        { PAUSE, NULL, 50 }, { SEND, "junk", 1000 }, { READ_END, NULL, 0 },
+        { END, NULL, 0 }
+    };
+    int variant;
+    for (variant = 0; variant < VARIANTS; variant++) {
+        struct session session;
+        xmpp_close_report report = close_session(&session, script, variant, "", 60000);
+        CHECK_INT(report.outcome, XMPP_CLOSE_CLEAN);
+        CHECK_INT(report.bytes_after_tag, 4000);
+        CHECK(session.closed && !session.failed);
+    }
+}
+
+static void a_parser_that_gives_up_stops_the_close(void)
+{
+    static const struct step script[] = {
+        { READ_TAG, NULL, 0 }, { SEND, "ry></wrong>", 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
+    };
+    int variant;
+    for (variant = 0; variant < VARIANTS; variant++) {
+        struct session session;
+        xmpp_close_report report = close_session(&session, script, variant, "", 60000);
+        CHECK_INT(report.outcome, XMPP_CLOSE_CANCELLED);
+        CHECK(session.failed && !session.closed);
+    }
+}
+
+static void a_peer_that_leaves_without_its_tag_is_not_clean(void)
+{
+    static const struct step script[] = { { READ_TAG, NULL, 0 }, { SEND, "ry/></iq>", 0 }, { END, NULL, 0 } };
+    int variant;
+    for (variant = 0; variant < VARIANTS; variant++) {
+        struct session session;
+        xmpp_close_report report = close_session(&session, script, variant, "", 60000);
+        CHECK_INT(report.outcome, XMPP_CLOSE_PEER_EOF);
+        CHECK_INT(session.stanzas, 2);
+    }
+}
+
+static void a_peer_without_progress_is_given_up(void)
+{
+    static const struct step script[] = { { READ_TAG, NULL, 0 }, { SEND, "ry/></iq>", 0 }, { HOLD, NULL, 0 } };
+    int variant;
+    for (variant = 0; variant < VARIANTS; variant++) {
+        struct session session;
+        xmpp_close_report report = close_session(&session, script, variant, "", 400);
+        CHECK_INT(report.outcome, XMPP_CLOSE_TIMED_OUT);
+        CHECK(report.elapsed_ms >= 400 && report.elapsed_ms < 30000);
+        CHECK_INT(session.stanzas, 2);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    check_start(argc, argv);
+    RUN(the_applications_parser_finds_the_end);
+    RUN(the_tag_may_come_in_two_pieces);
+    RUN(residual_bytes_are_parsed_first);
+    RUN(the_tag_may_be_among_the_residual_bytes);
+    RUN(what_comes_after_the_tag_is_not_parsed);
+    RUN(a_parser_that_gives_up_stops_the_close);
+    RUN(a_peer_that_leaves_without_its_tag_is_not_clean);
+    RUN(a_peer_without_progress_is_given_up);
+    return check_done();
+}

@@ -1,0 +1,45 @@
+/* Not a test but the proof that the tests can fail: each mistake here must end the program badly. */
+#include "check.h"
+#include "xmpp_close.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile int zero;
+static int *volatile kept;
+
+static void a_check_that_does_not_hold(void)
+{
+    CHECK(zero != 0);
+}
+
+static void a_descriptor_left_open(void)
+{
+    CHECK(dup(0) >= 0);
+}
+
+/* What the library allocated, and nobody freed. */
+static void memory_left_behind(void)
+{
+    xmpp_close_handshake *handshake = NULL;
+    CHECK_INT(xmpp_close_handshake_new(NULL, 0, &handshake), XMPP_CLOSE_OK);
+}
+
+static void memory_used_after_its_end(void)
+{
+    kept = malloc(sizeof *kept);
+    CHECK(kept != NULL);
+    free(kept);
+    CHECK(*kept == 0 || *kept != 0);
+}
+
+int main(int argc, char **argv)
+{
+    check_start(argc, argv);
+    RUN(a_check_that_does_not_hold);
+    RUN(a_descriptor_left_open);
+    RUN(memory_left_behind);
+    RUN(memory_used_after_its_end);
+    return check_done();
+}

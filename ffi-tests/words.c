@@ -1,0 +1,92 @@
+/* Words and versions: always an answer, whatever the number. */
+#include "check.h"
+#include "xmpp_close.h"
+
+#include <limits.h>
+#include <string.h>
+
+static void every_number_has_a_sentence(void)
+{
+    static const int codes[] = { XMPP_CLOSE_OK, XMPP_CLOSE_ERR_NULL, XMPP_CLOSE_ERR_INVALID, XMPP_CLOSE_ERR_SYSTEM,
+                                 XMPP_CLOSE_ERR_PANIC };
+    size_t i, j;
+    int code;
+    for (code = -1000; code <= 1000; code++)
+        CHECK(xmpp_close_strerror(code) != NULL && strlen(xmpp_close_strerror(code)) > 4);
+    CHECK(xmpp_close_strerror(INT_MIN) != NULL);
+    CHECK(xmpp_close_strerror(INT_MAX) != NULL);
+    for (i = 0; i < sizeof codes / sizeof *codes; i++)
+        for (j = 0; j <= i; j++)
+            CHECK((strcmp(xmpp_close_strerror(codes[i]), xmpp_close_strerror(codes[j])) == 0) == (i == j));
+    CHECK_TEXT(xmpp_close_strerror(-77), xmpp_close_strerror(12345)); /* both unknown */
+}
+
+static void every_outcome_has_its_name(void)
+{
+    static const char *const names[] = { "pending", "clean", "peer-eof", "truncated", "reset", "timed-out",
+                                         "stalled", "malformed", "tls-failed", "cancelled" };
+    uint32_t i;
+    for (i = 0; i < sizeof names / sizeof *names; i++)
+        CHECK_TEXT(xmpp_close_outcome_name(i), names[i]);
+    CHECK_TEXT(xmpp_close_outcome_name(10), "unknown");
+    CHECK_TEXT(xmpp_close_outcome_name(UINT32_MAX), "unknown");
+}
+
+static void numbers_are_those_that_programs_were_built_with(void)
+{
+    CHECK_INT(XMPP_CLOSE_PENDING, 0);
+    CHECK_INT(XMPP_CLOSE_CLEAN, 1);
+    CHECK_INT(XMPP_CLOSE_PEER_EOF, 2);
+    CHECK_INT(XMPP_CLOSE_TRUNCATED, 3);
+    CHECK_INT(XMPP_CLOSE_RESET, 4);
+    CHECK_INT(XMPP_CLOSE_TIMED_OUT, 5);
+    CHECK_INT(XMPP_CLOSE_STALLED, 6);
+    CHECK_INT(XMPP_CLOSE_MALFORMED, 7);
+    CHECK_INT(XMPP_CLOSE_TLS_FAILED, 8);
+    CHECK_INT(XMPP_CLOSE_CANCELLED, 9);
+    CHECK_INT(XMPP_CLOSE_OK, 0);
+    CHECK_INT(XMPP_CLOSE_ERR_NULL, -1);
+    CHECK_INT(XMPP_CLOSE_ERR_INVALID, -2);
+    CHECK_INT(XMPP_CLOSE_ERR_SYSTEM, -3);
+    CHECK_INT(XMPP_CLOSE_ERR_PANIC, -4);
+    CHECK_INT(XMPP_CLOSE_DO_NOTHING, 0);
+    CHECK_INT(XMPP_CLOSE_DO_SEND_TAG, 1);
+    CHECK_INT(XMPP_CLOSE_DO_ANSWER, 2);
+    CHECK_INT(XMPP_CLOSE_DO_END_OUTPUT, 3);
+    CHECK_INT(XMPP_CLOSE_DO_TEARDOWN, 4);
+    CHECK_INT(XMPP_CLOSE_INITIATOR_NONE, 0);
+    CHECK_INT(XMPP_CLOSE_INITIATOR_US, 1);
+    CHECK_INT(XMPP_CLOSE_INITIATOR_PEER, 2);
+    CHECK_INT(XMPP_CLOSE_INITIATOR_CROSSING, 3);
+    CHECK_INT(XMPP_CLOSE_PEER_CLOSED, 1);
+    CHECK_INT(XMPP_CLOSE_FRAME_MORE, 0);
+    CHECK_INT(XMPP_CLOSE_FRAME_HEADER, 1);
+    CHECK_INT(XMPP_CLOSE_FRAME_STANZA, 2);
+    CHECK_INT(XMPP_CLOSE_FRAME_OVERSIZE, 3);
+    CHECK_INT(XMPP_CLOSE_FRAME_END, 4);
+    CHECK_INT(XMPP_CLOSE_FRAME_MALFORMED, 5);
+    CHECK_INT(XMPP_CLOSE_TLS_USED, 1);
+    CHECK_INT(XMPP_CLOSE_TLS_NOTIFY_SENT, 2);
+    CHECK_INT(XMPP_CLOSE_TLS_NOTIFY_RECEIVED, 4);
+    CHECK_INT(XMPP_CLOSE_WANT_READ, -1);
+    CHECK_INT(XMPP_CLOSE_WANT_WRITE, -2);
+    CHECK_INT(XMPP_CLOSE_TLS_EOF, -3);
+    CHECK_INT(XMPP_CLOSE_TLS_ERROR, -4);
+}
+
+static void header_and_library_have_the_same_version(void)
+{
+    CHECK_INT(xmpp_close_version_number(), XMPP_CLOSE_VERSION_NUMBER);
+    CHECK_INT(XMPP_CLOSE_VERSION_NUMBER,
+              XMPP_CLOSE_VERSION_MAJOR * 1000000 + XMPP_CLOSE_VERSION_MINOR * 1000 + XMPP_CLOSE_VERSION_PATCH);
+}
+
+int main(int argc, char **argv)
+{
+    check_start(argc, argv);
+    RUN(every_number_has_a_sentence);
+    RUN(every_outcome_has_its_name);
+    RUN(numbers_are_those_that_programs_were_built_with);
+    RUN(header_and_library_have_the_same_version);
+    return check_done();
+}

@@ -1,0 +1,83 @@
+//! The C programs of ffi-tests/, linked statically and dynamically: plain, under ASan and UBSan, and under valgrind.
+
+#[path = "support/clib.rs"]
+mod clib;
+
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
+
+/// Builds and runs them all; what failed is in the output that a failure prints.
+fn run(variant: &str) {
+    let library = clib::build();
+    let mut make = Command::new("make");
+    make.arg("-C")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("ffi-tests"))
+        .arg(variant)
+        .arg(format!("CAPI={}", library.dir.display()))
+        .arg(format!("INCLUDE={}", library.include.display()))
+        .arg(format!("NATIVE_LIBS={}", library.native_libs.join(" ")));
+    let output = clib::run(clib::forget_cargo(&mut make));
+    println!("{output}");
+    assert!(output.contains(&format!("{variant}: all programs passed")), "{output}");
+    assert!(!output.contains("FAILED"), "{output}");
+}
+
+#[test]
+fn c_programs_pass_with_the_static_library() {
+    run("static-plain");
+}
+
+#[test]
+fn c_programs_pass_with_the_shared_library() {
+    run("shared-plain");
+}
+
+#[test]
+fn sanitizers_find_nothing_with_the_static_library() {
+    run("static-asan");
+}
+
+#[test]
+fn sanitizers_find_nothing_with_the_shared_library() {
+    run("shared-asan");
+}
+
+#[test]
+fn valgrind_finds_nothing_with_the_static_library() {
+    run("static-valgrind");
+}
+
+#[test]
+fn valgrind_finds_nothing_with_the_shared_library() {
+    run("shared-valgrind");
+}
+
+/// The names that follow `xmpp_close_` where a `(` follows them.
+fn functions(source: &str) -> BTreeSet<&str> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    source
+        .match_indices("xmpp_close_")
+        .map(|(at, _)| &source[at..])
+        .filter_map(|rest| {
+            let end = rest.find(|c| !is_name(c))?;
+            rest[end..].starts_with('(').then_some(&rest[..end])
+        })
+        .collect()
+}
+
+#[test]
+fn every_function_of_the_header_is_called() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let header = fs::read_to_string(root.join("include/xmpp_close.h")).unwrap();
+    let declarations: String = header.lines().filter(|line| !line.trim_start().starts_with(['/', '*'])).collect();
+    let mut programs = String::new();
+    for entry in fs::read_dir(root.join("ffi-tests")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "c") {
+            programs += &fs::read_to_string(path).unwrap();
+        }
+    }
+    let (declared, called) = (functions(&declarations), functions(&programs));
+    assert!(declared.len() >= 35, "{declared:?}");
+    let missing: Vec<_> = declared.difference(&called).collect();
+    assert!(missing.is_empty(), "not called by any program of ffi-tests: {missing:?}");
+}

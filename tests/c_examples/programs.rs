@@ -1,0 +1,206 @@
+//! Builds the C examples, and runs the server ones under a test's control.
+
+use std::{
+    collections::HashMap,
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Instant,
+};
+
+use crate::{clib, client::PATIENCE};
+
+/// How an example is built and run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// gcc, the static library.
+    Static,
+    /// clang, the shared library.
+    Shared,
+    /// gcc, the static library, AddressSanitizer (which finds leaks) and UndefinedBehaviorSanitizer.
+    Sanitized,
+    /// As `Static`, run under valgrind, which knows what Rust allocates, too.
+    Valgrind,
+}
+
+pub const VARIANTS: [Variant; 4] = [Variant::Static, Variant::Shared, Variant::Sanitized, Variant::Valgrind];
+
+pub fn source(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/c").join(file)
+}
+
+/// The C compiler with the flags that every example must pass.
+pub fn compiler(name: &str, standard: &str) -> Command {
+    let mut command = Command::new(name);
+    command.arg(format!("-std={standard}")).args(["-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
+    command.arg("-I").arg(&clib::build().include);
+    command
+}
+
+pub fn succeed(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn build(name: &str, variant: Variant) -> PathBuf {
+    static BUILT: Mutex<Option<HashMap<(String, Variant), PathBuf>>> = Mutex::new(None);
+    let variant = if variant == Variant::Valgrind { Variant::Static } else { variant };
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let key = (name.to_owned(), variant);
+    built.get_or_insert_default().entry(key).or_insert_with(|| compile(name, variant)).clone()
+}
+
+fn compile(name: &str, variant: Variant) -> PathBuf {
+    let library = clib::build();
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{variant:?}"));
+    let mut cc = compiler(if variant == Variant::Shared { "clang" } else { "gcc" }, "c99");
+    cc.args(["-g", "-O1", "-o"]).arg(&program).arg(source(&format!("{name}.c")));
+    if name != "close_fd" {
+        cc.arg(source("stanza_parser.c"));
+    }
+    if variant == Variant::Sanitized {
+        cc.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
+    }
+    if variant == Variant::Shared {
+        cc.arg("-L").arg(&library.dir).arg(format!("-Wl,-rpath,{}", library.dir.display())).arg("-lxmpp_close");
+    } else {
+        cc.arg(library.dir.join("libxmpp_close.a")).args(&library.native_libs);
+    }
+    succeed(cc.args(["-lexpat", "-lpthread"]));
+    program
+}
+
+/// The command that runs an example; it fails on any error of memory that its variant can see.
+pub fn command(name: &str, variant: Variant) -> Command {
+    let program = build(name, variant);
+    let mut command = Command::new(&program);
+    if variant == Variant::Valgrind {
+        command = Command::new("valgrind");
+        command.args(["--quiet", "--error-exitcode=99", "--leak-check=full", "--show-leak-kinds=all"]);
+        command.args(["--errors-for-leak-kinds=definite,indirect,possible", "--track-fds=no"]).arg(&program);
+    }
+    command.env("ASAN_OPTIONS", "detect_leaks=1:exitcode=98").env("UBSAN_OPTIONS", "print_stacktrace=1");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// What a server has printed so far.
+#[derive(Default)]
+struct Log {
+    printed: Mutex<Printed>,
+    more: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Printed {
+    lines: Vec<String>,
+    /// How many of stdout and stderr have ended.
+    ended: usize,
+}
+
+impl Log {
+    fn update(&self, change: impl FnOnce(&mut Printed)) {
+        change(&mut self.printed.lock().unwrap_or_else(PoisonError::into_inner));
+        self.more.notify_all();
+    }
+
+    /// Waits until `found` finds something.
+    fn wait_for<T>(&self, what: &str, found: impl Fn(&Printed) -> Option<T>) -> T {
+        let until = Instant::now() + PATIENCE;
+        let mut printed = self.read();
+        loop {
+            if let Some(result) = found(&printed) {
+                return result;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{what} has not come: {printed:#?}");
+            printed = self.more.wait_timeout(printed, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn read(&self) -> MutexGuard<'_, Printed> {
+        self.printed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A server example at work; killed when dropped.
+pub struct Server {
+    name: String,
+    child: Child,
+    log: Arc<Log>,
+    pub port: u16,
+}
+
+impl Server {
+    /// Starts it on a port of its own choosing.
+    pub fn start(name: &str, variant: Variant, idle_seconds: u32, limit_seconds: u32) -> Self {
+        let mut command = command(name, variant);
+        let mut child =
+            command.args(["0", &idle_seconds.to_string(), &limit_seconds.to_string()]).spawn().expect("it can be run");
+        let log = Arc::new(Log::default());
+        collect(child.stdout.take().expect("piped"), "", &log);
+        collect(child.stderr.take().expect("piped"), "stderr: ", &log);
+        let mut server = Self { name: name.to_owned(), child, log, port: 0 };
+        let line = server.wait_for("its port", |line| line.starts_with("listening on 127.0.0.1:"));
+        server.port = line.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        server
+    }
+
+    /// The first line that is looked for, once it has been printed.
+    pub fn wait_for(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        self.log.wait_for(what, |printed| printed.lines.iter().find(|line| wanted(line)).cloned())
+    }
+
+    /// How stream `number` ended, once it has.
+    pub fn ending(&self, number: u32) -> String {
+        let start = format!("[{number}] ended: ");
+        self.wait_for(&start, |line| line.starts_with(&start))[start.len()..].to_owned()
+    }
+
+    /// What was printed about stream `number` so far.
+    pub fn lines_of(&self, number: u32) -> Vec<String> {
+        let start = format!("[{number}] ");
+        self.log.read().lines.iter().filter_map(|line| line.strip_prefix(&start)).map(str::to_owned).collect()
+    }
+
+    pub fn send_sigterm(&self) {
+        let pid = i32::try_from(self.child.id()).expect("a pid");
+        // SAFETY: kill(2) on our own child, which has not been waited for.
+        assert_eq!(unsafe { libc::kill(pid, libc::SIGTERM) }, 0);
+    }
+
+    /// Waits for the end of the process, which must be a success without a word on stderr.
+    pub fn finish(mut self) -> Vec<String> {
+        let lines =
+            self.log.wait_for("the end of the process", |printed| (printed.ended == 2).then(|| printed.lines.clone()));
+        let status = self.child.wait().expect("it can be waited for");
+        assert!(status.success(), "{}: {status}: {lines:#?}", self.name);
+        assert!(!lines.iter().any(|line| line.starts_with("stderr: ")), "{}: {lines:#?}", self.name);
+        lines
+    }
+
+    /// SIGTERM, then [`finish`](Self::finish).
+    pub fn stop(self) -> Vec<String> {
+        self.send_sigterm();
+        self.finish()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn collect(pipe: impl Read + Send + 'static, prefix: &'static str, log: &Arc<Log>) {
+    let log = Arc::clone(log);
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines() {
+            log.update(|printed| printed.lines.push(format!("{prefix}{}", line.expect("text"))));
+        }
+        log.update(|printed| printed.ended += 1);
+    });
+}
