@@ -1,14 +1,22 @@
 //! The layer rule of CONTRIBUTING.md, read off the sources: nothing points up, and each dependency has one door.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-/// All sources of a module: `src/name.rs` and the files of `src/name/`, without comments and unit tests.
+/// The Rust files below a folder, if there is one.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] }).collect()
+}
+
+/// All sources of a module: `src/name.rs` and the files below `src/name/`, without comments and unit tests.
 fn sources(module: &str) -> Vec<(String, String)> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = vec![src.join(format!("{module}.rs"))];
-    if let Ok(folder) = fs::read_dir(src.join(module)) {
-        files.extend(folder.map(|entry| entry.unwrap().path()));
-    }
+    let mut files = rust_files(&src.join(module));
+    files.push(src.join(format!("{module}.rs")));
     files
         .into_iter()
         .map(|file| {
