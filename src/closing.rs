@@ -9,7 +9,7 @@ use std::{
 
 #[cfg(feature = "capi")]
 pub(crate) use driver::Parsed;
-pub(crate) use driver::{Driver, Opened};
+pub(crate) use driver::{Driver, End, Opened};
 
 use crate::{error::Error, options::CloseOptions, report::Report, transport::Transport, xml::Stanza};
 

@@ -13,7 +13,7 @@ pub enum Error {
     Io(io::Error),
     /// The stream is closing or closed: nothing may be written any more (RFC 6120 section 4.4).
     Closed,
-    /// What the peer sent is not an XMPP stream.
+    /// What the peer sent is not an XMPP stream; the condition of the stream error that says so (RFC 6120 section 4.9.3).
     Malformed(&'static str),
 }
 

@@ -220,6 +220,7 @@ impl Handshake {
             Event::CloseNotify { inside } => self.close_notify(inside, now),
             Event::Failed(code) => {
                 self.os_error.get_or_insert(code);
+                self.initiator.get_or_insert(Initiator::Peer);
                 self.done(self.broken(Outcome::Reset), now)
             }
             Event::OutputFailed(code) => self.output_failed(code, now),

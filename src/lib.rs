@@ -24,6 +24,7 @@
 //! | a connection whose stream is to end | [`close`], [`CloseOptions`] |
 //! | the stanzas that still arrive | [`CloseOptions::begin`], [`Closing`] |
 //! | a whole session on one thread | [`Stream`] |
+//! | a connection over TLS | `RustlsTransport` (feature `rustls`), or [`over`] any other TLS crate |
 //! | an event loop with its own socket, TLS and parser | [`Handshake`], [`Framer`] |
 //! | C and C++ | `include/xmpp_close.h` (feature `capi`) |
 
@@ -52,7 +53,9 @@ pub use options::{CloseOptions, DEFAULT_LINGER, DEFAULT_NO_PROGRESS, DEFAULT_TOT
 pub use report::{Initiator, Outcome, Report, TlsAlerts};
 pub use stream::{Incoming, Stream};
 pub use stream_error::StreamError;
-pub use transport::{Interest, Transport};
+#[cfg(feature = "rustls")]
+pub use transport::RustlsTransport;
+pub use transport::{Interest, OverTls, TlsError, TlsSession, Transport, over};
 pub use xml::Stanza;
 
 // The README's Rust is compiled with the documentation tests; tests/readme.rs compiles its C.

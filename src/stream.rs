@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     cancel::Waker,
-    closing::{Closing, Opened},
+    closing::{Closing, End, Opened},
     error::Error,
     framing::{Frame, Framer},
     options::CloseOptions,
@@ -76,6 +76,8 @@ pub struct Stream<T: Transport> {
     idle_after: Option<Duration>,
     write_limit: Duration,
     waker: Option<Waker>,
+    /// How the last read ended, when there is nothing more to read.
+    end: Option<End>,
 }
 
 impl<T: Transport> Stream<T> {
@@ -94,6 +96,7 @@ impl<T: Transport> Stream<T> {
             idle_after: None,
             write_limit: crate::DEFAULT_TOTAL,
             waker: None,
+            end: None,
         }
     }
 
@@ -230,6 +233,7 @@ impl<T: Transport> Stream<T> {
             idle_after: self.idle_after,
             write_limit: self.write_limit,
             waker: self.waker,
+            end: self.end,
         };
         stream.restart();
         Ok(stream)
@@ -276,6 +280,7 @@ impl<T: Transport> Stream<T> {
             header: self.header,
             queued: self.queued,
             stream_error: self.stream_error,
+            end: self.end,
             detach,
         };
         options.begin_opened(self.transport, opened)
@@ -325,6 +330,7 @@ impl<T: Transport> Stream<T> {
             },
         };
         self.input.truncate(*result.as_ref().unwrap_or(&0));
+        self.end = End::of(&result);
         result
     }
 

@@ -4,11 +4,17 @@
 //! (TC-13: two peers that only write would wait for each other for ever) and one deadline covers it all.
 
 mod poll;
+#[cfg(feature = "rustls")]
+mod rustls;
 mod socket;
+mod tls;
 
 use std::{io, os::fd::BorrowedFd, time::Duration};
 
 pub(crate) use poll::poll;
+#[cfg(feature = "rustls")]
+pub use rustls::RustlsTransport;
+pub use tls::{OverTls, TlsError, TlsSession, over};
 
 /// The `errno` of an error; `EIO` for one that has none, from a transport of the caller's.
 pub(crate) fn os_error(error: &io::Error) -> i32 {
@@ -55,6 +61,7 @@ pub trait Transport {
     fn no_delay(&mut self) {}
 
     /// Ends the output, without waiting: over TLS `close_notify`, then `shutdown(SHUT_WR)`.
+    /// [`NotConnected`](io::ErrorKind::NotConnected), there being nothing to end, is no failure.
     fn end_output(&mut self) -> io::Result<()>;
 
     /// Waits until a direction of `interest` may move, `wake` becomes readable, or `limit` has passed. It may return

@@ -45,7 +45,7 @@ impl Header {
     /// Reads the start tag of a stream.
     ///
     /// # Errors
-    /// [`Error::Malformed`] when it is not well-formed, with namespaces.
+    /// [`Error::Malformed`] when it is not namespace-well-formed.
     pub fn parse(start_tag: &str) -> Result<Self, Error> {
         let start_tag = start_tag.as_bytes();
         let mut reader = EventReader::new_with_config(start_tag, config(start_tag.len()));
@@ -53,7 +53,7 @@ impl Header {
             match reader.next() {
                 Ok(XmlEvent::StartDocument { .. }) => {}
                 Ok(XmlEvent::StartElement { name, attributes, .. }) => break (name, attributes),
-                _ => return Err(Error::Malformed("the header is not well-formed with namespaces")),
+                _ => return Err(Error::Malformed("not-well-formed")),
             }
         };
         let attribute = |prefix: Option<&str>, local: &str| {

@@ -1,142 +1,35 @@
 //! The `idle_server` example: idle streams are closed by handshake, and nothing is lost on the way.
 
+#[path = "support/daemon.rs"]
+mod daemon;
 #[path = "support/example.rs"]
 mod example;
+#[path = "clients/server.rs"]
+mod server;
 
 use std::{
-    io::{self, BufRead, BufReader, Read, Write},
-    net::TcpStream,
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::{OnceLock, mpsc},
-    thread,
+    io::{self, Read},
+    process::{Command, Stdio},
     time::Duration,
 };
 
-const HEADER: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
-                      xmlns:stream='http://etherx.jabber.org/streams'>";
-const TAG: &str = "</stream:stream>";
-const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
-/// Only a bug could make a test wait so long.
-const PATIENCE: Duration = Duration::from_secs(20);
+use server::{Client, PATIENCE, SASL, Server, TAG, numbers, program};
 
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<std::path::PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| example::build("idle_server"))
+/// A server that closes nothing while a test lasts, unless told so.
+fn patient() -> Server {
+    Server::start(&["--idle", "3600"])
 }
 
-/// A running server; dropping it stops it.
-struct Server {
-    child: Child,
-    address: String,
-    lines: mpsc::Receiver<String>,
-}
-
-impl Server {
-    fn start(idle: &str) -> Self {
-        let mut command = Command::new(program());
-        command.args(["127.0.0.1:0", "--idle", idle]).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("the server starts");
-        let output = BufReader::new(child.stdout.take().expect("piped"));
-        let (sender, lines) = mpsc::channel();
-        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let mut server = Self { child, address: String::new(), lines };
-        let first = server.line("listening on ");
-        server.address = first.trim_start_matches("listening on ").to_owned();
-        server
-    }
-
-    /// The next line that begins so.
-    fn line(&self, start: &str) -> String {
-        loop {
-            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no line begins with {start}"));
-            if line.starts_with(start) {
-                return line;
-            }
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A client of the plainest kind.
-struct Client {
-    tcp: TcpStream,
-    /// Read, and not yet looked at.
-    kept: String,
-}
-
-impl Client {
-    fn connect(server: &Server) -> Self {
-        let tcp = TcpStream::connect(&server.address).unwrap();
-        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
-        tcp.set_nodelay(true).unwrap();
-        let mut client = Self { tcp, kept: String::new() };
-        client.send(HEADER);
-        client.until("</stream:features>");
-        client
-    }
-
-    /// With the resource "test".
-    fn log_in(server: &Server, token: &str) -> Self {
-        let mut client = Self::connect(server);
-        client.send(&format!("<auth xmlns='{SASL}' mechanism='PLAIN'>{token}</auth>"));
-        client.until("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
-        client.send(HEADER);
-        client.until("</stream:features>");
-        client.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>test</resource></bind></iq>");
-        let bound = client.until("</iq>");
-        assert!(bound.contains("@localhost/test</jid>"), "{bound}");
-        client
-    }
-
-    fn alice(server: &Server) -> Self {
-        Self::log_in(server, "AGFsaWNlAHNlY3JldA==")
-    }
-
-    fn bob(server: &Server) -> Self {
-        Self::log_in(server, "AGJvYgBzZWNyZXQ=")
-    }
-
-    fn send(&mut self, xml: &str) {
-        self.tcp.write_all(xml.as_bytes()).unwrap();
-    }
-
-    /// What comes up to and including `end`.
-    fn until(&mut self, end: &str) -> String {
-        loop {
-            if let Some(at) = self.kept.find(end) {
-                let rest = self.kept.split_off(at + end.len());
-                return std::mem::replace(&mut self.kept, rest);
-            }
-            let mut buffer = [0; 4096];
-            let count =
-                self.tcp.read(&mut buffer).unwrap_or_else(|error| panic!("no {end} but {error}: {}", self.kept));
-            assert!(count > 0, "the end in place of {end}: {}", self.kept);
-            self.kept += std::str::from_utf8(&buffer[..count]).unwrap();
-        }
-    }
-
-    /// What comes up to the end of TCP.
-    fn rest(mut self) -> String {
-        self.tcp.read_to_string(&mut self.kept).expect("the end of TCP, and no reset");
-        self.kept
-    }
-}
-
-/// The numbers of the messages in `xml`, in their order.
-fn numbers(xml: &str) -> Vec<u32> {
-    xml.split("<body>").skip(1).map(|rest| rest.split('<').next().unwrap().parse().unwrap()).collect()
+/// Runs the server with arguments that let it do nothing.
+fn run(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(program()).args(arguments).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.stdout, b"");
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
 #[test]
 fn late_stanzas_are_processed_in_order_and_nothing_follows_the_tag() {
-    let server = Server::start("1");
+    let server = Server::start(&["--idle", "1", "--spare", "bob"]);
     let mut alice = Client::alice(&server);
     // Nobody says anything, until the server closes.
     let before = alice.until(TAG);
@@ -159,23 +52,23 @@ fn late_stanzas_are_processed_in_order_and_nothing_follows_the_tag() {
     assert!(received.starts_with("<message from='alice@localhost/test' to="), "{received}");
     assert_eq!(alice.rest(), "", "after the server's tag");
 
-    let line = server.line("alice@localhost/test: ");
+    let line = server.report("alice@localhost/test");
     assert!(line.contains("clean") && line.contains("begun by us") && line.contains("202 late stanzas"), "{line}");
 }
 
 #[test]
 fn a_client_that_closes_first_gets_what_is_owed_and_then_the_tag() {
-    let server = Server::start("60");
+    let server = patient();
     let mut alice = Client::alice(&server);
     alice.send(&format!("<iq type='get' id='p1'><ping xmlns='urn:xmpp:ping'/></iq>{TAG}"));
     assert_eq!(alice.rest(), format!("<iq type='result' id='p1'></iq>{TAG}"));
-    let line = server.line("alice@localhost/test: ");
+    let line = server.report("alice@localhost/test");
     assert!(line.contains("clean") && line.contains("begun by peer"), "{line}");
 }
 
 #[test]
 fn clients_talk_to_each_other() {
-    let server = Server::start("60");
+    let server = patient();
     let (mut alice, mut bob) = (Client::alice(&server), Client::bob(&server));
     alice.send("<message to='bob@localhost/test'><body>1</body></message>");
     let got = bob.until("</message>");
@@ -186,14 +79,14 @@ fn clients_talk_to_each_other() {
     for (mut client, name) in [(alice, "alice"), (bob, "bob")] {
         client.send(TAG);
         assert_eq!(client.rest(), TAG);
-        let line = server.line(&format!("{name}@localhost/test: "));
+        let line = server.report(&format!("{name}@localhost/test"));
         assert!(line.contains("clean"), "{line}");
     }
 }
 
 #[test]
 fn what_cannot_be_done_is_answered_with_an_error() {
-    let server = Server::start("60");
+    let server = patient();
     let mut alice = Client::alice(&server);
     for stanza in ["message to='bob@localhost'", "iq type='get'", "iq type='set' to='bob@localhost/test'"] {
         let name = stanza.split(' ').next().unwrap();
@@ -203,30 +96,22 @@ fn what_cannot_be_done_is_answered_with_an_error() {
         assert!(answer.starts_with(&start) && answer.contains("<service-unavailable "), "{answer}");
     }
     // Neither an error nor a result is answered: the ping's answer is the next to come.
-    alice.send("<message type='error' to='bob@localhost'/><iq type='result' id='r'/><presence/>");
+    alice.send("<message type='error' to='bob@localhost'/><iq type='result' id='r'/><presence to='bob@localhost'/>");
     alice.send("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
     assert_eq!(alice.until("</iq>"), "<iq type='result' id='p'></iq>");
 }
 
 #[test]
 fn a_resource_that_is_taken_is_not_given_twice() {
-    let server = Server::start("60");
+    let server = patient();
     let _alice = Client::alice(&server);
-    let mut other = Client::connect(&server);
-    other.send(&format!("<auth xmlns='{SASL}' mechanism='PLAIN'>AGFsaWNlAHNlY3JldA==</auth>"));
-    other.until("/>");
-    other.send(HEADER);
-    other.until("</stream:features>");
-    other.send(
-        "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>test</resource></bind></iq>",
-    );
-    let bound = other.until("</iq>");
+    let (_other, bound) = Client::log_in(&server, "AGFsaWNlAHNlY3JldA==");
     assert!(bound.contains("<jid>alice@localhost/") && !bound.contains("/test<"), "{bound}");
 }
 
 #[test]
 fn a_wrong_password_or_none_is_refused() {
-    let server = Server::start("60");
+    let server = patient();
     let mut client = Client::connect(&server);
     client.send(&format!("<auth xmlns='{SASL}' mechanism='PLAIN'>AGFsaWNlAHdyb25n</auth>"));
     let answer = client.until("</failure>");
@@ -240,7 +125,7 @@ fn a_wrong_password_or_none_is_refused() {
 
 #[test]
 fn a_forged_sender_is_a_stream_error() {
-    let server = Server::start("60");
+    let server = patient();
     let mut alice = Client::alice(&server);
     alice.send("<message from='bob@localhost/test' to='alice@localhost'/>");
     let error = alice.until(TAG);
@@ -248,20 +133,102 @@ fn a_forged_sender_is_a_stream_error() {
 }
 
 #[test]
+fn a_stanza_that_would_break_the_stream_of_others_is_not_passed_on() {
+    let server = patient();
+    let mut bob = Client::bob(&server);
+    let mut alice = Client::alice(&server);
+    alice.send("<message to='bob@localhost'><x:y/></message>");
+    let error = alice.until(TAG);
+    assert!(error.starts_with("<stream:error><bad-namespace-prefix "), "{error}");
+    alice.send(TAG);
+    server.report("alice@localhost/test");
+    bob.send(TAG);
+    assert_eq!(bob.rest(), TAG);
+}
+
+#[test]
+fn clients_are_told_what_they_ask_for_when_they_log_in() {
+    let server = patient();
+    let mut alice = Client::alice(&server);
+    for (question, answer) in [
+        ("session xmlns='urn:ietf:params:xml:ns:xmpp-session'", None),
+        ("query xmlns='jabber:iq:roster'", Some("<query xmlns='jabber:iq:roster'/>")),
+        ("query xmlns='http://jabber.org/protocol/disco#items'", Some("disco#items'/>")),
+        ("query xmlns='http://jabber.org/protocol/disco#info'", Some("<feature var='urn:xmpp:ping'/>")),
+    ] {
+        alice.send(&format!("<iq type='get' id='q' to='localhost'><{question}/></iq>"));
+        let got = alice.until("</iq>");
+        assert!(got.starts_with("<iq type='result' id='q' from='localhost'>"), "{got}");
+        assert!(got.contains(answer.unwrap_or_default()), "{got}");
+    }
+}
+
+#[test]
+fn presence_comes_and_goes_among_the_resources_of_an_account() {
+    let server = patient();
+    let mut alice = Client::alice(&server);
+    alice.send("<presence/>");
+    assert_eq!(alice.until("/>"), "<presence from='alice@localhost/test'/>");
+    let (mut other, bound) = Client::log_in(&server, "AGFsaWNlAHNlY3JldA==");
+    let jid = bound.split("<jid>").nth(1).unwrap().split('<').next().unwrap();
+    other.send("<presence/>");
+    assert_eq!(alice.until("/>"), format!("<presence from='{jid}'/>"));
+    other.send(TAG);
+    assert_eq!(alice.until("/>"), format!("<presence type='unavailable' from='{jid}'/>"));
+}
+
+#[test]
 fn a_malformed_stream_is_closed_with_an_error_and_the_end() {
-    let server = Server::start("60");
+    let server = patient();
     let mut alice = Client::alice(&server);
     alice.send("<message></iq><and><more>");
     let error = alice.until(TAG);
     assert!(error.starts_with("<stream:error><not-well-formed "), "{error}");
     assert_eq!(alice.rest(), "", "nothing but the end follows");
-    let line = server.line("alice@localhost/test: ");
+    let line = server.report("alice@localhost/test");
     assert!(line.contains("malformed"), "{line}");
 }
 
 #[test]
-fn an_unknown_option_is_answered_with_the_usage() {
-    let output = example::run(program(), &["--bogus"]);
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(output.stderr.starts_with("usage: idle_server ") && output.stdout.is_empty(), "{output:?}");
+fn without_a_certificate_there_is_no_tls() {
+    let server = patient();
+    let mut client = Client::connect(&server);
+    assert!(!client.features.contains("starttls"), "{}", client.features);
+    client.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+    let error = client.until(TAG);
+    assert!(error.starts_with("<stream:error><not-authorized "), "{error}");
+}
+
+#[cfg(feature = "rustls")]
+#[test]
+fn a_failed_tls_handshake_ends_without_a_closing_tag() {
+    let home = daemon::Home::new();
+    home.make_certificate();
+    let [cert, key] = ["cert.pem", "key.pem"].map(|file| home.join(file).display().to_string());
+    let server = Server::start(&["--idle", "3600", "--cert", &cert, "--key", &key]);
+    let mut client = Client::connect(&server);
+    assert!(client.features.contains("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"), "{}", client.features);
+    client.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+    client.until("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
+    client.send("<message to='bob@localhost'/>");
+    server.line(": no TLS: ");
+    let mut rest = Vec::new();
+    // What it had not read may end it with a reset.
+    let _ = client.tcp.read_to_end(&mut rest);
+    assert!(!rest.contains(&b'<'), "{}", String::from_utf8_lossy(&rest));
+}
+
+#[test]
+fn an_unknown_option_or_half_a_certificate_is_answered_with_the_usage() {
+    for arguments in [&["--bogus"][..], &["--cert", "cert.pem"], &["--idle", "0"], &["--idle"]] {
+        let (code, complaint) = run(arguments);
+        assert!(code == Some(2) && complaint.starts_with("usage: idle_server "), "{arguments:?}: {complaint}");
+    }
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_is_a_complaint() {
+    let (code, complaint) = run(&["--cert", "/nowhere.pem", "--key", "/nowhere.pem"]);
+    let expected = if cfg!(feature = "rustls") { "/nowhere.pem: " } else { "without TLS" };
+    assert!(code == Some(2) && complaint.contains(expected), "{complaint}");
 }

@@ -88,7 +88,7 @@ fn each_dependency_has_one_door() {
             must_not_name(&module, &["xml_rs"]);
         }
         if module != "transport" {
-            must_not_name(&module, &["socket2::"]);
+            must_not_name(&module, &["socket2::", "rustls::", "openssl::"]);
         }
         if !["transport", "ffi"].contains(&module.as_str()) {
             must_not_name(&module, &["libc::", "unsafe {", "unsafe fn", "allow(unsafe_code)]\n    //"]);

@@ -1,15 +1,29 @@
 //! The `probe` example, as it is run by people and by scripts.
 
+#[path = "support/daemon.rs"]
+mod daemon;
 #[path = "support/example.rs"]
 mod example;
 #[path = "support/json.rs"]
 mod json;
+#[path = "../examples/probe/policy.rs"]
+mod policy;
+#[path = "support/prosody.rs"]
+mod prosody;
+
+#[path = "probe/encryption.rs"]
+mod encryption;
+#[path = "probe/servers.rs"]
+mod servers;
+#[cfg(feature = "rustls")]
+#[path = "probe/tls.rs"]
+mod tls;
 
 use std::{
     fs,
     io::{self, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::OnceLock,
     thread,
     time::{Duration, Instant},
@@ -25,8 +39,12 @@ const FEATURES: &str = "<stream:features/>";
 const TAG: &str = "</stream:stream>";
 
 fn probe(args: &[&str]) -> Output {
+    probe_with(args, &[])
+}
+
+fn probe_with(args: &[&str], env: &[(&str, &Path)]) -> Output {
     static PROBE: OnceLock<PathBuf> = OnceLock::new();
-    example::run(PROBE.get_or_init(|| example::build("probe")), args)
+    example::run(PROBE.get_or_init(|| example::build("probe")), args, env)
 }
 
 /// A server on a free port, for one connection.
@@ -39,18 +57,18 @@ fn server(serve: impl FnOnce(TcpStream) -> io::Result<()> + Send + 'static) -> S
 }
 
 /// Reads up to and including `text`.
-fn await_text(tcp: &mut TcpStream, text: &str) -> io::Result<()> {
+fn await_text(peer: &mut impl Read, text: &str) -> io::Result<()> {
     let mut got = Vec::new();
     while !got.ends_with(text.as_bytes()) {
         let mut byte = [0];
-        tcp.read_exact(&mut byte)?;
+        peer.read_exact(&mut byte)?;
         got.push(byte[0]);
     }
     Ok(())
 }
 
-fn read_to_end(tcp: &mut TcpStream) -> io::Result<()> {
-    io::copy(tcp, &mut io::sink()).map(drop)
+fn read_to_end(peer: &mut impl Read) -> io::Result<()> {
+    io::copy(peer, &mut io::sink()).map(drop)
 }
 
 /// A file name of this process's own.
@@ -153,6 +171,14 @@ fn bad_arguments_are_refused() {
         (&["127.0.0.1:1", "--jid", "a@b"], "--jid needs --password"),
         (&["127.0.0.1:1", "--password", "x"], "--password needs --jid"),
         (&["127.0.0.1:1", "--jid", "alice", "--password", "x"], "--jid wants user@domain"),
+        (&["127.0.0.1:1", "--tls", "maybe"], "--tls wants starttls, direct or no"),
+        (&["127.0.0.1:1", "--tls", "no", "--insecure"], "--insecure makes no sense without TLS"),
+        (&["127.0.0.1:1", "--component", "c"], "--component needs --secret"),
+        (&["127.0.0.1:1", "--secret", "c"], "--secret needs --component"),
+        (&["127.0.0.1:1", "--component", "c", "--secret", "s", "--tls", "starttls"], "components know no STARTTLS"),
+        (&["127.0.0.1:1", "--component", "c", "--secret", "s", "--insecure"], "without TLS"),
+        (&["127.0.0.1:1", "--component", "c", "--secret", "s", "--jid", "a@b", "--password", "x"], "either --jid or"),
+        (&["--insecure"], "without HOST:PORT"),
         (&["--half-close"], "without HOST:PORT"),
         (&["--total", "1"], "without HOST:PORT"),
     ] {
@@ -166,7 +192,7 @@ fn bad_arguments_are_refused() {
 fn help_names_every_exit_code_and_version_is_ours() {
     let help = probe(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
-    for code in 0..=7 {
+    for code in 0..=9 {
         assert!(help.stdout.lines().any(|line| line.starts_with(&format!("  {code}  "))), "{code}");
     }
     let version = probe(&["--version"]);

@@ -2,8 +2,10 @@
 //!
 //! `cargo test --test prosody -- --nocapture` shows the figures.
 
-#[path = "prosody/client.rs"]
+#[path = "support/client.rs"]
 mod client;
+#[path = "support/daemon.rs"]
+mod daemon;
 #[path = "../examples/probe/login.rs"]
 mod login;
 #[path = "support/prosody.rs"]

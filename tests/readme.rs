@@ -37,3 +37,19 @@ fn every_link_leads_to_a_file() {
         }
     }
 }
+
+#[test]
+fn the_main_command_builds_with_rust_and_a_c_compiler_alone() {
+    // Its dependencies, with those of the tests: none may look for a library of the system.
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--package", "xmpp-close", "--edges", "normal,build,dev", "--prefix", "none"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let tree = String::from_utf8(tree.stdout).unwrap();
+    assert!(tree.contains("socket2 "), "{tree}");
+    for line in tree.lines() {
+        let name = line.split(' ').next().unwrap();
+        assert!(!["openssl-sys", "pkg-config", "cmake", "bindgen"].contains(&name), "{line}");
+    }
+}

@@ -114,6 +114,35 @@ fn an_end_without_tag_is_an_error_of_receive_and_an_outcome_of_close() {
     }
     let report = stream.close(&CloseOptions::new()).unwrap();
     assert!(matches!(report.outcome, Outcome::PeerEof | Outcome::Reset), "{report}");
+    assert_eq!(report.initiator, Some(Initiator::Peer));
+}
+
+#[test]
+fn a_reset_that_receive_has_seen_is_still_one_for_the_close() {
+    // TC-04: the system reports it once.
+    let (ours, theirs) = peer::pair();
+    let mut peer = peer::Peer { tcp: theirs, got: Vec::new() };
+    let mut stream = Stream::new(ours);
+    stream.send(HEADER).unwrap();
+    peer.send(HEADER).read_until(HEADER);
+    peer.reset();
+    assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
+    assert!(matches!(stream.receive(), Err(Error::Io(error)) if error.kind() == ErrorKind::ConnectionReset));
+    let report = stream.close(&CloseOptions::new()).unwrap();
+    assert_eq!((report.outcome, report.os_error), (Outcome::Reset, Some(libc::ECONNRESET)), "{report}");
+}
+
+#[test]
+fn a_stream_error_that_had_come_before_our_tag_is_a_crossing() {
+    let (ours, theirs) = peer::pair();
+    let error = "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+    let mut peer = peer::Peer { tcp: theirs, got: Vec::new() };
+    peer.send(error);
+    peer::wait_until(|| ours.peek(&mut [0; 256]).unwrap() == error.len());
+    let peer = std::thread::spawn(move || peer.read_tag().send(TAG).expect_eof());
+    let report = CloseOptions::new().close(ours).unwrap();
+    assert_eq!((report.outcome, report.initiator), (Outcome::Clean, Some(Initiator::Crossing)), "{report}");
+    peer.join().unwrap();
 }
 
 #[test]

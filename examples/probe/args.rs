@@ -2,32 +2,47 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use crate::{Failure, remote::Target};
+use crate::{Failure, policy::Tls, remote::Target, tls::is_built_in};
 
 const HELP: &str = "\
 Closes an XMPP stream by handshake, and shows what goes over the wire.
 
 Usage: probe [--json] [--svg FILE]
-       probe HOST:PORT [--domain D] [--jid J --password P] [--half-close]
-                       [--total S] [--json] [--svg FILE]
+       probe HOST:PORT [--domain D] [--tls starttls|direct|no] [--insecure]
+                       [--jid J --password P | --component NAME --secret S]
+                       [--half-close] [--total S] [--json] [--svg FILE]
 
 Without HOST:PORT it does so to an embedded peer that has messages in flight,
 and shows beside it what is lost the old way: stream error and close(2).
 
-  HOST:PORT       an XMPP server that allows plain TCP; nothing is sent to it
-                  but what opens and closes a stream
-  --domain D      the domain to ask for (default: that of J, or HOST)
-  --jid J         log in as J, such as alice@localhost; SASL PLAIN, so over
-                  loopback only
+  HOST:PORT       an XMPP server; nothing is sent to it but what opens and
+                  closes a stream
+  --domain D      the domain to ask for, and to find in the certificate
+                  (default: that of J, or HOST)
+  --tls WHEN      starttls: encrypt the stream before anything else, or give up
+                  direct: TLS from the first byte (XEP-0368; often port 5223)
+                  no: never
+                  (default: STARTTLS where it is offered; over loopback never)
+  --insecure      accept any certificate, so do not know whose server it is;
+                  --tls starttls unless --tls says something else
+  --jid J         log in as J, such as alice@example.org, with SASL PLAIN: over
+                  TLS or loopback only
   --password P    the password of J
+  --component C   be the external component C (XEP-0114, so never STARTTLS); what
+                  the server sends it meanwhile is lost
+  --secret S      the secret of C; the server is shown its SHA-1 with a number
   --half-close    end our side of TCP right after our closing tag (ProtoJEP 2.1);
-                  many servers lose messages then
+                  many servers lose messages then; over TLS it is not done
   --total S       seconds for opening the stream, and again for closing it
                   (default: 30)
   --json          print one JSON object
   --svg FILE      write the timeline as a sequence diagram
   -h, --help      print this
   -V, --version   print the version
+
+TLS is there when it was built in; system roots can be replaced by those of
+$SSL_CERT_FILE:
+  cargo run --release --features rustls --example probe -- HOST:PORT
 
 Exit code:
   0  a clean close: both closing tags were exchanged
@@ -38,6 +53,8 @@ Exit code:
   5  login failed
   6  the server did not open the stream but closed it
   7  something else: a file or the result could not be written
+  8  the server's certificate is not accepted
+  9  no TLS: not offered, not spoken, or its handshake failed
 ";
 const DEFAULT_TOTAL: Duration = xmpp_close::DEFAULT_TOTAL;
 
@@ -54,10 +71,23 @@ pub enum Command {
     Remote(Target, Args),
 }
 
+/// What was said about HOST:PORT.
+#[derive(Default)]
+struct Said {
+    domain: Option<String>,
+    jid: Option<String>,
+    password: Option<String>,
+    component: Option<String>,
+    secret: Option<String>,
+    tls: Option<Tls>,
+    insecure: bool,
+    half_close: bool,
+    total: Option<Duration>,
+    anything: bool,
+}
+
 pub fn parse(mut given: impl Iterator<Item = OsString>) -> Result<Command, Failure> {
-    let mut args = Args::default();
-    let (mut server, mut domain, mut jid, mut password, mut total) = (None, None, None, None, None);
-    let mut half_close = false;
+    let (mut args, mut said, mut server) = (Args::default(), Said::default(), None);
     while let Some(argument) = given.next() {
         let argument = text(argument)?;
         let mut value = || given.next().ok_or_else(|| Failure::Usage(format!("{argument} needs a value")));
@@ -66,38 +96,90 @@ pub fn parse(mut given: impl Iterator<Item = OsString>) -> Result<Command, Failu
             "-V" | "--version" => return Ok(Command::Print(concat!("probe ", env!("CARGO_PKG_VERSION"), "\n"))),
             "--json" => args.json = true,
             "--svg" => args.svg = Some(value()?.into()),
-            "--half-close" => half_close = true,
-            "--domain" => domain = Some(text(value()?)?),
-            "--jid" => jid = Some(text(value()?)?),
-            "--password" => password = Some(text(value()?)?),
-            "--total" => total = Some(seconds(&text(value()?)?)?),
-            option if option.starts_with('-') => return Err(Failure::Usage(format!("unknown option {option}"))),
+            option if option.starts_with('-') => {
+                said.option(option, || text(value()?))?;
+                said.anything = true;
+            }
             _ if server.is_some() => return Err(Failure::Usage(format!("one server is enough: {argument}"))),
             _ => server = Some(address(&argument)?),
         }
     }
-    let account = match (jid, password) {
-        (None, None) => None,
-        (Some(jid), Some(password)) => Some((bare_jid(&jid)?, password)),
-        (Some(_), None) => return Err(Failure::Usage("--jid needs --password".into())),
-        (None, Some(_)) => return Err(Failure::Usage("--password needs --jid".into())),
-    };
-    let Some((host, port)) = server else {
-        if account.is_some() || domain.is_some() || total.is_some() || half_close {
-            return Err(Failure::Usage("only --json and --svg make sense without HOST:PORT".into()));
+    match server {
+        Some((host, port)) => Ok(Command::Remote(said.target(host, port)?, args)),
+        None if said.anything => Err(Failure::Usage("only --json and --svg make sense without HOST:PORT".into())),
+        None => Ok(Command::Demo(args)),
+    }
+}
+
+impl Said {
+    fn option(&mut self, option: &str, value: impl FnOnce() -> Result<String, Failure>) -> Result<(), Failure> {
+        match option {
+            "--domain" => self.domain = Some(value()?),
+            "--jid" => self.jid = Some(value()?),
+            "--password" => self.password = Some(value()?),
+            "--component" => self.component = Some(value()?),
+            "--secret" => self.secret = Some(value()?),
+            "--tls" => self.tls = Some(tls(&value()?)?),
+            "--insecure" => self.insecure = true,
+            "--half-close" => self.half_close = true,
+            "--total" => self.total = Some(seconds(&value()?)?),
+            _ => return Err(Failure::Usage(format!("unknown option {option}"))),
         }
-        return Ok(Command::Demo(args));
-    };
-    let domain = domain.or_else(|| account.as_ref().map(|((_, domain), _)| domain.clone()));
-    let target = Target {
-        domain: domain.unwrap_or_else(|| host.clone()),
-        account: account.map(|((user, _), password)| (user, password)),
-        host,
-        port,
-        half_close,
-        total: total.unwrap_or(DEFAULT_TOTAL),
-    };
-    Ok(Command::Remote(target, args))
+        Ok(())
+    }
+
+    fn target(self, host: String, port: u16) -> Result<Target, Failure> {
+        let tls = self.security()?;
+        let account = pair(["--jid", "--password"], self.jid, self.password)?;
+        let account = account.map(|(jid, password)| Ok((bare_jid(&jid)?, password))).transpose()?;
+        let component = pair(["--component", "--secret"], self.component, self.secret)?;
+        if account.is_some() && component.is_some() {
+            return Err(Failure::Usage("either --jid or --component".into()));
+        }
+        let domain = self.domain.or_else(|| account.as_ref().map(|((_, domain), _)| domain.clone()));
+        Ok(Target {
+            domain: domain.unwrap_or_else(|| host.clone()),
+            account: account.map(|((user, _), password)| (user, password)),
+            component,
+            tls,
+            insecure: self.insecure,
+            host,
+            port,
+            half_close: self.half_close,
+            total: self.total.unwrap_or(DEFAULT_TOTAL),
+        })
+    }
+
+    fn security(&self) -> Result<Tls, Failure> {
+        let wrong = |why: &str| Err(Failure::Usage(why.into()));
+        match self.tls {
+            Some(Tls::Starttls) if self.component.is_some() => wrong("components know no STARTTLS: --tls direct or no"),
+            Some(Tls::No) if self.insecure => wrong("--insecure makes no sense without TLS"),
+            None if self.insecure && self.component.is_some() => wrong("--insecure makes no sense without TLS"),
+            Some(Tls::No) => Ok(Tls::No),
+            None if !self.insecure => Ok(if is_built_in().is_ok() { Tls::Unsaid } else { Tls::No }),
+            asked => is_built_in().map(|()| asked.unwrap_or(Tls::Starttls)),
+        }
+    }
+}
+
+/// Two options that need each other.
+fn pair(names: [&str; 2], first: Option<String>, second: Option<String>) -> Result<Option<(String, String)>, Failure> {
+    match (first, second) {
+        (None, None) => Ok(None),
+        (Some(first), Some(second)) => Ok(Some((first, second))),
+        (Some(_), None) => Err(Failure::Usage(format!("{} needs {}", names[0], names[1]))),
+        (None, Some(_)) => Err(Failure::Usage(format!("{} needs {}", names[1], names[0]))),
+    }
+}
+
+fn tls(text: &str) -> Result<Tls, Failure> {
+    match text {
+        "starttls" => Ok(Tls::Starttls),
+        "direct" => Ok(Tls::Direct),
+        "no" => Ok(Tls::No),
+        _ => Err(Failure::Usage(format!("--tls wants starttls, direct or no, not {text}"))),
+    }
 }
 
 fn text(argument: OsString) -> Result<String, Failure> {

@@ -11,7 +11,8 @@ use xmpp_close::{CloseOptions, Error, Incoming, Report, Stream, Transport};
 
 use crate::{
     embedded::{self, PEER_MESSAGES, Peer},
-    timeline::{Entry, Recorder, Timeline},
+    recorder::Recorder,
+    timeline::{Entry, Timeline},
 };
 
 /// How long our side finds the stream idle before it closes.

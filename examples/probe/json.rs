@@ -6,7 +6,7 @@ use xmpp_close::Report;
 
 use crate::{
     demo::{Ending, IDLE, Tally},
-    remote::Probed,
+    remote::{Encrypted, Probed},
     timeline::{Entry, Side, What},
 };
 
@@ -16,9 +16,14 @@ pub fn remote(probed: &Probed) -> String {
         ("peer", string(&probed.address.to_string())),
         ("domain", string(&probed.domain)),
         ("jid", probed.jid.as_deref().map_or("null".into(), string)),
+        ("tls", probed.encrypted.map_or("null".into(), encrypted)),
         ("report", report(&probed.report)),
         ("timeline", timeline(&probed.timeline)),
     ])
+}
+
+fn encrypted(tls: Encrypted) -> String {
+    object(&[("version", string(tls.version)), ("certificate_checked", tls.certificate_checked.to_string())])
 }
 
 /// The comparison of a run without arguments.
@@ -65,6 +70,8 @@ fn report(report: &Report) -> String {
         ("bytes_after_tag", report.bytes_after_tag.to_string()),
         ("bytes_unsent", report.bytes_unsent.to_string()),
         ("bytes_unacked", report.bytes_unacked.to_string()),
+        ("close_notify_sent", report.tls.sent.to_string()),
+        ("close_notify_received", report.tls.received.to_string()),
         ("stream_error", error),
         ("os_error", report.os_error.map_or("null".into(), |code| code.to_string())),
         ("elapsed_ms", millis(report.elapsed)),
@@ -78,7 +85,10 @@ fn timeline(entries: &[Entry]) -> String {
             What::Whitespace => "whitespace",
             What::Part => "part",
             What::Junk(_) => "junk",
-            What::Fin => "fin",
+            What::Tls(_) => "tls",
+            What::CloseNotify => "close-notify",
+            What::Fin { .. } => "fin",
+            What::Rst => "rst",
             What::Close { .. } => "close",
             What::Failed(_) => "failed",
             What::Note(_) => "note",

@@ -13,7 +13,7 @@ use xmpp_close::{
 };
 
 /// How long a stream that could not be used is given to close properly.
-const GOODBYE: Duration = Duration::from_secs(2);
+pub const GOODBYE: Duration = Duration::from_secs(2);
 
 /// A stream on which stanzas can be exchanged.
 #[derive(Debug)]
@@ -88,7 +88,21 @@ pub fn login<T: Transport>(
     limit: Duration,
 ) -> Result<Session<T>, LoginError> {
     let deadline = Instant::now() + limit;
-    let Opened { mut stream, features } = open(transport, domain, limit)?;
+    log_in(open(transport, domain, limit)?, domain, user, password, deadline)
+}
+
+/// Logs in on a stream whose headers have been exchanged.
+///
+/// # Errors
+/// As for [`login`].
+pub fn log_in<T: Transport>(
+    opened: Opened<T>,
+    domain: &str,
+    user: &str,
+    password: &str,
+    deadline: Instant,
+) -> Result<Session<T>, LoginError> {
+    let Opened { mut stream, features } = opened;
     match authenticate(&mut stream, &features, domain, user, password, deadline) {
         Ok(jid) => Ok(Session { stream, jid }),
         Err(error) => Err(give_up(stream, error)),
@@ -100,7 +114,14 @@ pub fn login<T: Transport>(
 /// # Errors
 /// Those of [`LoginError`] that can occur before a login.
 pub fn open<T: Transport>(transport: T, domain: &str, limit: Duration) -> Result<Opened<T>, LoginError> {
-    let mut stream = Stream::new(transport);
+    reopen(Stream::new(transport), domain, limit)
+}
+
+/// The same on a stream that may have been there before, as after STARTTLS.
+///
+/// # Errors
+/// As for [`open`].
+pub fn reopen<T: Transport>(mut stream: Stream<T>, domain: &str, limit: Duration) -> Result<Opened<T>, LoginError> {
     stream.write_limit(limit);
     match exchange_headers(&mut stream, domain, Instant::now() + limit) {
         Ok(features) => Ok(Opened { stream, features }),
@@ -153,17 +174,7 @@ fn exchange_headers<T: Transport>(
     domain: &str,
     deadline: Instant,
 ) -> Result<Stanza, LoginError> {
-    let header = format!(
-        "<?xml version='1.0'?><stream:stream to='{}' version='1.0' xmlns='jabber:client' \
-         xmlns:stream='http://etherx.jabber.org/streams'>",
-        escape(domain)
-    );
-    send(stream, &header, "its stream header")?;
-    match receive(stream, deadline, "its stream header")? {
-        Incoming::Header(header) if is_stream(&header) => {}
-        Incoming::Header(header) => return Err(LoginError::NotXmpp(format!("it opens with {}", short(&header)))),
-        other => return Err(LoginError::NotXmpp(format!("{other:?} before a stream header"))),
-    }
+    exchange_start_tags(stream, "version='1.0' xmlns='jabber:client'", domain, deadline)?;
     let features = stanza(stream, deadline, "its stream features")?;
     match features.name() {
         "features" => Ok(features),
@@ -171,12 +182,30 @@ fn exchange_headers<T: Transport>(
     }
 }
 
-fn send<T: Transport>(stream: &mut Stream<T>, xml: &str, awaited: &'static str) -> Result<(), LoginError> {
+/// Sends a start tag with these attributes and returns the server's.
+pub fn exchange_start_tags<T: Transport>(
+    stream: &mut Stream<T>,
+    attributes: &str,
+    to: &str,
+    deadline: Instant,
+) -> Result<String, LoginError> {
+    let awaited = "its stream header";
+    let ns = "http://etherx.jabber.org/streams";
+    let header = format!("<?xml version='1.0'?><stream:stream to='{}' {attributes} xmlns:stream='{ns}'>", escape(to));
+    send(stream, &header, awaited)?;
+    match receive(stream, deadline, awaited)? {
+        Incoming::Header(header) if is_stream(&header) => Ok(header),
+        Incoming::Header(header) => Err(LoginError::NotXmpp(format!("it opens with {}", short(&header)))),
+        other => Err(LoginError::NotXmpp(format!("{other:?} before a stream header"))),
+    }
+}
+
+pub fn send<T: Transport>(stream: &mut Stream<T>, xml: &str, awaited: &'static str) -> Result<(), LoginError> {
     stream.send(xml).map_err(|error| failed(error, awaited))
 }
 
 /// The next stanza; what else may come ends the login.
-fn stanza<T: Transport>(
+pub fn stanza<T: Transport>(
     stream: &mut Stream<T>,
     deadline: Instant,
     awaited: &'static str,
@@ -210,16 +239,20 @@ fn failed(error: Error, awaited: &'static str) -> LoginError {
 }
 
 /// What was opened is closed by handshake too (RFC 6120 section 6.4.5), if there is anybody to do it with.
-fn give_up<T: Transport>(stream: Stream<T>, error: LoginError) -> LoginError {
+pub fn give_up<T: Transport>(stream: Stream<T>, error: LoginError) -> LoginError {
     let wait = match error {
         LoginError::Connection { .. } | LoginError::NotXmpp(_) => return error,
         // The caller has waited long enough.
         LoginError::TimedOut { .. } => Duration::ZERO,
         _ => GOODBYE,
     };
-    // How the close of a useless stream went does not matter any more.
-    let _ = stream.close(&CloseOptions::new().total(wait));
+    close_useless(stream, wait);
     error
+}
+
+/// How the close of a useless stream goes does not matter any more.
+pub fn close_useless<T: Transport>(stream: Stream<T>, limit: Duration) {
+    let _ = stream.close(&CloseOptions::new().total(limit));
 }
 
 fn is_stream(header: &str) -> bool {
@@ -276,7 +309,7 @@ fn condition(stanza: &Stanza, around: &[&str]) -> String {
 }
 
 /// What a stranger sent, for a message of one line.
-fn short(text: &str) -> String {
+pub fn short(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
     let line = words.join(" ");
     match line.char_indices().nth(80) {

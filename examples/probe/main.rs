@@ -2,15 +2,24 @@
 //!
 //! `cargo run --release --example probe` does it to an embedded peer, and beside it the way it is usually done.
 
+#![cfg_attr(not(feature = "rustls"), allow(dead_code, reason = "part of it is for TLS"))]
+
 mod args;
+mod component;
 mod demo;
 mod embedded;
 mod json;
+#[allow(dead_code, reason = "tests log in with it, too")]
 mod login;
+mod policy;
+mod recorder;
 mod remote;
+mod starttls;
 mod svg;
 mod text;
 mod timeline;
+#[cfg_attr(not(feature = "rustls"), path = "no_tls.rs")]
+mod tls;
 
 use std::{
     env, fmt,
@@ -32,9 +41,17 @@ enum Failure {
     Login(String),
     NotOpened(String),
     Local(String),
+    Certificate(String),
+    Tls(String),
 }
 
 impl Failure {
+    fn with(mut self, hint: &str) -> Self {
+        let (Self::NotXmpp(why) | Self::Login(why)) = &mut self else { return self };
+        why.push_str(hint);
+        self
+    }
+
     /// As in `--help`.
     fn code(&self) -> u8 {
         match self {
@@ -45,6 +62,8 @@ impl Failure {
             Self::Login(_) => 5,
             Self::NotOpened(_) => 6,
             Self::Local(_) => 7,
+            Self::Certificate(_) => 8,
+            Self::Tls(_) => 9,
         }
     }
 }
@@ -58,6 +77,8 @@ impl fmt::Display for Failure {
             Self::NotXmpp(why) => write!(f, "no XMPP stream: {why}"),
             Self::Login(why) => write!(f, "login failed: {why}"),
             Self::NotOpened(why) => write!(f, "the stream was not opened: {why}"),
+            Self::Certificate(why) => write!(f, "the server's certificate is not accepted: {why}"),
+            Self::Tls(why) => write!(f, "no TLS: {why}"),
         }
     }
 }

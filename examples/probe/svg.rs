@@ -7,7 +7,7 @@ use xmpp_close::State;
 use crate::{
     demo::{Ending, IDLE, Tally},
     remote::Probed,
-    text::{outcome, silence, time},
+    text::{alerts, outcome, silence, time},
     timeline::{Entry, Side, What, size},
 };
 
@@ -66,6 +66,9 @@ pub fn remote(probed: &Probed) -> String {
             None,
         ),
     ];
+    if let Some(encrypted) = &probed.encrypted {
+        below.push((format!("{encrypted}; close_notify: {}", alerts(report)), None));
+    }
     if let Some(error) = &report.stream_error {
         below.push((format!("stream error: {error}"), Some(false)));
     }
@@ -196,7 +199,12 @@ fn arrow(out: &mut String, entry: &Entry, y: i32) {
         Side::Peer => ("peer", PEER - 2, US + 5, 9),
     };
     let class = if fatal { "bad" } else { class };
-    let _ = writeln!(out, "<path class='{class}' d='M{from} {y}H{}'/>", to + back);
+    // What is no part of the stream.
+    let dashes = match entry.what {
+        What::Tls(_) | What::CloseNotify => " stroke-dasharray='6 4'",
+        _ => "",
+    };
+    let _ = writeln!(out, "<path class='{class}'{dashes} d='M{from} {y}H{}'/>", to + back);
     let _ = writeln!(out, "<path class='{class}-head' d='M{to} {y}l{back} -5v10z'/>");
     let label = fitting(&entry.label(), 52);
     let bytes = match entry.bytes {

@@ -134,10 +134,14 @@ pub fn report(report: &Report, paint: Paint) -> String {
     line("from the peer", late);
     let ours = match (report.bytes_unsent, report.bytes_unacked) {
         (0, 0) => "all written, and acknowledged by the peer's kernel".into(),
+        (0, unacked) if report.tls.used => format!("all written; {} of TLS not acknowledged", size(unacked)),
         (0, unacked) => format!("all written; {} not acknowledged", size(unacked)),
         (unsent, _) => format!("{} could not be written", size(unsent)),
     };
     line("our output", ours);
+    if report.tls.used {
+        line("close_notify", alerts(report).into());
+    }
     if let Some(error) = &report.stream_error {
         line("stream error", format!("from the peer: {error}"));
     }
@@ -148,6 +152,16 @@ pub fn report(report: &Report, paint: Paint) -> String {
     out
 }
 
+/// Which TLS alerts went over the wire.
+pub fn alerts(report: &Report) -> &'static str {
+    match (report.tls.sent, report.tls.received) {
+        (true, true) => "ours and the peer's",
+        (true, false) => "ours only",
+        (false, true) => "the peer's only",
+        (false, false) => "none",
+    }
+}
+
 /// What the outcome means.
 pub fn outcome(report: &Report) -> &'static str {
     match (report.outcome, report.initiator) {
@@ -155,12 +169,17 @@ pub fn outcome(report: &Report) -> &'static str {
         (Outcome::Clean, Some(Initiator::Us)) => "both closing tags were exchanged, the peer's in answer",
         (Outcome::Clean, Some(Initiator::Peer)) => "both closing tags were exchanged, ours in answer",
         (Outcome::Clean, _) => "both closing tags were exchanged, crossing on their way",
+        (Outcome::PeerEof, _) if report.tls.used => "the peer ended TLS without its closing tag",
         (Outcome::PeerEof, _) => "the peer ended TCP without its closing tag",
+        (Outcome::Truncated, _) if report.tls.used && !report.tls.received => {
+            "the peer ended TCP without its closing tag, and without close_notify"
+        }
         (Outcome::Truncated, _) => "the peer ended TCP inside a stanza",
         (Outcome::Reset, _) => "the connection broke before the peer's closing tag",
         (Outcome::TimedOut, _) => "the peer's closing tag did not come in time",
         (Outcome::Stalled, _) => "our own output could not be written in time",
         (Outcome::Malformed, _) => "what the peer sent stopped being an XMPP stream",
+        (Outcome::TlsFailed, _) => "the TLS layer failed",
         _ => "the close was stopped",
     }
 }

@@ -1,14 +1,12 @@
-//! What goes over the wire, and when: a transport around another one that writes everything down.
+//! What goes over the wire, and when.
 
 use std::{
-    io,
-    net::TcpStream,
-    os::fd::BorrowedFd,
+    io, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use xmpp_close::{Event, Frame, Framer, Handshake, Interest, Limits, State, Transport};
+use xmpp_close::{Event, Frame, Framer, Handshake, Limits, State};
 
 /// Longer names are cut: they come from strangers.
 const NAME: usize = 32;
@@ -31,8 +29,14 @@ pub enum What {
     Part,
     /// No XMPP, or something after the closing tag.
     Junk(String),
-    /// The end of one direction.
-    Fin,
+    /// The TLS handshake, in words.
+    Tls(String),
+    /// The alert that ends one direction of TLS.
+    CloseNotify,
+    /// The end of one direction of TCP; over TLS also without the alert.
+    Fin { unannounced: bool },
+    /// What some servers end TCP with instead: by then nothing is lost.
+    Rst,
     /// close(2), with this many bytes unread.
     Close { unread: u64 },
     /// An operation failed, with this reason.
@@ -69,10 +73,13 @@ impl Entry {
             What::Whitespace => "whitespace".into(),
             What::Part => "part of a stanza".into(),
             What::Junk(start) => format!("not XMPP: \"{start}\""),
-            What::Fin => "FIN".into(),
+            What::CloseNotify => "close_notify".into(),
+            What::Fin { unannounced: false } => "FIN".into(),
+            What::Fin { unannounced: true } => "FIN without close_notify".into(),
+            What::Rst => "RST".into(),
             What::Close { unread: 0 } => "close(2)".into(),
             What::Close { unread } => format!("close(2), {} unread", size(*unread)),
-            What::Failed(why) | What::Note(why) => why.clone(),
+            What::Tls(words) | What::Failed(words) | What::Note(words) => words.clone(),
         }
     }
 }
@@ -91,7 +98,7 @@ pub fn size(bytes: u64) -> String {
 #[derive(Clone)]
 pub struct Timeline(Arc<Mutex<Log>>);
 
-struct Log {
+pub(super) struct Log {
     clock: Instant,
     entries: Vec<Entry>,
     ours: Framer,
@@ -115,6 +122,18 @@ impl Timeline {
         })))
     }
 
+    /// Adds a step of the TLS handshake, which is not recorded itself.
+    pub fn tls(&self, side: Side, words: impl Into<String>) {
+        self.log().push(side, What::Tls(words.into()), 0);
+    }
+
+    /// New headers follow, over TLS.
+    pub fn over_tls(&self) {
+        let mut log = self.log();
+        log.handshake = log.handshake.clone().over_tls();
+        log.restart();
+    }
+
     /// Adds what the embedded peer says of itself.
     pub fn note(&self, words: impl Into<String>) {
         self.log().push(Side::Peer, What::Note(words.into()), 0);
@@ -125,23 +144,28 @@ impl Timeline {
         self.log().entries.clone()
     }
 
-    fn log(&self) -> MutexGuard<'_, Log> {
+    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Log {
-    fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&mut self, event: Event) {
         // The actions are for whoever owns the socket.
         let _ = self.handshake.handle(event, self.clock.elapsed());
     }
 
-    fn push(&mut self, side: Side, what: What, bytes: u64) {
+    pub(super) fn push(&mut self, side: Side, what: What, bytes: u64) {
         let (now, state) = (self.clock.elapsed(), self.handshake.state());
         self.entries.push(Entry { at: now, until: now, side, what, bytes, state, sealed: false });
     }
 
-    fn passed(&mut self, side: Side, mut bytes: &[u8]) {
+    fn restart(&mut self) {
+        self.ours.restart();
+        self.theirs.restart();
+    }
+
+    pub(super) fn passed(&mut self, side: Side, mut bytes: &[u8]) {
         // A closing tag of ours stays together with what went out in the same segment.
         let apart = side == Side::Us && ends(self.ours.clone(), bytes);
         if apart {
@@ -156,8 +180,7 @@ impl Log {
                 Seen::Frame(name) => {
                     // SASL is done: new headers follow (RFC 6120 section 6.4.6).
                     if side == Side::Peer && name == "<success/>" {
-                        self.ours.restart();
-                        self.theirs.restart();
+                        self.restart();
                     }
                     self.add(side, What::Frames(vec![(name, 1)]), count);
                 }
@@ -220,14 +243,31 @@ impl Log {
         }
     }
 
-    fn failed(&mut self, side: Side, error: &io::Error) {
-        if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) {
-            return;
+    /// The peer's stream is between stanzas, or not: then its end cuts one off.
+    pub(super) fn inside(&self) -> bool {
+        !self.theirs.between_stanzas()
+    }
+
+    /// The peer's end of TCP.
+    pub(super) fn ended(&mut self, event: Event, unannounced: bool) {
+        self.tell(event);
+        if !mem::replace(&mut self.ended, true) {
+            self.push(Side::Peer, What::Fin { unannounced }, 0);
         }
+    }
+
+    pub(super) fn failed(&mut self, side: Side, error: &io::Error) {
         let code = error.raw_os_error().unwrap_or_default();
-        self.tell(if side == Side::Us { Event::OutputFailed(code) } else { Event::Failed(code) });
-        if !std::mem::replace(&mut self.ended, true) {
-            self.push(side, What::Failed(error.to_string()), 0);
+        let closed = matches!(self.handshake.state(), State::Bye | State::Linger);
+        self.tell(match (error.kind(), side) {
+            (io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted, _) => return,
+            (io::ErrorKind::InvalidData, _) => Event::TlsFailed,
+            (_, Side::Us) => Event::OutputFailed(code),
+            (_, Side::Peer) => Event::Failed(code),
+        });
+        if !mem::replace(&mut self.ended, true) {
+            let reset = closed && error.kind() == io::ErrorKind::ConnectionReset;
+            self.push(side, if reset { What::Rst } else { What::Failed(error.to_string()) }, 0);
         }
     }
 }
@@ -289,106 +329,4 @@ fn shortened(name: &str) -> String {
 fn start(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * NAME)]);
     shortened(&text.escape_debug().to_string())
-}
-
-/// A transport that writes down all that goes through it.
-pub struct Recorder<T> {
-    inner: T,
-    timeline: Timeline,
-}
-
-impl<T: Transport> Recorder<T> {
-    pub fn new(inner: T, timeline: Timeline) -> Self {
-        Self { inner, timeline }
-    }
-
-    fn came(&self, buf: &[u8], result: &io::Result<usize>) {
-        let mut log = self.timeline.log();
-        match result {
-            Ok(0) => {
-                let inside = !log.theirs.between_stanzas();
-                log.tell(Event::Eof { inside });
-                if !std::mem::replace(&mut log.ended, true) {
-                    log.push(Side::Peer, What::Fin, 0);
-                }
-            }
-            Ok(bytes) => log.passed(Side::Peer, &buf[..*bytes]),
-            Err(error) => log.failed(Side::Peer, error),
-        }
-    }
-}
-
-impl Recorder<TcpStream> {
-    /// close(2), as it is done without this library: what has come and was not read is counted, and thrown away.
-    pub fn close_at_once(self) -> io::Result<()> {
-        let mut unread = vec![0; 1 << 20];
-        self.inner.set_nonblocking(true)?;
-        let unread = self.inner.peek(&mut unread).unwrap_or(0) as u64;
-        let mut log = self.timeline.log();
-        log.tell(Event::Cancel);
-        log.push(Side::Us, What::Close { unread }, 0);
-        drop(self.inner);
-        Ok(())
-    }
-}
-
-impl<T: Transport> Transport for Recorder<T> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let result = self.inner.read(buf);
-        self.came(buf, &result);
-        result
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Written down before the peer can answer.
-        let timeline = self.timeline.clone();
-        let mut log = timeline.log();
-        let result = self.inner.write(bytes);
-        match &result {
-            Ok(taken) => log.passed(Side::Us, &bytes[..*taken]),
-            Err(error) => log.failed(Side::Us, error),
-        }
-        result
-    }
-
-    fn end_output(&mut self) -> io::Result<()> {
-        let timeline = self.timeline.clone();
-        let mut log = timeline.log();
-        let result = self.inner.end_output();
-        if result.is_ok() {
-            log.tell(Event::Flushed);
-            log.push(Side::Us, What::Fin, 0);
-        }
-        result
-    }
-
-    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
-        self.inner.wait(interest, limit, wake)
-    }
-
-    fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
-        let result = self.inner.read_within(buf, limit);
-        self.came(buf, &result);
-        result
-    }
-
-    fn no_delay(&mut self) {
-        self.inner.no_delay();
-    }
-
-    fn is_tls(&self) -> bool {
-        self.inner.is_tls()
-    }
-
-    fn unread(&self) -> u64 {
-        self.inner.unread()
-    }
-
-    fn drain(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.inner.drain(buf)
-    }
-
-    fn unacked(&self) -> u64 {
-        self.inner.unacked()
-    }
 }

@@ -2,7 +2,7 @@
 
 mod turn;
 
-use std::{sync::Arc, time::Instant};
+use std::{io, sync::Arc, time::Instant};
 
 use crate::{
     cancel::Canceller,
@@ -26,8 +26,39 @@ pub(crate) struct Opened {
     pub(crate) queued: Vec<u8>,
     /// The peer's stream error, if it was seen already.
     pub(crate) stream_error: Option<StreamError>,
+    /// How the last read ended, when there is nothing more to read.
+    pub(crate) end: Option<End>,
     /// End TCP without a closing tag.
     pub(crate) detach: bool,
+}
+
+/// What a read said last: the end, or an error, which the system reports only once (TC-04).
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End {
+    Eof,
+    Failed(io::ErrorKind, Option<i32>),
+}
+
+impl End {
+    /// `None` when reading goes on.
+    pub(crate) fn of(result: &io::Result<usize>) -> Option<Self> {
+        match result {
+            Ok(0) => Some(Self::Eof),
+            Ok(_) => None,
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => None,
+                kind => Some(Self::Failed(kind, error.raw_os_error())),
+            },
+        }
+    }
+
+    fn again(self) -> io::Result<usize> {
+        match self {
+            Self::Eof => Ok(0),
+            Self::Failed(_, Some(code)) => Err(io::Error::from_raw_os_error(code)),
+            Self::Failed(kind, None) => Err(kind.into()),
+        }
+    }
 }
 
 impl Opened {
@@ -38,6 +69,7 @@ impl Opened {
             header: Arc::default(),
             queued: Vec::new(),
             stream_error: None,
+            end: None,
             detach: false,
         }
     }
@@ -74,6 +106,10 @@ pub(crate) struct Driver<T> {
     stream_error: Option<StreamError>,
     error_sent: bool,
     tls_failure_code: Option<i32>,
+    /// How far the peer's stream had been read when its stream error came.
+    error_at: Option<u64>,
+    /// `end_output` found a connection to end.
+    fin_sent: bool,
     unacked: u64,
     /// `close_notify` went out although the handshake was over.
     alert_sent: bool,
@@ -111,6 +147,8 @@ impl<T: Transport> Driver<T> {
             stream_error: opened.stream_error,
             error_sent: options.stream_error.is_some(),
             tls_failure_code: None,
+            error_at: None,
+            fin_sent: false,
             unacked: 0,
             alert_sent: false,
         };
@@ -123,10 +161,17 @@ impl<T: Transport> Driver<T> {
         } else if driver.stream_error.is_some() {
             driver.tell(Event::StreamError);
         }
+        if let Some(end) = opened.end {
+            driver.took(end.again());
+        }
         driver.tell(if opened.detach { Event::Detach } else { Event::Begin });
         if !driver.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
-            driver.arrived += driver.transport.unread();
             driver.transport.no_delay();
+            if driver.transport.is_tls() && driver.input.is_empty() {
+                driver.read(None); // what has come is known only once it is decrypted
+                driver.arrived = driver.input.len() as u64;
+            }
+            driver.arrived += driver.transport.unread();
             driver.move_output(); // what fits leaves at once
         }
         Ok(driver)
@@ -188,7 +233,9 @@ impl<T: Transport> Driver<T> {
     /// The report; complete once the handshake is done.
     pub(crate) fn report(&self) -> Report {
         let mut report = self.handshake.report(self.clock.elapsed());
-        if report.tag_received && report.initiator == Some(Initiator::Us) && report.bytes_read <= self.arrived {
+        let had_ended = report.tag_received && report.bytes_read <= self.arrived;
+        let had_failed = self.error_at.is_some_and(|position| position <= self.arrived);
+        if report.initiator == Some(Initiator::Us) && (had_ended || had_failed) {
             report.initiator = Some(Initiator::Crossing);
         }
         report.bytes_unsent = (self.output.len() - self.written) as u64;
@@ -218,6 +265,7 @@ impl<T: Transport> Driver<T> {
             Some(Frame::Stanza(stanza)) => match xml::stream_error(stanza, &self.header) {
                 Some(error) => {
                     self.stream_error.get_or_insert(error);
+                    self.error_at.get_or_insert(self.handshake.report(now).bytes_read);
                     Event::StreamError
                 }
                 None => {
@@ -280,7 +328,7 @@ impl<T: Transport> Driver<T> {
     /// The handshake is over: what can still be said without waiting is said, and what is only known now is noted.
     fn teardown(&mut self) {
         self.unacked = self.transport.unacked();
-        if self.handshake.output_ended() {
+        if self.fin_sent {
             self.unacked = self.unacked.saturating_sub(1); // the FIN counts as one (TC-11)
         }
         let report = self.report();

@@ -81,11 +81,7 @@ macro_rules! transport {
             }
 
             fn end_output(&mut self) -> io::Result<()> {
-                match SockRef::from(&self.as_fd()).shutdown(Shutdown::Write) {
-                    // Nobody is left to be told; how the connection went shows in the next read.
-                    Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
-                    result => result,
-                }
+                SockRef::from(&self.as_fd()).shutdown(Shutdown::Write)
             }
 
             fn wait(

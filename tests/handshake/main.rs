@@ -37,6 +37,7 @@ fn the_initiator_is_who_was_first_and_crossing_tags_are_told_apart() {
     assert_eq!(initiator(&[Event::Begin, Event::PeerClosed, Event::Flushed]), Some(Initiator::Crossing));
     assert_eq!(initiator(&[Event::StreamError, Event::PeerClosed, Event::Flushed]), Some(Initiator::Peer));
     assert_eq!(initiator(&[EOF]), Some(Initiator::Peer));
+    assert_eq!(initiator(&[Event::Failed(104)]), Some(Initiator::Peer));
 }
 
 #[test]

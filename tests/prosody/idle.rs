@@ -5,10 +5,11 @@ use std::time::Duration;
 use xmpp_close::{CloseOptions, Incoming, Initiator, Outcome};
 
 use crate::{
-    client::{Client, USUAL},
+    client::{Client, USUAL, connect},
+    daemon::{DOMAIN, PATIENCE},
     login,
-    prosody::{DOMAIN, PATIENCE, Prosody},
-    relay::{Relay, Seen, connect},
+    prosody::Prosody,
+    relay::{Relay, Seen},
 };
 
 #[test]

@@ -8,10 +8,10 @@ use std::{
 };
 
 use crate::{
-    client::USUAL,
+    client::{USUAL, connect},
+    daemon::{DOMAIN, PASSWORD, PATIENCE},
     login::{LoginError, login},
-    prosody::{DOMAIN, PASSWORD, PATIENCE, Prosody},
-    relay::connect,
+    prosody::Prosody,
 };
 
 /// What a login says at a server of one connection that does what `script` says.

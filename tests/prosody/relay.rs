@@ -7,7 +7,9 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::SockRef;
+
+use crate::client::connect;
 
 const TAG: &[u8] = b"</stream:stream>";
 /// Small enough that what waits for a client waits in the server, not here.
@@ -62,14 +64,6 @@ impl Relay {
         self.thread.join().unwrap();
         std::mem::take(&mut *self.seen.lock().unwrap())
     }
-}
-
-/// A connection whose receive buffer is set before the handshake, so that the window never was larger.
-pub fn connect(addr: SocketAddr, receive_buffer: usize) -> TcpStream {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(receive_buffer).unwrap();
-    socket.connect(&addr.into()).unwrap();
-    socket.into()
 }
 
 fn upward(mut client: TcpStream, mut server: TcpStream, notes: &Mutex<Vec<Seen>>) {

@@ -24,7 +24,7 @@ pub fn build() -> &'static CLib {
     static BUILT: OnceLock<CLib> = OnceLock::new();
     BUILT.get_or_init(|| {
         make(&["all"]);
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = root();
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
         let dir = target.join("capi");
         let native_libs = fs::read_to_string(dir.join("build/native-static-libs")).unwrap();
@@ -33,10 +33,16 @@ pub fn build() -> &'static CLib {
     })
 }
 
+/// The project's folder, also for tests of another package in it.
+pub fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.ancestors().find(|folder| folder.join("xmpp-close.pc.in").exists()).expect("the project's folder")
+}
+
 /// Runs `make` in the project's folder.
 pub fn make(arguments: &[&str]) {
     let mut make = Command::new("make");
-    make.current_dir(env!("CARGO_MANIFEST_DIR")).args(arguments);
+    make.current_dir(root()).args(arguments);
     run(forget_cargo(&mut make));
 }
 

@@ -1,4 +1,5 @@
 //! The examples as programs: built, and run.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::{
     io::Read,
@@ -17,18 +18,19 @@ pub fn build(name: &str) -> PathBuf {
         Some("debug") => "dev",
         other => other.expect("a profile"),
     };
+    let features =
+        [("capi", cfg!(feature = "capi")), ("header", cfg!(feature = "header")), ("rustls", cfg!(feature = "rustls"))];
+    let features: Vec<_> = features.iter().filter(|feature| feature.1).map(|feature| feature.0).collect();
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
-    cargo
-        .args(["--example", name, "--profile", profile])
-        .arg("--target-dir")
-        .arg(profile_dir.parent().expect("target"));
-    if cfg!(feature = "header") {
-        cargo.args(["--features", "header"]);
-    } else if cfg!(feature = "capi") {
-        cargo.args(["--features", "capi"]);
+    cargo.args(["--example", name, "--profile", profile, "--features", &features.join(",")]);
+    // What Cargo has set for the test would make it build some dependencies anew.
+    let of_the_test =
+        |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"].iter().any(|start| name.starts_with(start));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_the_test)) {
+        cargo.env_remove(name);
     }
-    let status = cargo.status().expect("cargo runs");
+    let status = cargo.arg("--target-dir").arg(profile_dir.parent().expect("target")).status().expect("cargo runs");
     assert!(status.success(), "{name} does not build");
     profile_dir.join("examples").join(name)
 }
@@ -42,9 +44,9 @@ pub struct Output {
 }
 
 /// Runs a program to its end, which must come within a minute.
-pub fn run(program: &Path, args: &[&str]) -> Output {
+pub fn run(program: &Path, args: &[&str], env: &[(&str, &Path)]) -> Output {
     let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(args).envs(env.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the example starts");
     let stdout = collect(child.stdout.take().expect("piped"));
     let stderr = collect(child.stderr.take().expect("piped"));

@@ -51,8 +51,9 @@ impl<T: Transport> Driver<T> {
             (_, false) => self.wait(Interest::WRITE, left),
             (output, true) => {
                 let blocked = output == Output::Blocked;
-                // With nothing to write and nobody to wake us, the read itself waits.
-                let within = (!late && !blocked && self.canceller.is_none()).then_some(left);
+                // With nothing to write and nobody to wake us, the read itself waits; below TLS none can.
+                let can_wait = !late && !blocked && !self.below_tls && self.canceller.is_none();
+                let within = can_wait.then_some(left);
                 if !self.read(within) && within.is_none() {
                     self.wait(Interest { read: true, write: blocked }, left);
                 }
@@ -81,7 +82,10 @@ impl<T: Transport> Driver<T> {
     /// Writes once, or ends the output.
     pub(super) fn move_output(&mut self) -> Output {
         let result = if self.ending_output {
-            self.transport.end_output().map(|()| self.ended_output())
+            self.transport.end_output().map(|()| {
+                self.fin_sent = !self.transport.is_tls(); // over TLS, FIN may wait for the peer's close_notify
+                self.ended_output();
+            })
         } else if self.handshake.output_pending() {
             if self.written == self.output.len() {
                 self.tell(Event::Flushed); // a detach with nothing to say
@@ -94,6 +98,11 @@ impl<T: Transport> Driver<T> {
         match result {
             Ok(()) => Output::Moved,
             Err(error) => match error.kind() {
+                // Nobody is left to be told; how the connection went shows in the next read.
+                io::ErrorKind::NotConnected if self.ending_output => {
+                    self.ended_output();
+                    Output::Moved
+                }
                 io::ErrorKind::WouldBlock => {
                     self.write_blocked = !self.ending_output;
                     Output::Blocked
@@ -127,7 +136,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Reads once, waiting `within` at most; false when there was nothing.
-    fn read(&mut self, within: Option<Duration>) -> bool {
+    pub(super) fn read(&mut self, within: Option<Duration>) -> bool {
         self.input.resize(CHUNK, 0);
         self.taken = 0;
         let result = if self.below_tls {
@@ -138,6 +147,11 @@ impl<T: Transport> Driver<T> {
             self.transport.read(&mut self.input)
         };
         self.input.truncate(*result.as_ref().unwrap_or(&0));
+        self.took(result)
+    }
+
+    /// Acts on what a read said; false when there was nothing.
+    pub(super) fn took(&mut self, result: io::Result<usize>) -> bool {
         match result {
             Ok(0) => {
                 let inside = self.handshake.expects_stanzas()

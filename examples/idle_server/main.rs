@@ -1,0 +1,89 @@
+//! An XMPP server in miniature: a thread for each connection, and streams that are idle are closed by handshake.
+//!
+//! `cargo run --example idle_server -- 127.0.0.1:5222 --idle 60`
+//!
+//! It routes messages and presence between three accounts, alice, bob and carol, and answers what clients ask for when
+//! they log in. Each password is "secret" and nothing is stored, so it belongs on a loopback address. With the feature
+//! `rustls`, a certificate and its key, it offers STARTTLS as well:
+//!
+//! `cargo run --example idle_server --features rustls -- --cert cert.pem --key key.pem`
+//!
+//! How a stream is closed is in `session.rs`.
+
+mod accounts;
+mod element;
+mod router;
+mod session;
+#[cfg_attr(not(feature = "rustls"), path = "no_tls.rs")]
+mod tls;
+
+use std::{env, io, net::TcpListener, path::PathBuf, process, sync::Arc, thread, time::Duration};
+
+use router::Router;
+use session::Session;
+use tls::Tls;
+
+const DOMAIN: &str = "localhost";
+const USAGE: &str = "\
+usage: idle_server [ADDRESS:PORT] [OPTION]...   (default: 127.0.0.1:5222 --idle 60)
+
+  --idle SECONDS           close a stream after so long a silence
+  --spare ACCOUNT          but never one of this account
+  --cert FILE --key FILE   offer STARTTLS with this certificate and its key (PEM)";
+
+/// What all connections have in common.
+struct Server {
+    idle: Duration,
+    spared: Option<String>,
+    tls: Option<Tls>,
+    router: Router,
+}
+
+fn main() -> io::Result<()> {
+    let (address, server) = arguments(env::args().skip(1)).unwrap_or_else(|complaint| {
+        eprintln!("{complaint}");
+        process::exit(2);
+    });
+    let server = Arc::new(server);
+    let listener = TcpListener::bind(address)?;
+    println!("listening on {}", listener.local_addr()?);
+    loop {
+        let Ok((tcp, peer)) = listener.accept() else {
+            // Out of file descriptors, perhaps; the connections that end will free some.
+            thread::sleep(Duration::from_millis(100));
+            continue;
+        };
+        let server = server.clone();
+        thread::spawn(move || match Session::new(tcp, peer.to_string(), server) {
+            Ok(session) => session.run(),
+            Err(error) => println!("{peer}: {error}"),
+        });
+    }
+}
+
+fn arguments(mut arguments: impl Iterator<Item = String>) -> Result<(String, Server), String> {
+    let mut address = "127.0.0.1:5222".to_owned();
+    let (mut idle, mut spared, mut cert, mut key) = (Duration::from_secs(60), None, None, None);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or_else(|| USAGE.to_owned());
+        match argument.as_str() {
+            "--idle" => idle = seconds(&value()?).ok_or(USAGE)?,
+            "--spare" => spared = Some(value()?),
+            "--cert" => cert = Some(PathBuf::from(value()?)),
+            "--key" => key = Some(PathBuf::from(value()?)),
+            option if option.starts_with('-') => return Err(USAGE.to_owned()),
+            _ => address = argument,
+        }
+    }
+    let tls = match (cert, key) {
+        (Some(cert), Some(key)) => Some(Tls::load(&cert, &key)?),
+        (None, None) => None,
+        _ => return Err(USAGE.to_owned()),
+    };
+    Ok((address, Server { idle, spared, tls, router: Router::default() }))
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    let duration = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
+    (!duration.is_zero()).then_some(duration)
+}

@@ -1,0 +1,218 @@
+//! One connection, on its own thread: from its header to its closing tag.
+
+use std::{
+    io,
+    net::TcpStream,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use xmpp_close::{CloseOptions, Error, Incoming, Stanza, Stream, StreamError, Transport, xml::Header};
+
+use crate::{
+    DOMAIN, Server, accounts,
+    element::{Element, NAMESPACES, escape, random},
+    router::Mailbox,
+};
+
+/// How long a client that logs in may be silent.
+const LOGIN_LIMIT: Duration = Duration::from_secs(60);
+
+pub struct Session<T: Transport> {
+    stream: Stream<T>,
+    client: Client,
+}
+
+/// What stays when TLS comes in between.
+struct Client {
+    server: Arc<Server>,
+    mail: mpsc::Receiver<String>,
+    mailbox: Mailbox,
+    secure: bool,
+    user: Option<&'static str>,
+    /// The full JID, once a resource is bound; before, the address of the connection.
+    name: String,
+    bound: bool,
+}
+
+/// Why a conversation is over.
+pub enum Stop {
+    /// The stream is to be closed, perhaps with a stream error.
+    Close(Option<StreamError>),
+    /// The client was told to proceed with TLS.
+    StartTls,
+}
+
+pub fn stop(condition: &str) -> Stop {
+    Stop::Close(StreamError::new(condition).ok())
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Malformed(condition) => stop(condition),
+            // The connection broke. It is closed like any other: what had come before is still there to be processed.
+            _ => Self::Close(None),
+        }
+    }
+}
+
+impl Session<TcpStream> {
+    pub fn new(tcp: TcpStream, name: String, server: Arc<Server>) -> io::Result<Self> {
+        tcp.set_nodelay(true)?;
+        let mut stream = Stream::new(tcp);
+        stream.idle_after(Some(LOGIN_LIMIT));
+        let (sender, mail) = mpsc::channel();
+        let mailbox = Mailbox { sender, waker: stream.waker()? };
+        let client = Client { server, mail, mailbox, secure: false, user: None, name, bound: false };
+        Ok(Self { stream, client })
+    }
+
+    pub fn run(mut self) {
+        match self.converse() {
+            Stop::Close(error) => self.close(error),
+            Stop::StartTls => self.start_tls(),
+        }
+    }
+
+    fn start_tls(self) {
+        let Self { stream, mut client } = self;
+        let Some(tls) = &client.server.tls else { return };
+        match stream.upgrade(|tcp| tls.accept(tcp, LOGIN_LIMIT)) {
+            Ok(stream) => {
+                client.secure = true;
+                let mut session = Session { stream, client };
+                if let Stop::Close(error) = session.converse() {
+                    session.close(error);
+                }
+            }
+            // There is no stream to be closed (RFC 6120 section 5.4.3.2).
+            Err(error) => println!("{}: no TLS: {error}", client.name),
+        }
+    }
+}
+
+impl<T: Transport> Session<T> {
+    /// Talks to the client until the stream is to be closed.
+    fn converse(&mut self) -> Stop {
+        loop {
+            let done = match self.stream.receive() {
+                Ok(Incoming::Header(header)) => self.greet(&header),
+                Ok(Incoming::Stanza(stanza)) if self.client.bound => self.answer(&stanza),
+                Ok(Incoming::Stanza(stanza)) => self.negotiate(&stanza),
+                Ok(Incoming::Woken) => {
+                    let mut mail = self.client.mail.try_iter();
+                    mail.try_for_each(|stanza| self.stream.send(stanza)).map_err(Stop::from)
+                }
+                Ok(Incoming::Oversize(_)) => Err(stop("policy-violation")),
+                // Idle: nobody is to blame, so there is no error. A peer that closed, or sent an error, is answered.
+                Ok(_) => Err(Stop::Close(None)),
+                Err(error) => Err(error.into()),
+            };
+            if let Err(stop) = done {
+                return stop;
+            }
+        }
+    }
+
+    /// Closes the stream by handshake.
+    fn close(self, error: Option<StreamError>) {
+        let Client { server, mail, name, bound, .. } = self.client;
+        // From here on nobody can send us mail. What is in the box already is still owed to the peer, and goes out in
+        // front of the closing tag, also when that is the answer to the peer's.
+        if bound {
+            server.router.leave(&name);
+        }
+        let mut options = CloseOptions::new().farewell(mail.try_iter().collect::<String>());
+        if let Some(error) = error {
+            options = options.stream_error(error);
+        }
+        let mut closing = match self.stream.begin(&options) {
+            Ok(closing) => closing,
+            Err(error) => return println!("{name}: {error}"),
+        };
+        println!("{name}: closing");
+        // The point of it all: what was in flight is processed. Only answers cannot be sent any more.
+        for stanza in &mut closing {
+            if bound {
+                let _ = server.router.process(&name, &stanza);
+            }
+        }
+        println!("{name}: {}", closing.finish());
+    }
+
+    /// Answers a stream header with ours and the features (RFC 6120 section 4.3.2).
+    fn greet(&mut self, header: &str) -> Result<(), Stop> {
+        let id = random();
+        self.stream.send(format!(
+            "<?xml version='1.0'?><stream:stream from='{DOMAIN}' id='{id}' version='1.0' {NAMESPACES}>"
+        ))?;
+        let header = Header::parse(header).map_err(|_| stop("not-well-formed"))?;
+        if !header.is_stream {
+            return Err(stop("invalid-namespace"));
+        }
+        if header.to.is_some_and(|to| to != DOMAIN) {
+            return Err(stop("host-unknown"));
+        }
+        let mut features = String::new();
+        if self.offers_tls() {
+            features += "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
+        }
+        features += match self.client.user {
+            None => "<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms>",
+            // The session is for clients older than RFC 6120.
+            Some(_) => {
+                "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
+                 <session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>"
+            }
+        };
+        Ok(self.stream.send(format!("<stream:features>{features}</stream:features>"))?)
+    }
+
+    fn offers_tls(&self) -> bool {
+        self.client.server.tls.is_some() && !self.client.secure && self.client.user.is_none()
+    }
+
+    /// STARTTLS, SASL PLAIN (RFC 4616), then a resource (RFC 6120 section 7).
+    fn negotiate(&mut self, stanza: &Stanza) -> Result<(), Stop> {
+        const SASL: &str = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'";
+        let element = Element::read(stanza)?;
+        match (element.name.as_str(), self.client.user) {
+            ("{urn:ietf:params:xml:ns:xmpp-tls}starttls", None) if self.offers_tls() => {
+                self.stream.send("<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")?;
+                Err(Stop::StartTls)
+            }
+            ("{urn:ietf:params:xml:ns:xmpp-sasl}auth", None) => {
+                let Some(user) = accounts::check(&element.text) else {
+                    return Ok(self.stream.send(format!("<failure {SASL}><not-authorized/></failure>"))?);
+                };
+                self.client.user = Some(user);
+                self.stream.send(format!("<success {SASL}/>"))?;
+                self.stream.restart();
+                Ok(())
+            }
+            ("{jabber:client}iq", Some(user)) if element.child == "{urn:ietf:params:xml:ns:xmpp-bind}bind" => {
+                self.bind(user, &element)
+            }
+            _ => Err(stop("not-authorized")),
+        }
+    }
+
+    fn bind(&mut self, user: &str, request: &Element) -> Result<(), Stop> {
+        let client = &mut self.client;
+        let jid = client.server.router.join(user, request.text.trim(), &client.mailbox);
+        println!("{}: is {jid}", client.name);
+        let bind = format!("<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>{}</jid></bind>", escape(&jid));
+        (client.name, client.bound) = (jid, true);
+        let spared = client.server.spared.as_deref() == Some(user);
+        self.stream.idle_after((!spared).then_some(client.server.idle));
+        Ok(self.stream.send(request.result(&bind))?)
+    }
+
+    fn answer(&mut self, stanza: &Stanza) -> Result<(), Stop> {
+        match self.client.server.router.process(&self.client.name, stanza)? {
+            Some(answer) => Ok(self.stream.send(answer)?),
+            None => Ok(()),
+        }
+    }
+}

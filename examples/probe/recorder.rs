@@ -1,0 +1,213 @@
+//! A transport around another one that writes everything down.
+
+use std::{
+    io,
+    net::TcpStream,
+    os::fd::BorrowedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use xmpp_close::{Event, Interest, Transport};
+
+use crate::timeline::{Log, Side, Timeline, What};
+
+/// A transport that writes down all that goes through it. Over TLS it sits above, where the stream can be read.
+pub struct Recorder<T> {
+    inner: T,
+    timeline: Timeline,
+    /// Over TLS: how TCP ends below it.
+    below: Option<Arc<Ends>>,
+}
+
+impl<T: Transport> Recorder<T> {
+    pub fn new(inner: T, timeline: Timeline) -> Self {
+        Self { inner, timeline, below: None }
+    }
+
+    /// Around a TLS session whose socket has a [`Tap`] with these ends.
+    pub fn over_tls(inner: T, timeline: Timeline, below: Arc<Ends>) -> Self {
+        timeline.over_tls();
+        Self { inner, timeline, below: Some(below) }
+    }
+
+    pub fn into_inner(self) -> T {
+        self.inner
+    }
+
+    fn came(&self, buf: &[u8], result: &io::Result<usize>) {
+        let mut log = self.timeline.log();
+        let inside = log.inside();
+        match result {
+            Ok(0) if self.below.is_some() => {
+                log.tell(Event::CloseNotify { inside });
+                log.push(Side::Peer, What::CloseNotify, 0);
+            }
+            Ok(0) => log.ended(Event::Eof { inside }, false),
+            Ok(bytes) => log.passed(Side::Peer, &buf[..*bytes]),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && self.below.is_some() => {
+                log.ended(Event::Truncated, true);
+            }
+            Err(error) => log.failed(Side::Peer, error),
+        }
+        self.look_below(&mut log);
+    }
+
+    /// Writes down what has happened below TLS since.
+    fn look_below(&self, log: &mut Log) {
+        let Some(ends) = &self.below else { return };
+        if ends.ours.swap(false, Ordering::Relaxed) {
+            log.push(Side::Us, What::Fin { unannounced: false }, 0);
+        }
+        if ends.theirs.swap(false, Ordering::Relaxed) {
+            log.ended(Event::Eof { inside: false }, false);
+        }
+    }
+}
+
+impl Recorder<TcpStream> {
+    /// close(2), as it is done without this library: what has come and was not read is counted, and thrown away.
+    pub fn close_at_once(self) -> io::Result<()> {
+        let mut unread = vec![0; 1 << 20];
+        self.inner.set_nonblocking(true)?;
+        let unread = self.inner.peek(&mut unread).unwrap_or(0) as u64;
+        let mut log = self.timeline.log();
+        log.tell(Event::Cancel);
+        log.push(Side::Us, What::Close { unread }, 0);
+        drop(self.inner);
+        Ok(())
+    }
+}
+
+impl<T: Transport> Transport for Recorder<T> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let result = self.inner.read(buf);
+        self.came(buf, &result);
+        result
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Written down before the peer can answer.
+        let timeline = self.timeline.clone();
+        let mut log = timeline.log();
+        let result = self.inner.write(bytes);
+        match &result {
+            Ok(taken) => log.passed(Side::Us, &bytes[..*taken]),
+            Err(error) => log.failed(Side::Us, error),
+        }
+        result
+    }
+
+    fn end_output(&mut self) -> io::Result<()> {
+        let timeline = self.timeline.clone();
+        let mut log = timeline.log();
+        let result = self.inner.end_output();
+        let written = result.is_ok();
+        // The peer has reset the connection: no FIN went out.
+        let gone = result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotConnected);
+        if written || gone {
+            log.tell(Event::Flushed);
+        }
+        if self.below.is_some() && (written || gone) {
+            log.push(Side::Us, What::CloseNotify, 0);
+        } else if written {
+            log.push(Side::Us, What::Fin { unannounced: false }, 0);
+        }
+        self.look_below(&mut log);
+        result
+    }
+
+    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+        self.inner.wait(interest, limit, wake)
+    }
+
+    fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+        let result = self.inner.read_within(buf, limit);
+        self.came(buf, &result);
+        result
+    }
+
+    fn no_delay(&mut self) {
+        self.inner.no_delay();
+    }
+
+    fn is_tls(&self) -> bool {
+        self.inner.is_tls()
+    }
+
+    fn unread(&self) -> u64 {
+        self.inner.unread()
+    }
+
+    fn drain(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let result = self.inner.drain(buf);
+        let mut log = self.timeline.log();
+        if let Err(error) = &result {
+            log.failed(Side::Peer, error);
+        }
+        self.look_below(&mut log);
+        result
+    }
+
+    fn unacked(&self) -> u64 {
+        self.inner.unacked()
+    }
+}
+
+/// Which directions of TCP have ended since somebody looked.
+#[derive(Default)]
+pub struct Ends {
+    ours: AtomicBool,
+    theirs: AtomicBool,
+}
+
+/// Below TLS: notices how TCP ends.
+pub struct Tap<T> {
+    inner: T,
+    ends: Arc<Ends>,
+}
+
+impl<T: Transport> Tap<T> {
+    pub fn new(inner: T, ends: Arc<Ends>) -> Self {
+        Self { inner, ends }
+    }
+}
+
+impl<T: Transport> Transport for Tap<T> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let result = self.inner.read(buf);
+        if matches!(result, Ok(0)) && !buf.is_empty() {
+            self.ends.theirs.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner.write(bytes)
+    }
+
+    fn no_delay(&mut self) {
+        self.inner.no_delay();
+    }
+
+    fn end_output(&mut self) -> io::Result<()> {
+        self.inner.end_output()?;
+        self.ends.ours.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+        self.inner.wait(interest, limit, wake)
+    }
+
+    fn unread(&self) -> u64 {
+        self.inner.unread()
+    }
+
+    fn unacked(&self) -> u64 {
+        self.inner.unacked()
+    }
+}

@@ -1,0 +1,285 @@
+//! TLS through rustls (feature `rustls`), driven in single attempts: [`RustlsTransport`].
+
+use std::{
+    fmt,
+    io::{self, IoSlice, Read, Write},
+    mem,
+    os::fd::BorrowedFd,
+    time::Duration,
+};
+
+use rustls::{Connection, StreamOwned};
+
+use super::{
+    Interest, Transport,
+    tls::{End, RECORD, attempt_within, handshake_within, is_blocked},
+};
+
+/// How often one read goes to the socket: a peer that sends records without data must not hold us past the deadline.
+const READS: u32 = 16;
+
+/// A rustls session over a socket. Both directions move in single attempts, so that the deadlines of the close hold
+/// inside TLS as well, and each `close_notify` goes and comes where the closing handshake wants it.
+///
+/// ```no_run
+/// # fn f(tcp: std::net::TcpStream, config: std::sync::Arc<rustls::ClientConfig>) -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use xmpp_close::{RustlsTransport, Stream};
+///
+/// let session = rustls::ClientConnection::new(config, "example.org".try_into()?)?;
+/// let mut tls = RustlsTransport::new(session, tcp);
+/// tls.handshake(Duration::from_secs(10))?;
+/// let mut stream = Stream::new(tls);
+/// # Ok(()) }
+/// ```
+///
+/// A session that lives in a [`StreamOwned`] so far is taken over at its end:
+///
+/// ```no_run
+/// # fn f(tls: rustls::StreamOwned<rustls::ServerConnection, std::net::TcpStream>) -> Result<(), xmpp_close::Error> {
+/// let report = xmpp_close::close(xmpp_close::RustlsTransport::from(tls))?;
+/// # Ok(()) }
+/// ```
+///
+/// With debug assertions, rustls 0.23 itself panics when the peer sends a broken record after our `close_notify`
+/// (rustls#959); without them the close ends as it should.
+pub struct RustlsTransport<T> {
+    session: Connection,
+    socket: T,
+    /// So many bytes of the application's are encrypted, but have not all left yet.
+    taken: usize,
+    /// So many bytes are decrypted, but not read yet.
+    plaintext: usize,
+    failure: Option<rustls::Error>,
+    /// What TLS had to say for itself while reading could not be written, for this reason: the first error counts (TC-04).
+    write_error: Option<io::Error>,
+    output_broken: bool,
+    end: End,
+}
+
+impl<T: Transport> RustlsTransport<T> {
+    /// A session, be its TLS handshake done or not, over a socket, blocking or not.
+    pub fn new(session: impl Into<Connection>, socket: T) -> Self {
+        let mut session = session.into();
+        // A record leaves before the next is made, so nothing piles up; and a record is not made in pieces.
+        session.set_buffer_limit(None);
+        let mut transport = Self {
+            session,
+            socket,
+            taken: 0,
+            plaintext: 0,
+            failure: None,
+            write_error: None,
+            output_broken: false,
+            end: End::default(),
+        };
+        transport.process();
+        transport
+    }
+
+    /// Completes the TLS handshake; without it, the first read or write begins it.
+    ///
+    /// # Errors
+    /// [`TimedOut`](io::ErrorKind::TimedOut) after `limit`; [`InvalidData`](io::ErrorKind::InvalidData) with a
+    /// [`rustls::Error`] inside when the peer's certificate, or the peer, is not as it should be; and what the socket says.
+    pub fn handshake(&mut self, limit: Duration) -> io::Result<()> {
+        handshake_within(self, limit, Self::shake_hands)
+    }
+
+    /// The session: its certificates, its protocol.
+    pub fn session(&self) -> &Connection {
+        &self.session
+    }
+
+    fn shake_hands(&mut self) -> io::Result<()> {
+        loop {
+            self.unbroken()?;
+            self.flush()?;
+            if !self.session.is_handshaking() {
+                return Ok(());
+            }
+            if self.advance()? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    /// Writes all that TLS has to write.
+    fn flush(&mut self) -> io::Result<()> {
+        if let Some(error) = self.write_error.take() {
+            return Err(error);
+        }
+        while self.session.wants_write() {
+            if let Err(error) = self.session.write_tls(&mut Plain(&mut self.socket)) {
+                self.output_broken |= !may_be_repeated(&error);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads once from the socket, with what TLS wants to write for it. 0 is the end of TCP.
+    fn advance(&mut self) -> io::Result<usize> {
+        self.unbroken()?;
+        if self.wants_write() && self.write_error.is_none() {
+            self.write_error = self.flush().err().filter(|error| !may_be_repeated(error));
+        }
+        if self.session.is_handshaking() && !self.session.wants_read() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = self.session.read_tls(&mut Plain(&mut self.socket)).map_err(|error| self.first_error(error))?;
+        self.process();
+        Ok(count)
+    }
+
+    /// Decrypts what was read.
+    fn process(&mut self) {
+        match self.session.process_new_packets() {
+            Ok(state) => self.plaintext = state.plaintext_bytes_to_read(),
+            Err(error) => {
+                // TL-12: our fatal alert is the last we send, if it can go at once; to theirs there is no answer.
+                if !matches!(error, rustls::Error::AlertReceived(_)) && !self.end.notified {
+                    let _ = self.flush();
+                }
+                self.failure = Some(error);
+            }
+        }
+    }
+
+    fn unbroken(&self) -> io::Result<()> {
+        match &self.failure {
+            Some(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn first_error(&mut self, error: io::Error) -> io::Error {
+        if may_be_repeated(&error) { error } else { self.write_error.take().unwrap_or(error) }
+    }
+
+    fn wants_write(&self) -> bool {
+        self.session.wants_write() && !self.output_broken && self.failure.is_none()
+    }
+}
+
+fn may_be_repeated(error: &io::Error) -> bool {
+    is_blocked(error) || error.kind() == io::ErrorKind::Interrupted
+}
+
+impl<T: Transport> Transport for RustlsTransport<T> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        for _ in 0..READS {
+            let result = match self.session.reader().read(buf) {
+                Err(error) if is_blocked(&error) => {
+                    self.advance()?;
+                    continue;
+                }
+                result => result.map_err(|error| self.first_error(error)),
+            };
+            self.plaintext = self.plaintext.saturating_sub(*result.as_ref().unwrap_or(&0));
+            self.end.after_read(&result, buf, &mut self.socket);
+            return result;
+        }
+        Err(io::ErrorKind::Interrupted.into())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.shake_hands()?;
+        if self.taken == 0 && !bytes.is_empty() {
+            self.taken = self.session.writer().write(&bytes[..bytes.len().min(RECORD)])?;
+            if self.taken == 0 {
+                return Err(io::ErrorKind::WriteZero.into()); // the keys are worn out
+            }
+        }
+        self.flush()?;
+        Ok(mem::take(&mut self.taken).min(bytes.len()))
+    }
+
+    fn no_delay(&mut self) {
+        self.socket.no_delay();
+    }
+
+    fn end_output(&mut self) -> io::Result<()> {
+        self.unbroken()?;
+        self.session.send_close_notify(); // once, however often it is called
+        self.flush()?;
+        self.end.after_notify(&mut self.socket)
+    }
+
+    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+        if interest.read && self.plaintext > 0 {
+            return Ok(Interest::READ);
+        }
+        let on = if self.session.is_handshaking() {
+            // Whichever direction is asked for, it is the TLS handshake that must move.
+            Interest { read: self.session.wants_read(), write: self.wants_write() }
+        } else {
+            Interest { read: interest.read, write: interest.write || self.wants_write() }
+        };
+        self.socket.wait(on, limit, wake)
+    }
+
+    fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+        attempt_within(self, limit, |transport| transport.read(buf))
+    }
+
+    /// After `close_notify` rustls reads no more (TL-11), but TCP is still to be read to its end.
+    fn drain(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.socket.read(buf)
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+
+    fn unread(&self) -> u64 {
+        self.plaintext as u64
+    }
+
+    fn unacked(&self) -> u64 {
+        self.socket.unacked()
+    }
+}
+
+/// Takes over the session and the socket; what has been decrypted and not read is not lost.
+impl<C: Into<Connection>, T: Transport + Read + Write> From<StreamOwned<C, T>> for RustlsTransport<T> {
+    fn from(stream: StreamOwned<C, T>) -> Self {
+        Self::new(stream.conn, stream.sock)
+    }
+}
+
+impl<T> fmt::Debug for RustlsTransport<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RustlsTransport").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+/// The socket as rustls wants it.
+struct Plain<'a, T>(&'a mut T);
+
+impl<T: Transport> Read for Plain<'_, T> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl<T: Transport> Write for Plain<'_, T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes)? {
+            0 if !bytes.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
+            count => Ok(count),
+        }
+    }
+
+    /// A flight of several records leaves in one segment; else Nagle's algorithm holds back all but the first of them.
+    fn write_vectored(&mut self, records: &[IoSlice<'_>]) -> io::Result<usize> {
+        match records {
+            [record] => self.write(record),
+            _ => self.write(&records.iter().flat_map(|record| record.iter().copied()).collect::<Vec<_>>()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,328 @@
+//! TLS sessions of any crate as transports: [`over`].
+
+use std::{
+    error, fmt, io,
+    os::fd::{AsFd, BorrowedFd},
+    time::{Duration, Instant},
+};
+
+use socket2::SockRef;
+
+use super::{Interest, Transport};
+
+/// As much as one TLS record holds: then a session that is blocked has no more of our bytes than that.
+pub(super) const RECORD: usize = 16 * 1024;
+
+/// A session of a TLS crate over a non-blocking socket, for [`over`].
+///
+/// Each function makes one attempt and does not wait. What the session reads or writes for itself meanwhile, such as
+/// `KeyUpdate` and `NewSessionTicket`, is its own affair: it asks for the direction that it needs.
+pub trait TlsSession {
+    /// Reads once. `Ok(0)` is the peer's `close_notify`, and nothing else; [`TlsError::Eof`] is the end of TCP.
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, TlsError>;
+
+    /// Writes once; returns how much was encrypted and taken by the kernel. After [`TlsError::WantRead`] and
+    /// [`TlsError::WantWrite`] it is called again with the same bytes, which may have moved.
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, TlsError>;
+
+    /// Sends `close_notify`, and does not wait for the peer's. Called again until it succeeds, and never after
+    /// [`TlsError::Failed`].
+    fn close_notify(&mut self) -> Result<(), TlsError>;
+
+    /// Goes on with the TLS handshake, for [`OverTls::handshake`]. By default it is done already.
+    fn handshake(&mut self) -> Result<(), TlsError> {
+        Ok(())
+    }
+
+    /// How many decrypted bytes could be read at once; 0 where nobody knows.
+    fn pending(&self) -> usize {
+        0
+    }
+}
+
+/// Why an attempt of a [`TlsSession`] moved nothing.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// It waits for the socket to be readable.
+    WantRead,
+    /// It waits for the socket to be writable.
+    WantWrite,
+    /// TCP ended without `close_notify`.
+    Eof,
+    /// The TLS layer failed, or the peer said so by a fatal alert: nothing more is sent (TL-12).
+    Failed(Box<dyn error::Error + Send + Sync>),
+    /// The socket failed. [`WouldBlock`](io::ErrorKind::WouldBlock) is allowed here too, when it is about the obvious
+    /// direction.
+    Io(io::Error),
+}
+
+impl From<io::Error> for TlsError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WantRead => f.write_str("TLS waits for something to read"),
+            Self::WantWrite => f.write_str("TLS waits to write"),
+            Self::Eof => f.write_str("TCP ended without close_notify"),
+            Self::Failed(error) => write!(f, "TLS failed: {error}"),
+            Self::Io(error) => write!(f, "below TLS: {error}"),
+        }
+    }
+}
+
+impl error::Error for TlsError {}
+
+/// Any TLS crate's session over a socket, as a transport. See [`over`].
+pub struct OverTls<S: TlsSession, T: Transport + AsFd> {
+    session: S,
+    socket: T,
+    was_nonblocking: bool,
+    read_wants: Interest,
+    write_wants: Interest,
+    /// How many bytes the write that is blocked was about: some libraries insist on the same again.
+    blocked: usize,
+    failed: bool,
+    end: End,
+}
+
+/// Makes a transport of a session of any TLS crate, and of the socket under it, which is polled, half-closed and, after
+/// the peer's `close_notify`, read to its end (TL-11). The socket is a second handle of the one that the session uses,
+/// as of [`TcpStream::try_clone`](std::net::TcpStream::try_clone); it is made non-blocking, and again what it was when
+/// the transport is dropped. Rustls needs none of this: see `RustlsTransport` (feature `rustls`).
+///
+/// With the `openssl` crate, for example (compiled and run by the tests of this library, but not with its documentation):
+///
+/// ```ignore
+#[doc = include_str!("../../tests/tls/openssl_session.rs")]
+/// # fn f(tcp: std::net::TcpStream, ssl: openssl::ssl::Ssl) -> Result<(), Box<dyn std::error::Error>> {
+/// let session = OpensslSession(openssl::ssl::SslStream::new(ssl, tcp.try_clone()?)?);
+/// let mut transport = xmpp_close::over(session, tcp)?;
+/// transport.handshake(std::time::Duration::from_secs(10))?;
+/// let mut stream = xmpp_close::Stream::new(transport);
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// When the socket cannot be made non-blocking.
+pub fn over<S: TlsSession, T: Transport + AsFd>(session: S, socket: T) -> io::Result<OverTls<S, T>> {
+    let was_nonblocking = SockRef::from(&socket).nonblocking()?;
+    SockRef::from(&socket).set_nonblocking(true)?;
+    Ok(OverTls {
+        session,
+        socket,
+        was_nonblocking,
+        read_wants: Interest::READ,
+        write_wants: Interest::WRITE,
+        blocked: 0,
+        failed: false,
+        end: End::default(),
+    })
+}
+
+impl<S: TlsSession, T: Transport + AsFd> OverTls<S, T> {
+    /// Completes the TLS handshake.
+    ///
+    /// # Errors
+    /// [`TimedOut`](io::ErrorKind::TimedOut) after `limit`, [`InvalidData`](io::ErrorKind::InvalidData) for a failure
+    /// of the TLS layer, and what the socket says.
+    pub fn handshake(&mut self, limit: Duration) -> io::Result<()> {
+        handshake_within(self, limit, |transport| {
+            let result = transport.session.handshake();
+            transport.note(result, |transport| &mut transport.read_wants, Interest::READ)
+        })
+    }
+
+    /// The session: its certificates, its protocol.
+    pub fn session(&self) -> &S {
+        &self.session
+    }
+
+    /// Judges an attempt, and remembers what it waits for.
+    fn note<R>(&mut self, result: Result<R, TlsError>, wants: Wants<Self>, natural: Interest) -> io::Result<R> {
+        let error = match result {
+            Ok(value) => return Ok(value),
+            Err(TlsError::WantRead) => return blocked(wants(self), Interest::READ),
+            Err(TlsError::WantWrite) => return blocked(wants(self), Interest::WRITE),
+            Err(TlsError::Io(error)) if is_blocked(&error) => return blocked(wants(self), natural),
+            Err(TlsError::Eof) => io::ErrorKind::UnexpectedEof.into(),
+            Err(TlsError::Failed(error)) => io::Error::new(io::ErrorKind::InvalidData, error),
+            Err(TlsError::Io(error)) => error,
+        };
+        self.failed |= error.kind() == io::ErrorKind::InvalidData;
+        Err(error)
+    }
+
+    fn unbroken(&self) -> io::Result<()> {
+        if self.failed {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the TLS layer has failed before"));
+        }
+        Ok(())
+    }
+}
+
+type Wants<T> = fn(&mut T) -> &mut Interest;
+
+fn blocked<R>(wants: &mut Interest, direction: Interest) -> io::Result<R> {
+    *wants = direction;
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+impl<S: TlsSession, T: Transport + AsFd> Transport for OverTls<S, T> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.unbroken()?;
+        let result = self.session.read(buf);
+        let result = self.note(result, |transport| &mut transport.read_wants, Interest::READ);
+        self.end.after_read(&result, buf, &mut self.socket);
+        result.map(|count| count.min(buf.len()))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.unbroken()?;
+        let most = if self.blocked > 0 { self.blocked } else { RECORD };
+        let bytes = &bytes[..bytes.len().min(most)];
+        let result = match self.session.write(bytes) {
+            Ok(0) if !bytes.is_empty() => Err(TlsError::WantWrite),
+            result => result,
+        };
+        let result = self.note(result, |transport| &mut transport.write_wants, Interest::WRITE);
+        self.blocked = if result.is_err() { bytes.len() } else { 0 };
+        result.map(|count| count.min(bytes.len()))
+    }
+
+    fn no_delay(&mut self) {
+        self.socket.no_delay();
+    }
+
+    fn end_output(&mut self) -> io::Result<()> {
+        self.unbroken()?;
+        if !self.end.notified {
+            let result = self.session.close_notify();
+            self.note(result, |transport| &mut transport.write_wants, Interest::WRITE)?;
+        }
+        self.end.after_notify(&mut self.socket)
+    }
+
+    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+        if interest.read && self.session.pending() > 0 {
+            return Ok(Interest::READ);
+        }
+        let mut on = Interest::default();
+        for (asked, wants) in [(interest.read, self.read_wants), (interest.write, self.write_wants)] {
+            on.read |= asked && wants.read;
+            on.write |= asked && wants.write;
+        }
+        let ready = self.socket.wait(on, limit, wake)?;
+        let may_move = |wants: Interest| wants.read && ready.read || wants.write && ready.write;
+        Ok(Interest {
+            read: interest.read && may_move(self.read_wants),
+            write: interest.write && may_move(self.write_wants),
+        })
+    }
+
+    fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+        attempt_within(self, limit, |transport| transport.read(buf))
+    }
+
+    fn drain(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.read_wants = Interest::READ;
+        self.socket.read(buf)
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+
+    fn unread(&self) -> u64 {
+        self.session.pending() as u64
+    }
+
+    fn unacked(&self) -> u64 {
+        self.socket.unacked()
+    }
+}
+
+impl<S: TlsSession, T: Transport + AsFd> Drop for OverTls<S, T> {
+    fn drop(&mut self) {
+        let _ = SockRef::from(&self.socket).set_nonblocking(self.was_nonblocking);
+    }
+}
+
+impl<S: TlsSession, T: Transport + AsFd> fmt::Debug for OverTls<S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OverTls").field("socket", &self.socket.as_fd()).finish_non_exhaustive()
+    }
+}
+
+/// How far our output, and theirs, has ended. `FIN` follows our `close_notify` only when the peer's has come, or cannot
+/// come any more: RFC 6120 section 4.4 wants it awaited before TCP is ended (TL-02). When the time is up, the socket is closed.
+#[derive(Debug, Default)]
+pub(super) struct End {
+    pub(super) notified: bool,
+    input_over: bool,
+}
+
+impl End {
+    pub(super) fn after_read(&mut self, result: &io::Result<usize>, buf: &[u8], socket: &mut impl Transport) {
+        let over = match result {
+            Ok(count) => *count == 0 && !buf.is_empty(),
+            Err(error) => error.kind() == io::ErrorKind::UnexpectedEof,
+        };
+        if over && !self.input_over {
+            self.input_over = true;
+            if self.notified {
+                let _ = socket.end_output(); // should it fail, the next read tells
+            }
+        }
+    }
+
+    pub(super) fn after_notify(&mut self, socket: &mut impl Transport) -> io::Result<()> {
+        self.notified = true;
+        if self.input_over { socket.end_output() } else { Ok(()) }
+    }
+}
+
+pub(super) fn is_blocked(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+/// Repeats an attempt, first without waiting, for what has been decrypted does not show in poll(2); and again after each
+/// wait that brought nothing but a part of a record.
+pub(super) fn attempt_within<T: Transport, R>(
+    transport: &mut T,
+    limit: Duration,
+    mut attempt: impl FnMut(&mut T) -> io::Result<R>,
+) -> io::Result<R> {
+    let start = Instant::now();
+    loop {
+        let result = attempt(transport);
+        if !result.as_ref().is_err_and(is_blocked) {
+            return result;
+        }
+        let left = limit.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            return result;
+        }
+        transport.wait(Interest::READ, left, None)?;
+    }
+}
+
+/// Repeats a step of the TLS handshake until it is done.
+pub(super) fn handshake_within<T: Transport>(
+    transport: &mut T,
+    limit: Duration,
+    mut step: impl FnMut(&mut T) -> io::Result<()>,
+) -> io::Result<()> {
+    let start = Instant::now();
+    loop {
+        match attempt_within(transport, limit.saturating_sub(start.elapsed()), &mut step) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_blocked(&error) => return Err(io::ErrorKind::TimedOut.into()),
+            result => return result,
+        }
+    }
+}
