@@ -330,9 +330,10 @@ typedef struct xmpp_close_transport {
     /// SSL_MODE_ENABLE_PARTIAL_WRITE, so that progress is seen, and
     /// SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER.
     int (*write)(void *userdata, const uint8_t *buf, size_t len, size_t *n);
-    /// Ends the output: close_notify, then shutdown(fd, SHUT_WR). It is called
-    /// again after "would block". NULL: nothing is done, and the peer sees
-    /// the end when you close.
+    /// Ends the output: close_notify, then shutdown(fd, SHUT_WR), which over
+    /// TLS may wait until the peer's close_notify has come. It is called again
+    /// after "would block", and never after XMPP_CLOSE_TLS_ERROR. NULL: nothing
+    /// is done, and the peer sees the end when you close.
     int (*end_output)(void *userdata);
     /// The descriptor under it. It is polled between attempts; over TLS it is
     /// also read, to its end, after the peer's close_notify.

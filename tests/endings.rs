@@ -6,6 +6,7 @@
 mod peer;
 
 use std::{
+    cell::Cell,
     ffi::{c_int, c_void},
     io::{self, ErrorKind},
     net::TcpStream,
@@ -426,4 +427,45 @@ fn through_with(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u3
     let result = unsafe { ffi::xmpp_close_with(&raw const transport, &raw const options, &raw mut report) };
     assert_eq!(result, 0);
     (report.outcome, report.initiator)
+}
+
+/// TLS whose `close_notify` fails.
+struct NoNotify<'a>(ToyTls<'a>, &'a Cell<u32>);
+
+impl Transport for NoNotify<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn end_output(&mut self) -> io::Result<()> {
+        self.1.set(self.1.get() + 1);
+        Err(ErrorKind::InvalidData.into())
+    }
+
+    fn wait(&mut self, what: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+        self.0.wait(what, limit, wake)
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_tls_layer_that_failed_is_left_alone() {
+    // TL-12: OpenSSL forbids SSL_shutdown after a fatal error.
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| {
+        peer.read_tag().send(TAG);
+        peer.rest().unwrap_or_default();
+    });
+    let ends = Cell::new(0);
+    let report = CloseOptions::new().close(NoNotify(ToyTls::over(&ours), &ends)).unwrap();
+    assert_eq!((report.outcome, report.tls.sent, ends.get()), (Outcome::Clean, false, 1), "{report}");
+    drop(ours);
+    peer.join().unwrap();
 }

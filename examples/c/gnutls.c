@@ -75,7 +75,7 @@ static int tls_read(void *userdata, uint8_t *buf, size_t len, size_t *n)
     tls *t = userdata;
     const ssize_t result = gnutls_record_recv(t->session, buf, len);
     *n = result > 0 ? (size_t)result : 0;
-    
+    t->notified |= result == 0;
     end_tcp(t);
     return judge(t, (int)result);
 }

@@ -106,6 +106,8 @@ pub(crate) struct Driver<T> {
     stream_error: Option<StreamError>,
     error_sent: bool,
     tls_failure_code: Option<i32>,
+    /// The TLS layer failed: it is left alone from then on (TL-12).
+    tls_failed: bool,
     /// How far the peer's stream had been read when its stream error came.
     error_at: Option<u64>,
     /// `end_output` found a connection to end.
@@ -147,6 +149,7 @@ impl<T: Transport> Driver<T> {
             stream_error: opened.stream_error,
             error_sent: options.stream_error.is_some(),
             tls_failure_code: None,
+            tls_failed: false,
             error_at: None,
             fin_sent: false,
             unacked: 0,
@@ -332,7 +335,7 @@ impl<T: Transport> Driver<T> {
             self.unacked = self.unacked.saturating_sub(1); // the FIN counts as one (TC-11)
         }
         let report = self.report();
-        let broken = matches!(report.outcome, Outcome::Reset | Outcome::TlsFailed);
+        let broken = report.outcome == Outcome::Reset || self.tls_failed;
         // HS-01: nothing can be written to this connection any more, not even by a second close. TL-01: close_notify
         // goes before FIN, also when the time is up; but never behind half of our output.
         let ends = report.tag_sent || (report.outcome == Outcome::Stalled && !report.tls.used);

@@ -71,5 +71,5 @@ fn blocked_output_goes_on_as_soon_as_there_is_room() {
 
 #[test]
 fn a_checked_program_gets_everything_too() {
-    each(Cell::checked(), |cell| both_write_before_reading(&Listener::new(), cell, 500, 500));
+    each(Cell::checked(), |cell| both_write_before_reading(&Listener::new(), cell, 200, 200));
 }

@@ -83,7 +83,7 @@ impl TlsPeer {
                     if session.wants_write() {
                         session.write_tls(&mut tap).unwrap();
                     } else {
-                        session.read_tls(&mut tap).unwrap();
+                        assert!(session.read_tls(&mut tap).unwrap() > 0, "EOF in the TLS handshake");
                         session.process_new_packets().unwrap();
                     }
                 }

@@ -174,6 +174,7 @@ impl<T: Transport> Driver<T> {
     fn failed(&mut self, error: &io::Error) {
         if self.transport.is_tls() && error.kind() == io::ErrorKind::InvalidData {
             self.tls_failure_code = error.raw_os_error();
+            self.tls_failed = true;
             self.tell(Event::TlsFailed);
         } else {
             self.tell(Event::Failed(os_error(error)));
