@@ -71,6 +71,8 @@ fn they_end<C: Connect>(sheet: &mut Sheet, party: &Account<C>, server: &mut dyn 
     }
     sheet.cell(Situation::Stopped, Way::Answer, |_| theirs::ended(party, server, Situation::Stopped, Way::Answer));
     sheet.cell(Situation::StoppedWaiting, Way::Answer, |loss| Some(theirs::stopped_waiting(party, server, loss)));
+    // The last one, because it is measured with another configuration.
+    sheet.cell(Situation::Silent, Way::Answer, |_| theirs::ended(party, server, Situation::Silent, Way::Answer));
 }
 
 fn client_streams<C: Connect>(how: C, server: &mut dyn Server) {

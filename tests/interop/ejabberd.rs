@@ -24,6 +24,9 @@ pub struct Ejabberd {
 
 const LISTENERS: [&str; 4] = ["ejabberd_c2s", "ejabberd_service", "ejabberd_s2s_in", "ejabberd_http"];
 
+/// In the configuration: nobody is asked for a sign of life.
+const NO_PINGS: &str = "  mod_ping: {}\n";
+
 impl Ejabberd {
     /// Starts one with the accounts alice, bob and carol, and waits until it listens.
     pub fn start() -> Self {
@@ -123,6 +126,14 @@ impl Server for Ejabberd {
         true
     }
 
+    fn end_silent_streams(&mut self) -> bool {
+        let limits = "{send_pings: true, ping_interval: 2 s, ping_ack_timeout: 1 s, timeout_action: kill}";
+        let configuration = self.home.read("ejabberd.yml");
+        self.home.write("ejabberd.yml", configuration.replace(NO_PINGS, &format!("  mod_ping: {limits}\n")));
+        self.command("reload_config", "{}");
+        true
+    }
+
     fn terminate(&mut self) {
         self.daemon.terminate();
     }
@@ -175,8 +186,7 @@ modules:
   mod_disco: {{}}
   mod_offline: {{access_max_user_messages: max_user_offline_messages}}
   mod_roster: {{}}
-  mod_ping: {{}}
-  mod_s2s_dialback: {{}}
+{NO_PINGS}  mod_s2s_dialback: {{}}
 "#,
         listeners.concat()
     )

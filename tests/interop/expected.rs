@@ -51,6 +51,7 @@ pub fn expected(server: &str, link: &str, situation: Situation, way: Way) -> Exp
         Situation::Live => Expected { lost: live(server, link), ..CLEAN },
         Situation::Kicked | Situation::KickedWithError | Situation::Replaced => kicked(server, situation, way),
         Situation::Stopped | Situation::StoppedWaiting => stopped(server, situation),
+        Situation::Silent => silent(server, link),
     }
 }
 
@@ -118,4 +119,13 @@ fn stopped(server: &str, situation: Situation) -> Expected {
         _ => (&[Reset, Clean, Truncated, PeerEof], &[""], Loss::Possible),
     };
     Expected { outcomes, first_is_seen: false, conditions, lost, ours_lost, ..CLEAN }
+}
+
+fn silent(server: &str, link: &str) -> Expected {
+    match (server, link) {
+        ("jabberd2", _) => Expected { conditions: &["host-gone"], ..CLEAN },
+        // FIN alone; over TLS without `close_notify`.
+        (_, "STARTTLS") => Expected { outcomes: &[Truncated], ..CLEAN },
+        _ => Expected { outcomes: &[PeerEof], ..CLEAN },
+    }
 }

@@ -10,6 +10,9 @@ use crate::{
 const SCHEMA: &str = "/usr/share/doc/jabberd2/db-setup.sqlite.gz";
 const SESSION_MANAGER: &str = "/etc/jabberd2/sm.xml";
 
+/// In c2s's configuration: silent clients may stay.
+const NO_CHECKS: &str = "<interval>0</interval><idle>0</idle>";
+
 pub struct Jabberd2 {
     c2s: Daemon,
     others: [Daemon; 3],
@@ -89,6 +92,15 @@ impl Server for Jabberd2 {
         false
     }
 
+    fn end_silent_streams(&mut self) -> bool {
+        self.terminate();
+        let limits = "<interval>1</interval><idle>2</idle>";
+        let configuration = self.home.read("c2s.xml");
+        self.home.write("c2s.xml", configuration.replace(NO_CHECKS, limits));
+        self.restart();
+        true
+    }
+
     fn terminate(&mut self) {
         self.c2s.terminate();
     }
@@ -165,7 +177,7 @@ fn configure(home: &Home, [c2s, router, s2s]: [SocketAddr; 3]) {
         "c2s.xml",
         format!(
             "<c2s>{}{to_router}<local><id pemfile='{dir}/both.pem' realm='{DOMAIN}'>{DOMAIN}</id><ip>127.0.0.1</ip>\
-             <port>{c2s}</port></local><io>{unlimited}<check><interval>0</interval><idle>0</idle>\
+             <port>{c2s}</port></local><io>{unlimited}<check>{NO_CHECKS}\
              <keepalive>0</keepalive></check></io><stats/><pbx/><stream_redirect/><authreg><path>{modules}</path>\
              <module>sqlite</module><mechanisms><sasl><plain/></sasl></mechanisms>\
              <ssl-mechanisms><sasl><plain/></sasl></ssl-mechanisms><sqlite><dbname>{dir}/sqlite.db</dbname>\

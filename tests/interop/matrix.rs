@@ -26,6 +26,7 @@ pub enum Situation {
     Replaced,
     Stopped,
     StoppedWaiting,
+    Silent,
 }
 
 impl Situation {
@@ -40,6 +41,7 @@ impl Situation {
             Self::Replaced => "our resource is taken",
             Self::Stopped => "the server stops",
             Self::StoppedWaiting => "the server stops, 2000 messages wait for us",
+            Self::Silent => "we are silent for too long",
         }
     }
 

@@ -33,6 +33,12 @@ pub trait Server {
         false
     }
 
+    /// Configures it anew, while nobody is connected, to end the streams of clients that are silent for some seconds;
+    /// false when this server has no such setting.
+    fn end_silent_streams(&mut self) -> bool {
+        false
+    }
+
     /// Asks what the clients are connected to to shut down, as an init system does.
     fn terminate(&mut self);
 

@@ -1,4 +1,5 @@
-//! The server ends the stream: an administrator says so, another client takes the resource, or it shuts down.
+//! The server ends the stream: an administrator says so, another client takes the resource, it shuts down, or has not
+//! heard of us for too long.
 
 use std::io::ErrorKind;
 
@@ -31,12 +32,17 @@ fn trigger(server: &mut dyn Server, situation: Situation, jid: &str) -> bool {
             server.terminate();
             true
         }
+        // We say nothing, and do not answer pings.
+        Situation::Silent => true,
         _ => unreachable!("not the server's doing"),
     }
 }
 
 /// The stream of an idle client is ended; `None` when this server has no such way.
 pub fn ended<C: Connect>(party: &Account<C>, server: &mut dyn Server, situation: Situation, way: Way) -> Option<Run> {
+    if situation == Situation::Silent && !server.end_silent_streams() {
+        return None;
+    }
     let mut client = party.enter(server, USUAL);
     if !trigger(server, situation, &client.jid) {
         client.close();
