@@ -261,18 +261,21 @@ fn what_is_not_xml_is_refused_with_a_stream_error_only_before_our_tag() {
         ("<a>\u{1}</a>", "not-well-formed"),
     ];
     for (garbage, condition) in conditions {
-        // Our output is blocked by a peer that does not read, so the tag has not been started.
+        // The peer does not read until we have begun, and no buffer takes all of our output: so the tag has not left.
         let (ours, theirs) = peer::pair();
-        let farewell = peer::stanzas(400_000); // more than any buffer takes at once
+        let farewell = peer::stanzas(400_000);
         let length = farewell.len();
+        let (begun, has_begun) = std::sync::mpsc::channel::<()>();
         let peer = peer::peer(theirs, move |mut peer| {
-            peer.send(garbage).read_tag().expect_eof();
+            has_begun.recv().unwrap();
+            peer.read_tag().expect_eof();
             let last = String::from_utf8_lossy(&peer.got[length..]).into_owned();
             let error = "<stream:error><CONDITION xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
             assert_eq!(last, error.replace("CONDITION", condition) + TAG);
         });
-        let options = CloseOptions::new().residual(garbage).farewell(farewell);
-        let report = options.close(ours).unwrap();
+        let closing = CloseOptions::new().residual(garbage).farewell(farewell).begin(ours).unwrap();
+        begun.send(()).unwrap();
+        let report = closing.finish();
         assert_eq!(report.outcome, Outcome::Malformed, "{report}");
         peer.join().unwrap();
 
