@@ -97,14 +97,12 @@ pub struct OverTls<S: TlsSession, T: Transport + AsFd> {
 ///
 /// With the `openssl` crate, for example (compiled and run by the tests of this library, but not with its documentation):
 ///
-/// ```ignore
+/// ```text
 #[doc = include_str!("../../tests/tls/openssl_session.rs")]
-/// # fn f(tcp: std::net::TcpStream, ssl: openssl::ssl::Ssl) -> Result<(), Box<dyn std::error::Error>> {
 /// let session = OpensslSession(openssl::ssl::SslStream::new(ssl, tcp.try_clone()?)?);
 /// let mut transport = xmpp_close::over(session, tcp)?;
 /// transport.handshake(std::time::Duration::from_secs(10))?;
 /// let mut stream = xmpp_close::Stream::new(transport);
-/// # Ok(()) }
 /// ```
 ///
 /// # Errors
