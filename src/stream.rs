@@ -263,9 +263,12 @@ impl<T: Transport> Stream<T> {
     /// What still arrives is discarded: it is unacknowledged, so the peer sends it again.
     ///
     /// # Errors
-    /// None today; the report's outcome is [`Cancelled`](crate::Outcome::Cancelled), and its `bytes_unsent` tells
-    /// whether all went out.
+    /// [`Error::Invalid`] for options with a stream error, which is always a close. Otherwise the report's outcome is
+    /// [`Cancelled`](crate::Outcome::Cancelled), and its `bytes_unsent` tells whether all went out.
     pub fn detach(self, options: &CloseOptions) -> Result<Report, Error> {
+        if options.stream_error.is_some() {
+            return Err(Error::Invalid("a stream error closes the stream, so it cannot detach"));
+        }
         Ok(self.hand_over(options.clone(), true)?.finish())
     }
 

@@ -421,3 +421,21 @@ fn another_thread_can_wake_the_one_that_waits_for_the_peer() {
     assert!(stream.close(&CloseOptions::new()).unwrap().is_clean());
     peer.join().unwrap();
 }
+
+#[test]
+fn a_detach_says_nothing_about_what_was_wrong() {
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| {
+        peer.send(HEADER).send("<a></b>").rest().unwrap();
+        assert_eq!(String::from_utf8_lossy(&peer.got), HEADER);
+    });
+    let mut stream = Stream::new(ours);
+    stream.send(HEADER).unwrap();
+    while stream.receive().is_ok() {}
+    let report = stream.detach(&CloseOptions::new()).unwrap();
+    assert_eq!((report.outcome, report.tag_sent), (Outcome::Cancelled, false), "{report}");
+    peer.join().unwrap();
+    let (ours, _theirs) = peer::pair();
+    let options = CloseOptions::new().stream_error(StreamError::new("reset").unwrap());
+    assert!(matches!(Stream::new(ours).detach(&options), Err(Error::Invalid(_))));
+}

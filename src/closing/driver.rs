@@ -158,6 +158,9 @@ impl<T: Transport> Driver<T> {
         let malformed = driver.framer.as_ref().and_then(Framer::malformed);
         if options.peer_closed {
             driver.tell(Event::PeerClosed);
+        }
+        if opened.detach {
+            driver.tell(Event::Detach); // nothing is said about what came before; `Begin` is then too late
         } else if let Some(malformed) = malformed {
             driver.tell(Event::Malformed);
             driver.insert_error(malformed.condition());
@@ -167,7 +170,7 @@ impl<T: Transport> Driver<T> {
         if let Some(end) = opened.end {
             driver.took(end.again());
         }
-        driver.tell(if opened.detach { Event::Detach } else { Event::Begin });
+        driver.tell(Event::Begin);
         if !driver.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
             driver.transport.no_delay();
             if driver.transport.is_tls() && driver.input.is_empty() {
