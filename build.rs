@@ -12,8 +12,8 @@ mod header {
     use std::{env, fmt::Write, fs, path::Path};
 
     /// The files that declare something for C, in the order in which somebody who reads the header needs them.
-    const SECTIONS: [&str; 9] =
-        ["codes", "options", "report", "blocking", "canceller", "callbacks", "handshake", "framer", "words"];
+    const SECTIONS: [&str; 10] =
+        ["codes", "options", "report", "blocking", "canceller", "callbacks", "batch", "handshake", "framer", "words"];
 
     pub fn write() {
         println!("cargo::rerun-if-changed=cbindgen.toml");

@@ -3,10 +3,11 @@
  * RFC 6120 section 4.4 ends a stream by a handshake: send your closing tag,
  * write nothing more, go on reading *and processing* until the peer's closing
  * tag comes, and only then end TCP. If it does not come in reasonable time, end
- * TCP without an error. This library does that, in three sizes:
+ * TCP without an error. This library does that, in four sizes:
  *
  *    xmpp_close_fd()           for a connected socket, on a thread that may block
  *    xmpp_close_with()         the same over TLS, or anything that reads and writes
+ *    xmpp_close_batch_*()      for thousands of either, in one thread
  *    xmpp_close_handshake_*()  the state machine by itself, for an event loop that
  *                              has its own sockets, TLS and parser
  *
@@ -136,7 +137,7 @@ typedef enum xmpp_close_tls {
 
 #define XMPP_CLOSE_OPTIONS_INIT                                                \
     { sizeof(xmpp_close_options), 0, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0,    \
-      NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0 }
+      NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0 }
 
 /// What on_data returns when its parser has seen the end of the peer's stream.
 #define XMPP_CLOSE_PEER_CLOSED 1
@@ -213,6 +214,18 @@ typedef struct xmpp_close_options {
     /// and counted in xmpp_close_report.oversize. 0: 1048576; less than 10000
     /// counts as 10000.
     size_t stanza_limit;
+    /// Called once, when all that had arrived was handled and the tag is next:
+    /// stores up to len (4096) bytes in buf and their number in `*n`, to be sent
+    /// behind farewell and right in front of the tag. For a final <a/> of
+    /// XEP-0198, which must count every stanza that was handled. Return 0 to
+    /// go on, anything else to stop at once. NULL: nothing.
+    int (*on_farewell)(void *userdata, uint8_t *buf, size_t len, size_t *n);
+    /// 1: TCP is ended without a closing tag, once farewell is sent, so that an
+    /// XEP-0198 session stays resumable. The outcome is XMPP_CLOSE_CANCELLED,
+    /// with tag_sent 0. Not with stream_error.
+    uint32_t detach;
+    /// Always 0.
+    uint32_t reserved;
 } xmpp_close_options;
 
 /* Report */
@@ -347,6 +360,122 @@ typedef struct xmpp_close_transport {
 int xmpp_close_with(const xmpp_close_transport *transport,
                     const xmpp_close_options *options,
                     xmpp_close_report *report);
+
+/* Many streams at once
+ *
+ * For a server that goes down, or cleans up: closes thousands of streams in one
+ * thread, each by its own handshake, and all under one deadline. What a stream
+ * costs does not grow with their number.
+ *
+ *    xmpp_close_batch_new(&batch);
+ *    for each stream
+ *        xmpp_close_batch_add(batch, fd, &options, &index);
+ *    xmpp_close_batch_run(batch, &batch_options, &summary);
+ *    for each index
+ *        xmpp_close_batch_report(batch, index, &report);
+ *    xmpp_close_batch_free(batch);
+ */
+
+#define XMPP_CLOSE_SUMMARY_INIT                                                \
+    { sizeof(xmpp_close_summary), 0, 0, 0, 0, { 0 }, 0 }
+
+#define XMPP_CLOSE_BATCH_OPTIONS_INIT                                          \
+    { sizeof(xmpp_close_batch_options), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
+
+/// Streams that are to be closed together.
+typedef struct xmpp_close_batch xmpp_close_batch;
+
+/// How many streams ended how. Numbers that do not fit are the largest that do.
+typedef struct xmpp_close_summary {
+    /// Set by XMPP_CLOSE_SUMMARY_INIT.
+    size_t struct_size;
+    /// How many there are.
+    uint32_t streams;
+    /// How many closes have begun.
+    uint32_t begun;
+    /// How many are over.
+    uint32_t ended;
+    /// From the start of the batch.
+    uint32_t elapsed_ms;
+    /// How many ended how, by xmpp_close_outcome; under XMPP_CLOSE_PENDING those
+    /// that have not ended.
+    uint32_t outcomes[10];
+    /// Late stanzas of all streams that are over.
+    uint64_t stanzas;
+} xmpp_close_summary;
+
+/// What holds for all streams of a batch. NULL in place of a pointer to it means
+/// all defaults.
+typedef struct xmpp_close_batch_options {
+    /// Set by XMPP_CLOSE_BATCH_OPTIONS_INIT.
+    size_t struct_size;
+    /// For the whole set, from _run on. 0: 30000. The limits of each stream hold
+    /// inside it.
+    uint32_t total_ms;
+    /// The closing tags are sent over this time, evenly and in random order, so
+    /// that not all peers come back at once. Less than total_ms. Until its turn
+    /// comes, a stream is read like an open one; if its peer closes first, it is
+    /// answered at once. 0: all at once.
+    uint32_t spread_ms;
+    /// Stops all. NULL: cannot be cancelled.
+    const xmpp_close_canceller *canceller;
+    /// A stream error for every stream whose options have none and whose peer
+    /// has not closed yet: "system-shutdown". NULL: none.
+    const char *stream_error;
+    /// A text for people to go with it; it is escaped. NULL: none.
+    const char *stream_error_text;
+    /// Called about ten times a second while something changes, and once at the
+    /// end. Return 0 to go on, anything else to stop all at once.
+    int (*on_progress)(void *userdata, const xmpp_close_summary *so_far);
+    /// Called as soon as a stream has ended: its descriptor is not used any more
+    /// and may be closed. stream_userdata is the userdata of its options, index
+    /// what _add has stored.
+    void (*on_end)(void *stream_userdata,
+                   size_t index,
+                   const xmpp_close_report *report);
+    /// Passed to on_progress as it is.
+    void *userdata;
+} xmpp_close_batch_options;
+
+/// Stores an empty batch. It holds a few descriptors.
+int xmpp_close_batch_new(xmpp_close_batch **out);
+
+/// Adds a stream on a connected stream socket, as for xmpp_close_fd(). Nothing
+/// is read or written before _run; from _add until its end, or until _free, the
+/// descriptor must stay open, and the callbacks and the canceller valid. Strings
+/// and bytes are copied. index NULL: not wanted; the first is 0, the next 1.
+///
+/// XMPP_CLOSE_ERR_INVALID, beside the usual reasons: the descriptor is in the
+/// batch already, or the batch has run.
+int xmpp_close_batch_add(xmpp_close_batch *batch,
+                         int fd,
+                         const xmpp_close_options *options,
+                         size_t *index);
+
+/// The same over a transport of your own, as for xmpp_close_with(). Its
+/// descriptor must be one that epoll or kqueue can wait for.
+int xmpp_close_batch_add_with(xmpp_close_batch *batch,
+                              const xmpp_close_transport *transport,
+                              const xmpp_close_options *options,
+                              size_t *index);
+
+/// Closes all streams and blocks until all have ended, for total_ms at most. It
+/// runs once: a second time it is XMPP_CLOSE_ERR_INVALID. When options make no
+/// sense nothing was sent, and it can still be run.
+///
+/// options NULL: all defaults. summary NULL: not wanted.
+int xmpp_close_batch_run(xmpp_close_batch *batch,
+                         const xmpp_close_batch_options *options,
+                         xmpp_close_summary *summary);
+
+/// Stores how a stream ended. Before _run its outcome is XMPP_CLOSE_PENDING. An
+/// index that no _add has stored is XMPP_CLOSE_ERR_INVALID.
+int xmpp_close_batch_report(const xmpp_close_batch *batch,
+                            size_t index,
+                            xmpp_close_report *report);
+
+/// Frees it; NULL is fine. Streams that were not closed are left as they are.
+void xmpp_close_batch_free(xmpp_close_batch *batch);
 
 /* The state machine by itself, for event loops
  *

@@ -9,6 +9,8 @@ use std::{
 
 #[cfg(feature = "capi")]
 pub(crate) use driver::Parsed;
+#[cfg(feature = "batch")]
+pub(crate) use driver::Step;
 pub(crate) use driver::{Driver, End, Opened};
 
 use crate::{error::Error, options::CloseOptions, report::Report, transport::Transport, xml::Stanza};
@@ -53,7 +55,19 @@ impl CloseOptions {
     }
 
     pub(crate) fn begin_opened<T: Transport>(&self, transport: T, opened: Opened) -> Result<Closing<T>, Error> {
-        Ok(Closing { driver: Driver::begin(transport, self, opened)? })
+        let mut driver = Driver::new(transport, self, opened)?;
+        driver.start();
+        Ok(Closing { driver })
+    }
+
+    /// Ends TCP without a closing tag, so that an XEP-0198 session stays resumable (SE-04), once the farewell is sent.
+    /// What still arrives is discarded: it is unacknowledged, so the peer sends it again.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for options with a stream error, which is always a close. Otherwise the report's outcome is
+    /// [`Cancelled`](crate::Outcome::Cancelled), and its `bytes_unsent` tells whether all went out.
+    pub fn detach<T: Transport>(&self, transport: T) -> Result<Report, Error> {
+        Self { detach: true, ..self.clone() }.close(transport)
     }
 }
 

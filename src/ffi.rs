@@ -3,11 +3,12 @@
 //! RFC 6120 section 4.4 ends a stream by a handshake: send your closing tag,
 //! write nothing more, go on reading *and processing* until the peer's closing
 //! tag comes, and only then end TCP. If it does not come in reasonable time, end
-//! TCP without an error. This library does that, in three sizes:
+//! TCP without an error. This library does that, in four sizes:
 //!
 //! ```text
 //! xmpp_close_fd()           for a connected socket, on a thread that may block
 //! xmpp_close_with()         the same over TLS, or anything that reads and writes
+//! xmpp_close_batch_*()      for thousands of either, in one thread
 //! xmpp_close_handshake_*()  the state machine by itself, for an event loop that
 //!                           has its own sockets, TLS and parser
 //! ```
@@ -56,6 +57,7 @@
 #![allow(clippy::missing_safety_doc, reason = "the header says for all of them what C must pass, in C's words")]
 #![allow(rustdoc::invalid_html_tags, reason = "the words are C's, and tags are XMPP's")]
 
+mod batch;
 mod blocking;
 mod callbacks;
 mod canceller;
@@ -68,6 +70,7 @@ mod report;
 mod sized;
 mod words;
 
+pub use batch::*;
 pub use blocking::*;
 pub use callbacks::*;
 pub use canceller::*;

@@ -25,9 +25,12 @@
 //! | the stanzas that still arrive | [`CloseOptions::begin`], [`Closing`] |
 //! | a whole session on one thread | [`Stream`] |
 //! | a connection over TLS | `RustlsTransport` (feature `rustls`), or [`over`] any other TLS crate |
+//! | many connections at once, under one deadline | `Batch` (feature `batch`) |
 //! | an event loop with its own socket, TLS and parser | [`Handshake`], [`Framer`] |
 //! | C and C++ | `include/xmpp_close.h` (feature `capi`) |
 
+#[cfg(feature = "batch")]
+mod batch;
 mod cancel;
 mod closing;
 mod error;
@@ -44,6 +47,8 @@ pub mod xml;
 #[allow(unsafe_code)]
 pub mod ffi;
 
+#[cfg(feature = "batch")]
+pub use batch::{Batch, BatchOptions, BatchReport, Summary};
 pub use cancel::{Canceller, Waker};
 pub use closing::{Closing, LateBytes, close};
 pub use error::Error;

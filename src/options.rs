@@ -1,6 +1,6 @@
 //! How to close: limits, what to say last, and what was already read.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{cancel::Canceller, error::Error, stream_error::StreamError};
 
@@ -44,9 +44,12 @@ pub struct CloseOptions {
     pub(crate) limits: Limits,
     pub(crate) closing_tag: Option<String>,
     pub(crate) farewell: Vec<u8>,
+    pub(crate) last_words: Option<LastWords>,
     pub(crate) stream_error: Option<StreamError>,
     pub(crate) residual: Vec<u8>,
     pub(crate) peer_closed: bool,
+    /// End TCP without a closing tag.
+    pub(crate) detach: bool,
     pub(crate) stanza_limit: usize,
     pub(crate) canceller: Option<Canceller>,
 }
@@ -64,9 +67,11 @@ impl CloseOptions {
             limits: Limits::default(),
             closing_tag: None,
             farewell: Vec::new(),
+            last_words: None,
             stream_error: None,
             residual: Vec::new(),
             peer_closed: false,
+            detach: false,
             stanza_limit: crate::framing::DEFAULT_STANZA_LIMIT,
             canceller: None,
         }
@@ -106,6 +111,24 @@ impl CloseOptions {
     /// unavailable presence (SE-01), a final `<a/>` (SE-03). They must be whole stanzas (HS-12).
     pub fn farewell(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.farewell = bytes.into();
+        self
+    }
+
+    /// Lets `compose` say what goes right before the closing tag, behind the [`farewell`](Self::farewell): a final XEP-0198
+    /// `<a/>` (SE-03), which must count every stanza that was handled. It is called once, by the thread that closes,
+    /// when what was read has been handled, and what had arrived by then was read.
+    ///
+    /// ```
+    /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+    ///
+    /// let handled = Arc::new(AtomicU32::new(0)); // counts on while the close hands over stanzas
+    /// let count = handled.clone();
+    /// let options = xmpp_close::CloseOptions::new().farewell_with(move || {
+    ///     format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", count.load(Ordering::Relaxed)).into_bytes()
+    /// });
+    /// ```
+    pub fn farewell_with(mut self, compose: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> Self {
+        self.last_words = Some(LastWords(Arc::new(move || Some(compose()))));
         self
     }
 
@@ -151,15 +174,22 @@ impl CloseOptions {
         Ok(name)
     }
 
-    /// What goes on the wire last, in front of the tag and including it.
-    pub(crate) fn last_bytes(&self) -> Result<(Vec<u8>, usize), Error> {
-        let root = self.root()?;
-        let mut bytes = self.farewell.clone();
-        if let Some(error) = &self.stream_error {
-            bytes.extend_from_slice(error.to_xml(root).as_bytes());
+    /// A stream error is always a close.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.root()?;
+        match self.detach && self.stream_error.is_some() {
+            true => Err(Error::Invalid("a stream error closes the stream, so it cannot detach")),
+            false => Ok(()),
         }
-        let tag_at = bytes.len();
-        bytes.extend_from_slice(self.closing_tag.as_deref().unwrap_or(DEFAULT_CLOSING_TAG).as_bytes());
-        Ok((bytes, tag_at))
+    }
+}
+
+/// Composes what is said last; `None` stops the close.
+#[derive(Clone)]
+pub(crate) struct LastWords(pub(crate) Arc<dyn Fn() -> Option<Vec<u8>> + Send + Sync>);
+
+impl fmt::Debug for LastWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LastWords")
     }
 }

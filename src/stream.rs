@@ -253,26 +253,28 @@ impl<T: Transport> Stream<T> {
     /// # Errors
     /// As for [`close`](Self::close).
     pub fn begin(self, options: &CloseOptions) -> Result<Closing<T>, Error> {
+        let (transport, options, opened) = self.into_open(options)?;
+        options.begin_opened(transport, opened)
+    }
+
+    /// What a close needs, once it is known that there is a stream to close.
+    pub(crate) fn into_open(self, options: &CloseOptions) -> Result<(T, CloseOptions, Opened), Error> {
         let root = self.outgoing.root().ok_or(Error::Invalid("our own stream header was never sent"))?;
         let mut options = options.clone();
         options.closing_tag.get_or_insert_with(|| format!("</{root}>"));
-        self.hand_over(options, false)
+        Ok(self.hand_over(options))
     }
 
-    /// Sends what is queued and ends TCP without a closing tag, so that an XEP-0198 session stays resumable (SE-04).
-    /// What still arrives is discarded: it is unacknowledged, so the peer sends it again.
+    /// Sends what is queued, and then does what [`CloseOptions::detach`] does.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for options with a stream error, which is always a close. Otherwise the report's outcome is
-    /// [`Cancelled`](crate::Outcome::Cancelled), and its `bytes_unsent` tells whether all went out.
+    /// As there.
     pub fn detach(self, options: &CloseOptions) -> Result<Report, Error> {
-        if options.stream_error.is_some() {
-            return Err(Error::Invalid("a stream error closes the stream, so it cannot detach"));
-        }
-        Ok(self.hand_over(options.clone(), true)?.finish())
+        let (transport, options, opened) = self.hand_over(CloseOptions { detach: true, ..options.clone() });
+        Ok(options.begin_opened(transport, opened)?.finish())
     }
 
-    fn hand_over(self, mut options: CloseOptions, detach: bool) -> Result<Closing<T>, Error> {
+    fn hand_over(self, mut options: CloseOptions) -> (T, CloseOptions, Opened) {
         let mut residual = self.input;
         residual.drain(..self.taken);
         residual.append(&mut options.residual);
@@ -284,9 +286,8 @@ impl<T: Transport> Stream<T> {
             queued: self.queued,
             stream_error: self.stream_error,
             end: self.end,
-            detach,
         };
-        options.begin_opened(self.transport, opened)
+        (self.transport, options, opened)
     }
 
     fn frame(&mut self) -> Result<Option<Incoming>, Error> {

@@ -4,6 +4,8 @@
 //! (TC-13: two peers that only write would wait for each other for ever) and one deadline covers it all.
 
 mod poll;
+#[cfg(feature = "batch")]
+mod readiness;
 #[cfg(feature = "rustls")]
 mod rustls;
 mod socket;
@@ -12,6 +14,8 @@ mod tls;
 use std::{io, os::fd::BorrowedFd, time::Duration};
 
 pub(crate) use poll::poll;
+#[cfg(feature = "batch")]
+pub(crate) use readiness::Readiness;
 #[cfg(feature = "rustls")]
 pub use rustls::RustlsTransport;
 pub use tls::{OverTls, TlsError, TlsSession, over};
@@ -68,6 +72,14 @@ pub trait Transport {
     /// early for no reason, but must not when it could be called again and again without anything having happened.
     fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest>;
 
+    /// For a batch, which waits for many at once: the descriptor on which readiness for `interest` shows once an attempt
+    /// has found nothing to move, and what it must become ready for. `None`, the default: there is none, so this cannot be
+    /// in a batch. The descriptor must stay the same.
+    fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
+        let _ = interest;
+        None
+    }
+
     /// Reads once, waiting `limit` at most; [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing came.
     fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
         self.wait(Interest::READ, limit, None)?;
@@ -93,5 +105,52 @@ pub trait Transport {
     /// How many bytes written are not acknowledged by the peer's kernel (TC-11); 0 where nobody knows.
     fn unacked(&self) -> u64 {
         0
+    }
+}
+
+/// For transports of several kinds in one collection.
+impl<T: Transport + ?Sized> Transport for Box<T> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (**self).read(buf)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (**self).write(bytes)
+    }
+
+    fn no_delay(&mut self) {
+        (**self).no_delay();
+    }
+
+    fn end_output(&mut self) -> io::Result<()> {
+        (**self).end_output()
+    }
+
+    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+        (**self).wait(interest, limit, wake)
+    }
+
+    fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
+        (**self).watch(interest)
+    }
+
+    fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+        (**self).read_within(buf, limit)
+    }
+
+    fn drain(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (**self).drain(buf)
+    }
+
+    fn is_tls(&self) -> bool {
+        (**self).is_tls()
+    }
+
+    fn unread(&self) -> u64 {
+        (**self).unread()
+    }
+
+    fn unacked(&self) -> u64 {
+        (**self).unacked()
     }
 }

@@ -1,19 +1,24 @@
-//! The blocking driver: moves bytes between a transport and the handshake, under its deadlines.
+//! The driver: moves bytes between a transport and the handshake, under its deadlines.
 
+mod input;
 mod turn;
 
 use std::{io, sync::Arc, time::Instant};
 
+#[cfg(feature = "capi")]
+pub(crate) use input::Parsed;
+#[cfg(feature = "batch")]
+pub(crate) use input::Step;
+
 use crate::{
     cancel::Canceller,
     error::Error,
-    framing::{Frame, Framer},
-    handshake::{Action, Event, Handshake},
-    options::CloseOptions,
+    framing::Framer,
+    handshake::{Action, Event, Handshake, State},
+    options::{CloseOptions, LastWords},
     report::{Initiator, Outcome, Report},
     stream_error::StreamError,
     transport::Transport,
-    xml,
 };
 
 /// What was begun before the close: how far both sides of the stream have come.
@@ -28,8 +33,6 @@ pub(crate) struct Opened {
     pub(crate) stream_error: Option<StreamError>,
     /// How the last read ended, when there is nothing more to read.
     pub(crate) end: Option<End>,
-    /// End TCP without a closing tag.
-    pub(crate) detach: bool,
 }
 
 /// What a read said last: the end, or an error, which the system reports only once (TC-04).
@@ -70,13 +73,9 @@ impl Opened {
             queued: Vec::new(),
             stream_error: None,
             end: None,
-            detach: false,
         }
     }
 }
-
-/// Takes a stanza, or some bytes.
-type Take<'a> = &'a mut dyn FnMut(&[u8]);
 
 pub(crate) struct Driver<T> {
     transport: T,
@@ -88,11 +87,15 @@ pub(crate) struct Driver<T> {
     /// Everything still to be sent, the closing tag last.
     output: Vec<u8>,
     written: usize,
+    /// Where in `output` the stream error, if any, and the tag begin.
+    ending_at: usize,
     tag_at: usize,
+    /// Still to be composed, to go in at `ending_at`.
+    last_words: Option<LastWords>,
     /// The last write was blocked, so TLS may hold its bytes already, encrypted.
     write_blocked: bool,
     /// The root of our own stream, whose prefix a stream error takes.
-    root: String,
+    root: Box<str>,
     /// [`Action::EndOutput`] is being carried out.
     ending_output: bool,
     /// `close_notify` was read: what still comes is below TLS, and only discarded.
@@ -102,6 +105,7 @@ pub(crate) struct Driver<T> {
     taken: usize,
     /// How much of the peer's stream had arrived when we began: a closing tag in it came before ours (I-09).
     arrived: u64,
+    /// Chunks read since the deadline has passed, or since the last words could have been said.
     last_chunks: u32,
     stream_error: Option<StreamError>,
     error_sent: bool,
@@ -115,20 +119,32 @@ pub(crate) struct Driver<T> {
     unacked: u64,
     /// `close_notify` went out although the handshake was over.
     alert_sent: bool,
+    /// Known before, to be told the handshake at the start.
+    peer_closed: bool,
+    end: Option<End>,
+    detach: bool,
 }
 
 impl<T: Transport> Driver<T> {
-    pub(crate) fn begin(transport: T, options: &CloseOptions, opened: Opened) -> Result<Self, Error> {
-        let root = options.root()?.to_owned();
-        let (last, tag_at_in_last) = options.last_bytes()?;
+    /// A stream that is still open. Nothing is read or written before the first step, nothing said before the start.
+    pub(crate) fn new(transport: T, options: &CloseOptions, opened: Opened) -> Result<Self, Error> {
+        options.check()?;
+        let root = options.root()?;
         let mut output = opened.queued;
-        let tag_at = output.len() + tag_at_in_last;
-        output.extend_from_slice(if opened.detach { &last[..tag_at_in_last] } else { &last });
+        output.extend_from_slice(&options.farewell);
+        let ending_at = output.len();
+        if let Some(error) = &options.stream_error {
+            output.extend_from_slice(error.to_xml(root).as_bytes());
+        }
+        let tag_at = output.len();
+        if !options.detach {
+            output.extend_from_slice(format!("</{root}>").as_bytes());
+        }
         let mut handshake = Handshake::new(options.limits);
         if transport.is_tls() {
             handshake = handshake.over_tls();
         }
-        let mut driver = Self {
+        Ok(Self {
             transport,
             handshake,
             framer: opened.framer.map(|framer| framer.limit(options.stanza_limit)),
@@ -137,14 +153,16 @@ impl<T: Transport> Driver<T> {
             clock: Instant::now(),
             output,
             written: 0,
+            ending_at,
             tag_at,
+            last_words: options.last_words.clone(),
             write_blocked: false,
-            root,
+            root: root.into(),
             ending_output: false,
             below_tls: false,
             input: options.residual.clone(),
             taken: 0,
-            arrived: options.residual.len() as u64,
+            arrived: 0,
             last_chunks: 0,
             stream_error: opened.stream_error,
             error_sent: options.stream_error.is_some(),
@@ -154,86 +172,53 @@ impl<T: Transport> Driver<T> {
             fin_sent: false,
             unacked: 0,
             alert_sent: false,
-        };
-        let malformed = driver.framer.as_ref().and_then(Framer::malformed);
-        if options.peer_closed {
-            driver.tell(Event::PeerClosed);
+            peer_closed: options.peer_closed,
+            end: opened.end,
+            detach: options.detach,
+        })
+    }
+
+    /// Begins to close. What fits leaves at once.
+    pub(crate) fn start(&mut self) {
+        let malformed = self.framer.as_ref().and_then(Framer::malformed);
+        if self.peer_closed {
+            self.tell(Event::PeerClosed);
         }
-        if opened.detach {
-            driver.tell(Event::Detach); // nothing is said about what came before; `Begin` is then too late
+        if self.detach {
+            self.tell(Event::Detach); // nothing is said about what came before; `Begin` is then too late
         } else if let Some(malformed) = malformed {
-            driver.tell(Event::Malformed);
-            driver.insert_error(malformed.condition());
-        } else if driver.stream_error.is_some() {
-            driver.tell(Event::StreamError);
+            self.tell(Event::Malformed);
+            self.insert_error(&StreamError::defined(malformed.condition()));
+        } else if self.stream_error.is_some() {
+            self.tell(Event::StreamError);
         }
-        if let Some(end) = opened.end {
-            driver.took(end.again());
+        if let Some(end) = self.end {
+            self.took(end.again());
         }
-        driver.tell(Event::Begin);
-        if !driver.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
-            driver.transport.no_delay();
-            if driver.transport.is_tls() && driver.input.is_empty() {
-                driver.read(None); // what has come is known only once it is decrypted
-                driver.arrived = driver.input.len() as u64;
+        self.tell(Event::Begin);
+        self.arrived = (self.input.len() - self.taken) as u64;
+        if !self.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
+            self.transport.no_delay();
+            if self.transport.is_tls() && self.taken == self.input.len() {
+                self.read(None); // what has come is known only once it is decrypted
+                self.arrived = self.input.len() as u64;
             }
-            driver.arrived += driver.transport.unread();
-            driver.move_output(); // what fits leaves at once
+            self.arrived += self.transport.unread();
+            self.move_output();
         }
-        Ok(driver)
     }
 
     pub(crate) fn is_done(&self) -> bool {
-        self.handshake.state() == crate::State::Done
+        self.handshake.state() == State::Done
     }
 
-    #[cfg(feature = "capi")]
+    #[cfg(any(feature = "capi", feature = "batch"))]
     pub(crate) fn cancel(&mut self) {
         self.tell(Event::Cancel);
     }
 
     pub(crate) fn header(&self) -> &Arc<[u8]> {
         &self.header
-    }
-
-    /// Hands the next late stanza to `take`; false when there will be no more.
-    pub(crate) fn next_stanza(&mut self, take: Take<'_>) -> bool {
-        while self.next_chunk() {
-            if self.frame(Some(&mut *take)) {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Hands the next bytes of the peer's stream to `take`, up to its closing tag; false when there will be no more.
-    pub(crate) fn next_bytes(&mut self, take: Take<'_>) -> bool {
-        if !self.next_chunk() {
-            return false;
-        }
-        let start = self.taken;
-        while self.taken < self.input.len() && self.handshake.expects_stanzas() {
-            self.frame(None);
-        }
-        take(&self.input[start..self.taken]);
-        true
-    }
-
-    /// Hands the next bytes to a parser of the caller's (`on_data` in C), which answers whether it saw the peer's closing tag.
-    #[cfg(feature = "capi")]
-    pub(crate) fn next_chunk_to(&mut self, parse: &mut dyn FnMut(&[u8]) -> Parsed) -> bool {
-        if !self.next_chunk() {
-            return false;
-        }
-        let bytes = self.input.len() - self.taken;
-        self.tell(Event::Received(bytes));
-        match parse(&self.input[self.taken..]) {
-            Parsed::Open => {}
-            Parsed::PeerClosed => self.tell(Event::PeerClosed),
-            Parsed::Stop => self.tell(Event::Cancel),
-        }
-        self.taken = self.input.len();
-        true
     }
 
     /// The report; complete once the handshake is done.
@@ -252,73 +237,19 @@ impl<T: Transport> Driver<T> {
         report
     }
 
-    /// Frames the input up to the next event; true when that was a stanza.
-    fn frame(&mut self, take: Option<Take<'_>>) -> bool {
-        let Some(framer) = &mut self.framer else { return false };
-        let now = self.clock.elapsed();
-        let mut rest = &self.input[self.taken..];
-        let before = rest.len();
-        let frame = framer.next(&mut rest);
-        let consumed = before - rest.len();
-        self.taken += consumed;
-        let _ = self.handshake.handle(Event::Received(consumed), now);
-        let event = match frame {
-            None => return false,
-            Some(Frame::Header(header)) => {
-                self.header = header.into();
-                return self.frame(take); // `<stream:stream/>` is over without another byte (F-05)
-            }
-            Some(Frame::Stanza(stanza)) => match xml::stream_error(stanza, &self.header) {
-                Some(error) => {
-                    self.stream_error.get_or_insert(error);
-                    self.error_at.get_or_insert(self.handshake.report(now).bytes_read);
-                    Event::StreamError
-                }
-                None => {
-                    let _ = self.handshake.handle(Event::Stanza, now);
-                    if let Some(take) = take {
-                        take(stanza);
-                    }
-                    return true;
-                }
-            },
-            Some(Frame::Oversize(_)) => Event::Oversize,
-            Some(Frame::End { .. }) => Event::PeerClosed,
-            Some(Frame::Malformed(malformed)) => {
-                let condition = malformed.condition();
-                self.insert_error(condition);
-                Event::Malformed
-            }
-        };
-        self.tell(event);
-        false
-    }
-
-    /// Makes sure that there are bytes of the peer's stream to handle; false when there will be no more.
-    fn next_chunk(&mut self) -> bool {
-        loop {
-            if self.taken < self.input.len() {
-                if self.handshake.expects_stanzas() {
-                    return true;
-                }
-                self.tell(Event::Received(self.input.len() - self.taken));
-                self.taken = self.input.len();
-            }
-            if self.is_done() {
-                return false;
-            }
-            self.turn();
-        }
-    }
-
-    /// RFC 6120 section 11: what was wrong is said in front of our tag, unless the tag has been started (ER-09).
-    fn insert_error(&mut self, condition: &'static str) {
+    /// Says what was wrong in front of our tag (RFC 6120 section 11), unless the tag has been started (ER-09).
+    fn insert_error(&mut self, error: &StreamError) {
         let tag_started = self.written > self.tag_at || self.write_blocked && self.transport.is_tls();
         if self.handshake.output_pending() && !tag_started && !self.error_sent {
-            let error = StreamError::defined(condition).to_xml(&self.root);
-            self.output.splice(self.tag_at..self.tag_at, error.bytes());
-            self.error_sent = true;
+            self.put_error(error);
         }
+    }
+
+    fn put_error(&mut self, error: &StreamError) {
+        let error = error.to_xml(&self.root);
+        self.output.splice(self.tag_at..self.tag_at, error.bytes());
+        self.tag_at += error.len();
+        self.error_sent = true;
     }
 
     fn tell(&mut self, event: Event) {
@@ -348,13 +279,49 @@ impl<T: Transport> Driver<T> {
     }
 }
 
-/// What a parser of the caller's made of some bytes.
-#[cfg(feature = "capi")]
-pub(crate) enum Parsed {
-    /// The peer's stream goes on.
-    Open,
-    /// It saw the peer's closing tag.
-    PeerClosed,
-    /// The close is to be stopped.
-    Stop,
+/// What only a set of streams needs, which starts each when its turn has come, and waits for all at once.
+#[cfg(feature = "batch")]
+impl<T: Transport> Driver<T> {
+    pub(crate) fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    pub(crate) fn canceller(&self) -> Option<&Canceller> {
+        self.canceller.as_ref()
+    }
+
+    /// The closing began, or the peer leaves no choice but to begin.
+    pub(crate) fn must_start(&self) -> bool {
+        let malformed = self.framer.as_ref().is_some_and(|framer| framer.malformed().is_some());
+        let known = self.peer_closed || self.end.is_some() || self.stream_error.is_some() || malformed;
+        known || self.handshake.state() != State::Open
+    }
+
+    /// Starts, with a stream error if the stream is to be closed with one and nothing is wrong with it already; ends
+    /// at `deadline` at the latest.
+    pub(crate) fn start_by(&mut self, deadline: Instant, error: Option<&StreamError>) {
+        self.handshake.bound(deadline.saturating_duration_since(Instant::now()));
+        if let Some(error) = error.filter(|_| !self.must_start() && !self.detach && !self.error_sent) {
+            self.put_error(error);
+        }
+        self.start();
+    }
+
+    /// When the next deadline is due, if there is one.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.handshake.deadline().and_then(|time| self.clock.checked_add(time))
+    }
+
+    /// Some of what was read is still to be handled.
+    pub(crate) fn has_input(&self) -> bool {
+        self.taken < self.input.len()
+    }
+
+    /// Gives back the buffer, once what is in it has been handled: those that wait hold no memory for it.
+    pub(crate) fn free_input(&mut self) {
+        if !self.has_input() {
+            self.input = Vec::new();
+            self.taken = 0;
+        }
+    }
 }

@@ -75,41 +75,52 @@ pub(super) unsafe fn close<T: Transport>(
 }
 
 fn run<T: Transport>(transport: T, options: &CloseOptions, taker: &Taker) -> Result<Report, Refusal> {
-    let mut opened = Opened::between_stanzas();
-    if let Taker::Data(..) = taker {
-        opened.framer = None;
-    }
-    let mut driver = Driver::begin(transport, options, opened)?;
-    match *taker {
-        Taker::Nobody => while driver.next_stanza(&mut |_| {}) {},
-        Taker::Stanzas(callback, userdata) => {
-            let mut answer = 0;
-            while answer == 0 {
-                // SAFETY: the header says what the function must be; the bytes outlive the call.
-                let mut take = |xml: &[u8]| answer = unsafe { callback(userdata, xml.as_ptr(), xml.len()) };
-                if !driver.next_stanza(&mut take) {
-                    break;
-                }
-            }
-            if answer != 0 {
-                driver.cancel();
-            }
-        }
-        Taker::Data(callback, userdata) => {
-            // SAFETY: as above.
-            let mut parse = |data: &[u8]| match unsafe { callback(userdata, data.as_ptr(), data.len()) } {
-                0 => Parsed::Open,
-                XMPP_CLOSE_PEER_CLOSED => Parsed::PeerClosed,
-                _ => Parsed::Stop,
-            };
-            while driver.next_chunk_to(&mut parse) {}
-        }
+    let mut driver = Driver::new(transport, options, taker.opened())?;
+    driver.start();
+    while driver.next_chunk() {
+        taker.take(&mut driver);
     }
     Ok(driver.report())
 }
 
+impl Taker {
+    /// The library does not frame for a program that has a parser.
+    pub(super) fn opened(&self) -> Opened {
+        let mut opened = Opened::between_stanzas();
+        if let Self::Data(..) = self {
+            opened.framer = None;
+        }
+        opened
+    }
+
+    /// Hands on what has been read.
+    pub(super) fn take<T: Transport>(&self, driver: &mut Driver<T>) {
+        match *self {
+            Self::Nobody => {
+                driver.frame(None);
+            }
+            Self::Stanzas(callback, userdata) => {
+                let mut answer = 0;
+                // SAFETY: the header says what the function must be; the bytes outlive the call.
+                driver.frame(Some(&mut |xml| answer = unsafe { callback(userdata, xml.as_ptr(), xml.len()) }));
+                if answer != 0 {
+                    driver.cancel();
+                }
+            }
+            Self::Data(callback, userdata) => {
+                // SAFETY: as above.
+                driver.parse(&mut |data| match unsafe { callback(userdata, data.as_ptr(), data.len()) } {
+                    0 => Parsed::Open,
+                    XMPP_CLOSE_PEER_CLOSED => Parsed::PeerClosed,
+                    _ => Parsed::Stop,
+                });
+            }
+        }
+    }
+}
+
 /// Misuse is told apart from a connection that broke, which is an outcome.
-fn connected_socket<'fd>(fd: RawFd) -> Result<BorrowedFd<'fd>, Refusal> {
+pub(super) fn connected_socket<'fd>(fd: RawFd) -> Result<BorrowedFd<'fd>, Refusal> {
     let option = |name| socket_option(fd, name).map_err(|error| INVALID.because(os_error(&error)));
     if option(libc::SO_TYPE)? != libc::SOCK_STREAM {
         return Err(INVALID.because(libc::EPROTOTYPE));

@@ -102,7 +102,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 const NEITHER: Interest = Interest { read: false, write: false };
 
 /// A program's functions as a transport. Nothing that they return or store is trusted.
-struct Callbacks {
+pub(super) struct Callbacks {
     functions: xmpp_close_transport,
     read: unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int,
     write: unsafe extern "C" fn(*mut c_void, *const u8, usize, *mut usize) -> c_int,
@@ -118,7 +118,7 @@ struct Callbacks {
 impl Callbacks {
     /// # Safety
     /// `transport` is NULL, or what the header says.
-    unsafe fn new(transport: *const xmpp_close_transport) -> Result<Self, Refusal> {
+    pub(super) unsafe fn new(transport: *const xmpp_close_transport) -> Result<Self, Refusal> {
         // SAFETY: as the caller promises.
         let functions = unsafe { sized::copy_in(transport) }?;
         let callbacks = Self {
@@ -136,6 +136,18 @@ impl Callbacks {
     fn fd(&self) -> BorrowedFd<'_> {
         // SAFETY: not -1, as it was open. Should a callback have closed it, system calls fail with EBADF.
         unsafe { BorrowedFd::borrow_raw(self.functions.fd) }
+    }
+
+    /// What the descriptor must become ready for, so that a direction of `interest` can move; and whether an attempt is
+    /// due after a pause, whatever it becomes.
+    fn below(&self, interest: Interest) -> (Interest, bool) {
+        let (mut on, mut pauses) = (NEITHER, false);
+        for (asked, wants) in [(interest.read, self.read_wants), (interest.write, self.write_wants)] {
+            on.read |= asked && wants.read;
+            on.write |= asked && wants.write;
+            pauses |= asked && wants == NEITHER;
+        }
+        (on, pauses)
     }
 
     /// Makes one attempt to move up to `len` bytes; after EINTR, a few. With the direction to wait for when it is blocked.
@@ -222,16 +234,8 @@ impl Transport for Callbacks {
     }
 
     fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
-        let wanted = [(interest.read, self.read_wants), (interest.write, self.write_wants)];
-        let mut on = NEITHER;
-        let mut limit = limit;
-        for wants in wanted.into_iter().filter(|(asked, _)| *asked).map(|(_, wants)| wants) {
-            on.read |= wants.read;
-            on.write |= wants.write;
-            if wants == NEITHER {
-                limit = limit.min(PAUSE);
-            }
-        }
+        let (on, pauses) = self.below(interest);
+        let limit = if pauses { limit.min(PAUSE) } else { limit };
         if on == NEITHER {
             poll(None, NEITHER, limit, wake)?;
         } else if poll(Some(self.fd()), on, Duration::ZERO, None)? == NEITHER {
@@ -247,6 +251,10 @@ impl Transport for Callbacks {
             }
         }
         Ok(interest)
+    }
+
+    fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
+        Some((self.fd(), self.below(interest).0))
     }
 
     /// The attempt comes first: what TLS has decrypted already does not show in poll(2).

@@ -3,7 +3,7 @@
 //! ```c
 //! #define XMPP_CLOSE_OPTIONS_INIT                                                \
 //!     { sizeof(xmpp_close_options), 0, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0,    \
-//!       NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0 }
+//!       NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0 }
 //! ```
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
@@ -11,6 +11,7 @@
 use std::{
     ffi::{c_char, c_int, c_void},
     mem,
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     cancel::Canceller,
     framing::{Frame, Framer},
-    options::{CloseOptions, Limits},
+    options::{CloseOptions, LastWords, Limits},
     stream_error::StreamError,
 };
 
@@ -102,10 +103,48 @@ pub struct xmpp_close_options {
     /// and counted in xmpp_close_report.oversize. 0: 1048576; less than 10000
     /// counts as 10000.
     pub stanza_limit: usize,
+    /// Called once, when all that had arrived was handled and the tag is next:
+    /// stores up to len (4096) bytes in buf and their number in `*n`, to be sent
+    /// behind farewell and right in front of the tag. For a final <a/> of
+    /// XEP-0198, which must count every stanza that was handled. Return 0 to
+    /// go on, anything else to stop at once. NULL: nothing.
+    pub on_farewell:
+        Option<unsafe extern "C" fn(userdata: *mut c_void, buf: *mut u8, len: usize, n: *mut usize) -> c_int>,
+    /// 1: TCP is ended without a closing tag, once farewell is sent, so that an
+    /// XEP-0198 session stays resumable. The outcome is XMPP_CLOSE_CANCELLED,
+    /// with tag_sent 0. Not with stream_error.
+    pub detach: u32,
+    /// Always 0.
+    pub reserved: u32,
 }
 
 // SAFETY: repr(C), the size comes first, and zero is a number, NULL, or no function.
 unsafe impl Versioned for xmpp_close_options {}
+
+type Compose = unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int;
+
+/// How much on_farewell may say.
+const LAST_WORDS: usize = 4096;
+
+struct Userdata(*mut c_void);
+
+// SAFETY: it is only ever handed back to the program, on the thread that called the function whose options it is in.
+unsafe impl Send for Userdata {}
+// SAFETY: as above.
+unsafe impl Sync for Userdata {}
+
+fn last_words(compose: Compose, userdata: *mut c_void) -> LastWords {
+    let userdata = Userdata(userdata);
+    LastWords(Arc::new(move || {
+        let userdata = &userdata;
+        let mut words = vec![0; LAST_WORDS];
+        let mut count = 0;
+        // SAFETY: the header says what the function must be; the buffer is as long as it is told.
+        let answer = unsafe { compose(userdata.0, words.as_mut_ptr(), words.len(), &raw mut count) };
+        words.truncate(count);
+        (answer == 0 && count <= LAST_WORDS).then_some(words)
+    }))
+}
 
 pub(super) type Callback = unsafe extern "C" fn(*mut c_void, *const u8, usize) -> c_int;
 
@@ -150,44 +189,50 @@ impl xmpp_close_options {
         let mut options = CloseOptions::new();
         options.limits = self.limits()?;
         options.peer_closed = flag(self.peer_closed)?;
+        options.detach = flag(self.detach)?;
         flag(self.tls)?;
+        if self.reserved != 0 {
+            return Err(INVALID);
+        }
+        options.last_words = self.on_farewell.map(|compose| last_words(compose, self.userdata));
         // SAFETY: as the caller promises, for this and the pointers below.
         unsafe {
             options.closing_tag = guard::text(self.closing_tag)?.map(str::to_owned);
             options.farewell = copy(guard::bytes(self.farewell, self.farewell_len)?)?;
             options.residual = copy(guard::bytes(self.residual, self.residual_len)?)?;
             options.canceller = self.canceller.as_ref().map(|canceller| canceller.0.clone());
-            options.stream_error = self.stream_error()?;
+            options.stream_error = stream_error(self.stream_error, self.stream_error_text, self.stream_error_element)?;
         }
         if self.stanza_limit != 0 {
             options.stanza_limit = self.stanza_limit;
         }
-        options.root()?;
+        options.check()?;
         Ok(options)
     }
+}
 
-    /// # Safety
-    /// The three strings are NULL, or end in NUL.
-    unsafe fn stream_error(&self) -> Result<Option<StreamError>, Refusal> {
-        // SAFETY: as the caller promises.
-        let (condition, words, element) = unsafe {
-            let (words, element) = (self.stream_error_text, self.stream_error_element);
-            (guard::text(self.stream_error)?, guard::text(words)?, guard::text(element)?)
-        };
-        let Some(condition) = condition else {
-            return if words.or(element).is_some() { Err(INVALID) } else { Ok(None) };
-        };
-        let mut error = match element {
-            Some(element) if !is_one_element(element) => return Err(INVALID),
-            Some(element) if condition == "undefined-condition" => StreamError::undefined(element),
-            Some(element) => StreamError::new(condition)?.application(element),
-            None => StreamError::new(condition)?,
-        };
-        if let Some(words) = words {
-            error = error.text(words);
-        }
-        Ok(Some(error))
+/// # Safety
+/// The three strings are NULL, or end in NUL.
+pub(super) unsafe fn stream_error(
+    condition: *const c_char,
+    words: *const c_char,
+    element: *const c_char,
+) -> Result<Option<StreamError>, Refusal> {
+    // SAFETY: as the caller promises.
+    let (condition, words, element) = unsafe { (guard::text(condition)?, guard::text(words)?, guard::text(element)?) };
+    let Some(condition) = condition else {
+        return if words.or(element).is_some() { Err(INVALID) } else { Ok(None) };
+    };
+    let mut error = match element {
+        Some(element) if !is_one_element(element) => return Err(INVALID),
+        Some(element) if condition == "undefined-condition" => StreamError::undefined(element),
+        Some(element) => StreamError::new(condition)?.application(element),
+        None => StreamError::new(condition)?,
+    };
+    if let Some(words) = words {
+        error = error.text(words);
     }
+    Ok(Some(error))
 }
 
 /// Reads a program's options; all defaults for NULL.
@@ -237,10 +282,16 @@ mod tests {
 
     #[test]
     fn values_that_make_no_sense_are_refused() {
-        let refused: [fn(&mut xmpp_close_options); 9] = [
+        let refused: [fn(&mut xmpp_close_options); 12] = [
             |options| options.half_close = 2,
             |options| options.peer_closed = 2,
             |options| options.tls = 2,
+            |options| options.detach = 2,
+            |options| options.reserved = 1,
+            |options| {
+                options.detach = 1;
+                options.stream_error = c"reset".as_ptr();
+            },
             |options| options.closing_tag = c"<stream:stream>".as_ptr(),
             |options| options.closing_tag = c"</\xff>".as_ptr(),
             |options| options.stream_error = c"no-such-condition".as_ptr(),

@@ -157,6 +157,16 @@ impl<T: Transport> RustlsTransport<T> {
         if may_be_repeated(&error) { error } else { self.write_error.take().unwrap_or(error) }
     }
 
+    /// What the socket must become ready for, so that a direction of `interest` can move.
+    fn below(&self, interest: Interest) -> Interest {
+        if self.session.is_handshaking() {
+            // Whichever direction is asked for, it is the TLS handshake that must move.
+            Interest { read: self.session.wants_read(), write: self.wants_write() }
+        } else {
+            Interest { read: interest.read, write: interest.write || self.wants_write() }
+        }
+    }
+
     fn wants_write(&self) -> bool {
         self.session.wants_write() && !self.output_broken && self.failure.is_none()
     }
@@ -210,13 +220,11 @@ impl<T: Transport> Transport for RustlsTransport<T> {
         if interest.read && self.plaintext > 0 {
             return Ok(Interest::READ);
         }
-        let on = if self.session.is_handshaking() {
-            // Whichever direction is asked for, it is the TLS handshake that must move.
-            Interest { read: self.session.wants_read(), write: self.wants_write() }
-        } else {
-            Interest { read: interest.read, write: interest.write || self.wants_write() }
-        };
-        self.socket.wait(on, limit, wake)
+        self.socket.wait(self.below(interest), limit, wake)
+    }
+
+    fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
+        self.socket.watch(self.below(interest))
     }
 
     fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {

@@ -93,6 +93,10 @@ macro_rules! transport {
                 poll(Some(self.as_fd()), interest, limit, wake)
             }
 
+            fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
+                Some((self.as_fd(), interest))
+            }
+
             fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
                 if $owned {
                     return recv_within(self.as_fd(), buf, limit);

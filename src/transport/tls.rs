@@ -155,6 +155,16 @@ impl<S: TlsSession, T: Transport + AsFd> OverTls<S, T> {
         Err(error)
     }
 
+    /// What the socket must become ready for, so that a direction of `interest` can move.
+    fn below(&self, interest: Interest) -> Interest {
+        let mut on = Interest::default();
+        for (asked, wants) in [(interest.read, self.read_wants), (interest.write, self.write_wants)] {
+            on.read |= asked && wants.read;
+            on.write |= asked && wants.write;
+        }
+        on
+    }
+
     fn unbroken(&self) -> io::Result<()> {
         if self.failed {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the TLS layer has failed before"));
@@ -209,17 +219,16 @@ impl<S: TlsSession, T: Transport + AsFd> Transport for OverTls<S, T> {
         if interest.read && self.session.pending() > 0 {
             return Ok(Interest::READ);
         }
-        let mut on = Interest::default();
-        for (asked, wants) in [(interest.read, self.read_wants), (interest.write, self.write_wants)] {
-            on.read |= asked && wants.read;
-            on.write |= asked && wants.write;
-        }
-        let ready = self.socket.wait(on, limit, wake)?;
+        let ready = self.socket.wait(self.below(interest), limit, wake)?;
         let may_move = |wants: Interest| wants.read && ready.read || wants.write && ready.write;
         Ok(Interest {
             read: interest.read && may_move(self.read_wants),
             write: interest.write && may_move(self.write_wants),
         })
+    }
+
+    fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
+        self.socket.watch(self.below(interest))
     }
 
     fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {

@@ -1,4 +1,4 @@
-//! One turn of the driver: what can move is moved, then it waits, but never past the next deadline.
+//! One turn of the driver: what can move is moved, without waiting or with, but never past the next deadline.
 
 use std::{io, time::Duration};
 
@@ -27,50 +27,82 @@ pub(super) enum Output {
 }
 
 impl<T: Transport> Driver<T> {
-    /// Moves what can be moved, waiting no longer than the next deadline.
-    pub(super) fn turn(&mut self) {
+    /// Moves what can be moved; which directions to wait for when nothing could. With `patient`, a read itself may wait
+    /// until the next deadline.
+    pub(super) fn turn(&mut self, patient: bool) -> Option<Interest> {
         if self.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
-            return self.tell(Event::Cancel);
+            self.tell(Event::Cancel);
+            return None;
         }
-        let deadline = self.handshake.deadline().unwrap_or(Duration::MAX);
-        let left = deadline.saturating_sub(self.clock.elapsed());
+        let left = self.left();
         let late = left.is_zero();
-        if !late {
-            self.last_chunks = 0;
-        } else if self.last_chunks >= LAST_CHUNKS {
-            return self.tell(Event::Tick);
-        } else {
-            self.last_chunks += 1;
+        if late && self.last_chunks >= LAST_CHUNKS {
+            self.tell(Event::Tick);
+            return None;
         }
+        if self.must_compose() {
+            // What has arrived is handled first, so that it is counted; but no peer can hold back our tag.
+            self.last_chunks += 1;
+            if self.last_chunks >= LAST_CHUNKS || !self.handshake.wants_input() || !self.read(None) {
+                self.compose();
+                self.last_chunks = 0;
+            }
+            return None;
+        }
+        self.last_chunks = if late { self.last_chunks + 1 } else { 0 };
         let output = self.move_output();
-        match (output, self.handshake.wants_input()) {
+        let interest = match (output, self.handshake.wants_input()) {
             (Output::Moved, true) if self.output_waits() => {
                 self.read(None); // both directions in turn, however fast the peer reads
+                return None;
             }
-            (Output::Moved, _) => {}
-            (_, false) => self.wait(Interest::WRITE, left),
+            (Output::Moved, _) => return None,
+            (_, false) => Interest::WRITE,
             (output, true) => {
                 let blocked = output == Output::Blocked;
                 // With nothing to write and nobody to wake us, the read itself waits; below TLS none can.
-                let can_wait = !late && !blocked && !self.below_tls && self.canceller.is_none();
+                let can_wait = patient && !late && !blocked && !self.below_tls && self.canceller.is_none();
                 let within = can_wait.then_some(left);
-                if !self.read(within) && within.is_none() {
-                    self.wait(Interest { read: true, write: blocked }, left);
+                if self.read(within) || within.is_some() {
+                    return None;
                 }
+                Interest { read: true, write: blocked }
             }
+        };
+        if late {
+            self.last_chunks = LAST_CHUNKS; // nothing more has arrived: the deadline is applied
+            return None;
+        }
+        Some(interest)
+    }
+
+    /// Waits for a direction to move, but never past the next deadline.
+    pub(super) fn wait(&mut self, interest: Interest) {
+        let wake = self.canceller.as_ref().map(Canceller::wake);
+        match self.transport.wait(interest, self.left(), wake) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => self.failed(&error),
+            _ => {}
         }
     }
 
-    /// Waits for a direction to move; with no time left, the deadline is applied.
-    fn wait(&mut self, interest: Interest, left: Duration) {
-        if left.is_zero() {
-            self.last_chunks = LAST_CHUNKS;
-            return;
-        }
-        let wake = self.canceller.as_ref().map(Canceller::wake);
-        match self.transport.wait(interest, left, wake) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => self.failed(&error),
-            _ => {}
+    /// The time until the next deadline.
+    fn left(&self) -> Duration {
+        self.handshake.deadline().map_or(Duration::MAX, |deadline| deadline.saturating_sub(self.clock.elapsed()))
+    }
+
+    /// All that goes before the last words is written.
+    fn must_compose(&self) -> bool {
+        self.last_words.is_some() && self.written == self.ending_at && self.handshake.output_pending()
+    }
+
+    /// Says what the application says last (SE-03).
+    fn compose(&mut self) {
+        match self.last_words.take().and_then(|words| words.0()) {
+            Some(words) => {
+                self.tag_at += words.len();
+                self.output.splice(self.ending_at..self.ending_at, words);
+            }
+            None => self.tell(Event::Cancel),
         }
     }
 
@@ -87,11 +119,15 @@ impl<T: Transport> Driver<T> {
                 self.ended_output();
             })
         } else if self.handshake.output_pending() {
-            if self.written == self.output.len() {
+            let end = if self.last_words.is_some() { self.ending_at } else { self.output.len() };
+            if self.written == end {
+                if self.last_words.is_some() {
+                    return Output::Done; // for now
+                }
                 self.tell(Event::Flushed); // a detach with nothing to say
                 return Output::Moved;
             }
-            self.transport.write(&self.output[self.written..]).map(|bytes| self.wrote(bytes))
+            self.transport.write(&self.output[self.written..end]).map(|bytes| self.wrote(bytes))
         } else {
             return Output::Done;
         };
@@ -130,7 +166,7 @@ impl<T: Transport> Driver<T> {
         self.write_blocked = false;
         self.written += bytes.min(self.output.len() - self.written);
         self.tell(Event::Written(bytes));
-        if self.written == self.output.len() {
+        if self.written == self.output.len() && self.last_words.is_none() {
             self.tell(Event::Flushed);
         }
     }
@@ -171,7 +207,8 @@ impl<T: Transport> Driver<T> {
         true
     }
 
-    fn failed(&mut self, error: &io::Error) {
+    /// The connection is gone, or the TLS layer failed.
+    pub(crate) fn failed(&mut self, error: &io::Error) {
         if self.transport.is_tls() && error.kind() == io::ErrorKind::InvalidData {
             self.tls_failure_code = error.raw_os_error();
             self.tls_failed = true;

@@ -1,0 +1,62 @@
+//! What is due when: whose turn it is to begin, and whose time is up.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, hash_map::RandomState},
+    hash::{BuildHasher, Hasher},
+    time::{Duration, Instant},
+};
+
+/// The streams in random order, each with its turn: evenly over the time there is.
+pub(super) struct Turns {
+    order: Vec<usize>,
+    next: usize,
+    start: Instant,
+    spread: Duration,
+}
+
+impl Turns {
+    pub(super) fn new(streams: usize, start: Instant, spread: Duration) -> Self {
+        let mut order: Vec<_> = (0..streams).collect();
+        let random = RandomState::new(); // keys of the system's random numbers, which is all the randomness that is needed
+        for last in (1..order.len()).rev() {
+            let mut hasher = random.build_hasher();
+            hasher.write_usize(last);
+            order.swap(last, (hasher.finish() % (last as u64 + 1)) as usize);
+        }
+        Self { order, next: 0, start, spread }
+    }
+
+    /// When the next turn comes, if there is another.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let (count, next) = (u32::try_from(self.order.len()).ok()?, u32::try_from(self.next).ok()?);
+        (next < count).then(|| self.start + self.spread / count * next)
+    }
+
+    /// Whose turn it is.
+    pub(super) fn take(&mut self, now: Instant) -> Option<usize> {
+        self.due().filter(|due| *due <= now)?;
+        self.next += 1;
+        self.order.get(self.next - 1).copied()
+    }
+}
+
+/// Times at which streams want to be looked at, the earliest first.
+#[derive(Default)]
+pub(super) struct Timers(BinaryHeap<Reverse<(Instant, usize)>>);
+
+impl Timers {
+    pub(super) fn set(&mut self, time: Instant, index: usize) {
+        self.0.push(Reverse((time, index)));
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.0.peek().map(|Reverse((time, _))| *time)
+    }
+
+    /// Who is due, with the time that was set.
+    pub(super) fn take(&mut self, now: Instant) -> Option<(Instant, usize)> {
+        self.next().filter(|time| *time <= now)?;
+        self.0.pop().map(|Reverse(entry)| entry)
+    }
+}

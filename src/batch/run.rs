@@ -1,0 +1,271 @@
+//! One loop for all: begins what is due, moves what is ready, ends what is late.
+
+use std::{
+    mem,
+    time::{Duration, Instant},
+};
+
+use super::{
+    AnyTransport, Batch, BatchOptions, BatchReport, CANCELLERS, Slot, Summary,
+    clock::{Timers, Turns},
+};
+use crate::{
+    cancel::Canceller,
+    closing::{Driver, Step},
+    error::Error,
+    transport::Interest,
+};
+
+/// How many closes begin before those that have begun are looked after.
+const BEGIN_AT_ONCE: usize = 64;
+/// How much one stream may move before the others get their turn.
+const STEPS: u32 = 32;
+/// How often a stream may be ready without anything moving before there are pauses: a TLS record comes in about a dozen
+/// segments, and only the last of them yields anything.
+const FRUITLESS: u32 = 16;
+/// Such a pause: short enough not to be felt, long enough to cost nothing.
+const PAUSE: Duration = Duration::from_millis(5);
+/// How often progress is told.
+const PROGRESS: Duration = Duration::from_millis(100);
+/// As good as.
+const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
+const NEITHER: Interest = Interest { read: false, write: false };
+
+impl Batch<'_> {
+    /// Closes all streams, each by its handshake, and blocks until all have ended, or the time is up. Then it is empty.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the spread is not shorter than the total, [`Error::Io`] when the system cannot wait for the
+    /// canceller. Nothing has been sent then, and the streams are still in it. Once it runs it always ends with a report.
+    pub fn run(&mut self, mut options: BatchOptions<'_>) -> Result<BatchReport, Error> {
+        options.check()?;
+        if let Some(canceller) = &options.canceller {
+            self.watch_canceller(canceller)?;
+        }
+        let mut run = Run::new(self, &mut options);
+        run.all();
+        let summary = run.summary;
+        for canceller in self.cancellers.drain(..) {
+            self.readiness.forget(canceller.wake());
+        }
+        let reports = self.members.drain(..).map(|slot| match slot {
+            Slot::Ended(report) => report,
+            Slot::Running(member) => member.driver.report(), // there is none
+        });
+        Ok(BatchReport { summary, reports: reports.collect() })
+    }
+}
+
+struct Run<'b, 'a, 'o> {
+    batch: &'b mut Batch<'a>,
+    options: &'b mut BatchOptions<'o>,
+    start: Instant,
+    deadline: Instant,
+    turns: Turns,
+    timers: Timers,
+    /// Streams that could still move when the others got their turn.
+    unfinished: Vec<usize>,
+    summary: Summary,
+    /// When progress was told, and whether there was any since.
+    told: Instant,
+    changed: bool,
+    stopped: bool,
+}
+
+impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
+    fn new(batch: &'b mut Batch<'a>, options: &'b mut BatchOptions<'o>) -> Self {
+        let start = Instant::now();
+        let streams = batch.members.len();
+        Self {
+            start,
+            deadline: start.checked_add(options.total).unwrap_or(start + FOR_EVER),
+            turns: Turns::new(streams, start, options.spread),
+            timers: Timers::default(),
+            // What the application has read already is handled first; whoever was closed by its peer is answered.
+            unfinished: (0..streams).filter(|index| batch.members[*index].is_urgent()).collect(),
+            summary: Summary::new(streams),
+            told: start,
+            changed: true,
+            stopped: false,
+            batch,
+            options,
+        }
+    }
+
+    fn all(&mut self) {
+        let mut ready = Vec::new();
+        while self.summary.ended < self.summary.streams {
+            if self.stopped || self.options.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
+                self.each(Driver::cancel);
+                continue;
+            }
+            let more = self.begin_what_is_due();
+            let limit = if more || !self.unfinished.is_empty() { Duration::ZERO } else { self.patience() };
+            ready.clear();
+            if let Err(error) = self.batch.readiness.wait(limit, &mut ready) {
+                self.each(|driver| driver.failed(&error));
+                continue;
+            }
+            for index in mem::take(&mut self.unfinished) {
+                self.advance(index);
+            }
+            for key in &ready {
+                if *key >= CANCELLERS { self.cancelled(*key - CANCELLERS) } else { self.is_ready(*key) }
+            }
+            let now = Instant::now();
+            while let Some((time, index)) = self.timers.take(now) {
+                self.is_due(index, time);
+            }
+            if now >= self.told + PROGRESS {
+                self.tell_progress();
+            }
+        }
+        self.changed = true;
+        self.tell_progress();
+    }
+
+    /// How long nothing is to be done.
+    fn patience(&self) -> Duration {
+        let progress = self.changed.then(|| self.told + PROGRESS);
+        let next = [self.turns.due(), self.timers.next(), progress].into_iter().flatten().min();
+        next.map_or(FOR_EVER, |next| next.saturating_duration_since(Instant::now()))
+    }
+
+    /// True when there are more.
+    fn begin_what_is_due(&mut self) -> bool {
+        let now = Instant::now();
+        for _ in 0..BEGIN_AT_ONCE {
+            let Some(index) = self.turns.take(now) else { return false };
+            if self.begin(index) {
+                self.advance(index);
+            }
+        }
+        self.turns.due().is_some_and(|due| due <= now)
+    }
+
+    /// False when it is over, or has begun already.
+    fn begin(&mut self, index: usize) -> bool {
+        let Slot::Running(member) = &mut self.batch.members[index] else { return false };
+        if mem::replace(&mut member.started, true) {
+            return false;
+        }
+        member.driver.start_by(self.deadline, self.options.stream_error.as_ref());
+        self.summary.begun += 1;
+        self.changed = true;
+        true
+    }
+
+    /// Moves what can be moved on one stream; false when that was nothing.
+    fn advance(&mut self, index: usize) -> bool {
+        let mut steps = 0;
+        loop {
+            let Slot::Running(member) = &mut self.batch.members[index] else { return true };
+            if !member.started && member.driver.must_start() {
+                self.begin(index);
+                continue;
+            }
+            match member.driver.step(false) {
+                Step::Input => (member.handle)(&mut member.driver),
+                Step::Moved => steps += 1,
+                Step::Blocked(interest) => {
+                    self.settle(index, interest);
+                    return steps > 0;
+                }
+                Step::Over => {
+                    self.finish(index);
+                    return true;
+                }
+            }
+            if steps >= STEPS && !member.driver.has_input() {
+                self.unfinished.push(index); // the others get their turn
+                return true;
+            }
+        }
+    }
+
+    fn is_ready(&mut self, index: usize) {
+        let moved = self.advance(index);
+        if let Slot::Running(member) = &mut self.batch.members[index] {
+            member.fruitless = if moved { 0 } else { member.fruitless + 1 };
+        }
+    }
+
+    fn is_due(&mut self, index: usize, time: Instant) {
+        if let Slot::Running(member) = &mut self.batch.members[index] {
+            if member.timer == Some(time) {
+                member.timer = None;
+                self.advance(index);
+            }
+        }
+    }
+
+    /// Waits for a direction of one stream, and for its deadline.
+    fn settle(&mut self, index: usize, interest: Interest) {
+        let Slot::Running(member) = &mut self.batch.members[index] else { return };
+        member.driver.free_input();
+        let mut due = member.driver.due();
+        let watch = member.driver.transport().watch(interest);
+        let on = watch.map(|(_, on)| on).filter(|on| *on != NEITHER && member.fruitless <= FRUITLESS);
+        if on.is_none() {
+            let pause = Instant::now() + PAUSE;
+            due = Some(due.map_or(pause, |due| due.min(pause)));
+        }
+        if on != member.watched {
+            let result = watch.map_or(Ok(()), |(fd, _)| self.batch.readiness.watch(fd, index, member.watched, on));
+            member.watched = on;
+            if let Err(error) = result {
+                member.driver.failed(&error);
+                due = Some(self.start); // at once
+            }
+        }
+        if let Some(time) = due.filter(|due| member.timer.is_none_or(|timer| *due < timer)) {
+            member.timer = Some(time);
+            self.timers.set(time, index);
+        }
+    }
+
+    fn finish(&mut self, index: usize) {
+        let Slot::Running(member) = &mut self.batch.members[index] else { return };
+        let report = member.driver.report();
+        self.summary.begun += usize::from(!member.started);
+        self.summary.add(&report);
+        self.changed = true;
+        member.fd().inspect(|fd| self.batch.readiness.forget(*fd));
+        self.batch.members[index] = Slot::Ended(report.clone());
+        if let Some(tell) = &mut self.options.on_end {
+            tell(index, &report);
+        }
+    }
+
+    /// Ends all that have not ended yet.
+    fn each(&mut self, end: impl Fn(&mut Driver<AnyTransport<'a>>)) {
+        for index in 0..self.batch.members.len() {
+            if let Slot::Running(member) = &mut self.batch.members[index] {
+                end(&mut member.driver);
+                self.finish(index);
+            }
+        }
+    }
+
+    /// A canceller was used: its streams find out by themselves. It goes on ringing, so it is not watched any more.
+    fn cancelled(&mut self, number: usize) {
+        self.batch.readiness.forget(self.batch.cancellers[number].wake());
+        for index in 0..self.batch.members.len() {
+            if let Slot::Running(member) = &self.batch.members[index] {
+                if member.driver.canceller().is_some_and(Canceller::is_cancelled) {
+                    self.advance(index);
+                }
+            }
+        }
+    }
+
+    fn tell_progress(&mut self) {
+        self.summary.elapsed = self.start.elapsed();
+        self.told = Instant::now();
+        if mem::replace(&mut self.changed, false) {
+            if let Some(tell) = &mut self.options.on_progress {
+                self.stopped |= !tell(&self.summary);
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What the peer sends: read, framed, and handed on.
+
+use super::Driver;
+use crate::{
+    framing::Frame,
+    handshake::Event,
+    stream_error::StreamError,
+    transport::{Interest, Transport},
+    xml,
+};
+
+/// Takes a stanza, or some bytes.
+pub(crate) type Take<'a> = &'a mut dyn FnMut(&[u8]);
+
+/// How far [`Driver::step`] came.
+pub(crate) enum Step {
+    /// There are bytes of the peer's stream to handle.
+    Input,
+    /// Something moved; there may be more to do.
+    Moved,
+    /// Nothing can move before a direction is ready, or the next deadline.
+    Blocked(Interest),
+    /// The close is over.
+    Over,
+}
+
+/// What a parser of the caller's made of some bytes.
+#[cfg(feature = "capi")]
+pub(crate) enum Parsed {
+    /// The peer's stream goes on.
+    Open,
+    /// It saw the peer's closing tag.
+    PeerClosed,
+    /// The close is to be stopped.
+    Stop,
+}
+
+impl<T: Transport> Driver<T> {
+    /// Goes one step. With `patient`, a read may wait until the next deadline.
+    pub(crate) fn step(&mut self, patient: bool) -> Step {
+        if self.taken < self.input.len() {
+            if self.handshake.expects_stanzas() {
+                return Step::Input;
+            }
+            self.tell(Event::Received(self.input.len() - self.taken));
+            self.taken = self.input.len();
+        }
+        if self.is_done() {
+            return Step::Over;
+        }
+        match self.turn(patient) {
+            Some(interest) => Step::Blocked(interest),
+            None => Step::Moved,
+        }
+    }
+
+    /// Makes sure that there are bytes of the peer's stream to handle, however long it takes; false when there will be
+    /// no more.
+    pub(crate) fn next_chunk(&mut self) -> bool {
+        loop {
+            match self.step(true) {
+                Step::Input => return true,
+                Step::Over => return false,
+                Step::Moved => {}
+                Step::Blocked(interest) => self.wait(interest),
+            }
+        }
+    }
+
+    /// Hands the next late stanza to `take`; false when there will be no more.
+    pub(crate) fn next_stanza(&mut self, take: Take<'_>) -> bool {
+        while self.next_chunk() {
+            if self.frame(Some(&mut *take)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Hands the next bytes of the peer's stream to `take`, up to its closing tag; false when there will be no more.
+    pub(crate) fn next_bytes(&mut self, take: Take<'_>) -> bool {
+        if !self.next_chunk() {
+            return false;
+        }
+        let start = self.taken;
+        while self.taken < self.input.len() && self.handshake.expects_stanzas() {
+            self.frame(None);
+        }
+        take(&self.input[start..self.taken]);
+        true
+    }
+
+    /// Hands the input to a parser of the caller's (`on_data` in C), which answers whether it saw the peer's closing tag.
+    #[cfg(feature = "capi")]
+    pub(crate) fn parse(&mut self, parse: &mut dyn FnMut(&[u8]) -> Parsed) {
+        let bytes = self.input.len() - self.taken;
+        self.tell(Event::Received(bytes));
+        match parse(&self.input[self.taken..]) {
+            Parsed::Open => {}
+            Parsed::PeerClosed => self.tell(Event::PeerClosed),
+            Parsed::Stop => self.tell(Event::Cancel),
+        }
+        self.taken = self.input.len();
+    }
+
+    /// Frames the input up to the next event; true when that was a stanza.
+    pub(crate) fn frame(&mut self, take: Option<Take<'_>>) -> bool {
+        let Some(framer) = &mut self.framer else { return false };
+        let now = self.clock.elapsed();
+        let mut rest = &self.input[self.taken..];
+        let before = rest.len();
+        let frame = framer.next(&mut rest);
+        let consumed = before - rest.len();
+        self.taken += consumed;
+        let _ = self.handshake.handle(Event::Received(consumed), now);
+        let event = match frame {
+            None => return false,
+            Some(Frame::Header(header)) => {
+                self.header = header.into();
+                return self.frame(take); // `<stream:stream/>` is over without another byte (F-05)
+            }
+            Some(Frame::Stanza(stanza)) => match xml::stream_error(stanza, &self.header) {
+                Some(error) => {
+                    self.stream_error.get_or_insert(error);
+                    self.error_at.get_or_insert(self.handshake.report(now).bytes_read);
+                    Event::StreamError
+                }
+                None => {
+                    let _ = self.handshake.handle(Event::Stanza, now);
+                    if let Some(take) = take {
+                        take(stanza);
+                    }
+                    return true;
+                }
+            },
+            Some(Frame::Oversize(_)) => Event::Oversize,
+            Some(Frame::End { .. }) => Event::PeerClosed,
+            Some(Frame::Malformed(malformed)) => {
+                self.tell(Event::Malformed);
+                self.insert_error(&StreamError::defined(malformed.condition()));
+                return false;
+            }
+        };
+        self.tell(event);
+        false
+    }
+}

@@ -1,0 +1,193 @@
+//! One deadline for the set, and the limits of each stream inside it.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use xmpp_close::{Batch, BatchOptions, Canceller, CloseOptions, Outcome};
+
+use crate::peer::{self, PATIENCE, SLACK, TAG};
+
+fn ignore<T>(_: T) {}
+
+#[test]
+fn mute_peers_do_not_add_up() {
+    const TOTAL: Duration = Duration::from_secs(1);
+    let mut batch = Batch::new().unwrap();
+    let mut peers = Vec::new();
+    for number in 0..100 {
+        let (ours, theirs) = peer::pair();
+        let mute = number % 10 == 0;
+        peers.push(peer::peer(theirs, move |mut peer| {
+            peer.read_tag();
+            if !mute {
+                peer.send(TAG);
+            }
+            peer.expect_eof();
+        }));
+        batch.add(ours, &CloseOptions::new(), ignore).unwrap();
+    }
+    let start = Instant::now();
+    let done = batch.run(BatchOptions::new().total(TOTAL)).unwrap();
+    let elapsed = start.elapsed();
+    for peer in peers {
+        peer.join().unwrap();
+    }
+    assert_eq!(done.summary.count(Outcome::Clean), 90, "{}", done.summary);
+    assert_eq!(done.summary.count(Outcome::TimedOut), 10, "{}", done.summary);
+    assert!(elapsed >= TOTAL && elapsed < TOTAL + SLACK, "{elapsed:?}");
+}
+
+#[test]
+fn a_trickling_peer_cannot_extend_the_deadline_of_the_set() {
+    const TOTAL: Duration = Duration::from_millis(500);
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| {
+        use std::io::Write;
+        peer.read_tag().send("<message>");
+        while peer.tcp.write_all(b"x").is_ok() {
+            thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let mut batch = Batch::new().unwrap();
+    batch.add(ours, &CloseOptions::new(), ignore).unwrap();
+    let start = Instant::now();
+    let done = batch.run(BatchOptions::new().total(TOTAL)).unwrap();
+    assert_eq!(done.reports[0].outcome, Outcome::TimedOut);
+    assert!(start.elapsed() < TOTAL + SLACK, "{:?}", start.elapsed());
+    peer.join().unwrap();
+}
+
+#[test]
+fn a_stream_that_floods_does_not_starve_the_others() {
+    let mut batch = Batch::new().unwrap();
+    let (ours, theirs) = peer::pair();
+    let flooder = peer::peer(theirs, |peer| {
+        use std::io::Write;
+        let mut tcp = peer.tcp;
+        let stanzas = peer::stanzas(1000);
+        while tcp.write_all(stanzas.as_bytes()).is_ok() {}
+    });
+    batch.add(ours, &CloseOptions::new().total(Duration::from_secs(2)), ignore).unwrap();
+    let (ours, theirs) = peer::pair();
+    let other = peer::peer(theirs, |mut peer| peer.read_tag().send(TAG).expect_eof());
+    batch.add(ours, &CloseOptions::new().total(PATIENCE), ignore).unwrap();
+    let done = batch.run(BatchOptions::new().total(PATIENCE)).unwrap();
+    other.join().unwrap();
+    flooder.join().unwrap();
+    assert_eq!(done.reports[0].outcome, Outcome::TimedOut, "{}", done.reports[0]);
+    assert!(done.reports[1].is_clean() && done.reports[1].elapsed < Duration::from_secs(2), "{}", done.reports[1]);
+}
+
+#[test]
+fn peers_that_do_not_read_end_as_stalled() {
+    const TOTAL: Duration = Duration::from_millis(500);
+    let mut batch = Batch::new().unwrap();
+    let mut theirs = Vec::new();
+    for _ in 0..5 {
+        let (ours, peer) = peer::pair_with_buffers(1 << 16);
+        theirs.push(peer);
+        let options = CloseOptions::new().farewell("<presence/>".repeat(100_000));
+        batch.add(ours, &options, ignore).unwrap();
+    }
+    let start = Instant::now();
+    let done = batch.run(BatchOptions::new().total(TOTAL)).unwrap();
+    assert_eq!(done.summary.count(Outcome::Stalled), 5, "{}", done.summary);
+    assert!(done.reports.iter().all(|report| report.bytes_unsent > 0 && !report.tag_sent));
+    assert!(start.elapsed() < TOTAL + SLACK, "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_limit_of_its_own_ends_a_stream_before_the_set() {
+    let mut batch = Batch::new().unwrap();
+    let (mute, mutes_end) = peer::pair();
+    batch.add(mute, &CloseOptions::new().no_progress(Duration::from_millis(100)), ignore).unwrap();
+    let (slow, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| {
+        peer.read_tag();
+        peer::wait_until(|| mutes_end.peek(&mut [0; 1000]).unwrap() > 0);
+        drop(mutes_end); // not before its stream was given up, see below
+        peer.send(TAG).expect_eof();
+    });
+    batch.add(slow, &CloseOptions::new(), ignore).unwrap();
+    let mut order = Vec::new();
+    let options = BatchOptions::new().total(PATIENCE).on_end(|index, report| order.push((index, report.outcome)));
+    batch.run(options).unwrap();
+    peer.join().unwrap();
+    assert!(order.contains(&(1, Outcome::Clean)), "{order:?}");
+    assert!(
+        matches!(
+            order.iter().find(|(index, _)| *index == 0),
+            Some((_, Outcome::TimedOut | Outcome::PeerEof | Outcome::Reset))
+        ),
+        "{order:?}"
+    );
+}
+
+#[test]
+fn a_canceller_stops_all_at_once() {
+    let canceller = Canceller::new().unwrap();
+    let mut batch = Batch::new().unwrap();
+    let mut theirs = Vec::new();
+    for _ in 0..10 {
+        let (ours, peer) = peer::pair();
+        theirs.push(peer);
+        batch.add(ours, &CloseOptions::new(), ignore).unwrap();
+    }
+    let stop = canceller.clone();
+    let stopper = thread::spawn(move || {
+        peer::wait_until(|| theirs[9].peek(&mut [0; 100]).unwrap() == TAG.len());
+        stop.cancel();
+        theirs
+    });
+    let start = Instant::now();
+    let done = batch.run(BatchOptions::new().total(PATIENCE).canceller(&canceller)).unwrap();
+    assert_eq!(done.summary.count(Outcome::Cancelled), 10, "{}", done.summary);
+    assert!(start.elapsed() < PATIENCE / 2);
+    stopper.join().unwrap();
+}
+
+#[test]
+fn a_canceller_of_one_stream_stops_that_one_only() {
+    let canceller = Canceller::new().unwrap();
+    let mut batch = Batch::new().unwrap();
+    let mut theirs = Vec::new();
+    for number in 0..4 {
+        let (ours, peer) = peer::pair();
+        theirs.push(peer);
+        let options = CloseOptions::new().total(PATIENCE);
+        let options = if number < 2 { options.canceller(&canceller) } else { options };
+        batch.add(ours, &options, ignore).unwrap();
+    }
+    let stop = canceller.clone();
+    let peers = thread::spawn(move || {
+        use std::io::Write;
+        peer::wait_until(|| theirs[1].peek(&mut [0; 100]).unwrap() == TAG.len());
+        stop.cancel();
+        // Both that were cancelled are over before the others go on.
+        for peer in &theirs[..2] {
+            peer::wait_until(|| matches!(peer.peek(&mut [0; 100]), Ok(n) if n == TAG.len()));
+        }
+        for peer in &mut theirs[2..] {
+            peer.write_all(TAG.as_bytes()).unwrap();
+        }
+        theirs
+    });
+    let done = batch.run(BatchOptions::new().total(PATIENCE)).unwrap();
+    peers.join().unwrap();
+    let outcomes: Vec<_> = done.reports.iter().map(|report| report.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Cancelled, Outcome::Cancelled, Outcome::Clean, Outcome::Clean]);
+}
+
+#[test]
+fn a_canceller_used_before_stops_it_before_anything_is_sent() {
+    let canceller = Canceller::new().unwrap();
+    canceller.cancel();
+    let (ours, theirs) = peer::pair();
+    let mut batch = Batch::new().unwrap();
+    batch.add(ours, &CloseOptions::new(), ignore).unwrap();
+    let done = batch.run(BatchOptions::new().canceller(&canceller)).unwrap();
+    assert_eq!(done.reports[0].outcome, Outcome::Cancelled);
+    peer::peer(theirs, |mut peer| peer.expect_eof()).join().unwrap();
+}
