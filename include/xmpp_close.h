@@ -224,8 +224,9 @@ typedef struct xmpp_close_options {
     /// XEP-0198 session stays resumable. The outcome is XMPP_CLOSE_CANCELLED,
     /// with tag_sent 0. Not with stream_error.
     uint32_t detach;
-    /// Always 0.
-    uint32_t reserved;
+    /// 1: your closing tag has been written already, or ends farewell, so that
+    /// no other is sent. Not with detach, stream_error or on_farewell.
+    uint32_t tag_sent;
 } xmpp_close_options;
 
 /* Report */
@@ -400,7 +401,8 @@ typedef struct xmpp_close_summary {
     /// How many ended how, by xmpp_close_outcome; under XMPP_CLOSE_PENDING those
     /// that have not ended.
     uint32_t outcomes[10];
-    /// Late stanzas of all streams that are over.
+    /// Late stanzas of all streams that are over; those of streams with on_data
+    /// are not counted.
     uint64_t stanzas;
 } xmpp_close_summary;
 
@@ -424,8 +426,9 @@ typedef struct xmpp_close_batch_options {
     const char *stream_error;
     /// A text for people to go with it; it is escaped. NULL: none.
     const char *stream_error_text;
-    /// Called about ten times a second while something changes, and once at the
-    /// end. Return 0 to go on, anything else to stop all at once.
+    /// Called about ten times a second, and once at the end: a moment for what
+    /// else the thread has to do. Return 0 to go on, anything else to stop all
+    /// at once.
     int (*on_progress)(void *userdata, const xmpp_close_summary *so_far);
     /// Called as soon as a stream has ended: its descriptor is not used any more
     /// and may be closed. stream_userdata is the userdata of its options, index
@@ -506,12 +509,17 @@ typedef enum xmpp_close_action {
     /// stream error, then the tag.
     XMPP_CLOSE_DO_SEND_TAG = 1,
     /// The peer closed. Send what you still owe it, replies of other threads
-    /// included; when that is queued, and before _deadline, call _begin.
+    /// included; when that is queued, and before _deadline, call _begin. Until
+    /// then _must_answer is 1.
     XMPP_CLOSE_DO_ANSWER = 2,
-    /// close_notify if there is TLS, then shutdown(fd, SHUT_WR); then report
-    /// _flushed. Go on reading, and discard what comes.
+    /// Plaintext: shutdown(fd, SHUT_WR), then report _flushed. TLS: send
+    /// close_notify and report _flushed when it is written; shutdown(fd,
+    /// SHUT_WR) once the peer's has come, too. Go on reading, and discard what
+    /// comes.
     XMPP_CLOSE_DO_END_OUTPUT = 3,
-    /// It is over: read the report, close the socket.
+    /// It is over: read the report, close the socket. Over TLS, when no
+    /// DO_END_OUTPUT came before and all output is written, close_notify first,
+    /// if it can be written at once.
     XMPP_CLOSE_DO_TEARDOWN = 4,
 } xmpp_close_action;
 
@@ -549,7 +557,8 @@ int xmpp_close_handshake_written(xmpp_close_handshake *h,
 /// the tag. After DO_END_OUTPUT: that is done.
 int xmpp_close_handshake_flushed(xmpp_close_handshake *h, uint64_t now_ms);
 
-/// n bytes came from the peer.
+/// n bytes came from the peer. Report them before your parser is fed. Those
+/// behind the peer's tag that came with it count as bytes_read.
 int xmpp_close_handshake_received(xmpp_close_handshake *h,
                                   size_t n,
                                   uint64_t now_ms);
@@ -573,12 +582,12 @@ int xmpp_close_handshake_peer_closed(xmpp_close_handshake *h, uint64_t now_ms);
 /// Your parser refuses what the peer sent.
 int xmpp_close_handshake_malformed(xmpp_close_handshake *h, uint64_t now_ms);
 
-/// The peer ended TCP, between stanzas or you cannot tell; over TLS, after its
-/// close_notify. All that was read before has been handled.
+/// The peer ended TCP, between stanzas or you cannot tell. All that was read
+/// before has been handled. Over TLS, without _close_notify before it, it is
+/// taken for _truncated.
 int xmpp_close_handshake_eof(xmpp_close_handshake *h, uint64_t now_ms);
 
-/// The peer ended TCP inside an element, or without close_notify though the
-/// stream runs over TLS.
+/// The peer ended TCP, or TLS, inside an element.
 int xmpp_close_handshake_truncated(xmpp_close_handshake *h, uint64_t now_ms);
 
 /// The peer's TLS close_notify came. TCP goes on until _eof. If your parser is
@@ -609,6 +618,10 @@ int xmpp_close_handshake_tick(xmpp_close_handshake *h, uint64_t now_ms);
 /// 1 while stanzas may still be sent: until _begin, or until writing failed.
 /// NULL: 0.
 int xmpp_close_handshake_may_write(const xmpp_close_handshake *h);
+
+/// 1 between DO_ANSWER and _begin: what is still owed is to be queued, then
+/// _begin is due. NULL: 0.
+int xmpp_close_handshake_must_answer(const xmpp_close_handshake *h);
 
 /// 1 while the peer's bytes are still to be read. NULL: 0.
 int xmpp_close_handshake_wants_input(const xmpp_close_handshake *h);

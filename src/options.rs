@@ -48,6 +48,7 @@ pub struct CloseOptions {
     pub(crate) stream_error: Option<StreamError>,
     pub(crate) residual: Vec<u8>,
     pub(crate) peer_closed: bool,
+    pub(crate) tag_sent: bool,
     /// End TCP without a closing tag.
     pub(crate) detach: bool,
     pub(crate) stanza_limit: usize,
@@ -71,6 +72,7 @@ impl CloseOptions {
             stream_error: None,
             residual: Vec::new(),
             peer_closed: false,
+            tag_sent: false,
             detach: false,
             stanza_limit: crate::framing::DEFAULT_STANZA_LIMIT,
             canceller: None,
@@ -150,6 +152,13 @@ impl CloseOptions {
         self
     }
 
+    /// Our closing tag has been written already, or ends the [`farewell`](Self::farewell): no other is sent, and the peer's
+    /// is awaited (HS-01).
+    pub fn tag_sent(mut self, yes: bool) -> Self {
+        self.tag_sent = yes;
+        self
+    }
+
     /// The largest stanza to deliver, in bytes; never below 10 000 (XM-08). A larger one is passed over and
     /// counted in [`Report::oversize`](crate::Report::oversize).
     pub fn stanza_limit(mut self, bytes: usize) -> Self {
@@ -174,13 +183,16 @@ impl CloseOptions {
         Ok(name)
     }
 
-    /// A stream error is always a close.
+    /// Whether they make sense together.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.root()?;
-        match self.detach && self.stream_error.is_some() {
-            true => Err(Error::Invalid("a stream error closes the stream, so it cannot detach")),
-            false => Ok(()),
+        if self.detach && self.stream_error.is_some() {
+            return Err(Error::Invalid("a stream error closes the stream, so it cannot detach"));
         }
+        if self.tag_sent && (self.detach || self.stream_error.is_some() || self.last_words.is_some()) {
+            return Err(Error::Invalid("nothing can be said behind a closing tag that has been sent"));
+        }
+        Ok(())
     }
 }
 

@@ -66,7 +66,7 @@ impl<'a> BatchOptions<'a> {
         self
     }
 
-    /// Called about ten times a second while something changes, and once at the end.
+    /// Called about ten times a second, and once at the end.
     pub fn on_progress(mut self, mut tell: impl FnMut(&Summary) + 'a) -> Self {
         self.on_progress = Some(Box::new(move |so_far| {
             tell(so_far);

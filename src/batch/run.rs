@@ -66,9 +66,8 @@ struct Run<'b, 'a, 'o> {
     /// Streams that could still move when the others got their turn.
     unfinished: Vec<usize>,
     summary: Summary,
-    /// When progress was told, and whether there was any since.
+    /// When progress was told.
     told: Instant,
-    changed: bool,
     stopped: bool,
 }
 
@@ -85,7 +84,6 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
             unfinished: (0..streams).filter(|index| batch.members[*index].is_urgent()).collect(),
             summary: Summary::new(streams),
             told: start,
-            changed: true,
             stopped: false,
             batch,
             options,
@@ -94,17 +92,18 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
 
     fn all(&mut self) {
         let mut ready = Vec::new();
-        while self.summary.ended < self.summary.streams {
+        loop {
             if self.stopped || self.options.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
                 self.each(Driver::cancel);
-                continue;
             }
             let more = self.begin_what_is_due();
+            if self.summary.ended == self.summary.streams {
+                break; // looked at behind the beginnings, for a stream may begin and end without a wait
+            }
             let limit = if more || !self.unfinished.is_empty() { Duration::ZERO } else { self.patience() };
             ready.clear();
             if let Err(error) = self.batch.readiness.wait(limit, &mut ready) {
                 self.each(|driver| driver.failed(&error));
-                continue;
             }
             for index in mem::take(&mut self.unfinished) {
                 self.advance(index);
@@ -120,13 +119,12 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
                 self.tell_progress();
             }
         }
-        self.changed = true;
         self.tell_progress();
     }
 
     /// How long nothing is to be done.
     fn patience(&self) -> Duration {
-        let progress = self.changed.then(|| self.told + PROGRESS);
+        let progress = self.options.on_progress.is_some().then(|| self.told + PROGRESS);
         let next = [self.turns.due(), self.timers.next(), progress].into_iter().flatten().min();
         next.map_or(FOR_EVER, |next| next.saturating_duration_since(Instant::now()))
     }
@@ -151,7 +149,6 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         }
         member.driver.start_by(self.deadline, self.options.stream_error.as_ref());
         self.summary.begun += 1;
-        self.changed = true;
         true
     }
 
@@ -229,7 +226,6 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         let report = member.driver.report();
         self.summary.begun += usize::from(!member.started);
         self.summary.add(&report);
-        self.changed = true;
         member.fd().inspect(|fd| self.batch.readiness.forget(*fd));
         self.batch.members[index] = Slot::Ended(report.clone());
         if let Some(tell) = &mut self.options.on_end {
@@ -262,10 +258,8 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
     fn tell_progress(&mut self) {
         self.summary.elapsed = self.start.elapsed();
         self.told = Instant::now();
-        if mem::replace(&mut self.changed, false) {
-            if let Some(tell) = &mut self.options.on_progress {
-                self.stopped |= !tell(&self.summary);
-            }
+        if let Some(tell) = &mut self.options.on_progress {
+            self.stopped |= !tell(&self.summary);
         }
     }
 }

@@ -108,6 +108,7 @@ pub(crate) struct Driver<T> {
     /// Chunks read since the deadline has passed, or since the last words could have been said.
     last_chunks: u32,
     stream_error: Option<StreamError>,
+    /// Ours was put in, or cannot be any more.
     error_sent: bool,
     tls_failure_code: Option<i32>,
     /// The TLS layer failed: it is left alone from then on (TL-12).
@@ -137,7 +138,7 @@ impl<T: Transport> Driver<T> {
             output.extend_from_slice(error.to_xml(root).as_bytes());
         }
         let tag_at = output.len();
-        if !options.detach {
+        if !options.detach && !options.tag_sent {
             output.extend_from_slice(format!("</{root}>").as_bytes());
         }
         let mut handshake = Handshake::new(options.limits);
@@ -165,7 +166,7 @@ impl<T: Transport> Driver<T> {
             arrived: 0,
             last_chunks: 0,
             stream_error: opened.stream_error,
-            error_sent: options.stream_error.is_some(),
+            error_sent: options.stream_error.is_some() || options.tag_sent,
             tls_failure_code: None,
             tls_failed: false,
             error_at: None,

@@ -60,7 +60,8 @@ pub struct xmpp_close_summary {
     /// How many ended how, by xmpp_close_outcome; under XMPP_CLOSE_PENDING those
     /// that have not ended.
     pub outcomes: [u32; 10],
-    /// Late stanzas of all streams that are over.
+    /// Late stanzas of all streams that are over; those of streams with on_data
+    /// are not counted.
     pub stanzas: u64,
 }
 
@@ -89,8 +90,9 @@ pub struct xmpp_close_batch_options {
     pub stream_error: *const c_char,
     /// A text for people to go with it; it is escaped. NULL: none.
     pub stream_error_text: *const c_char,
-    /// Called about ten times a second while something changes, and once at the
-    /// end. Return 0 to go on, anything else to stop all at once.
+    /// Called about ten times a second, and once at the end: a moment for what
+    /// else the thread has to do. Return 0 to go on, anything else to stop all
+    /// at once.
     pub on_progress: Option<unsafe extern "C" fn(userdata: *mut c_void, so_far: *const xmpp_close_summary) -> c_int>,
     /// Called as soon as a stream has ended: its descriptor is not used any more
     /// and may be closed. stream_userdata is the userdata of its options, index

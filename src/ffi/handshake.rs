@@ -49,12 +49,17 @@ pub enum xmpp_close_action {
     /// stream error, then the tag.
     XMPP_CLOSE_DO_SEND_TAG = 1,
     /// The peer closed. Send what you still owe it, replies of other threads
-    /// included; when that is queued, and before _deadline, call _begin.
+    /// included; when that is queued, and before _deadline, call _begin. Until
+    /// then _must_answer is 1.
     XMPP_CLOSE_DO_ANSWER = 2,
-    /// close_notify if there is TLS, then shutdown(fd, SHUT_WR); then report
-    /// _flushed. Go on reading, and discard what comes.
+    /// Plaintext: shutdown(fd, SHUT_WR), then report _flushed. TLS: send
+    /// close_notify and report _flushed when it is written; shutdown(fd,
+    /// SHUT_WR) once the peer's has come, too. Go on reading, and discard what
+    /// comes.
     XMPP_CLOSE_DO_END_OUTPUT = 3,
-    /// It is over: read the report, close the socket.
+    /// It is over: read the report, close the socket. Over TLS, when no
+    /// DO_END_OUTPUT came before and all output is written, close_notify first,
+    /// if it can be written at once.
     XMPP_CLOSE_DO_TEARDOWN = 4,
 }
 
@@ -160,7 +165,8 @@ pub unsafe extern "C" fn xmpp_close_handshake_flushed(h: *mut xmpp_close_handsha
     unsafe { event(h, Event::Flushed, now_ms) }
 }
 
-/// n bytes came from the peer.
+/// n bytes came from the peer. Report them before your parser is fed. Those
+/// behind the peer's tag that came with it count as bytes_read.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_handshake_received(h: *mut xmpp_close_handshake, n: usize, now_ms: u64) -> c_int {
     // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
@@ -219,16 +225,16 @@ pub unsafe extern "C" fn xmpp_close_handshake_malformed(h: *mut xmpp_close_hands
     unsafe { event(h, Event::Malformed, now_ms) }
 }
 
-/// The peer ended TCP, between stanzas or you cannot tell; over TLS, after its
-/// close_notify. All that was read before has been handled.
+/// The peer ended TCP, between stanzas or you cannot tell. All that was read
+/// before has been handled. Over TLS, without _close_notify before it, it is
+/// taken for _truncated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_handshake_eof(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
     // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
     unsafe { event(h, Event::Eof { inside: false }, now_ms) }
 }
 
-/// The peer ended TCP inside an element, or without close_notify though the
-/// stream runs over TLS.
+/// The peer ended TCP, or TLS, inside an element.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_handshake_truncated(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
     // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
@@ -293,6 +299,14 @@ pub unsafe extern "C" fn xmpp_close_handshake_tick(h: *mut xmpp_close_handshake,
 pub unsafe extern "C" fn xmpp_close_handshake_may_write(h: *const xmpp_close_handshake) -> c_int {
     // SAFETY: NULL, or from xmpp_close_handshake_new() and changed by nobody now, as the header says.
     unsafe { query(h, 0, |machine| int(machine.may_write())) }
+}
+
+/// 1 between DO_ANSWER and _begin: what is still owed is to be queued, then
+/// _begin is due. NULL: 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_must_answer(h: *const xmpp_close_handshake) -> c_int {
+    // SAFETY: as above.
+    unsafe { query(h, 0, |machine| int(machine.must_answer())) }
 }
 
 /// 1 while the peer's bytes are still to be read. NULL: 0.

@@ -114,8 +114,9 @@ pub struct xmpp_close_options {
     /// XEP-0198 session stays resumable. The outcome is XMPP_CLOSE_CANCELLED,
     /// with tag_sent 0. Not with stream_error.
     pub detach: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// 1: your closing tag has been written already, or ends farewell, so that
+    /// no other is sent. Not with detach, stream_error or on_farewell.
+    pub tag_sent: u32,
 }
 
 // SAFETY: repr(C), the size comes first, and zero is a number, NULL, or no function.
@@ -190,10 +191,8 @@ impl xmpp_close_options {
         options.limits = self.limits()?;
         options.peer_closed = flag(self.peer_closed)?;
         options.detach = flag(self.detach)?;
+        options.tag_sent = flag(self.tag_sent)?;
         flag(self.tls)?;
-        if self.reserved != 0 {
-            return Err(INVALID);
-        }
         options.last_words = self.on_farewell.map(|compose| last_words(compose, self.userdata));
         // SAFETY: as the caller promises, for this and the pointers below.
         unsafe {
@@ -282,12 +281,13 @@ mod tests {
 
     #[test]
     fn values_that_make_no_sense_are_refused() {
-        let refused: [fn(&mut xmpp_close_options); 12] = [
+        let refused: [fn(&mut xmpp_close_options); 13] = [
             |options| options.half_close = 2,
             |options| options.peer_closed = 2,
             |options| options.tls = 2,
             |options| options.detach = 2,
-            |options| options.reserved = 1,
+            |options| options.tag_sent = 2,
+            |options| (options.tag_sent, options.detach) = (1, 1),
             |options| {
                 options.detach = 1;
                 options.stream_error = c"reset".as_ptr();

@@ -40,6 +40,19 @@ fn mute_peers_do_not_add_up() {
 }
 
 #[test]
+fn a_stream_that_ends_as_soon_as_it_begins_is_not_waited_for() {
+    let (ours, theirs) = peer::pair();
+    peer::peer(theirs, |mut peer| drop(peer.send(TAG))).join().unwrap();
+    peer::wait_until(|| ours.peek(&mut [0; 100]).unwrap() == TAG.len());
+    let mut batch = Batch::new().unwrap();
+    batch.add(ours, &CloseOptions::new(), ignore).unwrap();
+    let start = Instant::now();
+    let done = batch.run(BatchOptions::new().total(PATIENCE)).unwrap();
+    assert_eq!(done.summary.count(Outcome::Clean), 1, "{}", done.summary);
+    assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
+}
+
+#[test]
 fn a_trickling_peer_cannot_extend_the_deadline_of_the_set() {
     const TOTAL: Duration = Duration::from_millis(500);
     let (ours, theirs) = peer::pair();

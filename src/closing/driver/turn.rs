@@ -124,7 +124,7 @@ impl<T: Transport> Driver<T> {
                 if self.last_words.is_some() {
                     return Output::Done; // for now
                 }
-                self.tell(Event::Flushed); // a detach with nothing to say
+                self.tell(Event::Flushed); // there was nothing to say
                 return Output::Moved;
             }
             self.transport.write(&self.output[self.written..end]).map(|bytes| self.wrote(bytes))
