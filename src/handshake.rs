@@ -90,7 +90,7 @@ pub enum Event {
     /// What the peer sends stopped being an XMPP stream.
     Malformed,
     /// The peer ended TCP; `inside` an element, or between stanzas. Everything read before it has been handled (TC-16).
-    /// Over TLS, without [`CloseNotify`](Self::CloseNotify) before it, it is [`Truncated`](Self::Truncated).
+    /// Over TLS, with no [`Event::CloseNotify`] before it, this is [`Event::Truncated`] (TL-07).
     Eof {
         /// The end came inside an element or tag.
         inside: bool,
@@ -222,12 +222,10 @@ impl Handshake {
             Event::StreamError => self.stream_error(now),
             Event::PeerClosed => self.peer_closed(now),
             Event::Malformed => self.malformed(now),
-            // TL-07: over TLS, nobody can know that an end without `close_notify` is the peer's.
-            Event::Eof { inside } if inside || self.tls.used && !self.tls.received => {
-                self.input_ended(Outcome::Truncated, now)
+            Event::Eof { inside: false } if !self.tls.used || self.tls.received => {
+                self.input_ended(Outcome::PeerEof, now)
             }
-            Event::Eof { .. } => self.input_ended(Outcome::PeerEof, now),
-            Event::Truncated => self.input_ended(Outcome::Truncated, now),
+            Event::Eof { .. } | Event::Truncated => self.input_ended(Outcome::Truncated, now),
             Event::CloseNotify { inside } => self.close_notify(inside, now),
             Event::Failed(code) => {
                 self.os_error.get_or_insert(code);
@@ -249,11 +247,6 @@ impl Handshake {
     /// Stanzas may still be sent. False from [`Event::Begin`] on (HS-03).
     pub fn may_write(&self) -> bool {
         matches!(self.state, State::Open | State::Answer) && !self.output_lost
-    }
-
-    /// The peer has closed and waits for our answer: [`Event::Begin`], once all that is owed is queued.
-    pub fn must_answer(&self) -> bool {
-        self.state == State::Answer
     }
 
     /// What the peer sends is still to be read, be it to handle it or to discard it.

@@ -141,6 +141,15 @@ fn tag_and_alert_give_four_results() {
 }
 
 #[test]
+fn the_end_of_tcp_without_close_notify_is_a_truncation_whoever_calls_it_eof() {
+    let outcome = |events: &[Event]| run(Handshake::new(Limits::default()).over_tls(), events).report(secs(9)).outcome;
+    assert_eq!(outcome(&[Event::Begin, Event::Flushed, EOF]), Outcome::Truncated);
+    assert_eq!(outcome(&[EOF, Event::Flushed]), Outcome::Truncated);
+    assert_eq!(outcome(&[Event::Begin, NOTIFY, EOF, Event::Flushed]), Outcome::PeerEof);
+    assert_eq!(outcome(&[Event::Begin, Event::Flushed, Event::PeerClosed, Event::Flushed, EOF]), Outcome::Clean);
+}
+
+#[test]
 fn after_the_peers_close_notify_our_tag_and_alert_still_go_out() {
     // TL-05 for TLS 1.3: the peer sent tag and alert in one burst before our answer was written.
     let mut handshake = Handshake::new(Limits::default()).over_tls();
