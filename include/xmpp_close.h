@@ -583,11 +583,11 @@ int xmpp_close_handshake_peer_closed(xmpp_close_handshake *h, uint64_t now_ms);
 int xmpp_close_handshake_malformed(xmpp_close_handshake *h, uint64_t now_ms);
 
 /// The peer ended TCP, between stanzas or you cannot tell. All that was read
-/// before has been handled. Over TLS, without _close_notify before it, it is
-/// taken for _truncated.
+/// before has been handled. Over TLS, without a _close_notify before it, this
+/// is _truncated.
 int xmpp_close_handshake_eof(xmpp_close_handshake *h, uint64_t now_ms);
 
-/// The peer ended TCP, or TLS, inside an element.
+/// The peer ended TCP inside an element, or TLS without close_notify.
 int xmpp_close_handshake_truncated(xmpp_close_handshake *h, uint64_t now_ms);
 
 /// The peer's TLS close_notify came. TCP goes on until _eof. If your parser is

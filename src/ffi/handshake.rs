@@ -68,14 +68,28 @@ pub struct xmpp_close_handshake {
     machine: Handshake,
     /// The time of the last event, for the report.
     now: Duration,
-    stream_error: [c_char; 48],
+    /// The name of the peer's stream error as it was told, filled up with zeros; longer than this is none that is known.
+    stream_error: [u8; 48],
 }
+
+/// For the names that RFC 6120 does not know.
+const UNDEFINED: &str = "undefined-condition";
 
 impl xmpp_close_handshake {
     fn handle(&mut self, event: Event, now_ms: u64) -> c_int {
         // A clock that goes back is taken to stand still.
         self.now = self.now.max(Duration::from_millis(now_ms));
         self.machine.handle(event, self.now) as c_int
+    }
+
+    /// For the report, since an event has no time to look it up.
+    fn condition(&self) -> [c_char; 48] {
+        let name = self.stream_error.split(|byte| *byte == 0).next().and_then(|name| std::str::from_utf8(name).ok());
+        match name.map(StreamError::new) {
+            _ if self.stream_error[0] == 0 => [0; 48],
+            Some(Ok(known)) => condition_chars(known.condition()),
+            _ => condition_chars(UNDEFINED),
+        }
     }
 }
 
@@ -200,12 +214,12 @@ pub unsafe extern "C" fn xmpp_close_handshake_stream_error(
         // SAFETY: the header says what the pointers must be.
         let (h, condition) = unsafe {
             let name = if condition.is_null() { c"" } else { CStr::from_ptr(condition) };
-            (guard::exclusive(h)?, name)
+            (guard::exclusive(h)?, name.to_bytes())
         };
         if h.stream_error[0] == 0 {
-            // Known names make no allocation.
-            let known = condition.to_str().ok().and_then(|name| StreamError::new(name).ok());
-            h.stream_error = condition_chars(known.as_ref().map_or("undefined-condition", StreamError::condition));
+            let name = if condition.is_empty() { UNDEFINED.as_bytes() } else { condition };
+            let kept = name.len().min(h.stream_error.len());
+            h.stream_error[..kept].copy_from_slice(&name[..kept]);
         }
         Ok(h.handle(Event::StreamError, now_ms))
     })
@@ -226,15 +240,15 @@ pub unsafe extern "C" fn xmpp_close_handshake_malformed(h: *mut xmpp_close_hands
 }
 
 /// The peer ended TCP, between stanzas or you cannot tell. All that was read
-/// before has been handled. Over TLS, without _close_notify before it, it is
-/// taken for _truncated.
+/// before has been handled. Over TLS, without a _close_notify before it, this
+/// is _truncated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_handshake_eof(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
     // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
     unsafe { event(h, Event::Eof { inside: false }, now_ms) }
 }
 
-/// The peer ended TCP, or TLS, inside an element.
+/// The peer ended TCP inside an element, or TLS without close_notify.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_handshake_truncated(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
     // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
@@ -335,8 +349,10 @@ pub unsafe extern "C" fn xmpp_close_handshake_report(
     guard(|| {
         // SAFETY: the header says what the pointers must be.
         let (mut out, h) = unsafe { (Out::open(report)?, guard::shared(h)?) };
-        let stream_error = h.stream_error;
-        out.write(&xmpp_close_report { stream_error, ..xmpp_close_report::from(&h.machine.report(h.now)) });
+        out.write(&xmpp_close_report {
+            stream_error: h.condition(),
+            ..xmpp_close_report::from(&h.machine.report(h.now))
+        });
         Ok(0)
     })
 }
