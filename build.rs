@@ -12,8 +12,19 @@ mod header {
     use std::{env, fmt::Write, fs, path::Path};
 
     /// The files that declare something for C, in the order in which somebody who reads the header needs them.
-    const SECTIONS: [&str; 10] =
-        ["codes", "options", "report", "blocking", "canceller", "callbacks", "batch", "handshake", "framer", "words"];
+    const SECTIONS: [&str; 11] = [
+        "codes",
+        "options",
+        "report",
+        "blocking",
+        "canceller",
+        "callbacks",
+        "batch",
+        "handshake",
+        "queries",
+        "framer",
+        "words",
+    ];
 
     pub fn write() {
         println!("cargo::rerun-if-changed=cbindgen.toml");

@@ -137,7 +137,7 @@ typedef enum xmpp_close_tls {
 
 #define XMPP_CLOSE_OPTIONS_INIT                                                \
     { sizeof(xmpp_close_options), 0, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0,    \
-      NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0 }
+      NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0 }
 
 /// What on_data returns when its parser has seen the end of the peer's stream.
 #define XMPP_CLOSE_PEER_CLOSED 1
@@ -154,7 +154,9 @@ typedef struct xmpp_close_options {
     /// take 7 to 17 s with its shipped rate limits, when much was sent to it
     /// just before the close.
     uint32_t total_ms;
-    /// For any stretch in which not a byte moves, inside total_ms. 0: 10000.
+    /// For any stretch in which not a byte moves, inside total_ms: a peer that
+    /// stays silent is waited for so long. 0: 10000. As much as total_ms
+    /// switches it off; a program that pauses its reading needs that.
     uint32_t idle_ms;
     /// For the end of TCP once both tags were exchanged, inside total_ms.
     /// 0: 2000.
@@ -227,6 +229,12 @@ typedef struct xmpp_close_options {
     /// 1: your closing tag has been written already, or ends farewell, so that
     /// no other is sent. Not with detach, stream_error or on_farewell.
     uint32_t tag_sent;
+    /// For xmpp_close_handshake_new() only: how long after DO_ANSWER the machine
+    /// begins by itself (_tick then answers DO_SEND_TAG), for programs that
+    /// cannot know when all that they owe the peer is queued. 0: never.
+    uint32_t answer_ms;
+    /// Always 0.
+    uint32_t reserved;
 } xmpp_close_options;
 
 /* Report */
@@ -485,14 +493,18 @@ void xmpp_close_batch_free(xmpp_close_batch *batch);
  * Tell it what happened, and when; do what it answers. It does no I/O, has no
  * clock, calls nothing back and allocates nothing but its handle, which may be
  * kept in structs that are copied. now_ms comes from one monotonic clock of
- * yours. Ticks may be seconds apart, and reading may pause.
+ * yours. Ticks may be seconds apart, and reading may pause (see idle_ms).
+ *
+ * An open stream needs no handle yet: one made when the close begins knows
+ * whether there is TLS by then, and costs the other streams nothing.
  *
  *    you want to close     _begin, which answers DO_SEND_TAG: queue the tag
  *    every writer          asks _may_write first; if not, the stanza is to be
- *                          stored or bounced, not dropped
+ *                          stored or bounced, not dropped. Any event may end it
  *    queue went empty      _flushed, which may answer DO_END_OUTPUT
- *    bytes were read       _received, then feed your parser and handle stanzas as
- *                          ever, as long as _wants_input
+ *    bytes were read       as long as _wants_input: _received; then, if
+ *                          _expects_stanzas, feed your parser and handle stanzas
+ *                          as ever; otherwise discard them
  *    peer's closing tag    _peer_closed, which may answer DO_ANSWER: send what is
  *                          still owed, then _begin
  *    end of the stream     _eof, _truncated, _failed
@@ -505,17 +517,18 @@ typedef enum xmpp_close_action {
     /// Nothing.
     XMPP_CLOSE_DO_NOTHING = 0,
     /// Queue the closing tag behind what is queued already, as the last bytes
-    /// ever; report _flushed when all is written. In answer to _malformed: a
-    /// stream error, then the tag.
+    /// ever; report _flushed when all is written, at once if it is. In answer
+    /// to _malformed: a stream error, then the tag. A final <a/> of XEP-0198 is
+    /// computed now, and goes in front. If your own header was never sent, it
+    /// goes first (RFC 6120 section 4.9.1.2).
     XMPP_CLOSE_DO_SEND_TAG = 1,
     /// The peer closed. Send what you still owe it, replies of other threads
     /// included; when that is queued, and before _deadline, call _begin. Until
     /// then _must_answer is 1.
     XMPP_CLOSE_DO_ANSWER = 2,
-    /// Plaintext: shutdown(fd, SHUT_WR), then report _flushed. TLS: send
-    /// close_notify and report _flushed when it is written; shutdown(fd,
-    /// SHUT_WR) once the peer's has come, too. Go on reading, and discard what
-    /// comes.
+    /// Plaintext: shutdown(fd, SHUT_WR), then report _flushed. TLS: queue
+    /// close_notify and report _flushed when it is written, or cannot be;
+    /// shutdown(fd, SHUT_WR) once the peer's has come, too. Go on reading.
     XMPP_CLOSE_DO_END_OUTPUT = 3,
     /// It is over: read the report, close the socket. Over TLS, when no
     /// DO_END_OUTPUT came before and all output is written, close_notify first,
@@ -527,10 +540,10 @@ typedef enum xmpp_close_action {
 typedef struct xmpp_close_handshake xmpp_close_handshake;
 
 /// Stores a handshake for an open stream, at any time before its close. Of the
-/// options it takes total_ms, idle_ms, linger_ms, half_close, peer_closed and
-/// tls; the other members are not looked at. NULL: all defaults. With
+/// options it takes total_ms, idle_ms, linger_ms, answer_ms, half_close,
+/// peer_closed and tls; the others are not looked at. NULL: all defaults. With
 /// peer_closed it begins where _peer_closed leads: send what is still owed,
-/// then _begin.
+/// then _begin. It fails only for arguments that make no sense.
 int xmpp_close_handshake_new(const xmpp_close_options *options,
                              uint64_t now_ms,
                              xmpp_close_handshake **out);
@@ -579,12 +592,14 @@ int xmpp_close_handshake_stream_error(xmpp_close_handshake *h,
 /// Your parser saw the peer's closing tag.
 int xmpp_close_handshake_peer_closed(xmpp_close_handshake *h, uint64_t now_ms);
 
-/// Your parser refuses what the peer sent.
+/// Your parser refuses what the peer sent. The stream error that tells it so is
+/// queued before, if _may_write.
 int xmpp_close_handshake_malformed(xmpp_close_handshake *h, uint64_t now_ms);
 
 /// The peer ended TCP, between stanzas or you cannot tell. All that was read
 /// before has been handled. Over TLS, without a _close_notify before it, this
-/// is _truncated.
+/// is _truncated. Should the socket report EPOLLHUP or EPOLLERR after that,
+/// while our last bytes are still queued: _failed.
 int xmpp_close_handshake_eof(xmpp_close_handshake *h, uint64_t now_ms);
 
 /// The peer ended TCP inside an element, or TLS without close_notify.
@@ -600,8 +615,8 @@ int xmpp_close_handshake_failed(xmpp_close_handshake *h,
                                 int os_error,
                                 uint64_t now_ms);
 
-/// Writing failed with this errno. What the peer sent before may still be
-/// readable: go on reading if _wants_input.
+/// Writing failed with this errno; what is queued can be dropped. What the peer
+/// sent before may still be readable: go on reading if _wants_input.
 int xmpp_close_handshake_output_failed(xmpp_close_handshake *h,
                                        int os_error,
                                        uint64_t now_ms);
@@ -612,22 +627,30 @@ int xmpp_close_handshake_tls_failed(xmpp_close_handshake *h, uint64_t now_ms);
 /// Stop at once.
 int xmpp_close_handshake_cancel(xmpp_close_handshake *h, uint64_t now_ms);
 
-/// Time passed. Only this applies the time limits.
+/// Time passed. Only this applies the time limits. Read what has arrived
+/// before the last one, so that nothing is left behind.
 int xmpp_close_handshake_tick(xmpp_close_handshake *h, uint64_t now_ms);
 
-/// 1 while stanzas may still be sent: until _begin, or until writing failed.
-/// NULL: 0.
+/* What the state machine can be asked */
+
+/// 1 while stanzas may still be sent: until a close begins other than by
+/// DO_ANSWER, or until writing failed. NULL: 0.
 int xmpp_close_handshake_may_write(const xmpp_close_handshake *h);
 
 /// 1 between DO_ANSWER and _begin: what is still owed is to be queued, then
 /// _begin is due. NULL: 0.
 int xmpp_close_handshake_must_answer(const xmpp_close_handshake *h);
 
-/// 1 while the peer's bytes are still to be read. NULL: 0.
+/// 1 while what the peer sends is still its stream, for your parser; once 0, the
+/// parser must not see any more of it. NULL: 0.
+int xmpp_close_handshake_expects_stanzas(const xmpp_close_handshake *h);
+
+/// 1 while the peer's bytes are still to be read, be it to discard them. NULL:
+/// 0.
 int xmpp_close_handshake_wants_input(const xmpp_close_handshake *h);
 
-/// When _tick is due at the latest, on your clock. UINT64_MAX: never, as
-/// nothing was begun or all is over; and for NULL.
+/// When _tick is due at the latest, on your clock. UINT64_MAX: never, as no
+/// close is going on; and for NULL.
 uint64_t xmpp_close_handshake_deadline(const xmpp_close_handshake *h);
 
 /// How it went, as of the last event. bytes_unsent and bytes_unacked are 0, for

@@ -66,6 +66,7 @@ mod framer;
 mod guard;
 mod handshake;
 mod options;
+mod queries;
 mod report;
 mod sized;
 mod words;
@@ -78,6 +79,7 @@ pub use codes::*;
 pub use framer::*;
 pub use handshake::*;
 pub use options::*;
+pub use queries::*;
 pub use report::*;
 pub use words::*;
 

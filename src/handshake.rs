@@ -125,7 +125,7 @@ pub enum Action {
     /// Queue the closing tag as the last bytes of our output, and report [`Event::Flushed`] when all is written.
     /// After [`Event::Malformed`], the stream error goes in front of it.
     SendTag = 1,
-    /// The peer closed: send what is still owed, then [`Event::Begin`].
+    /// The peer closed: send what is still owed, then [`Event::Begin`], if [`Handshake::answer_within`] does not.
     Answer = 2,
     /// End our output: `close_notify` over TLS, then `shutdown(SHUT_WR)`. Then [`Event::Flushed`].
     EndOutput = 3,
@@ -137,6 +137,7 @@ pub enum Action {
 #[derive(Clone, Debug)]
 pub struct Handshake {
     limits: Limits,
+    answer: Option<Duration>,
     state: State,
     outcome: Outcome,
     /// What `Void` will end in.
@@ -169,6 +170,7 @@ impl Handshake {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
+            answer: None,
             state: State::Open,
             outcome: Outcome::Pending,
             verdict: Outcome::Pending,
@@ -197,6 +199,14 @@ impl Handshake {
     pub fn over_tls(mut self) -> Self {
         self.tls.used = true;
         self.limits.half_close = false;
+        self
+    }
+
+    /// Answers a peer that closed first after `limit` at the latest: [`Event::Tick`] then begins by itself. For applications
+    /// that cannot know when all that they owe the peer is queued.
+    #[must_use]
+    pub fn answer_within(mut self, limit: Duration) -> Self {
+        self.answer = Some(limit);
         self
     }
 
@@ -249,6 +259,11 @@ impl Handshake {
         matches!(self.state, State::Open | State::Answer) && !self.output_lost
     }
 
+    /// The peer has closed and waits for our answer: [`Event::Begin`], once all that is owed is queued.
+    pub fn must_answer(&self) -> bool {
+        self.state == State::Answer
+    }
+
     /// What the peer sends is still to be read, be it to handle it or to discard it.
     pub fn wants_input(&self) -> bool {
         self.state != State::Done && !self.input_ended
@@ -281,7 +296,8 @@ impl Handshake {
             State::Flush | State::Wait | State::Reply | State::Void => {
                 Some(self.progress.saturating_add(self.limits.no_progress))
             }
-            // In `Answer` it is the application's turn, and nothing more can come from the peer.
+            // It is the application's turn, and nothing more can come from the peer.
+            State::Answer => self.answer.map(|limit| began.saturating_add(limit)),
             _ => None,
         };
         [progress, self.linger_until].into_iter().flatten().chain([total]).min()

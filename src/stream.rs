@@ -265,10 +265,7 @@ impl<T: Transport> Stream<T> {
         Ok(self.hand_over(options))
     }
 
-    /// Sends what is queued, and then does what [`CloseOptions::detach`] does.
-    ///
-    /// # Errors
-    /// As there.
+    /// Sends what is queued, then [detaches](CloseOptions::detach), with the same errors.
     pub fn detach(self, options: &CloseOptions) -> Result<Report, Error> {
         let (transport, options, opened) = self.hand_over(CloseOptions { detach: true, ..options.clone() });
         Ok(options.begin_opened(transport, opened)?.finish())

@@ -3,15 +3,19 @@
 //! Tell it what happened, and when; do what it answers. It does no I/O, has no
 //! clock, calls nothing back and allocates nothing but its handle, which may be
 //! kept in structs that are copied. now_ms comes from one monotonic clock of
-//! yours. Ticks may be seconds apart, and reading may pause.
+//! yours. Ticks may be seconds apart, and reading may pause (see idle_ms).
+//!
+//! An open stream needs no handle yet: one made when the close begins knows
+//! whether there is TLS by then, and costs the other streams nothing.
 //!
 //! ```text
 //! you want to close     _begin, which answers DO_SEND_TAG: queue the tag
 //! every writer          asks _may_write first; if not, the stanza is to be
-//!                       stored or bounced, not dropped
+//!                       stored or bounced, not dropped. Any event may end it
 //! queue went empty      _flushed, which may answer DO_END_OUTPUT
-//! bytes were read       _received, then feed your parser and handle stanzas as
-//!                       ever, as long as _wants_input
+//! bytes were read       as long as _wants_input: _received; then, if
+//!                       _expects_stanzas, feed your parser and handle stanzas
+//!                       as ever; otherwise discard them
 //! peer's closing tag    _peer_closed, which may answer DO_ANSWER: send what is
 //!                       still owed, then _begin
 //! end of the stream     _eof, _truncated, _failed
@@ -27,15 +31,11 @@ use std::{
 };
 
 use super::{
-    guard::{self, Refusal, guard, guard_or},
+    guard::{self, Refusal, guard},
     options::{self, xmpp_close_options},
-    report::{condition_chars, xmpp_close_report},
-    sized::{Out, flag, int},
+    sized::flag,
 };
-use crate::{
-    handshake::{Event, Handshake},
-    stream_error::StreamError,
-};
+use crate::handshake::{Event, Handshake};
 
 /// What to do next.
 #[repr(C)]
@@ -45,17 +45,18 @@ pub enum xmpp_close_action {
     /// Nothing.
     XMPP_CLOSE_DO_NOTHING = 0,
     /// Queue the closing tag behind what is queued already, as the last bytes
-    /// ever; report _flushed when all is written. In answer to _malformed: a
-    /// stream error, then the tag.
+    /// ever; report _flushed when all is written, at once if it is. In answer
+    /// to _malformed: a stream error, then the tag. A final <a/> of XEP-0198 is
+    /// computed now, and goes in front. If your own header was never sent, it
+    /// goes first (RFC 6120 section 4.9.1.2).
     XMPP_CLOSE_DO_SEND_TAG = 1,
     /// The peer closed. Send what you still owe it, replies of other threads
     /// included; when that is queued, and before _deadline, call _begin. Until
     /// then _must_answer is 1.
     XMPP_CLOSE_DO_ANSWER = 2,
-    /// Plaintext: shutdown(fd, SHUT_WR), then report _flushed. TLS: send
-    /// close_notify and report _flushed when it is written; shutdown(fd,
-    /// SHUT_WR) once the peer's has come, too. Go on reading, and discard what
-    /// comes.
+    /// Plaintext: shutdown(fd, SHUT_WR), then report _flushed. TLS: queue
+    /// close_notify and report _flushed when it is written, or cannot be;
+    /// shutdown(fd, SHUT_WR) once the peer's has come, too. Go on reading.
     XMPP_CLOSE_DO_END_OUTPUT = 3,
     /// It is over: read the report, close the socket. Over TLS, when no
     /// DO_END_OUTPUT came before and all output is written, close_notify first,
@@ -65,31 +66,21 @@ pub enum xmpp_close_action {
 
 /// One stream's closing handshake.
 pub struct xmpp_close_handshake {
-    machine: Handshake,
+    pub(super) machine: Handshake,
     /// The time of the last event, for the report.
-    now: Duration,
+    pub(super) now: Duration,
     /// The name of the peer's stream error as it was told, filled up with zeros; longer than this is none that is known.
-    stream_error: [u8; 48],
+    pub(super) stream_error: [u8; 48],
 }
 
 /// For the names that RFC 6120 does not know.
-const UNDEFINED: &str = "undefined-condition";
+pub(super) const UNDEFINED: &str = "undefined-condition";
 
 impl xmpp_close_handshake {
     fn handle(&mut self, event: Event, now_ms: u64) -> c_int {
         // A clock that goes back is taken to stand still.
         self.now = self.now.max(Duration::from_millis(now_ms));
         self.machine.handle(event, self.now) as c_int
-    }
-
-    /// For the report, since an event has no time to look it up.
-    fn condition(&self) -> [c_char; 48] {
-        let name = self.stream_error.split(|byte| *byte == 0).next().and_then(|name| std::str::from_utf8(name).ok());
-        match name.map(StreamError::new) {
-            _ if self.stream_error[0] == 0 => [0; 48],
-            Some(Ok(known)) => condition_chars(known.condition()),
-            _ => condition_chars(UNDEFINED),
-        }
     }
 }
 
@@ -100,18 +91,11 @@ unsafe fn event(h: *mut xmpp_close_handshake, event: Event, now_ms: u64) -> c_in
     guard(|| Ok(unsafe { guard::exclusive(h) }?.handle(event, now_ms)))
 }
 
-/// # Safety
-/// `h` is NULL, or a handshake that nobody changes now.
-unsafe fn query<R: Copy>(h: *const xmpp_close_handshake, otherwise: R, ask: impl FnOnce(&Handshake) -> R) -> R {
-    // SAFETY: as the caller promises.
-    guard_or(otherwise, || unsafe { guard::shared(h) }.map_or(otherwise, |h| ask(&h.machine)))
-}
-
 /// Stores a handshake for an open stream, at any time before its close. Of the
-/// options it takes total_ms, idle_ms, linger_ms, half_close, peer_closed and
-/// tls; the other members are not looked at. NULL: all defaults. With
+/// options it takes total_ms, idle_ms, linger_ms, answer_ms, half_close,
+/// peer_closed and tls; the others are not looked at. NULL: all defaults. With
 /// peer_closed it begins where _peer_closed leads: send what is still owed,
-/// then _begin.
+/// then _begin. It fails only for arguments that make no sense.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_handshake_new(
     options: *const xmpp_close_options,
@@ -131,6 +115,9 @@ fn make(options: &xmpp_close_options, now_ms: u64) -> Result<xmpp_close_handshak
     let mut machine = Handshake::new(options.limits()?);
     if flag(options.tls)? {
         machine = machine.over_tls();
+    }
+    if options.answer_ms != 0 {
+        machine = machine.answer_within(Duration::from_millis(u64::from(options.answer_ms)));
     }
     let mut handshake = xmpp_close_handshake { machine, now: Duration::from_millis(now_ms), stream_error: [0; 48] };
     if flag(options.peer_closed)? {
@@ -232,7 +219,8 @@ pub unsafe extern "C" fn xmpp_close_handshake_peer_closed(h: *mut xmpp_close_han
     unsafe { event(h, Event::PeerClosed, now_ms) }
 }
 
-/// Your parser refuses what the peer sent.
+/// Your parser refuses what the peer sent. The stream error that tells it so is
+/// queued before, if _may_write.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_handshake_malformed(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
     // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
@@ -241,7 +229,8 @@ pub unsafe extern "C" fn xmpp_close_handshake_malformed(h: *mut xmpp_close_hands
 
 /// The peer ended TCP, between stanzas or you cannot tell. All that was read
 /// before has been handled. Over TLS, without a _close_notify before it, this
-/// is _truncated.
+/// is _truncated. Should the socket report EPOLLHUP or EPOLLERR after that,
+/// while our last bytes are still queued: _failed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_handshake_eof(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
     // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
@@ -274,8 +263,8 @@ pub unsafe extern "C" fn xmpp_close_handshake_failed(
     unsafe { event(h, Event::Failed(os_error), now_ms) }
 }
 
-/// Writing failed with this errno. What the peer sent before may still be
-/// readable: go on reading if _wants_input.
+/// Writing failed with this errno; what is queued can be dropped. What the peer
+/// sent before may still be readable: go on reading if _wants_input.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_handshake_output_failed(
     h: *mut xmpp_close_handshake,
@@ -300,66 +289,17 @@ pub unsafe extern "C" fn xmpp_close_handshake_cancel(h: *mut xmpp_close_handshak
     unsafe { event(h, Event::Cancel, now_ms) }
 }
 
-/// Time passed. Only this applies the time limits.
+/// Time passed. Only this applies the time limits. Read what has arrived
+/// before the last one, so that nothing is left behind.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_handshake_tick(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
     // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
     unsafe { event(h, Event::Tick, now_ms) }
 }
 
-/// 1 while stanzas may still be sent: until _begin, or until writing failed.
-/// NULL: 0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn xmpp_close_handshake_may_write(h: *const xmpp_close_handshake) -> c_int {
-    // SAFETY: NULL, or from xmpp_close_handshake_new() and changed by nobody now, as the header says.
-    unsafe { query(h, 0, |machine| int(machine.may_write())) }
-}
-
-/// 1 between DO_ANSWER and _begin: what is still owed is to be queued, then
-/// _begin is due. NULL: 0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn xmpp_close_handshake_must_answer(h: *const xmpp_close_handshake) -> c_int {
-    // SAFETY: as above.
-    unsafe { query(h, 0, |machine| int(machine.must_answer())) }
-}
-
-/// 1 while the peer's bytes are still to be read. NULL: 0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn xmpp_close_handshake_wants_input(h: *const xmpp_close_handshake) -> c_int {
-    // SAFETY: as above.
-    unsafe { query(h, 0, |machine| int(machine.wants_input())) }
-}
-
-/// When _tick is due at the latest, on your clock. UINT64_MAX: never, as
-/// nothing was begun or all is over; and for NULL.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn xmpp_close_handshake_deadline(h: *const xmpp_close_handshake) -> u64 {
-    let millis = |time: Duration| u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-    // SAFETY: as above.
-    unsafe { query(h, u64::MAX, |machine| machine.deadline().map_or(u64::MAX, millis)) }
-}
-
-/// How it went, as of the last event. bytes_unsent and bytes_unacked are 0, for
-/// only you know them.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn xmpp_close_handshake_report(
-    h: *const xmpp_close_handshake,
-    report: *mut xmpp_close_report,
-) -> c_int {
-    guard(|| {
-        // SAFETY: the header says what the pointers must be.
-        let (mut out, h) = unsafe { (Out::open(report)?, guard::shared(h)?) };
-        out.write(&xmpp_close_report {
-            stream_error: h.condition(),
-            ..xmpp_close_report::from(&h.machine.report(h.now))
-        });
-        Ok(0)
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::queries::xmpp_close_handshake_deadline, *};
 
     fn new() -> xmpp_close_handshake {
         make(&xmpp_close_options::defaults(), 1000).unwrap()

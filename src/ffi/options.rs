@@ -3,7 +3,7 @@
 //! ```c
 //! #define XMPP_CLOSE_OPTIONS_INIT                                                \
 //!     { sizeof(xmpp_close_options), 0, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0,    \
-//!       NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0 }
+//!       NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0 }
 //! ```
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
@@ -43,7 +43,9 @@ pub struct xmpp_close_options {
     /// take 7 to 17 s with its shipped rate limits, when much was sent to it
     /// just before the close.
     pub total_ms: u32,
-    /// For any stretch in which not a byte moves, inside total_ms. 0: 10000.
+    /// For any stretch in which not a byte moves, inside total_ms: a peer that
+    /// stays silent is waited for so long. 0: 10000. As much as total_ms
+    /// switches it off; a program that pauses its reading needs that.
     pub idle_ms: u32,
     /// For the end of TCP once both tags were exchanged, inside total_ms.
     /// 0: 2000.
@@ -117,6 +119,12 @@ pub struct xmpp_close_options {
     /// 1: your closing tag has been written already, or ends farewell, so that
     /// no other is sent. Not with detach, stream_error or on_farewell.
     pub tag_sent: u32,
+    /// For xmpp_close_handshake_new() only: how long after DO_ANSWER the machine
+    /// begins by itself (_tick then answers DO_SEND_TAG), for programs that
+    /// cannot know when all that they owe the peer is queued. 0: never.
+    pub answer_ms: u32,
+    /// Always 0.
+    pub reserved: u32,
 }
 
 // SAFETY: repr(C), the size comes first, and zero is a number, NULL, or no function.
@@ -193,6 +201,9 @@ impl xmpp_close_options {
         options.detach = flag(self.detach)?;
         options.tag_sent = flag(self.tag_sent)?;
         flag(self.tls)?;
+        if self.reserved != 0 {
+            return Err(INVALID);
+        }
         options.last_words = self.on_farewell.map(|compose| last_words(compose, self.userdata));
         // SAFETY: as the caller promises, for this and the pointers below.
         unsafe {
@@ -281,12 +292,13 @@ mod tests {
 
     #[test]
     fn values_that_make_no_sense_are_refused() {
-        let refused: [fn(&mut xmpp_close_options); 13] = [
+        let refused: [fn(&mut xmpp_close_options); 14] = [
             |options| options.half_close = 2,
             |options| options.peer_closed = 2,
             |options| options.tls = 2,
             |options| options.detach = 2,
             |options| options.tag_sent = 2,
+            |options| options.reserved = 1,
             |options| (options.tag_sent, options.detach) = (1, 1),
             |options| {
                 options.detach = 1;

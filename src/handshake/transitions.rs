@@ -43,7 +43,9 @@ impl Handshake {
     }
 
     pub(super) fn flushed(&mut self, now: Duration) -> Action {
-        self.progress = now;
+        if self.output_pending() {
+            self.progress = now; // an event loop may say so again and again, and then nothing moves
+        }
         match self.state {
             State::Flush => {
                 self.tag_sent = true;
@@ -220,7 +222,9 @@ impl Handshake {
         if self.deadline().is_none_or(|deadline| now < deadline) {
             return Action::Nothing;
         }
+        let total_is_left = self.began.is_some_and(|began| now < began.saturating_add(self.limits.total));
         let outcome = match self.state {
+            State::Answer if total_is_left => return self.begin(now), // `answer_within`
             State::Answer | State::Flush | State::Reply => Outcome::Stalled,
             State::Wait if self.output_lost => Outcome::Reset,
             State::Wait => Outcome::TimedOut,

@@ -1,6 +1,7 @@
 //! One deadline for the set, and the limits of each stream inside it.
 
 use std::{
+    io::Write,
     thread,
     time::{Duration, Instant},
 };
@@ -42,7 +43,9 @@ fn mute_peers_do_not_add_up() {
 #[test]
 fn a_stream_that_ends_as_soon_as_it_begins_is_not_waited_for() {
     let (ours, theirs) = peer::pair();
-    peer::peer(theirs, |mut peer| drop(peer.send(TAG))).join().unwrap();
+    let mut peer = theirs;
+    peer.write_all(TAG.as_bytes()).unwrap();
+    drop(peer);
     peer::wait_until(|| ours.peek(&mut [0; 100]).unwrap() == TAG.len());
     let mut batch = Batch::new().unwrap();
     batch.add(ours, &CloseOptions::new(), ignore).unwrap();
@@ -57,7 +60,6 @@ fn a_trickling_peer_cannot_extend_the_deadline_of_the_set() {
     const TOTAL: Duration = Duration::from_millis(500);
     let (ours, theirs) = peer::pair();
     let peer = peer::peer(theirs, |mut peer| {
-        use std::io::Write;
         peer.read_tag().send("<message>");
         while peer.tcp.write_all(b"x").is_ok() {
             thread::sleep(Duration::from_millis(5));
@@ -77,7 +79,6 @@ fn a_stream_that_floods_does_not_starve_the_others() {
     let mut batch = Batch::new().unwrap();
     let (ours, theirs) = peer::pair();
     let flooder = peer::peer(theirs, |peer| {
-        use std::io::Write;
         let mut tcp = peer.tcp;
         let stanzas = peer::stanzas(1000);
         while tcp.write_all(stanzas.as_bytes()).is_ok() {}
@@ -175,7 +176,6 @@ fn a_canceller_of_one_stream_stops_that_one_only() {
     }
     let stop = canceller.clone();
     let peers = thread::spawn(move || {
-        use std::io::Write;
         peer::wait_until(|| theirs[1].peek(&mut [0; 100]).unwrap() == TAG.len());
         stop.cancel();
         // Both that were cancelled are over before the others go on.

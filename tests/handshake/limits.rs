@@ -52,6 +52,36 @@ fn the_application_has_the_whole_time_to_answer() {
 }
 
 #[test]
+fn a_peer_that_closed_is_answered_within_the_limit_that_was_set() {
+    let mut handshake = Handshake::new(Limits::default()).answer_within(secs(3));
+    assert_eq!(handshake.handle(Event::PeerClosed, secs(1)), Action::Answer);
+    assert!(handshake.must_answer() && handshake.may_write());
+    assert_eq!(handshake.deadline(), Some(secs(4)));
+    assert_eq!(handshake.handle(Event::Tick, secs(3)), Action::Nothing);
+    assert_eq!(handshake.handle(Event::Tick, secs(4)), Action::SendTag);
+    assert!(!handshake.must_answer() && !handshake.may_write());
+    assert_eq!(handshake.handle(Event::Begin, secs(5)), Action::Nothing, "the tag goes out once");
+    assert_eq!(handshake.handle(Event::Flushed, secs(6)), Action::EndOutput);
+}
+
+#[test]
+fn after_the_whole_time_there_is_no_answer_any_more() {
+    let mut handshake = Handshake::new(Limits::default()).answer_within(2 * TOTAL);
+    let _ = handshake.handle(Event::PeerClosed, secs(1));
+    assert_eq!(handshake.deadline(), Some(secs(1) + TOTAL));
+    assert_eq!(handshake.handle(Event::Tick, secs(1) + TOTAL), Action::Teardown);
+    assert_eq!(handshake.report(secs(31)).outcome, Outcome::Stalled);
+}
+
+#[test]
+fn an_empty_queue_is_no_progress_once_the_tag_is_out() {
+    let mut handshake = after(&[Event::Begin, Event::Flushed]);
+    assert_eq!(handshake.deadline(), Some(secs(2) + NO_PROGRESS));
+    assert_eq!(handshake.handle(Event::Flushed, secs(5)), Action::Nothing);
+    assert_eq!(handshake.deadline(), Some(secs(2) + NO_PROGRESS));
+}
+
+#[test]
 fn linger_is_short_and_inside_the_total() {
     let handshake = after(&[Event::Begin, Event::Flushed, Event::PeerClosed]);
     assert_eq!(handshake.deadline(), Some(secs(3) + LINGER));
