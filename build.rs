@@ -12,7 +12,7 @@ mod header {
     use std::{env, fmt::Write, fs, path::Path};
 
     /// The files that declare something for C, in the order in which somebody who reads the header needs them.
-    const SECTIONS: [&str; 11] = [
+    const SECTIONS: [&str; 12] = [
         "codes",
         "options",
         "report",
@@ -23,6 +23,7 @@ mod header {
         "handshake",
         "queries",
         "framer",
+        "limits",
         "words",
     ];
 

@@ -16,6 +16,7 @@ static void null_where_a_pointer_is_needed_is_an_error(void)
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
     xmpp_close_transport transport = XMPP_CLOSE_TRANSPORT_INIT;
     size_t consumed;
+    uint32_t seconds;
     xmpp_close_framer *framer = NULL;
     CHECK_INT(xmpp_close_with(NULL, NULL, NULL), XMPP_CLOSE_ERR_NULL);
     CHECK_INT(xmpp_close_with(&transport, NULL, NULL), XMPP_CLOSE_ERR_NULL); /* no callbacks */
@@ -27,6 +28,10 @@ static void null_where_a_pointer_is_needed_is_an_error(void)
     CHECK_INT(xmpp_close_framer_new_inside("stream:stream", 0, NULL), XMPP_CLOSE_ERR_NULL);
     CHECK_INT(xmpp_close_framer_next(NULL, "<", 1, &consumed, NULL, NULL), XMPP_CLOSE_ERR_NULL);
     CHECK_INT(xmpp_close_framer_restart(NULL), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(xmpp_close_idle_seconds(NULL, 1, &seconds), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(xmpp_close_idle_seconds(NULL, 0, &seconds), 0); /* not looked at */
+    CHECK_INT(xmpp_close_idle_seconds("<", 1, NULL), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(xmpp_close_idle_seconds("<", SIZE_MAX, &seconds), XMPP_CLOSE_ERR_INVALID);
     CHECK_INT(xmpp_close_framer_new(0, &framer), XMPP_CLOSE_OK);
     CHECK_INT(xmpp_close_framer_next(framer, NULL, 1, &consumed, NULL, NULL), XMPP_CLOSE_ERR_NULL);
     CHECK_INT(xmpp_close_framer_next(framer, "<", 1, NULL, NULL, NULL), XMPP_CLOSE_ERR_NULL);

@@ -1,8 +1,10 @@
-/* Words and versions: always an answer, whatever the number. */
+/* Words, versions and idle limits: always an answer, whatever the question. */
 #include "check.h"
 #include "xmpp_close.h"
 
 #include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void every_number_has_a_sentence(void)
@@ -81,6 +83,46 @@ static void header_and_library_have_the_same_version(void)
               XMPP_CLOSE_VERSION_MAJOR * 1000000 + XMPP_CLOSE_VERSION_MINOR * 1000 + XMPP_CLOSE_VERSION_PATCH);
 }
 
+#define LIMITS(value) "<limits xmlns='urn:xmpp:stream-limits:0'><idle-seconds>" value "</idle-seconds></limits>"
+#define FEATURES(value) "<stream:features><x xmlns='urn:x'/>" LIMITS(value) "</stream:features>"
+
+/* What is found in memory of exactly this size, so that a look beyond it is caught; -9 for nothing. */
+static long long idle_seconds(const char *features)
+{
+    size_t len = strlen(features);
+    char *copy = malloc(len + (len == 0));
+    uint32_t seconds = 77;
+    int found;
+    if (copy == NULL)
+        check_fatal("malloc");
+    memcpy(copy, features, len);
+    found = xmpp_close_idle_seconds(copy, len, &seconds);
+    free(copy);
+    CHECK(found == 0 || found == 1);
+    if (found == 0)
+        CHECK_INT(seconds, 77); /* outputs are stored on success only */
+    return found ? (long long)seconds : -9;
+}
+
+static void idle_seconds_are_found_where_they_are_announced(void)
+{
+    CHECK_INT(idle_seconds(FEATURES("840")), 840);
+    CHECK_INT(idle_seconds(FEATURES(" 60\n")), 60);
+    CHECK_INT(idle_seconds(FEATURES("4294967296")), UINT32_MAX);
+    CHECK_INT(idle_seconds("<bidi xmlns='urn:xmpp:bidi'>" LIMITS("30") "</bidi>"), 30);
+}
+
+static void idle_seconds_that_are_not_announced_are_unknown(void)
+{
+    static const char *const none[] = { "", "<stream:features/>", "<stream:features><limits", FEATURES(""),
+                                        FEATURES("0"), FEATURES("-5"), FEATURES("soon"), LIMITS("9"), "<a:b/>",
+                                        "\xff", "</stream:stream>" };
+    size_t i;
+    for (i = 0; i < sizeof none / sizeof *none; i++)
+        if (!CHECK_INT(idle_seconds(none[i]), -9))
+            printf("  in %s\n", none[i]);
+}
+
 int main(int argc, char **argv)
 {
     check_start(argc, argv);
@@ -88,5 +130,7 @@ int main(int argc, char **argv)
     RUN(every_outcome_has_its_name);
     RUN(numbers_are_those_that_programs_were_built_with);
     RUN(header_and_library_have_the_same_version);
+    RUN(idle_seconds_are_found_where_they_are_announced);
+    RUN(idle_seconds_that_are_not_announced_are_unknown);
     return check_done();
 }

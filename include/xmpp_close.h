@@ -728,6 +728,24 @@ int xmpp_close_framer_restart(xmpp_close_framer *f);
 /// inside a tag. NULL: 0.
 int xmpp_close_framer_between_stanzas(const xmpp_close_framer *f);
 
+/* What the peer says about idleness
+ *
+ * A server may announce after how long a silence of its peer it thinks the stream
+ * idle, and probes or ends it (XEP-0478). Whatever you send breaks the silence, be
+ * it whitespace between stanzas. To keep the stream, send something in time; to be
+ * rid of it, close it by handshake before the server ends it in its own way: after
+ * half of the announced time, or 30 seconds before its end, whichever is later.
+ */
+
+/// Looks for idle-seconds in the peer's `<stream:features/>`, or in the `<bidi/>` of
+/// another server: features is the whole element, in len bytes. Limits may change
+/// with each announcement, so take those after the login.
+///
+/// Returns 1 and stores the seconds, never 0, if they are announced, and 0 if they
+/// are not or make no sense: then the limit is unknown, which is not "none".
+/// More than UINT32_MAX is stored as that.
+int xmpp_close_idle_seconds(const void *features, size_t len, uint32_t *seconds);
+
 /* Words and versions */
 
 /// One English sentence for an xmpp_close_result, or for any other number.

@@ -1,15 +1,19 @@
-//! What needs XML's meaning and not only its boundaries: the stream header, stream errors, reading a stanza.
+//! What needs XML's meaning and not only its boundaries: the stream header, stream errors, limits, reading a stanza.
 //!
 //! The only door to the `xml` crate, which was called `xml-rs` for its first ten years.
+
+mod header;
+mod limits;
 
 use std::fmt;
 use std::io::{Cursor, Read};
 use std::sync::Arc;
 
+pub use header::Header;
+pub use limits::idle_seconds;
 use xml_rs::reader::ParserConfig;
 pub use xml_rs::reader::{EventReader, XmlEvent};
 
-use crate::error::Error;
 use crate::stream_error::{NS_STREAM_ERRORS, StreamError};
 
 /// The namespace of the root, of its error and of its features (RFC 6120 section 4.8.1).
@@ -20,58 +24,6 @@ const USUAL_HEADER: &[u8] = b"<stream:stream xmlns='jabber:client' xmlns:stream=
 const MAX_ERROR: usize = 16 * 1024;
 /// What is kept of each text in it.
 const MAX_TEXT: usize = 1024;
-
-/// What the start tag of a stream says (RFC 6120 section 4.7), as in [`Incoming::Header`](crate::Incoming::Header).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Header {
-    /// The qualified name as it was written, which the closing tag repeats: `stream:stream`.
-    pub root: String,
-    /// The root is in the streams namespace; otherwise the answer is `invalid-namespace` (XM-07).
-    pub is_stream: bool,
-    /// `id`: the responding side's name for the stream.
-    pub id: Option<String>,
-    /// `from`: who the sender says it is.
-    pub from: Option<String>,
-    /// `to`: whom the sender wants to reach.
-    pub to: Option<String>,
-    /// `version`: `1.0`, or absent in old software.
-    pub version: Option<String>,
-    /// `xml:lang`.
-    pub lang: Option<String>,
-}
-
-impl Header {
-    /// Reads the start tag of a stream.
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] when it is not namespace-well-formed.
-    pub fn parse(start_tag: &str) -> Result<Self, Error> {
-        let start_tag = start_tag.as_bytes();
-        let mut reader = EventReader::new_with_config(start_tag, config(start_tag.len()));
-        let (name, attributes) = loop {
-            match reader.next() {
-                Ok(XmlEvent::StartDocument { .. }) => {}
-                Ok(XmlEvent::StartElement { name, attributes, .. }) => break (name, attributes),
-                _ => return Err(Error::Malformed("not-well-formed")),
-            }
-        };
-        let attribute = |prefix: Option<&str>, local: &str| {
-            let is_wanted =
-                |name: &xml_rs::name::OwnedName| name.prefix.as_deref() == prefix && name.local_name == local;
-            attributes.iter().find(|attribute| is_wanted(&attribute.name)).map(|attribute| attribute.value.clone())
-        };
-        Ok(Self {
-            is_stream: name.namespace.as_deref() == Some(NS_STREAMS) && name.local_name == "stream",
-            root: name.borrow().to_repr(),
-            id: attribute(None, "id"),
-            from: attribute(None, "from"),
-            to: attribute(None, "to"),
-            version: attribute(None, "version"),
-            lang: attribute(Some("xml"), "lang"),
-        })
-    }
-}
 
 /// Reads a first-level element as a stream error, if it is one. `header` is the start tag of the root, or empty.
 ///
@@ -281,25 +233,6 @@ mod tests {
             Ok(XmlEvent::StartElement { name, .. }) => name.to_string(),
             other => panic!("{other:?}"),
         }
-    }
-
-    #[test]
-    fn a_header_tells_its_name_and_attributes() {
-        let tag = "<s:stream xmlns='jabber:client' xmlns:s='http://etherx.jabber.org/streams' id='a&amp;b'\n\
-                   from=\"capulet.example\" to='ü@x' version='1.0' xml:lang='de' s:id='no'>";
-        let header = Header::parse(tag).unwrap();
-        assert_eq!((header.root.as_str(), header.is_stream), ("s:stream", true));
-        assert_eq!((header.id.as_deref(), header.from.as_deref()), (Some("a&b"), Some("capulet.example")));
-        assert_eq!((header.to.as_deref(), header.version.as_deref()), (Some("ü@x"), Some("1.0")));
-        assert_eq!(header.lang.as_deref(), Some("de"));
-    }
-
-    #[test]
-    fn a_header_in_a_default_or_foreign_namespace_is_read() {
-        assert!(Header::parse("<stream xmlns='http://etherx.jabber.org/streams'>").unwrap().is_stream);
-        assert!(!Header::parse("<stream:stream xmlns:stream='urn:x'/>").unwrap().is_stream);
-        assert!(Header::parse("<stream:stream>").is_err(), "an unbound prefix");
-        assert!(Header::parse("").is_err());
     }
 
     #[test]

@@ -1,0 +1,37 @@
+//! What the peer says about idleness
+//!
+//! A server may announce after how long a silence of its peer it thinks the stream
+//! idle, and probes or ends it (XEP-0478). Whatever you send breaks the silence, be
+//! it whitespace between stanzas. To keep the stream, send something in time; to be
+//! rid of it, close it by handshake before the server ends it in its own way: after
+//! half of the announced time, or 30 seconds before its end, whichever is later.
+
+use std::{
+    ffi::{c_int, c_void},
+    sync::Arc,
+};
+
+use super::guard::{self, guard};
+use crate::xml::{self, Stanza};
+
+/// Looks for idle-seconds in the peer's `<stream:features/>`, or in the `<bidi/>` of
+/// another server: features is the whole element, in len bytes. Limits may change
+/// with each announcement, so take those after the login.
+///
+/// Returns 1 and stores the seconds, never 0, if they are announced, and 0 if they
+/// are not or make no sense: then the limit is unknown, which is not "none".
+/// More than UINT32_MAX is stored as that.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_idle_seconds(features: *const c_void, len: usize, seconds: *mut u32) -> c_int {
+    guard(|| {
+        let seconds = guard::writable(seconds)?;
+        // SAFETY: the header says what the pointer must be.
+        let features = unsafe { guard::bytes(features, len) }?;
+        let features = Stanza::new(features.to_vec(), Arc::default());
+        let Some(idle) = xml::idle_seconds(&features) else { return Ok(0) };
+        let idle = u32::try_from(idle.as_secs()).unwrap_or(u32::MAX);
+        // SAFETY: not NULL, and the header says what else it must be.
+        unsafe { seconds.write(idle) };
+        Ok(1)
+    })
+}

@@ -1,0 +1,203 @@
+//! Stream Limits Advertisement (XEP-0478).
+
+use std::{io::Read, time::Duration};
+
+use super::{EventReader, NS_STREAMS, Stanza, XmlEvent};
+
+const NS_LIMITS: &str = "urn:xmpp:stream-limits:0";
+/// The offer of XEP-0288 in the features, and its acceptance, in which the initiating server announces its own limits.
+const NS_BIDI: [&str; 2] = ["urn:xmpp:features:bidi", "urn:xmpp:bidi"];
+/// No feature is nested so deep, and the reader's time grows with the square of the depth.
+const MAX_DEPTH: usize = 50;
+
+/// How long its receiver may send nothing before the peer thinks the stream idle, and probes or closes it: the
+/// `idle-seconds` that the peer announces in its `<stream:features/>`, or in `<bidi/>` between servers
+/// (XEP-0478, ID-06). Whitespace and any other byte count as traffic.
+///
+/// `None` is "unknown", not "never": nothing is announced, or nothing that makes sense. 0 makes none; what is above
+/// [`u32::MAX`] seconds is that. Limits may change with each announcement, so those after the login count.
+///
+/// Whoever wants to keep the stream sends something, and whoever does not closes it by handshake, before the peer ends
+/// it its own way: at half of the limit, or half a minute before it, whichever is later.
+///
+/// ```
+/// # use std::time::Duration;
+/// fn act_after(idle: Duration) -> Duration {
+///     (idle / 2).max(idle.saturating_sub(Duration::from_secs(30)))
+/// }
+/// assert_eq!(act_after(Duration::from_secs(840)), Duration::from_secs(810));
+/// assert_eq!(act_after(Duration::from_secs(40)), Duration::from_secs(20));
+/// ```
+///
+/// What counts is what *we* send, so [`Stream::idle_after`](crate::Stream::idle_after), which looks at what comes, is
+/// not its clock.
+pub fn idle_seconds(features: &Stanza) -> Option<Duration> {
+    let seconds = find(features.reader())?;
+    Some(Duration::from_secs(seconds.into()))
+}
+
+/// Where the reader is: each step leads deeper.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Outside,
+    Features,
+    Bidi,
+    Limits,
+    IdleSeconds,
+    Elsewhere,
+}
+
+impl Place {
+    fn enter(self, namespace: Option<&str>, name: &str) -> Self {
+        match (self, namespace.unwrap_or_default(), name) {
+            (Self::Outside, NS_STREAMS, "features") => Self::Features,
+            (Self::Outside | Self::Features, namespace, "bidi") if NS_BIDI.contains(&namespace) => Self::Bidi,
+            (Self::Features | Self::Bidi, NS_LIMITS, "limits") => Self::Limits,
+            (Self::Limits, NS_LIMITS, "idle-seconds") => Self::IdleSeconds,
+            _ => Self::Elsewhere,
+        }
+    }
+}
+
+fn find(mut reader: EventReader<impl Read>) -> Option<u32> {
+    let mut path = vec![Place::Outside];
+    let mut text = String::new();
+    loop {
+        match reader.next() {
+            // A value with something in it is none.
+            Ok(XmlEvent::StartElement { .. }) if path.last() == Some(&Place::IdleSeconds) => return None,
+            Ok(XmlEvent::StartElement { name, .. }) if path.len() <= MAX_DEPTH => {
+                let place = path.last()?.enter(name.namespace.as_deref(), &name.local_name);
+                path.push(place);
+            }
+            Ok(XmlEvent::EndElement { .. }) => match path.pop()? {
+                Place::IdleSeconds => return value(&text),
+                _ if path.len() == 1 => return None,
+                _ => {}
+            },
+            Ok(XmlEvent::Characters(more) | XmlEvent::CData(more)) if path.last() == Some(&Place::IdleSeconds) => {
+                text += &more;
+            }
+            Ok(XmlEvent::StartElement { .. } | XmlEvent::EndDocument) | Err(_) => return None,
+            Ok(_) => {}
+        }
+    }
+}
+
+/// A positive integer in the words of XML Schema.
+fn value(text: &str) -> Option<u32> {
+    let text = text.trim_matches([' ', '\t', '\r', '\n']);
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // Digits alone fail only by being too many.
+    Some(digits.parse().unwrap_or(u32::MAX)).filter(|seconds| *seconds > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: &str = "xmlns='urn:xmpp:stream-limits:0'";
+
+    /// In the scope of a usual header.
+    fn idle(xml: &str) -> Option<u64> {
+        idle_seconds(&Stanza::new(xml.into(), b"".as_slice().into())).map(|idle| idle.as_secs())
+    }
+
+    /// The value in the features, as they are announced by servers.
+    fn announced(value: &str) -> Option<u64> {
+        idle(&format!(
+            "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism>\
+             </mechanisms><limits {LIMITS}><max-bytes>262144</max-bytes><idle-seconds>{value}</idle-seconds></limits>\
+             <bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>"
+        ))
+    }
+
+    #[test]
+    fn the_features_announce_it() {
+        assert_eq!(announced("840"), Some(840));
+        assert_eq!(announced("\n  1800\t\r"), Some(1800));
+        assert_eq!(announced("007"), Some(7));
+        assert_eq!(announced("+60"), Some(60));
+        assert_eq!(announced("&#x31;<![CDATA[2]]>0"), Some(120));
+    }
+
+    #[test]
+    fn bidirectional_servers_announce_it_in_bidi() {
+        let limits = format!("<limits {LIMITS}><idle-seconds>60</idle-seconds></limits>");
+        assert_eq!(idle(&format!("<bidi xmlns='urn:xmpp:bidi'>{limits}</bidi>")), Some(60));
+        for ns in NS_BIDI {
+            let bidi = format!("<bidi xmlns='{ns}'>{limits}</bidi>");
+            assert_eq!(idle(&format!("<stream:features><x/>{bidi}</stream:features>")), Some(60));
+        }
+        assert_eq!(idle(&format!("<bidi xmlns='urn:xmpp:other'>{limits}</bidi>")), None);
+    }
+
+    #[test]
+    fn names_are_known_by_their_namespace_and_not_by_their_prefix() {
+        let streams = NS_STREAMS;
+        let prefixed = "<l:limits xmlns:l='urn:xmpp:stream-limits:0'><l:idle-seconds>9</l:idle-seconds></l:limits>";
+        assert_eq!(idle(&format!("<features xmlns='{streams}'>{prefixed}</features>")), Some(9));
+        for (limits, seconds) in [("urn:xmpp:stream-limits:1", NS_LIMITS), (NS_LIMITS, "jabber:client")] {
+            let inner = format!("<limits xmlns='{limits}'><idle-seconds xmlns='{seconds}'>9</idle-seconds></limits>");
+            assert_eq!(idle(&format!("<stream:features>{inner}</stream:features>")), None, "{inner}");
+        }
+        let unprefixed = format!("<features><limits {LIMITS}><idle-seconds>9</idle-seconds></limits></features>");
+        assert_eq!(idle(&unprefixed), None, "features in jabber:client");
+    }
+
+    #[test]
+    fn what_is_not_announced_is_unknown() {
+        assert_eq!(idle("<stream:features/>"), None);
+        assert_eq!(idle(&format!("<stream:features><limits {LIMITS}/></stream:features>")), None);
+        let max_bytes = format!("<limits {LIMITS}><max-bytes>10000</max-bytes></limits>");
+        assert_eq!(idle(&format!("<stream:features>{max_bytes}</stream:features>")), None);
+    }
+
+    #[test]
+    fn it_counts_only_where_it_belongs() {
+        let seconds = format!("<idle-seconds {LIMITS}>9</idle-seconds>");
+        let limits = format!("<limits {LIMITS}>{seconds}</limits>");
+        for xml in [
+            limits.clone(),
+            seconds.clone(),
+            format!("<message>{limits}</message>"),
+            format!("<stream:features>{seconds}</stream:features>"),
+            format!("<stream:features><x>{limits}</x></stream:features>"),
+            format!("<stream:features><limits {LIMITS}><x>{seconds}</x></limits></stream:features>"),
+            format!("<stream:features><stream:features>{limits}</stream:features></stream:features>"),
+            format!("<stream:features/><stream:features>{limits}</stream:features>"),
+        ] {
+            assert_eq!(idle(&xml), None, "{xml}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_makes_no_sense_is_unknown() {
+        for value in ["", " ", "0", "-1", "+", "++1", "1.5", "1e3", "0x10", "1 2", "ten", "٣", "1<x/>2", "<x>1</x>"] {
+            assert_eq!(announced(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_value_beyond_all_use_is_the_largest() {
+        let largest = Some(u64::from(u32::MAX));
+        assert_eq!(announced("4294967294"), Some(u64::from(u32::MAX) - 1));
+        for value in ["4294967295", "4294967296", "18446744073709551616", &"9".repeat(10_000)] {
+            assert_eq!(announced(value), largest, "{value}");
+        }
+        assert_eq!(announced(&"0".repeat(10_000)), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_unknown() {
+        for xml in ["", "x", "<", "<stream:features>", "<s:features/>", "</stream:features>", "\0"] {
+            assert_eq!(idle(xml), None, "{xml}");
+        }
+        let (open, close) = ("<x>".repeat(100_000), "</x>".repeat(100_000));
+        assert_eq!(announced(&format!("{open}{close}")), None);
+        assert_eq!(idle(&format!("<stream:features>{open}{close}</stream:features>")), None);
+    }
+}
