@@ -4,6 +4,8 @@
 mod daemon;
 #[path = "support/example.rs"]
 mod example;
+#[path = "idle_server/management.rs"]
+mod management;
 #[path = "clients/server.rs"]
 mod server;
 

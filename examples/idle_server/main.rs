@@ -8,12 +8,13 @@
 //!
 //! `cargo run --example idle_server --features rustls -- --cert cert.pem --key key.pem`
 //!
-//! How a stream is closed is in `session.rs`.
+//! How a stream is closed is in `session.rs`; in `sm.rs`, how a client learns what had been handled by then.
 
 mod accounts;
 mod element;
 mod router;
 mod session;
+mod sm;
 #[cfg_attr(not(feature = "rustls"), path = "no_tls.rs")]
 mod tls;
 
@@ -37,6 +38,13 @@ struct Server {
     spared: Option<String>,
     tls: Option<Tls>,
     router: Router,
+}
+
+impl Server {
+    /// After how long a silence an account's streams are closed.
+    fn idle_limit(&self, account: &str) -> Option<Duration> {
+        (self.spared.as_deref() != Some(account)).then_some(self.idle)
+    }
 }
 
 fn main() -> io::Result<()> {

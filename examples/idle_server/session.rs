@@ -3,16 +3,19 @@
 use std::{
     io,
     net::TcpStream,
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     time::Duration,
 };
 
-use xmpp_close::{CloseOptions, Error, Incoming, Stanza, Stream, StreamError, Transport, xml::Header};
+use xmpp_close::{
+    CloseOptions, DEFAULT_STANZA_LIMIT, Error, Incoming, Stanza, Stream, StreamError, Transport, xml::Header,
+};
 
 use crate::{
     DOMAIN, Server, accounts,
     element::{Element, NAMESPACES, escape, random},
     router::Mailbox,
+    sm::{self, Management},
 };
 
 /// How long a client that logs in may be silent.
@@ -33,6 +36,7 @@ struct Client {
     /// The full JID, once a resource is bound; before, the address of the connection.
     name: String,
     bound: bool,
+    management: Management,
 }
 
 /// Why a conversation is over.
@@ -64,7 +68,8 @@ impl Session<TcpStream> {
         stream.idle_after(Some(LOGIN_LIMIT));
         let (sender, mail) = mpsc::channel();
         let mailbox = Mailbox { sender, waker: stream.waker()? };
-        let client = Client { server, mail, mailbox, secure: false, user: None, name, bound: false };
+        let management = Management::default();
+        let client = Client { server, mail, mailbox, secure: false, user: None, name, bound: false, management };
         Ok(Self { stream, client })
     }
 
@@ -98,8 +103,7 @@ impl<T: Transport> Session<T> {
         loop {
             let done = match self.stream.receive() {
                 Ok(Incoming::Header(header)) => self.greet(&header),
-                Ok(Incoming::Stanza(stanza)) if self.client.bound => self.answer(&stanza),
-                Ok(Incoming::Stanza(stanza)) => self.negotiate(&stanza),
+                Ok(Incoming::Stanza(stanza)) => self.handle(&stanza),
                 Ok(Incoming::Woken) => {
                     let mut mail = self.client.mail.try_iter();
                     mail.try_for_each(|stanza| self.stream.send(stanza)).map_err(Stop::from)
@@ -117,13 +121,20 @@ impl<T: Transport> Session<T> {
 
     /// Closes the stream by handshake.
     fn close(self, error: Option<StreamError>) {
-        let Client { server, mail, name, bound, .. } = self.client;
+        let Client { server, mail, name, bound, management, .. } = self.client;
         // From here on nobody can send us mail. What is in the box already is still owed to the peer, and goes out in
         // front of the closing tag, also when that is the answer to the peer's.
         if bound {
             server.router.leave(&name);
         }
         let mut options = CloseOptions::new().farewell(mail.try_iter().collect::<String>());
+        // What has come before our tag is answered and acknowledged in front of it.
+        let (answers, owed) = mpsc::channel();
+        let (owed, acknowledge) = (Mutex::new(owed), management.last_word());
+        options = options.farewell_with(move || {
+            let answers: String = owed.lock().unwrap_or_else(PoisonError::into_inner).try_iter().collect();
+            (answers + &acknowledge()).into_bytes()
+        });
         if let Some(error) = error {
             options = options.stream_error(error);
         }
@@ -132,11 +143,12 @@ impl<T: Transport> Session<T> {
             Err(error) => return println!("{name}: {error}"),
         };
         println!("{name}: closing");
-        // The point of it all: what was in flight is processed. Only answers cannot be sent any more.
-        for stanza in &mut closing {
-            if bound {
-                let _ = server.router.process(&name, &stanza);
+        // The point of it all: what was in flight is processed. Only answers cannot be sent any more, after our tag.
+        for stanza in closing.by_ref().filter(|_| bound) {
+            if let Ok(Some(answer)) = server.router.process(&name, &stanza) {
+                let _ = answers.send(answer);
             }
+            management.count(&stanza);
         }
         println!("{name}: {}", closing.finish());
     }
@@ -166,7 +178,24 @@ impl<T: Transport> Session<T> {
                  <session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>"
             }
         };
+        if self.client.user.is_some() {
+            features += sm::FEATURE;
+        }
+        features += &self.limits();
         Ok(self.stream.send(format!("<stream:features>{features}</stream:features>"))?)
+    }
+
+    /// What we would close the stream for (XEP-0478). A limit that is not announced is unknown to the client.
+    fn limits(&self) -> String {
+        let Client { server, user, .. } = &self.client;
+        let idle = match user {
+            None => Some(LOGIN_LIMIT),
+            Some(user) => server.idle_limit(user),
+        };
+        let whole_seconds = idle.map(|idle| idle.as_secs()).filter(|seconds| *seconds > 0);
+        let idle = whole_seconds.map_or_else(String::new, |seconds| format!("<idle-seconds>{seconds}</idle-seconds>"));
+        let bytes = format!("<max-bytes>{DEFAULT_STANZA_LIMIT}</max-bytes>");
+        format!("<limits xmlns='urn:xmpp:stream-limits:0'>{bytes}{idle}</limits>")
     }
 
     fn offers_tls(&self) -> bool {
@@ -204,13 +233,23 @@ impl<T: Transport> Session<T> {
         println!("{}: is {jid}", client.name);
         let bind = format!("<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>{}</jid></bind>", escape(&jid));
         (client.name, client.bound) = (jid, true);
-        let spared = client.server.spared.as_deref() == Some(user);
-        self.stream.idle_after((!spared).then_some(client.server.idle));
+        self.stream.idle_after(client.server.idle_limit(user));
         Ok(self.stream.send(request.result(&bind))?)
     }
 
-    fn answer(&mut self, stanza: &Stanza) -> Result<(), Stop> {
-        match self.client.server.router.process(&self.client.name, stanza)? {
+    fn handle(&mut self, stanza: &Stanza) -> Result<(), Stop> {
+        let client = &mut self.client;
+        if client.user.is_some() {
+            if let Some(answer) = client.management.answer(stanza, client.bound)? {
+                return Ok(self.stream.send(answer)?);
+            }
+        }
+        if !client.bound {
+            return self.negotiate(stanza);
+        }
+        let answer = client.server.router.process(&client.name, stanza);
+        client.management.count(stanza);
+        match answer? {
             Some(answer) => Ok(self.stream.send(answer)?),
             None => Ok(()),
         }
