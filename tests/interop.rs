@@ -8,10 +8,16 @@
 mod client;
 #[path = "support/daemon.rs"]
 mod daemon;
+#[allow(dead_code, reason = "the probe uses all of it")]
 #[path = "../examples/probe/login.rs"]
 mod login;
+#[path = "support/managed.rs"]
+mod managed;
 #[path = "support/prosody.rs"]
 mod prosody;
+#[allow(dead_code, reason = "the probe uses all of it")]
+#[path = "../examples/probe/sm.rs"]
+mod sm;
 
 #[path = "interop/ejabberd.rs"]
 mod ejabberd;
@@ -27,6 +33,8 @@ mod matrix;
 mod ours;
 #[path = "interop/party.rs"]
 mod party;
+#[path = "interop/resumption.rs"]
+mod resumption;
 #[path = "interop/servers.rs"]
 mod servers;
 #[path = "interop/session.rs"]

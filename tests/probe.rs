@@ -13,6 +13,8 @@ mod prosody;
 
 #[path = "probe/encryption.rs"]
 mod encryption;
+#[path = "probe/management.rs"]
+mod management;
 #[path = "probe/servers.rs"]
 mod servers;
 #[cfg(feature = "rustls")]
@@ -178,6 +180,10 @@ fn bad_arguments_are_refused() {
         (&["127.0.0.1:1", "--component", "c", "--secret", "s", "--tls", "starttls"], "components know no STARTTLS"),
         (&["127.0.0.1:1", "--component", "c", "--secret", "s", "--insecure"], "without TLS"),
         (&["127.0.0.1:1", "--component", "c", "--secret", "s", "--jid", "a@b", "--password", "x"], "either --jid or"),
+        (&["127.0.0.1:1", "--detach"], "--detach needs --jid"),
+        (&["127.0.0.1:1", "--component", "c", "--secret", "s", "--detach"], "--detach needs --jid"),
+        (&["127.0.0.1:1", "--jid", "a@b", "--password", "x", "--detach", "--half-close"], "either --detach or"),
+        (&["--detach"], "without HOST:PORT"),
         (&["--insecure"], "without HOST:PORT"),
         (&["--half-close"], "without HOST:PORT"),
         (&["--total", "1"], "without HOST:PORT"),
@@ -310,8 +316,8 @@ fn a_server_that_does_not_open_the_stream_has_its_own_code() {
     assert!(!output.stderr.trim_end().contains(char::is_control), "{output:?}");
 }
 
-/// Plays a login whose password is not shown anywhere.
-fn log_in(tcp: &mut TcpStream) -> io::Result<()> {
+/// Plays a login whose password is not shown anywhere, with more features behind it.
+fn log_in(tcp: &mut TcpStream, more: &str) -> io::Result<()> {
     const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
     await_text(tcp, "streams'>")?;
     let plain = format!("<mechanisms xmlns='{SASL}'><mechanism>PLAIN</mechanism></mechanisms>");
@@ -320,7 +326,7 @@ fn log_in(tcp: &mut TcpStream) -> io::Result<()> {
     tcp.write_all(format!("<success xmlns='{SASL}'/>").as_bytes())?;
     await_text(tcp, "streams'>")?;
     let bind = "bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'";
-    tcp.write_all(format!("{HEADER}<stream:features><{bind}/></stream:features>").as_bytes())?;
+    tcp.write_all(format!("{HEADER}<stream:features><{bind}/>{more}</stream:features>").as_bytes())?;
     await_text(tcp, "</iq>")?;
     tcp.write_all(format!("<iq type='result' id='bind'><{bind}><jid>a@localhost/1</jid></bind></iq>").as_bytes())
 }
@@ -328,7 +334,7 @@ fn log_in(tcp: &mut TcpStream) -> io::Result<()> {
 #[test]
 fn a_password_is_not_shown() {
     let address = server(|mut tcp| {
-        log_in(&mut tcp)?;
+        log_in(&mut tcp, "")?;
         await_text(&mut tcp, TAG)?;
         tcp.write_all(TAG.as_bytes())?;
         read_to_end(&mut tcp)

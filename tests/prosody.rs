@@ -8,10 +8,15 @@ mod client;
 mod daemon;
 #[path = "../examples/probe/login.rs"]
 mod login;
+#[path = "support/managed.rs"]
+mod managed;
 #[path = "support/prosody.rs"]
 mod prosody;
 #[path = "prosody/relay.rs"]
 mod relay;
+#[allow(dead_code, reason = "the probe uses all of it")]
+#[path = "../examples/probe/sm.rs"]
+mod sm;
 
 #[path = "prosody/backlog.rs"]
 mod backlog;
@@ -28,3 +33,5 @@ mod logins;
 mod own_output;
 #[path = "prosody/server_closes.rs"]
 mod server_closes;
+#[path = "prosody/stream_management.rs"]
+mod stream_management;

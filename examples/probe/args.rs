@@ -10,13 +10,13 @@ Closes an XMPP stream by handshake, and shows what goes over the wire.
 Usage: probe [--json] [--svg FILE]
        probe HOST:PORT [--domain D] [--tls starttls|direct|no] [--insecure]
                        [--jid J --password P | --component NAME --secret S]
-                       [--half-close] [--total S] [--json] [--svg FILE]
+                       [--detach | --half-close] [--total S] [--json] [--svg FILE]
 
 Without HOST:PORT it does so to an embedded peer that has messages in flight,
 and shows beside it what is lost the old way: stream error and close(2).
 
   HOST:PORT       an XMPP server; nothing is sent to it but what opens and
-                  closes a stream
+                  closes a stream, with a final acknowledgement (XEP-0198)
   --domain D      the domain to ask for, and to find in the certificate
                   (default: that of J, or HOST)
   --tls WHEN      starttls: encrypt the stream before anything else, or give up
@@ -31,11 +31,13 @@ and shows beside it what is lost the old way: stream error and close(2).
   --component C   be the external component C (XEP-0114, so never STARTTLS); what
                   the server sends it meanwhile is lost
   --secret S      the secret of C; the server is shown its SHA-1 with a number
+  --detach        as J, end TCP without a closing tag, resume the session on a
+                  new connection (XEP-0198), close that, and try it once more
   --half-close    end our side of TCP right after our closing tag (ProtoJEP 2.1);
                   many servers lose messages then; over TLS it is not done
   --total S       seconds for opening the stream, and again for closing it
                   (default: 30)
-  --json          print one JSON object
+  --json          print one JSON object; with --detach an array of three
   --svg FILE      write the timeline as a sequence diagram
   -h, --help      print this
   -V, --version   print the version
@@ -52,7 +54,8 @@ Exit code:
   4  what answers is no XMPP server, or does not open the stream in time
   5  login failed
   6  the server did not open the stream but closed it
-  7  something else: a file or the result could not be written
+  7  something else: a file or the result could not be written, or there is
+     no session to detach from
   8  the server's certificate is not accepted
   9  no TLS: not offered, not spoken, or its handshake failed
 ";
@@ -81,6 +84,7 @@ struct Said {
     secret: Option<String>,
     tls: Option<Tls>,
     insecure: bool,
+    detach: bool,
     half_close: bool,
     total: Option<Duration>,
     anything: bool,
@@ -121,6 +125,7 @@ impl Said {
             "--secret" => self.secret = Some(value()?),
             "--tls" => self.tls = Some(tls(&value()?)?),
             "--insecure" => self.insecure = true,
+            "--detach" => self.detach = true,
             "--half-close" => self.half_close = true,
             "--total" => self.total = Some(seconds(&value()?)?),
             _ => return Err(Failure::Usage(format!("unknown option {option}"))),
@@ -136,6 +141,10 @@ impl Said {
         if account.is_some() && component.is_some() {
             return Err(Failure::Usage("either --jid or --component".into()));
         }
+        if self.detach && (account.is_none() || self.half_close) {
+            let why = if self.half_close { "either --detach or --half-close" } else { "--detach needs --jid" };
+            return Err(Failure::Usage(why.into()));
+        }
         let domain = self.domain.or_else(|| account.as_ref().map(|((_, domain), _)| domain.clone()));
         Ok(Target {
             domain: domain.unwrap_or_else(|| host.clone()),
@@ -145,6 +154,7 @@ impl Said {
             insecure: self.insecure,
             host,
             port,
+            detach: self.detach,
             half_close: self.half_close,
             total: self.total.unwrap_or(DEFAULT_TOTAL),
         })

@@ -6,17 +6,32 @@ use xmpp_close::Report;
 
 use crate::{
     demo::{Ending, IDLE, Tally},
-    remote::{Encrypted, Probed},
+    remote::{Encrypted, Probed, Use},
     timeline::{Entry, Side, What},
 };
 
-/// A close of a real server's stream.
-pub fn remote(probed: &Probed) -> String {
+/// What happened on the streams to a real server: an object, or an array when there was more than one.
+pub fn remote(all: &[Probed]) -> String {
+    let objects: Vec<_> = all.iter().map(probed).collect();
+    if let [object] = &objects[..] { object.clone() } else { format!("[{}]", objects.join(", ")) }
+}
+
+fn probed(probed: &Probed) -> String {
+    let (used, resumption) = match &probed.used {
+        Use::Closed => ("closed", None),
+        Use::Detached => ("detached", None),
+        Use::Resumed(_) => ("closed", Some("resumed")),
+        Use::Refused(condition) => ("closed", Some(condition.as_str())),
+    };
     object(&[
         ("peer", string(&probed.address.to_string())),
         ("domain", string(&probed.domain)),
         ("jid", probed.jid.as_deref().map_or("null".into(), string)),
         ("tls", probed.encrypted.map_or("null".into(), encrypted)),
+        ("idle_seconds", probed.idle.map_or("null".into(), |idle| idle.as_secs().to_string())),
+        ("end", string(used)),
+        ("resumption", resumption.map_or("null".into(), string)),
+        ("acknowledged", probed.acknowledged.map_or("null".into(), |number| number.to_string())),
         ("report", report(&probed.report)),
         ("timeline", timeline(&probed.timeline)),
     ])

@@ -21,6 +21,8 @@ pub struct Session<T: Transport> {
     pub stream: Stream<T>,
     /// The full JID the server has bound.
     pub jid: String,
+    /// What the server offers after the login.
+    pub features: Stanza,
 }
 
 /// A stream whose headers have been exchanged.
@@ -102,9 +104,27 @@ pub fn log_in<T: Transport>(
     password: &str,
     deadline: Instant,
 ) -> Result<Session<T>, LoginError> {
+    let Opened { mut stream, features } = authenticate(opened, domain, user, password, deadline)?;
+    match bind(&mut stream, deadline) {
+        Ok(jid) => Ok(Session { stream, jid, features }),
+        Err(error) => Err(give_up(stream, error)),
+    }
+}
+
+/// The part of it that ends before a resource is bound: with the features that come then.
+///
+/// # Errors
+/// As for [`login`].
+pub fn authenticate<T: Transport>(
+    opened: Opened<T>,
+    domain: &str,
+    user: &str,
+    password: &str,
+    deadline: Instant,
+) -> Result<Opened<T>, LoginError> {
     let Opened { mut stream, features } = opened;
-    match authenticate(&mut stream, &features, domain, user, password, deadline) {
-        Ok(jid) => Ok(Session { stream, jid }),
+    match prove(&mut stream, &features, domain, user, password, deadline) {
+        Ok(features) => Ok(Opened { stream, features }),
         Err(error) => Err(give_up(stream, error)),
     }
 }
@@ -129,14 +149,14 @@ pub fn reopen<T: Transport>(mut stream: Stream<T>, domain: &str, limit: Duration
     }
 }
 
-fn authenticate<T: Transport>(
+fn prove<T: Transport>(
     stream: &mut Stream<T>,
     features: &Stanza,
     domain: &str,
     user: &str,
     password: &str,
     deadline: Instant,
-) -> Result<String, LoginError> {
+) -> Result<Stanza, LoginError> {
     let mechanisms = texts(features, "mechanism");
     if !mechanisms.iter().any(|mechanism| mechanism == "PLAIN") {
         return Err(LoginError::NoPlain { offered: mechanisms });
@@ -152,7 +172,10 @@ fn authenticate<T: Transport>(
     }
     // From here until our next header there is no stream that could be closed (RFC 6120 section 6.4.6).
     stream.restart();
-    exchange_headers(stream, domain, deadline)?;
+    exchange_headers(stream, domain, deadline)
+}
+
+fn bind<T: Transport>(stream: &mut Stream<T>, deadline: Instant) -> Result<String, LoginError> {
     send(stream, "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>", "a resource")?;
     loop {
         let answer = stanza(stream, deadline, "a resource")?;
@@ -299,7 +322,7 @@ pub fn texts(stanza: &Stanza, wanted: &str) -> Vec<String> {
 }
 
 /// The first element inside the stanza that is not one of `around`: what went wrong.
-fn condition(stanza: &Stanza, around: &[&str]) -> String {
+pub fn condition(stanza: &Stanza, around: &[&str]) -> String {
     let starts = stanza.reader().into_iter().filter_map(|event| match event {
         Ok(XmlEvent::StartElement { name, .. }) => Some(name.local_name),
         _ => None,
@@ -318,7 +341,7 @@ pub fn short(text: &str) -> String {
     }
 }
 
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('\'', "&apos;")
 }
 

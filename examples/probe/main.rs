@@ -14,6 +14,8 @@ mod login;
 mod policy;
 mod recorder;
 mod remote;
+#[allow(dead_code, reason = "tests use it, too")]
+mod sm;
 mod starttls;
 mod svg;
 mod text;
@@ -29,6 +31,7 @@ use std::{
 };
 
 use args::{Args, Command};
+use remote::Probed;
 use text::Paint;
 
 /// Why there is no clean close; each has its exit code.
@@ -120,14 +123,17 @@ fn demo(args: &Args) -> Result<(), Failure> {
 }
 
 fn remote(target: &remote::Target, args: &Args) -> Result<(), Failure> {
-    let probed = remote::probe(target)?;
+    let probed = if target.detach { remote::detach_and_close(target)? } else { vec![remote::close(target)?] };
     if args.json {
         print(&(json::remote(&probed) + "\n"))?;
     } else {
         print(&text::remote(&probed, paint()))?;
     }
     write_svg(args.svg.as_deref(), || svg::remote(&probed))?;
-    if probed.report.is_clean() { Ok(()) } else { Err(Failure::Unclean(probed.report.to_string())) }
+    match probed.iter().find_map(Probed::complaint) {
+        None => Ok(()),
+        Some(complaint) => Err(Failure::Unclean(complaint)),
+    }
 }
 
 fn print(text: &str) -> Result<(), Failure> {

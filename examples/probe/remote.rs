@@ -1,4 +1,4 @@
-//! The same with a real server.
+//! The same with a real server: closed, or detached from.
 
 use std::{
     fmt, io,
@@ -6,13 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use xmpp_close::{CloseOptions, Report, Stream, Transport};
+use xmpp_close::{CloseOptions, Outcome, Report, Stanza, Stream, Transport, xml};
 
 use crate::{
     Failure, component,
     login::{self, LoginError, Opened},
     policy::{self, Step, Tls},
     recorder::Recorder,
+    sm::{self, Managed},
     starttls,
     timeline::{Entry, Timeline, What},
     tls,
@@ -31,6 +32,8 @@ pub struct Target {
     pub tls: Tls,
     /// Any certificate will do.
     pub insecure: bool,
+    /// See what becomes of a session without a closing tag.
+    pub detach: bool,
     pub half_close: bool,
     /// For opening the stream, and again for closing it.
     pub total: Duration,
@@ -49,6 +52,19 @@ impl fmt::Display for Encrypted {
     }
 }
 
+/// How a connection was used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// For a session of its own, or none, which was closed.
+    Closed,
+    /// For a session that can be resumed, from which it was detached.
+    Detached,
+    /// That session was resumed, and closed; the server had handled so many stanzas of ours.
+    Resumed(u32),
+    /// The server would not resume it, for this reason.
+    Refused(String),
+}
+
 /// What came of it.
 pub struct Probed {
     pub address: SocketAddr,
@@ -56,15 +72,59 @@ pub struct Probed {
     /// What the server has bound after a login, or the component.
     pub jid: Option<String>,
     pub encrypted: Option<Encrypted>,
+    pub used: Use,
+    /// After so long a silence of ours the server may close; `None` if it does not say (XEP-0478).
+    pub idle: Option<Duration>,
+    /// How many stanzas our last word acknowledged, where stanzas are acknowledged (XEP-0198).
+    pub acknowledged: Option<u32>,
+    session: Option<Managed>,
     pub report: Report,
     pub timeline: Vec<Entry>,
 }
 
+impl Probed {
+    /// Why this is not how it should have ended.
+    pub fn complaint(&self) -> Option<String> {
+        let as_it_should = match self.used {
+            Use::Detached => self.report.outcome == Outcome::Cancelled && self.report.bytes_unsent == 0,
+            _ => self.report.is_clean(),
+        };
+        (!as_it_should).then(|| self.report.to_string())
+    }
+}
+
 /// Opens a stream, and closes it.
-pub fn probe(target: &Target) -> Result<Probed, Failure> {
+pub fn close(target: &Target) -> Result<Probed, Failure> {
+    visit(target, Way::Close)
+}
+
+/// Detaches from a session, resumes and closes it, and tries to resume it once more.
+pub fn detach_and_close(target: &Target) -> Result<Vec<Probed>, Failure> {
+    let detached = visit(target, Way::Detach)?;
+    let (Use::Detached, Some(session)) = (&detached.used, &detached.session) else {
+        return Err(Failure::Local("the server offers no session that could be resumed (XEP-0198)".into()));
+    };
+    let closed = visit(target, Way::Resume(session))?;
+    if let Use::Refused(condition) = &closed.used {
+        return Err(Failure::Unclean(format!("the server does not resume a session that was detached: {condition}")));
+    }
+    let again = visit(target, Way::Resume(session))?;
+    Ok(vec![detached, closed, again])
+}
+
+/// What to do on a connection.
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    Close,
+    Detach,
+    /// And close.
+    Resume(&'a Managed),
+}
+
+fn visit(target: &Target, way: Way<'_>) -> Result<Probed, Failure> {
     let deadline = Instant::now() + target.total;
     let (tcp, address) = connect(target, deadline)?;
-    let visit = Visit { target, address, timeline: Timeline::new(target.half_close), deadline };
+    let visit = Visit { target, way, address, timeline: Timeline::new(target.half_close), deadline };
     if target.tls == Tls::Direct {
         let (transport, encrypted) = visit.secure(tcp)?;
         visit.enter(transport, Some(encrypted))
@@ -73,8 +133,24 @@ pub fn probe(target: &Target) -> Result<Probed, Failure> {
     }
 }
 
+/// A stream that has come as far as it shall.
+struct Reached<T: Transport> {
+    stream: Stream<T>,
+    features: Option<Stanza>,
+    jid: Option<String>,
+    managed: Option<Managed>,
+    used: Use,
+}
+
+impl<T: Transport> Reached<T> {
+    fn unmanaged(stream: Stream<T>, features: Option<Stanza>, jid: Option<String>) -> Self {
+        Self { stream, features, jid, managed: None, used: Use::Closed }
+    }
+}
+
 struct Visit<'a> {
     target: &'a Target,
+    way: Way<'a>,
     address: SocketAddr,
     timeline: Timeline,
     deadline: Instant,
@@ -123,7 +199,7 @@ impl Visit<'_> {
             None => self.log_in(self.open(Stream::new(transport))?, encrypted),
             Some((name, secret)) => {
                 let stream = component::open(transport, name, secret, self.left())?;
-                self.close(stream, Some(name.clone()), encrypted)
+                self.end(Reached::unmanaged(stream, None, Some(name.clone())), encrypted)
             }
         }
     }
@@ -139,34 +215,92 @@ impl Visit<'_> {
         opened: Opened<Recorder<T>>,
         encrypted: Option<Encrypted>,
     ) -> Result<Probed, Failure> {
-        let Some((user, password)) = &self.target.account else { return self.close(opened.stream, None, encrypted) };
+        let Some((user, password)) = &self.target.account else {
+            return self.end(Reached::unmanaged(opened.stream, Some(opened.features), None), encrypted);
+        };
         if !policy::may_send_password(encrypted.is_some(), self.is_loopback()) {
             login::close_useless(opened.stream, login::GOODBYE);
             let hint = if tls::is_built_in().is_ok() { "" } else { ": build the probe with TLS, see --help" };
             return Err(Failure::Login(format!("no password is sent in the clear to {}{hint}", self.address)));
         }
         let tls_helps = encrypted.is_none() && starttls::is_offered(&opened.features);
-        match login::log_in(opened, &self.target.domain, user, password, self.deadline) {
-            Ok(session) => self.close(session.stream, Some(session.jid), encrypted),
+        let domain = &self.target.domain;
+        let reached = match self.way {
+            Way::Resume(session) => login::authenticate(opened, domain, user, password, self.deadline)
+                .and_then(|opened| self.resume(opened, session)),
+            Way::Close | Way::Detach => {
+                login::log_in(opened, domain, user, password, self.deadline).and_then(|session| self.manage(session))
+            }
+        };
+        match reached {
+            Ok(reached) => self.end(reached, encrypted),
             Err(error) => {
                 let tls_helps = tls_helps && matches!(error, LoginError::NoPlain { .. });
                 let hint = if tls_helps { "; it may over TLS: --tls starttls" } else { "" };
-                Err(failure(&error, &self.target.domain).with(hint))
+                Err(failure(&error, domain).with(hint))
             }
         }
     }
 
-    fn close<T: Transport>(
+    /// Has stanzas acknowledged, if the server does that.
+    fn manage<T: Transport>(&self, session: login::Session<T>) -> Result<Reached<T>, LoginError> {
+        let login::Session { mut stream, jid, features } = session;
+        let mut managed = None;
+        if sm::is_offered(&features) {
+            match sm::enable(&mut stream, matches!(self.way, Way::Detach), self.deadline) {
+                Ok(enabled) => managed = enabled,
+                Err(error) => return Err(login::give_up(stream, error)),
+            }
+        }
+        let resumable = managed.as_ref().is_some_and(|managed| managed.id.is_some());
+        let used = if resumable { Use::Detached } else { Use::Closed };
+        Ok(Reached { stream, features: Some(features), jid: Some(jid), managed, used })
+    }
+
+    fn resume<T: Transport>(&self, opened: Opened<T>, session: &Managed) -> Result<Reached<T>, LoginError> {
+        let Opened { mut stream, features } = opened;
+        let (used, managed) = match sm::resume(&mut stream, session, self.deadline) {
+            Ok(Ok(h)) => (Use::Resumed(h), Some(session.clone())),
+            Ok(Err(condition)) => (Use::Refused(condition), None),
+            Err(error) => return Err(login::give_up(stream, error)),
+        };
+        Ok(Reached { stream, features: Some(features), jid: None, managed, used })
+    }
+
+    /// Closes the stream, or detaches from its session.
+    fn end<T: Transport>(
         &self,
-        stream: Stream<Recorder<T>>,
-        jid: Option<String>,
+        reached: Reached<Recorder<T>>,
         encrypted: Option<Encrypted>,
     ) -> Result<Probed, Failure> {
         let Target { domain, half_close, total, .. } = self.target;
-        let options = CloseOptions::new().total(*total).no_progress(*total).half_close(*half_close);
-        let report = stream.close(&options).map_err(|error| Failure::Local(error.to_string()))?;
-        let (domain, timeline) = (domain.clone(), self.timeline.entries());
-        Ok(Probed { address: self.address, domain, jid, encrypted, report, timeline })
+        let Reached { stream, features, jid, managed, used } = reached;
+        let mut options = CloseOptions::new().total(*total).no_progress(*total).half_close(*half_close);
+        let handled = managed.as_ref().map(|managed| managed.handled.clone());
+        if let Some(handled) = &handled {
+            options = handled.at_the_end(options);
+        }
+        let report = if used == Use::Detached {
+            self.timeline.detach();
+            stream.detach(&options)
+        } else {
+            stream.begin(&options).map(|mut closing| {
+                closing.by_ref().for_each(|stanza| handled.iter().for_each(|handled| handled.count(&stanza)));
+                closing.finish()
+            })
+        };
+        Ok(Probed {
+            address: self.address,
+            domain: domain.clone(),
+            jid,
+            encrypted,
+            used,
+            idle: features.as_ref().and_then(xml::idle_seconds),
+            acknowledged: handled.map(|handled| handled.acknowledged()),
+            session: managed,
+            report: report.map_err(|error| Failure::Local(error.to_string()))?,
+            timeline: self.timeline.entries(),
+        })
     }
 
     fn is_loopback(&self) -> bool {

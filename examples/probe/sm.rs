@@ -29,8 +29,12 @@ impl Handled {
     /// To be called for all that comes: only stanzas count, and not other elements of the first level.
     pub fn count(&self, stanza: &Stanza) {
         if matches!(stanza.name(), "message" | "presence" | "iq") {
-            self.0.handled.fetch_add(1, Ordering::Relaxed);
+            self.count_one();
         }
+    }
+
+    pub fn count_one(&self) {
+        self.0.handled.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn number(&self) -> u32 {

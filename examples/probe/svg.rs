@@ -7,7 +7,7 @@ use xmpp_close::State;
 use crate::{
     demo::{Ending, IDLE, Tally},
     remote::Probed,
-    text::{alerts, outcome, silence, time},
+    text::{alerts, outcome, silence, time, title},
     timeline::{Entry, Side, What, size},
 };
 
@@ -51,11 +51,16 @@ const HEAD: i32 = 96;
 /// A line below a diagram: words, and whether they are good news.
 type Line = (String, Option<bool>);
 
-/// A close of a real server's stream.
-pub fn remote(probed: &Probed) -> String {
+/// What happened on the streams to a real server, side by side.
+pub fn remote(all: &[Probed]) -> String {
+    let panels: Vec<_> = all.iter().map(probed).collect();
+    page(&panels[0].title, &panels)
+}
+
+fn probed(probed: &Probed) -> Panel<'_> {
     let report = &probed.report;
     let mut below = vec![
-        (format!("{}: {}", report.outcome, outcome(report)), Some(report.is_clean())),
+        (format!("{}: {}", report.outcome, outcome(report)), Some(probed.complaint().is_none())),
         (
             format!(
                 "{} stanzas and {} after we began to close; {}",
@@ -72,8 +77,7 @@ pub fn remote(probed: &Probed) -> String {
     if let Some(error) = &report.stream_error {
         below.push((format!("stream error: {error}"), Some(false)));
     }
-    let title = format!("Closing a stream to {} at {}", probed.domain, probed.address);
-    page(&title, &[Panel { title: title.clone(), timeline: &probed.timeline, below }])
+    Panel { title: title(probed), timeline: &probed.timeline, below }
 }
 
 /// The two endings side by side.

@@ -10,7 +10,7 @@ use xmpp_close::{Initiator, Outcome, Report};
 use crate::{
     demo::{Ending, IDLE, OUR_MESSAGES, Tally},
     embedded::PEER_MESSAGES,
-    remote::Probed,
+    remote::{Probed, Use},
     timeline::{Entry, Side, What, size},
 };
 
@@ -114,7 +114,12 @@ pub fn report(report: &Report, paint: Paint) -> String {
         let _ = writeln!(out, "  {} {words}", paint.dim(format_args!("{what:<14}")));
     };
     let name = report.outcome.name();
-    let name = paint.with(if report.is_clean() { GOOD } else { BAD }, name);
+    let colour = match report.outcome {
+        Outcome::Clean => GOOD,
+        Outcome::Cancelled => BOLD,
+        _ => BAD,
+    };
+    let name = paint.with(colour, name);
     line("outcome", format!("{name}: {}", outcome(report)));
     let tags = match (report.tag_sent, report.tag_received) {
         (true, true) => None,
@@ -180,18 +185,51 @@ pub fn outcome(report: &Report) -> &'static str {
         (Outcome::Stalled, _) => "our own output could not be written in time",
         (Outcome::Malformed, _) => "what the peer sent stopped being an XMPP stream",
         (Outcome::TlsFailed, _) => "the TLS layer failed",
+        // Nothing here cancels a close.
+        (Outcome::Cancelled, _) => "TCP was ended without our closing tag",
         _ => "the close was stopped",
     }
 }
 
-/// A close of a real server's stream.
-pub fn remote(probed: &Probed, paint: Paint) -> String {
+/// What happened on the streams to a real server.
+pub fn remote(all: &[Probed], paint: Paint) -> String {
     let mut out = String::new();
+    for probed in all {
+        let _ = writeln!(out, "{}\n", paint.bold(title(probed)));
+        let _ = writeln!(out, "{}", timeline(&probed.timeline, paint));
+        let _ = writeln!(out, "{}{}", report(&probed.report, paint), announced(probed, paint));
+    }
+    out.truncate(out.trim_end().len() + 1);
+    out
+}
+
+/// What was done on a connection.
+pub fn title(probed: &Probed) -> String {
     let who = probed.jid.as_ref().map_or(String::new(), |jid| format!(", as {jid}"));
-    let title = format!("Closing a stream to {} at {}{who}", probed.domain, probed.address);
-    let _ = writeln!(out, "{}\n", paint.bold(title));
-    let _ = writeln!(out, "{}", timeline(&probed.timeline, paint));
-    let _ = write!(out, "{}", report(&probed.report, paint));
+    let Probed { domain, address, .. } = probed;
+    match &probed.used {
+        Use::Closed => format!("Closing a stream to {domain} at {address}{who}"),
+        Use::Detached => format!("Detaching from a session at {domain}, {address}{who}"),
+        Use::Resumed(_) => "Resuming that session, and closing it".into(),
+        Use::Refused(condition) => format!("Resuming it once more: {condition}"),
+    }
+}
+
+/// What the server says beside it.
+fn announced(probed: &Probed, paint: Paint) -> String {
+    let mut out = String::new();
+    let mut line = |what: &str, words: String| {
+        let _ = writeln!(out, "  {} {words}", paint.dim(format_args!("{what:<14}")));
+    };
+    if let Some(idle) = probed.idle {
+        line("idle limit", format!("{} s of silence, says the server", idle.as_secs()));
+    }
+    if let Some(acknowledged) = probed.acknowledged {
+        line("acknowledged", format!("{acknowledged} stanzas, in our last word"));
+    }
+    if let Use::Resumed(h) = probed.used {
+        line("resumed", format!("the server had handled {h} stanzas of ours"));
+    }
     out
 }
 

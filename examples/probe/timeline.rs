@@ -134,6 +134,11 @@ impl Timeline {
         log.restart();
     }
 
+    /// TCP is going to be ended without a closing tag of ours.
+    pub fn detach(&self) {
+        self.log().tell(Event::Detach);
+    }
+
     /// Adds what the embedded peer says of itself.
     pub fn note(&self, words: impl Into<String>) {
         self.log().push(Side::Peer, What::Note(words.into()), 0);

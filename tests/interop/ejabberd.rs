@@ -187,6 +187,7 @@ modules:
   mod_offline: {{access_max_user_messages: max_user_offline_messages}}
   mod_roster: {{}}
 {NO_PINGS}  mod_s2s_dialback: {{}}
+  mod_stream_mgmt: {{}}
 "#,
         listeners.concat()
     )

@@ -35,15 +35,15 @@ pub fn expect<T: Transport>(stream: &mut Stream<T>, name: &str) -> Result<Stanza
     }
 }
 
-/// Authenticates as alice on a stream whose features have come, and binds a resource; returns the full JID.
-pub fn become_alice<T: Transport>(stream: &mut Stream<T>, resource: Option<&str>) -> Result<String, String> {
+/// Authenticates as alice on a stream whose features have come, and binds this resource.
+fn become_alice<T: Transport>(stream: &mut Stream<T>, resource: &str) -> Result<String, String> {
     // "\0alice\0secret" in base64.
     send(stream, "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGFsaWNlAHNlY3JldA==</auth>")?;
     expect(stream, "success")?;
     stream.restart();
     open(stream, &format!("xmlns='jabber:client' to='{DOMAIN}' version='1.0'"))?;
     expect(stream, "features")?;
-    let resource = resource.map_or_else(String::new, |name| format!("<resource>{name}</resource>"));
+    let resource = format!("<resource>{resource}</resource>");
     let bind = format!("<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>{resource}</bind>");
     send(stream, &format!("<iq type='set' id='bind'>{bind}</iq>"))?;
     let answer = expect(stream, "iq")?;
@@ -65,7 +65,7 @@ pub fn take_resource(server: &dyn Server, jid: &str) {
 fn try_take_resource(server: &dyn Server, resource: &str) -> Result<(), String> {
     let tcp = connect(server.c2s(), USUAL);
     let mut stream = login::open(tcp, DOMAIN, PATIENCE).map_err(|error| error.to_string())?.stream;
-    let jid = become_alice(&mut stream, Some(resource))?;
+    let jid = become_alice(&mut stream, resource)?;
     assert!(jid.ends_with(resource), "{jid}");
     let report = stream.close(&CloseOptions::new()).map_err(|error| error.to_string())?;
     if report.is_clean() { Ok(()) } else { Err(report.to_string()) }

@@ -1,6 +1,6 @@
 //! Clients over STARTTLS, with rustls.
 
-use std::{net::TcpStream, sync::Arc};
+use std::{net::TcpStream, sync::Arc, time::Instant};
 
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore,
@@ -11,10 +11,10 @@ use xmpp_close::RustlsTransport;
 
 use crate::{
     client::Connect,
-    daemon::{DOMAIN, PATIENCE},
+    daemon::{DOMAIN, PASSWORD, PATIENCE},
     login::{self, Session},
     servers::Server,
-    session::{become_alice, expect, open, send},
+    session::{expect, send},
 };
 
 pub struct StartTls(Arc<ClientConfig>);
@@ -35,20 +35,18 @@ impl Connect for StartTls {
     const NAME: &'static str = "STARTTLS";
 
     fn log_in(&self, tcp: TcpStream, account: &str) -> Result<Session<Self::Transport>, String> {
-        assert_eq!(account, "alice");
         let mut stream = login::open(tcp, DOMAIN, PATIENCE).map_err(|error| error.to_string())?.stream;
         send(&mut stream, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")?;
         expect(&mut stream, "proceed")?;
-        let mut stream = stream.upgrade(|tcp| {
+        let stream = stream.upgrade(|tcp| {
             let name = DOMAIN.try_into().expect("a name");
             let session = ClientConnection::new(self.0.clone(), name).map_err(|error| error.to_string())?;
             let mut tls = RustlsTransport::new(session, tcp);
             tls.handshake(PATIENCE).map_err(|error| error.to_string())?;
             Ok::<_, String>(tls)
         })?;
-        open(&mut stream, &format!("xmlns='jabber:client' to='{DOMAIN}' version='1.0'"))?;
-        expect(&mut stream, "features")?;
-        let jid = become_alice(&mut stream, None)?;
-        Ok(Session { stream, jid })
+        let opened = login::reopen(stream, DOMAIN, PATIENCE).map_err(|error| error.to_string())?;
+        let session = login::log_in(opened, DOMAIN, account, PASSWORD, Instant::now() + PATIENCE);
+        session.map_err(|error| error.to_string())
     }
 }

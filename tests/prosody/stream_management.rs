@@ -62,16 +62,16 @@ pub enum Messages {
     Live,
 }
 
-/// Has bob send `ALL` messages to alice, who handles `READ` of them and closes; then looks for the others. `end` returns
-/// the late ones, and the number that was acknowledged.
+/// Has bob send `ALL` messages to alice, who handles `READ` of them and closes; then looks for the others. `end` does what
+/// she does, and returns the late ones.
 pub fn close_on<R>(
     server: &mut Prosody,
     addr: SocketAddr,
     messages: Messages,
-    end: impl FnOnce(Client, Managed) -> (Vec<usize>, usize, R),
+    end: impl FnOnce(Client, &Managed) -> (Vec<usize>, R),
 ) -> (Fate, R) {
     let receive_buffer = if messages == Messages::Wait { SMALL } else { USUAL };
-    let (mut alice, session) = managed(addr, receive_buffer, false);
+    let (alice, session) = managed(addr, receive_buffer, false);
     let mut bob = Client::available(server.addr, "bob", USUAL);
     let sender = thread::spawn(move || {
         bob.send("alice", 0..ALL, BODY);
@@ -83,8 +83,8 @@ pub fn close_on<R>(
     if messages == Messages::Wait {
         bob = sender.take().map(|sender| sender.join().unwrap());
     }
-    assert_eq!(handle(&mut alice, READ, &session.handled), Vec::from_iter(0..READ));
-    let (late, acknowledged, result) = end(alice, session);
+    let (late, result) = end(alice, &session);
+    let acknowledged = session.handled.acknowledged() as usize;
     let mut bob = bob.or_else(|| sender.map(|sender| sender.join().unwrap())).unwrap();
     server.wait_for_clients(1);
     assert!(bob.ping().is_empty(), "nothing is bounced");
@@ -94,7 +94,8 @@ pub fn close_on<R>(
     (Fate { acknowledged, late, stored }, result)
 }
 
-fn close(alice: Client, session: &Managed, options: &CloseOptions) -> (Vec<usize>, usize, Report) {
+fn close(mut alice: Client, session: &Managed, options: &CloseOptions) -> (Vec<usize>, Report) {
+    assert_eq!(handle(&mut alice, READ, &session.handled), Vec::from_iter(0..READ));
     drop(alice.raw);
     let mut closing = alice.stream.begin(options).unwrap();
     let mut late = Vec::new();
@@ -104,16 +105,15 @@ fn close(alice: Client, session: &Managed, options: &CloseOptions) -> (Vec<usize
             late.push(number(&stanza));
         }
     }
-    (late, session.handled.acknowledged() as usize, closing.finish())
+    (late, closing.finish())
 }
 
-fn with_final_ack(alice: Client, session: Managed) -> (Vec<usize>, usize, Report) {
-    let options = session.handled.at_the_end(CloseOptions::new());
-    close(alice, &session, &options)
+fn with_final_ack(alice: Client, session: &Managed) -> (Vec<usize>, Report) {
+    close(alice, session, &session.handled.at_the_end(CloseOptions::new()))
 }
 
-fn without(alice: Client, session: Managed) -> (Vec<usize>, usize, Report) {
-    close(alice, &session, &CloseOptions::new())
+fn without(alice: Client, session: &Managed) -> (Vec<usize>, Report) {
+    close(alice, session, &CloseOptions::new())
 }
 
 #[test]
@@ -177,20 +177,15 @@ fn the_final_acknowledgement_is_the_last_element_before_the_tag() {
 }
 
 /// Has alice handle `READ` of `ALL` messages and detach; then resumes her session, in which nothing is lost and nothing
-/// comes twice, and closes it. `detach` sends `OWED` messages to bob and returns the number that was acknowledged.
-pub fn detach_and_resume(
-    server: &mut Prosody,
-    addr: SocketAddr,
-    detach: impl FnOnce(Client, &Managed, String) -> usize,
-) {
-    let (mut alice, session) = managed(addr, SMALL, true);
+/// comes twice, and closes it. `detach` does what she does first, and sends `OWED` messages to bob with it.
+pub fn detach_and_resume(server: &mut Prosody, addr: SocketAddr, detach: impl FnOnce(Client, &Managed, &str)) {
+    let (alice, session) = managed(addr, SMALL, true);
     let handled = &session.handled;
     let mut bob = Client::available(server.addr, "bob", USUAL);
     bob.send("alice", 0..ALL, BODY);
     assert!(bob.ping().is_empty());
-    assert_eq!(handle(&mut alice, READ, handled), Vec::from_iter(0..READ));
-    let acknowledged = detach(alice, &session, messages("bob", 0..OWED, BODY));
-    assert_eq!(acknowledged, READ, "what is discarded is not acknowledged");
+    detach(alice, &session, &messages("bob", 0..OWED, BODY));
+    assert_eq!(handled.acknowledged() as usize, READ, "what is discarded is not acknowledged");
     assert_eq!(bob.read(OWED), Vec::from_iter(0..OWED));
 
     let (mut alice, known) = resume(server.addr, &session);
@@ -215,13 +210,13 @@ fn a_detached_session_is_resumed_with_the_rest_and_a_closed_one_is_not() {
     let mut server = Prosody::start();
     let relay = Relay::to(server.addr);
     let addr = relay.addr;
-    detach_and_resume(&mut server, addr, |alice, session, owed| {
+    detach_and_resume(&mut server, addr, |mut alice, session, owed| {
+        assert_eq!(handle(&mut alice, READ, &session.handled), Vec::from_iter(0..READ));
         drop(alice.raw);
         let options = session.handled.at_the_end(CloseOptions::new().farewell(owed));
         let report = alice.stream.detach(&options).unwrap();
         println!("managed    | detach                     | {report}");
         assert_eq!((report.outcome, report.tag_sent, report.bytes_unsent), (Outcome::Cancelled, false, 0), "{report}");
-        session.handled.acknowledged() as usize
     });
     assert_final_ack(&sent(relay), READ, "");
 }

@@ -136,15 +136,22 @@ impl<T: Transport> Client<T> {
 
     /// Reads so many messages.
     pub fn read(&mut self, count: usize) -> Vec<usize> {
-        let mut read = Vec::new();
-        while read.len() < count {
+        (0..count).map(|_| self.read_message(|_| ())).collect()
+    }
+
+    /// Reads up to the next message; shows each stanza on the way.
+    pub fn read_message(&mut self, mut show: impl FnMut(&Stanza)) -> usize {
+        loop {
             match self.stream.receive().unwrap() {
-                Incoming::Stanza(stanza) if stanza.name() == "message" => read.push(stanza),
-                Incoming::Stanza(_) => {}
-                other => panic!("{other:?} instead of message {}", read.len()),
+                Incoming::Stanza(stanza) => {
+                    show(&stanza);
+                    if stanza.name() == "message" {
+                        return number(&stanza);
+                    }
+                }
+                other => panic!("{other:?} instead of a message"),
             }
         }
-        read.iter().map(number).collect()
     }
 
     /// Closes by handshake when nothing more is expected.

@@ -36,6 +36,7 @@ impl Prosody {
             let file = format!("data/{DOMAIN}/accounts/{account}.dat");
             home.write(&file, format!("return {{ password = \"{PASSWORD}\" }}\n"));
         }
+        home.write("modules/mod_idle_limit.lua", IDLE_LIMIT_MODULE);
         let [addr, component, s2s] = free_addresses();
         home.write("prosody.cfg.lua", configuration(&home, addr, component, s2s));
         let daemon = launch(&home);
@@ -103,6 +104,15 @@ fn launch(home: &Home) -> Daemon {
     Daemon::start(home, "prosody", Command::new("prosody").args(["-F", "--config"]).arg(home.join("prosody.cfg.lua")))
 }
 
+/// What Prosody announces to clients, in seconds (XEP-0478).
+pub const IDLE_LIMIT: u64 = 840;
+/// Prosody does so by itself since 13.0, with the same number.
+const IDLE_LIMIT_MODULE: &str = r#"
+module:hook("stream-features", function (event)
+	event.features:tag("limits", { xmlns = "urn:xmpp:stream-limits:0" }):text_tag("idle-seconds", "840"):up();
+end);
+"#;
+
 /// TLS is offered but not required, and plain passwords are enough: it is reached over loopback only, and what is
 /// measured is the stream's end.
 fn configuration(home: &Home, c2s: SocketAddr, component: SocketAddr, s2s: SocketAddr) -> String {
@@ -129,7 +139,8 @@ s2s_require_encryption = false
 allow_unencrypted_plain_auth = true
 authentication = "internal_plain"
 storage = "internal"
-modules_enabled = {{ "roster", "saslauth", "tls", "dialback", "disco", "ping", "admin_shell" }}
+plugin_paths = {{ "{dir}/modules" }}
+modules_enabled = {{ "roster", "saslauth", "tls", "dialback", "disco", "ping", "smacks", "idle_limit", "admin_shell" }}
 VirtualHost "{DOMAIN}"
 Component "{COMPONENT}"
 	component_secret = "{PASSWORD}"
