@@ -45,8 +45,8 @@ impl Management {
         }))
     }
 
-    /// The client's stanza is handled. One that is refused with a stream error is so too: the numbers of those behind it
-    /// include it.
+    /// The client's stanza is handled. One that is refused with a stream error is so too: the numbers of those behind
+    /// it include it.
     pub fn count(&self, stanza: &Stanza) {
         if let Some(handled) = self.handled.as_ref().filter(|_| is_counted(stanza)) {
             handled.fetch_add(1, Ordering::Relaxed);
@@ -54,7 +54,7 @@ impl Management {
     }
 
     /// What is to be the last element before our closing tag, when its time has come (XEP-0198 section 4). Stanzas that
-    /// come later can not be acknowledged any more: the client will think them lost, and may send them again.
+    /// come later cannot be acknowledged any more: the client will think them lost, and may send them again.
     pub fn last_word(&self) -> impl Fn() -> String + Send + Sync + 'static {
         let handled = self.handled.clone();
         move || handled.as_deref().map(acknowledgement).unwrap_or_default()

@@ -1,5 +1,5 @@
-//! A client's part of stream management (XEP-0198): what was handled is counted and acknowledged, and a session that was
-//! detached is resumed.
+//! A client's part of stream management (XEP-0198): what was handled is counted and acknowledged, and a session that
+//! was detached is resumed.
 
 use std::{
     sync::{
@@ -53,8 +53,8 @@ impl Handled {
         format!("<a xmlns='{NS}' h='{number}'/>")
     }
 
-    /// Makes the final `<a/>` the last word before the closing tag, or before the end of a detached connection. It counts
-    /// what was handled by then; what comes later cannot be acknowledged any more.
+    /// Makes the final `<a/>` the last word before the closing tag, or before the end of a detached connection. It
+    /// counts what was handled by then; what comes later cannot be acknowledged any more.
     pub fn at_the_end(&self, options: CloseOptions) -> CloseOptions {
         let handled = self.clone();
         options.farewell_with(move || handled.acknowledge().into_bytes())
