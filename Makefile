@@ -2,7 +2,7 @@
 #
 #   make                        target/capi/libxmpp_close.a and .so
 #   make check                  every check and test there is
-#   make install PREFIX=/usr    header, libraries, pkg-config file; also DESTDIR, LIBDIR, INCLUDEDIR
+#   make install PREFIX=/usr    headers, libraries, pkg-config file; also DESTDIR, LIBDIR, INCLUDEDIR
 #   make uninstall              the same variables
 
 PREFIX     ?= /usr/local
@@ -43,7 +43,7 @@ check:
 
 install: all
 	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)
-	$(INSTALL) -m 644 include/xmpp_close.h $(DESTDIR)$(INCLUDEDIR)
+	$(INSTALL) -m 644 include/xmpp_close.h include/xmpp_close.hpp $(DESTDIR)$(INCLUDEDIR)
 	$(INSTALL) -m 644 $(CAPI)/libxmpp_close.a $(DESTDIR)$(LIBDIR)
 	$(INSTALL) -m 755 $(CAPI)/libxmpp_close.so $(DESTDIR)$(LIBDIR)/$(REAL)
 	ln -sf $(REAL) $(DESTDIR)$(LIBDIR)/$(SONAME)
@@ -54,7 +54,8 @@ install: all
 	chmod 644 $(DESTDIR)$(LIBDIR)/pkgconfig/xmpp-close.pc
 
 uninstall:
-	rm -f $(DESTDIR)$(INCLUDEDIR)/xmpp_close.h $(DESTDIR)$(LIBDIR)/libxmpp_close.a \
+	rm -f $(DESTDIR)$(INCLUDEDIR)/xmpp_close.h $(DESTDIR)$(INCLUDEDIR)/xmpp_close.hpp \
+	    $(DESTDIR)$(LIBDIR)/libxmpp_close.a \
 	    $(DESTDIR)$(LIBDIR)/$(REAL) $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libxmpp_close.so \
 	    $(DESTDIR)$(LIBDIR)/pkgconfig/xmpp-close.pc
 

@@ -12,11 +12,19 @@ struct channel {
     unsigned reads, writes, ends;
 };
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* `transport` then points to `channel`, so that must outlive it. */
 void channel_init(struct channel *channel, int fd, int tls, xmpp_close_transport *transport);
 
 int channel_read(void *channel, uint8_t *buf, size_t len, size_t *n);
 int channel_write(void *channel, const uint8_t *buf, size_t len, size_t *n);
 int channel_end_output(void *channel);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -47,6 +47,10 @@ struct peer {
     int send_failed;
 };
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Connects and starts the script. `call` is for the step CALL. */
 void peer_start(struct peer *peer, enum kind kind, const struct step *script, void (*call)(void *), void *arg);
 /* Waits for the end of the script, with our end still open. */
@@ -61,5 +65,9 @@ int peer_count(const struct peer *peer, const char *text);
 /* Two connected sockets, without a thread. */
 void connected_pair(enum kind kind, int fds[2]);
 void set_nonblocking(int fd);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,4 +1,4 @@
-//! `make install` gives C programs all they need, and `make uninstall` takes it away.
+//! `make install` gives C and C++ programs all they need, and `make uninstall` takes it away.
 
 #[path = "support/clib.rs"]
 mod clib;
@@ -61,13 +61,24 @@ impl Installed {
         words.split_whitespace().map(str::to_owned).collect()
     }
 
-    /// Builds the program with these flags, and runs it.
+    /// Builds the program, in C and in C++, with these flags, and runs it; returns that in C.
     fn try_program(&self, name: &str, flags: &[String], library_path: Option<&Path>) -> PathBuf {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("ffi-tests/installed.c");
+        self.try_source(&format!("{name}-cc"), ("c++", "-std=c++11", "installed.cc"), flags, library_path);
+        self.try_source(name, ("cc", "-std=c99", "installed.c"), flags, library_path)
+    }
+
+    fn try_source(
+        &self,
+        name: &str,
+        (compiler, standard, source): (&str, &str, &str),
+        flags: &[String],
+        library_path: Option<&Path>,
+    ) -> PathBuf {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("ffi-tests").join(source);
         // Not below `folder`, where it would count as installed.
         let program = self.folder.with_extension(name);
-        let mut compiler = Command::new("cc");
-        compiler.args(["-std=c99", "-D_POSIX_C_SOURCE=200809L", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
+        let mut compiler = Command::new(compiler);
+        compiler.args([standard, "-D_POSIX_C_SOURCE=200809L", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
         clib::run(compiler.arg("-o").arg(&program).arg(source).args(flags));
         let mut run = Command::new(&program);
         run.env_remove("LD_LIBRARY_PATH");
@@ -90,6 +101,7 @@ fn a_program_builds_and_runs_with_pkg_config_alone() {
     let version = env!("CARGO_PKG_VERSION");
     let mut expected = vec![
         "usr/include/xmpp_close.h".to_owned(),
+        "usr/include/xmpp_close.hpp".to_owned(),
         "usr/lib/libxmpp_close.a".to_owned(),
         "usr/lib/libxmpp_close.so".to_owned(),
         "usr/lib/libxmpp_close.so.0.1".to_owned(),
@@ -130,7 +142,9 @@ fn folders_can_be_chosen_one_by_one() {
     });
     let flags = installed.pkg_config("lib/x86_64-linux-gnu", false, &["--cflags", "--libs"]);
     installed.try_program("chosen", &flags, Some(&installed.folder.join("lib/x86_64-linux-gnu")));
-    assert!(installed.folder.join("include/xmpp/xmpp_close.h").exists());
+    for header in ["xmpp_close.h", "xmpp_close.hpp"] {
+        assert!(installed.folder.join("include/xmpp").join(header).exists());
+    }
     installed.make("uninstall");
     assert_eq!(files(&installed.folder), [""; 0]);
 }

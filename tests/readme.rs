@@ -1,4 +1,4 @@
-//! The README's C compiles as it stands (its Rust is a documentation test), and the files it names exist.
+//! The README's C and C++ compile as they stand (its Rust is a documentation test), and the files it names exist.
 
 use std::{
     io::Write,
@@ -10,9 +10,15 @@ const README: &str = include_str!("../README.md");
 
 #[test]
 fn the_c_of_the_readme_compiles_without_warnings() {
-    let code = README.split("```c\n").nth(1).expect("a C block").split("```").next().unwrap();
+    const CPP: [&[&str]; 2] = [&["g++", "-std=c++11", "-xc++"], &["clang++", "-std=c++20", "-xc++"]];
+    compiles("```c\n", &[&["gcc", "-std=c99", "-xc"], CPP[0]]);
+    compiles("```cpp\n", &CPP);
+}
+
+fn compiles(fence: &str, compilers: &[&[&str]]) {
+    let code = README.split(fence).nth(1).expect("such a block").split("```").next().unwrap();
     let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
-    for compiler in [&["gcc", "-std=c99", "-xc"][..], &["g++", "-std=c++11", "-xc++"]] {
+    for compiler in compilers {
         let mut child = Command::new(compiler[0])
             .args(&compiler[1..])
             .args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-I"])
@@ -31,6 +37,7 @@ fn every_link_leads_to_a_file() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for name in ["README.md", "CONTRIBUTING.md", "docs/outcomes.md"] {
         let text = std::fs::read_to_string(root.join(name)).unwrap();
+        let text: String = text.split("```").step_by(2).collect(); // without the code
         for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
             let target = root.join(name).parent().unwrap().join(link);
             assert!(link.contains("://") || target.exists(), "{name} links to {link}");

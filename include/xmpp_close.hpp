@@ -1,0 +1,409 @@
+/* xmpp_close.hpp: what C++11 and later can add to xmpp_close.h. Header-only; link with the same library.
+ *
+ *    xmpp_close::options options;
+ *    options.on_stanza = [&](const char *xml, size_t len) { inbox.emplace_back(xml, len); return 0; };
+ *    const xmpp_close::result closed = xmpp_close::close(fd, options);
+ *    log(closed ? closed.outcome_name() : closed.strerror());
+ *
+ * xmpp_close.h says what everything means; names are the same without the prefix, and there is no other behaviour. C
+ * functions that need no more than they have, such as xmpp_close_strerror(), have no twin here.
+ *
+ * - Handles free what they own, and can be moved, not copied. A default-made or moved-from one is empty: it converts
+ *   to false, and its functions give XMPP_CLOSE_ERR_NULL. _new is `create`, which gives an empty one on failure.
+ * - Options own their strings and callables; an empty one is what NULL is in C. Text ends at its first NUL. What a
+ *   callable captures by reference must live until the call that uses it returns: close().
+ * - Callables return what the callbacks of C return: 0 goes on. They are in std::function, so must be copyable, and are
+ *   on the heap if they capture more than a pointer or two; std::ref() of a callable is neither copied nor allocated.
+ * - A call reads its options where they are: nothing is copied or allocated that C does not copy or allocate.
+ * - An exception that leaves a callable does not enter C. It stops that stream (XMPP_CLOSE_CANCELLED; from a transport,
+ *   ECANCELED), none of whose callables is called again, and is thrown on when the C function has returned.
+ * - Neither exceptions nor RTTI are needed. A file that is compiled without exceptions has other types than a file
+ *   with them, so that a mix of both in one interface fails to link instead of losing the rule above.
+ */
+
+#ifndef XMPP_CLOSE_HPP
+#define XMPP_CLOSE_HPP
+
+#include "xmpp_close.h"
+
+#include <cerrno>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+#if defined(__cpp_exceptions) || defined(__EXCEPTIONS) || defined(_CPPUNWIND)
+#include <exception>
+#define XMPP_CLOSE_HPP_EXCEPTIONS 1
+#define XMPP_CLOSE_HPP_ABI with_exceptions
+#else
+#define XMPP_CLOSE_HPP_EXCEPTIONS 0
+#define XMPP_CLOSE_HPP_ABI without_exceptions
+#endif
+
+namespace xmpp_close {
+inline namespace XMPP_CLOSE_HPP_ABI {
+
+/* Words */
+
+/// Plain data, as in C; the numbers in it are XMPP_CLOSE_CLEAN and so on.
+using report = ::xmpp_close_report;
+
+/// An xmpp_close_action, or a negative xmpp_close_result; see `handshake`.
+enum class action : int {
+    nothing = XMPP_CLOSE_DO_NOTHING, send_tag = XMPP_CLOSE_DO_SEND_TAG, answer = XMPP_CLOSE_DO_ANSWER,
+    end_output = XMPP_CLOSE_DO_END_OUTPUT, teardown = XMPP_CLOSE_DO_TEARDOWN,
+    err_null = XMPP_CLOSE_ERR_NULL, err_panic = XMPP_CLOSE_ERR_PANIC
+};
+
+/// An xmpp_close_frame, or a negative xmpp_close_result; see `framer`.
+enum class frame : int {
+    more = XMPP_CLOSE_FRAME_MORE, header = XMPP_CLOSE_FRAME_HEADER, stanza = XMPP_CLOSE_FRAME_STANZA,
+    oversize = XMPP_CLOSE_FRAME_OVERSIZE, end = XMPP_CLOSE_FRAME_END, malformed = XMPP_CLOSE_FRAME_MALFORMED,
+    err_null = XMPP_CLOSE_ERR_NULL, err_panic = XMPP_CLOSE_ERR_PANIC
+};
+
+/* Handles */
+
+namespace detail {
+
+/// Owns one C object.
+template <class T, void (*Free)(T *)>
+class owner {
+public:
+    explicit operator bool() const noexcept { return raw_ != nullptr; }
+    /// For C functions; it stays owned. NULL when empty.
+    T *get() const noexcept { return raw_.get(); }
+
+protected:
+    /// Takes what `make`, a _new function, stores, and tells what it returns.
+    template <class Make>
+    void create(int *code, const Make &make) noexcept
+    {
+        T *raw = nullptr;
+        const int made = make(&raw);
+        raw_.reset(raw);
+        if (code != nullptr)
+            *code = made;
+    }
+
+private:
+    struct freer {
+        void operator()(T *raw) const noexcept { Free(raw); }
+    };
+    std::unique_ptr<T, freer> raw_;
+};
+
+} // namespace detail
+
+/// Stops closes from another thread.
+class canceller : public detail::owner<xmpp_close_canceller, xmpp_close_canceller_free> {
+public:
+    /// `code`, here and below: where to store why it is empty, or XMPP_CLOSE_OK.
+    static canceller create(int *code = nullptr) noexcept
+    {
+        canceller made;
+        made.owner::create(code, xmpp_close_canceller_new);
+        return made;
+    }
+    int cancel() const noexcept { return xmpp_close_canceller_cancel(get()); }
+};
+
+/* Options */
+
+/// xmpp_close_options.
+struct options {
+    uint32_t total_ms = 0;
+    uint32_t idle_ms = 0;
+    uint32_t linger_ms = 0;
+    bool half_close = false;
+    bool peer_closed = false;
+    bool tls = false; ///< for `handshake` only
+    std::string closing_tag{};
+    std::string farewell{};
+    std::string residual{};
+    std::function<int(const char *xml, size_t len)> on_stanza{};
+    std::function<int(const char *data, size_t len)> on_data{};
+    /// Not owned. An empty one is refused (XMPP_CLOSE_ERR_INVALID), for nothing could stop that close.
+    const xmpp_close::canceller *canceller = nullptr;
+    std::string stream_error{};
+    std::string stream_error_text{};
+    std::string stream_error_element{};
+    size_t stanza_limit = 0;
+};
+
+/// xmpp_close_transport: each callable makes one attempt.
+struct transport {
+    std::function<int(char *buf, size_t len, size_t &n)> read{};
+    std::function<int(const char *buf, size_t len, size_t &n)> write{};
+    std::function<int()> end_output{};
+    int fd = -1;
+    bool tls = false;
+
+    /// Over an object with these three functions, which is not owned.
+    template <class T>
+    static transport over(T &object, int fd, bool tls)
+    {
+        transport made;
+        made.read = [&object](char *buf, size_t len, size_t &n) { return object.read(buf, len, n); };
+        made.write = [&object](const char *buf, size_t len, size_t &n) { return object.write(buf, len, n); };
+        made.end_output = [&object] { return object.end_output(); };
+        made.fd = fd;
+        made.tls = tls;
+        return made;
+    }
+};
+
+/* The way to C and back */
+
+namespace detail {
+
+inline char *chars(uint8_t *bytes) noexcept { return reinterpret_cast<char *>(bytes); }
+inline const char *chars(const uint8_t *bytes) noexcept { return reinterpret_cast<const char *>(bytes); }
+inline const char *text(const std::string &words) noexcept { return words.empty() ? nullptr : words.c_str(); }
+
+/// Where exceptions stop: none may cross the C functions.
+class boundary {
+public:
+    /// What `callable` returns; `stop` if it throws, and from then on.
+    template <class Callable, class... Args>
+    int call(int stop, const Callable &callable, Args &&...args) noexcept
+    {
+#if XMPP_CLOSE_HPP_EXCEPTIONS
+        if (thrown_)
+            return stop;
+        try {
+            return callable(std::forward<Args>(args)...);
+        } catch (...) {
+            thrown_ = std::current_exception();
+            return stop;
+        }
+#else
+        (void)stop;
+        return callable(std::forward<Args>(args)...);
+#endif
+    }
+
+#if XMPP_CLOSE_HPP_EXCEPTIONS
+    void rethrow() const
+    {
+        if (thrown_)
+            std::rethrow_exception(thrown_);
+    }
+
+private:
+    std::exception_ptr thrown_;
+#else
+    void rethrow() const noexcept {}
+#endif
+};
+
+/// One stream's way through C: the userdata of its callbacks. Its maker keeps alive what it points to.
+struct stream : boundary {
+    const options *with;
+    const transport *over;
+
+    explicit stream(const options &with_, const transport *over_ = nullptr) noexcept : with(&with_), over(over_) {}
+    static stream &of(void *userdata) noexcept { return *static_cast<stream *>(userdata); }
+
+    xmpp_close_options c_options() noexcept
+    {
+        xmpp_close_options c = XMPP_CLOSE_OPTIONS_INIT;
+        c.total_ms = with->total_ms;
+        c.idle_ms = with->idle_ms;
+        c.linger_ms = with->linger_ms;
+        c.half_close = with->half_close;
+        c.peer_closed = with->peer_closed;
+        c.tls = with->tls;
+        c.closing_tag = text(with->closing_tag);
+        c.farewell = with->farewell.data();
+        c.farewell_len = with->farewell.size();
+        c.residual = with->residual.data();
+        c.residual_len = with->residual.size();
+        if (with->on_stanza)
+            c.on_stanza = [](void *userdata, const uint8_t *xml, size_t len) {
+                return of(userdata).call(-1, of(userdata).with->on_stanza, chars(xml), len);
+            };
+        if (with->on_data)
+            c.on_data = [](void *userdata, const uint8_t *data, size_t len) {
+                return of(userdata).call(-1, of(userdata).with->on_data, chars(data), len);
+            };
+        c.userdata = this;
+        c.canceller = with->canceller != nullptr ? with->canceller->get() : nullptr;
+        if (with->canceller != nullptr && c.canceller == nullptr)
+            c.struct_size = 0; // which C refuses
+        c.stream_error = text(with->stream_error);
+        c.stream_error_text = text(with->stream_error_text);
+        c.stream_error_element = text(with->stream_error_element);
+        c.stanza_limit = with->stanza_limit;
+        return c;
+    }
+
+    /// No result of `write` stops a close at once, for after a failed one the peer is still heard. "Again" leads to
+    /// `read` at once, and that can.
+    xmpp_close_transport c_transport() noexcept
+    {
+        xmpp_close_transport c = XMPP_CLOSE_TRANSPORT_INIT;
+        c.userdata = this;
+        if (over->read)
+            c.read = [](void *userdata, uint8_t *buf, size_t len, size_t *n) {
+                return of(userdata).call(ECANCELED, of(userdata).over->read, chars(buf), len, *n);
+            };
+        if (over->write)
+            c.write = [](void *userdata, const uint8_t *buf, size_t len, size_t *n) {
+                return of(userdata).call(EINTR, of(userdata).over->write, chars(buf), len, *n);
+            };
+        if (over->end_output)
+            c.end_output = [](void *userdata) { return of(userdata).call(EINTR, of(userdata).over->end_output); };
+        c.fd = over->fd;
+        c.tls = over->tls;
+        return c;
+    }
+};
+
+} // namespace detail
+
+/* One call */
+
+/// What a close came to.
+struct result {
+    int code; ///< XMPP_CLOSE_OK, or a negative xmpp_close_result
+    xmpp_close::report report;
+
+    /// Whether the library could do its work; how the stream ended is report.outcome.
+    explicit operator bool() const noexcept { return code == XMPP_CLOSE_OK; }
+    const char *strerror() const noexcept { return xmpp_close_strerror(code); }
+    const char *outcome_name() const noexcept { return xmpp_close_outcome_name(report.outcome); }
+};
+
+// Options have no default, or close(fd) could be close(2) as well. For all defaults: close(fd, {}).
+
+/// xmpp_close_fd(). Throws what a callable threw, and nothing else.
+inline result close(int fd, const options &with)
+{
+    result made = { XMPP_CLOSE_OK, XMPP_CLOSE_REPORT_INIT };
+    detail::stream stream(with);
+    const xmpp_close_options c = stream.c_options();
+    made.code = xmpp_close_fd(fd, &c, &made.report);
+    stream.rethrow();
+    return made;
+}
+
+/// xmpp_close_with(). Throws what a callable threw, and nothing else.
+inline result close(const transport &over, const options &with)
+{
+    result made = { XMPP_CLOSE_OK, XMPP_CLOSE_REPORT_INIT };
+    detail::stream stream(with, &over);
+    const xmpp_close_options c = stream.c_options();
+    const xmpp_close_transport c_over = stream.c_transport();
+    made.code = xmpp_close_with(&c_over, &c, &made.report);
+    stream.rethrow();
+    return made;
+}
+
+/* For event loops */
+
+/// xmpp_close_handshake: tell it what happened, do what it answers. With an err_ answer, nothing has changed.
+class handshake : public detail::owner<xmpp_close_handshake, xmpp_close_handshake_free> {
+public:
+    static handshake create(const options &with, uint64_t now_ms, int *code = nullptr) noexcept
+    {
+        handshake made;
+        const xmpp_close_options c = detail::stream(with).c_options();
+        made.owner::create(code, [&](xmpp_close_handshake **out) { return xmpp_close_handshake_new(&c, now_ms, out); });
+        return made;
+    }
+
+    action begin(uint64_t now) noexcept { return action(xmpp_close_handshake_begin(get(), now)); }
+    action detach(uint64_t now) noexcept { return action(xmpp_close_handshake_detach(get(), now)); }
+    action written(size_t n, uint64_t now) noexcept { return action(xmpp_close_handshake_written(get(), n, now)); }
+    action flushed(uint64_t now) noexcept { return action(xmpp_close_handshake_flushed(get(), now)); }
+    action received(size_t n, uint64_t now) noexcept { return action(xmpp_close_handshake_received(get(), n, now)); }
+    action stanza(uint64_t now) noexcept { return action(xmpp_close_handshake_stanza(get(), now)); }
+    action oversize(uint64_t now) noexcept { return action(xmpp_close_handshake_oversize(get(), now)); }
+    action stream_error(const char *condition, uint64_t now) noexcept
+    {
+        return action(xmpp_close_handshake_stream_error(get(), condition, now));
+    }
+    action peer_closed(uint64_t now) noexcept { return action(xmpp_close_handshake_peer_closed(get(), now)); }
+    action malformed(uint64_t now) noexcept { return action(xmpp_close_handshake_malformed(get(), now)); }
+    action eof(uint64_t now) noexcept { return action(xmpp_close_handshake_eof(get(), now)); }
+    action truncated(uint64_t now) noexcept { return action(xmpp_close_handshake_truncated(get(), now)); }
+    action close_notify(uint64_t now) noexcept { return action(xmpp_close_handshake_close_notify(get(), now)); }
+    action failed(int os_error, uint64_t now) noexcept
+    {
+        return action(xmpp_close_handshake_failed(get(), os_error, now));
+    }
+    action output_failed(int os_error, uint64_t now) noexcept
+    {
+        return action(xmpp_close_handshake_output_failed(get(), os_error, now));
+    }
+    action tls_failed(uint64_t now) noexcept { return action(xmpp_close_handshake_tls_failed(get(), now)); }
+    action cancel(uint64_t now) noexcept { return action(xmpp_close_handshake_cancel(get(), now)); }
+    action tick(uint64_t now) noexcept { return action(xmpp_close_handshake_tick(get(), now)); }
+
+    bool may_write() const noexcept { return xmpp_close_handshake_may_write(get()) == 1; }
+    bool wants_input() const noexcept { return xmpp_close_handshake_wants_input(get()) == 1; }
+    uint64_t deadline() const noexcept { return xmpp_close_handshake_deadline(get()); }
+    xmpp_close::report report() const noexcept
+    {
+        xmpp_close_report made = XMPP_CLOSE_REPORT_INIT;
+        (void)xmpp_close_handshake_report(get(), &made); // of an empty one: XMPP_CLOSE_PENDING
+        return made;
+    }
+};
+
+/// xmpp_close_framer.
+class framer : public detail::owner<xmpp_close_framer, xmpp_close_framer_free> {
+public:
+    static framer create(size_t stanza_limit = 0, int *code = nullptr) noexcept
+    {
+        framer made;
+        made.owner::create(code, [&](xmpp_close_framer **out) { return xmpp_close_framer_new(stanza_limit, out); });
+        return made;
+    }
+    static framer create_inside(const char *root, size_t stanza_limit = 0, int *code = nullptr) noexcept
+    {
+        framer made;
+        made.owner::create(code, [&](xmpp_close_framer **out) {
+            return xmpp_close_framer_new_inside(root, stanza_limit, out);
+        });
+        return made;
+    }
+
+    /// xmpp_close_framer_next(): one step, which moves data and len on by what it took.
+    frame next(const char *&data, size_t &len, const char *&xml, size_t &xml_len) noexcept
+    {
+        size_t consumed = 0;
+        const uint8_t *found = nullptr;
+        const frame kind = frame(xmpp_close_framer_next(get(), data, len, &consumed, &found, &xml_len));
+        xml = detail::chars(found);
+        data += consumed;
+        len -= consumed;
+        return kind;
+    }
+
+    /// All steps: calls found(frame, xml, xml_len) for each thing, the end and malformed included. Returns the last
+    /// frame: `more` if the stream goes on. What follows the end is not looked at.
+    template <class Found>
+    frame feed(const char *data, size_t len, Found &&found)
+    {
+        const char *xml = nullptr;
+        size_t xml_len = 0;
+        for (;;) {
+            const frame kind = next(data, len, xml, xml_len);
+            if (kind > frame::more)
+                found(kind, xml, xml_len);
+            if (kind <= frame::more || kind >= frame::end)
+                return kind;
+        }
+    }
+
+    int restart() noexcept { return xmpp_close_framer_restart(get()); }
+    bool between_stanzas() const noexcept { return xmpp_close_framer_between_stanzas(get()) == 1; }
+};
+
+} // namespace XMPP_CLOSE_HPP_ABI
+} // namespace xmpp_close
+
+#endif // XMPP_CLOSE_HPP
