@@ -21,6 +21,9 @@ bool run_without_exceptions()
 {
     xmpp_close::handshake handshake = xmpp_close::handshake::create({}, 0);
     const xmpp_close::canceller canceller = xmpp_close::canceller::create();
+    xmpp_close::batch batch = xmpp_close::batch::create();
+    if (batch.add(-1, {}) != XMPP_CLOSE_ERR_INVALID || !batch.run({}))
+        return false;
     int stanzas = 0;
     const char bytes[] = "<a/>" TAG;
     const xmpp_close::frame last = xmpp_close::framer::create_inside("stream:stream").feed(

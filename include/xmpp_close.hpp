@@ -11,7 +11,7 @@
  * - Handles free what they own, and can be moved, not copied. A default-made or moved-from one is empty: it converts
  *   to false, and its functions give XMPP_CLOSE_ERR_NULL. _new is `create`, which gives an empty one on failure.
  * - Options own their strings and callables; an empty one is what NULL is in C. Text ends at its first NUL. What a
- *   callable captures by reference must live until the call that uses it returns: close().
+ *   callable captures by reference must live until the call that uses it returns: close(), batch::run().
  * - Callables return what the callbacks of C return: 0 goes on. They are in std::function, so must be copyable, and are
  *   on the heap if they capture more than a pointer or two; std::ref() of a callable is neither copied nor allocated.
  * - A call reads its options where they are: nothing is copied or allocated that C does not copy or allocate.
@@ -31,6 +31,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #if defined(__cpp_exceptions) || defined(__EXCEPTIONS) || defined(_CPPUNWIND)
 #include <exception>
@@ -48,6 +49,7 @@ inline namespace XMPP_CLOSE_HPP_ABI {
 
 /// Plain data, as in C; the numbers in it are XMPP_CLOSE_CLEAN and so on.
 using report = ::xmpp_close_report;
+using summary = ::xmpp_close_summary;
 
 /// An xmpp_close_action, or a negative xmpp_close_result; see `handshake`.
 enum class action : int {
@@ -76,15 +78,17 @@ public:
     T *get() const noexcept { return raw_.get(); }
 
 protected:
-    /// Takes what `make`, a _new function, stores, and tells what it returns.
-    template <class Make>
-    void create(int *code, const Make &make) noexcept
+    /// What a _new function stores; `code` is what it returns.
+    template <class Handle, class New, class... Args>
+    static Handle make(int *code, New *new_, const Args &...args) noexcept
     {
+        Handle handle;
         T *raw = nullptr;
-        const int made = make(&raw);
-        raw_.reset(raw);
+        const int result = new_(args..., &raw);
+        handle.raw_.reset(raw);
         if (code != nullptr)
-            *code = made;
+            *code = result;
+        return handle;
     }
 
 private:
@@ -100,12 +104,7 @@ private:
 class canceller : public detail::owner<xmpp_close_canceller, xmpp_close_canceller_free> {
 public:
     /// `code`, here and below: where to store why it is empty, or XMPP_CLOSE_OK.
-    static canceller create(int *code = nullptr) noexcept
-    {
-        canceller made;
-        made.owner::create(code, xmpp_close_canceller_new);
-        return made;
-    }
+    static canceller create(int *code = nullptr) noexcept { return make<canceller>(code, xmpp_close_canceller_new); }
     int cancel() const noexcept { return xmpp_close_canceller_cancel(get()); }
 };
 
@@ -130,6 +129,19 @@ struct options {
     std::string stream_error_text{};
     std::string stream_error_element{};
     size_t stanza_limit = 0;
+    std::function<int(char *buf, size_t len, size_t &n)> on_farewell{};
+    bool detach = false;
+};
+
+/// xmpp_close_batch_options.
+struct batch_options {
+    uint32_t total_ms = 0;
+    uint32_t spread_ms = 0;
+    const xmpp_close::canceller *canceller = nullptr; ///< as above
+    std::string stream_error{};
+    std::string stream_error_text{};
+    std::function<int(const summary &so_far)> on_progress{};
+    std::function<void(size_t index, const report &ended)> on_end{};
 };
 
 /// xmpp_close_transport: each callable makes one attempt.
@@ -161,6 +173,14 @@ namespace detail {
 inline char *chars(uint8_t *bytes) noexcept { return reinterpret_cast<char *>(bytes); }
 inline const char *chars(const uint8_t *bytes) noexcept { return reinterpret_cast<const char *>(bytes); }
 inline const char *text(const std::string &words) noexcept { return words.empty() ? nullptr : words.c_str(); }
+
+template <class Struct>
+void set_canceller(Struct &c, const canceller *canceller) noexcept
+{
+    c.canceller = canceller != nullptr ? canceller->get() : nullptr;
+    if (canceller != nullptr && c.canceller == nullptr)
+        c.struct_size = 0; // which C refuses
+}
 
 /// Where exceptions stop: none may cross the C functions.
 class boundary {
@@ -202,6 +222,8 @@ private:
 struct stream : boundary {
     const options *with;
     const transport *over;
+    const batch_options *batch = nullptr;
+    boundary ended; // for on_end, which is called after the others have thrown, too
 
     explicit stream(const options &with_, const transport *over_ = nullptr) noexcept : with(&with_), over(over_) {}
     static stream &of(void *userdata) noexcept { return *static_cast<stream *>(userdata); }
@@ -229,13 +251,16 @@ struct stream : boundary {
                 return of(userdata).call(-1, of(userdata).with->on_data, chars(data), len);
             };
         c.userdata = this;
-        c.canceller = with->canceller != nullptr ? with->canceller->get() : nullptr;
-        if (with->canceller != nullptr && c.canceller == nullptr)
-            c.struct_size = 0; // which C refuses
+        set_canceller(c, with->canceller);
         c.stream_error = text(with->stream_error);
         c.stream_error_text = text(with->stream_error_text);
         c.stream_error_element = text(with->stream_error_element);
         c.stanza_limit = with->stanza_limit;
+        if (with->on_farewell)
+            c.on_farewell = [](void *userdata, uint8_t *buf, size_t len, size_t *n) {
+                return of(userdata).call(-1, of(userdata).with->on_farewell, chars(buf), len, *n);
+            };
+        c.detach = with->detach;
         return c;
     }
 
@@ -301,6 +326,111 @@ inline result close(const transport &over, const options &with)
     return made;
 }
 
+/* Thousands of streams under one deadline */
+
+/// What a batch came to.
+struct batch_result {
+    int code; ///< XMPP_CLOSE_OK, or a negative xmpp_close_result
+    xmpp_close::summary summary;
+
+    explicit operator bool() const noexcept { return code == XMPP_CLOSE_OK; }
+    const char *strerror() const noexcept { return xmpp_close_strerror(code); }
+};
+
+/// xmpp_close_batch. Keeps the callables and transports of its streams for as long as it lives.
+class batch : public detail::owner<xmpp_close_batch, xmpp_close_batch_free> {
+public:
+    static batch create(int *code = nullptr) noexcept { return make<batch>(code, xmpp_close_batch_new); }
+
+    int add(int fd, options with, size_t *index = nullptr)
+    {
+        const xmpp_close_options c = keep({}, std::move(with)).c_options();
+        return added(xmpp_close_batch_add(get(), fd, &c, index));
+    }
+    /// xmpp_close_batch_add_with().
+    int add(transport over, options with, size_t *index = nullptr)
+    {
+        detail::stream &stream = keep(std::move(over), std::move(with));
+        const xmpp_close_options c = stream.c_options();
+        const xmpp_close_transport c_over = stream.c_transport();
+        return added(xmpp_close_batch_add_with(get(), &c_over, &c, index));
+    }
+
+    /// Once all have ended, throws the first of what on_progress and the callables of the streams, by index, threw.
+    batch_result run(const batch_options &with)
+    {
+        struct : detail::boundary {
+            const batch_options *with;
+        } all;
+        all.with = &with;
+        for (const auto &each : streams_)
+            each->stream.batch = &with;
+        xmpp_close_batch_options c = XMPP_CLOSE_BATCH_OPTIONS_INIT;
+        c.total_ms = with.total_ms;
+        c.spread_ms = with.spread_ms;
+        detail::set_canceller(c, with.canceller);
+        c.stream_error = detail::text(with.stream_error);
+        c.stream_error_text = detail::text(with.stream_error_text);
+        if (with.on_progress)
+            c.on_progress = [](void *userdata, const xmpp_close_summary *so_far) {
+                decltype(all) &mine = *static_cast<decltype(all) *>(userdata);
+                return mine.call(-1, mine.with->on_progress, *so_far);
+            };
+        if (with.on_end)
+            c.on_end = [](void *userdata, size_t index, const xmpp_close_report *report) {
+                detail::stream &stream = detail::stream::of(userdata);
+                const auto tell = [&] { return stream.batch->on_end(index, *report), 0; };
+                (void)stream.ended.call(0, tell);
+            };
+        c.userdata = &all;
+        batch_result made = { XMPP_CLOSE_OK, XMPP_CLOSE_SUMMARY_INIT };
+        made.code = xmpp_close_batch_run(get(), &c, &made.summary);
+        all.rethrow();
+        for (const auto &each : streams_) {
+            each->stream.rethrow();
+            each->stream.ended.rethrow();
+        }
+        return made;
+    }
+
+    /// XMPP_CLOSE_PENDING before run(), and for an index that was not given.
+    xmpp_close::report report(size_t index) const noexcept
+    {
+        xmpp_close_report made = XMPP_CLOSE_REPORT_INIT;
+        (void)xmpp_close_batch_report(get(), index, &made);
+        return made;
+    }
+
+private:
+    struct kept {
+        transport over;
+        options with;
+        detail::stream stream;
+        kept(transport &&over_, options &&with_) noexcept
+            : over(std::move(over_)), with(std::move(with_)), stream(with, &over)
+        {
+        }
+    };
+
+    detail::stream &keep(transport &&over, options &&with)
+    {
+        streams_.push_back(std::unique_ptr<kept>(new kept(std::move(over), std::move(with))));
+        return streams_.back()->stream;
+    }
+    int added(int code)
+    {
+        if (code == XMPP_CLOSE_OK) { // C has its own copies
+            streams_.back()->with.farewell = std::string();
+            streams_.back()->with.residual = std::string();
+        } else {
+            streams_.pop_back();
+        }
+        return code;
+    }
+
+    std::vector<std::unique_ptr<kept>> streams_;
+};
+
 /* For event loops */
 
 /// xmpp_close_handshake: tell it what happened, do what it answers. With an err_ answer, nothing has changed.
@@ -308,10 +438,8 @@ class handshake : public detail::owner<xmpp_close_handshake, xmpp_close_handshak
 public:
     static handshake create(const options &with, uint64_t now_ms, int *code = nullptr) noexcept
     {
-        handshake made;
         const xmpp_close_options c = detail::stream(with).c_options();
-        made.owner::create(code, [&](xmpp_close_handshake **out) { return xmpp_close_handshake_new(&c, now_ms, out); });
-        return made;
+        return make<handshake>(code, xmpp_close_handshake_new, &c, now_ms);
     }
 
     action begin(uint64_t now) noexcept { return action(xmpp_close_handshake_begin(get(), now)); }
@@ -358,17 +486,11 @@ class framer : public detail::owner<xmpp_close_framer, xmpp_close_framer_free> {
 public:
     static framer create(size_t stanza_limit = 0, int *code = nullptr) noexcept
     {
-        framer made;
-        made.owner::create(code, [&](xmpp_close_framer **out) { return xmpp_close_framer_new(stanza_limit, out); });
-        return made;
+        return make<framer>(code, xmpp_close_framer_new, stanza_limit);
     }
     static framer create_inside(const char *root, size_t stanza_limit = 0, int *code = nullptr) noexcept
     {
-        framer made;
-        made.owner::create(code, [&](xmpp_close_framer **out) {
-            return xmpp_close_framer_new_inside(root, stanza_limit, out);
-        });
-        return made;
+        return make<framer>(code, xmpp_close_framer_new_inside, root, stanza_limit);
     }
 
     /// xmpp_close_framer_next(): one step, which moves data and len on by what it took.

@@ -1,0 +1,304 @@
+// xmpp_close.hpp: many streams at once, each with callables of its own.
+#include "channel.h"
+#include "check.h"
+#include "hpp.h"
+
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <type_traits>
+#include <unistd.h>
+
+namespace {
+
+using xmpp_close::batch;
+
+const step answer[] = {
+    { READ_TAG, nullptr, 0 }, { SEND, "<a/><b>c</b>" TAG, 0 }, { READ_END, nullptr, 0 }, { END, nullptr, 0 }
+};
+const step silent[] = { { HOLD, nullptr, 0 } };
+
+static_assert(!std::is_copy_constructible<batch>::value && !std::is_copy_assignable<batch>::value, "batch");
+static_assert(std::is_nothrow_move_constructible<batch>::value && std::is_nothrow_move_assignable<batch>::value, "batch");
+
+struct mine {
+    int number;
+};
+
+// The other ends of some streams.
+struct peers {
+    std::vector<peer> all;
+
+    peers(size_t count, const step *script) : all(count)
+    {
+        for (peer &each : all)
+            peer_start(&each, TCP, script, nullptr, nullptr);
+    }
+    ~peers()
+    {
+        stop();
+        for (peer &each : all)
+            peer_free(&each);
+    }
+    void stop()
+    {
+        for (peer &each : all)
+            if (!each.joined)
+                peer_stop(&each);
+    }
+};
+
+xmpp_close::transport plain(channel &under, int fd)
+{
+    xmpp_close_transport c;
+    channel_init(&under, fd, 0, &c);
+    xmpp_close::transport made;
+    made.fd = fd;
+    made.read = [&under](char *buf, size_t len, size_t &n) {
+        return channel_read(&under, reinterpret_cast<uint8_t *>(buf), len, &n);
+    };
+    made.write = [&under](const char *buf, size_t len, size_t &n) {
+        return channel_write(&under, reinterpret_cast<const uint8_t *>(buf), len, &n);
+    };
+    made.end_output = [&under] { return channel_end_output(&under); };
+    return made;
+}
+
+void each_stream_has_its_own_callables()
+{
+    const size_t count = 20;
+    peers others(count, answer);
+    std::vector<std::string> seen(count);
+    std::vector<unsigned> counts(count);
+    std::vector<channel> under(count);
+    std::vector<int> ends(count);
+    batch first = batch::create();
+    for (size_t i = 0; i < count; i++) {
+        const int fd = others.all[i].fd;
+        xmpp_close::options options; // gone before the batch runs
+        options.farewell = "<presence id='" + std::to_string(i) + "'/>";
+        options.residual = "<r/>";
+        options.on_farewell = [&counts, i](char *buf, size_t len, size_t &n) {
+            n = static_cast<size_t>(std::snprintf(buf, len, "<a h='%u'/>", counts[i]));
+            return 0;
+        };
+        options.on_stanza = [&seen, &counts, i](const char *xml, size_t len) {
+            seen[i].append(xml, len);
+            counts[i]++;
+            return 0;
+        };
+        size_t index = 77;
+        CHECK_INT(i % 2 ? first.add(plain(under[i], fd), options, &index) : first.add(fd, options, &index), 0);
+        CHECK_INT(index, i);
+    }
+    batch moved = std::move(first); // what the callbacks point to stays where it is
+    CHECK(!first && bool(moved));
+    CHECK_INT(first.run({}).code, XMPP_CLOSE_ERR_NULL);
+    xmpp_close::batch_options options;
+    uint32_t last_ended = 0;
+    options.spread_ms = 100;
+    options.on_end = [&](size_t index, const xmpp_close::report &ended) {
+        ends[index]++;
+        CHECK_INT(ended.outcome, XMPP_CLOSE_CLEAN);
+        close(others.all[index].fd);
+        others.all[index].fd = -1;
+    };
+    options.on_progress = [&](const xmpp_close::summary &so_far) {
+        last_ended = so_far.ended;
+        return 0;
+    };
+    CHECK_INT(moved.report(0).outcome, XMPP_CLOSE_PENDING);
+    const xmpp_close::batch_result result = moved.run(options);
+    CHECK(bool(result));
+    CHECK_INT(result.summary.streams, count);
+    CHECK_INT(result.summary.outcomes[XMPP_CLOSE_CLEAN], count);
+    CHECK(result.summary.stanzas >= 2 * count); // and what was handled before the turn of a stream is not late
+    CHECK_INT(last_ended, count);
+    others.stop();
+    for (size_t i = 0; i < count; i++) {
+        CHECK_INT(moved.report(i).outcome, XMPP_CLOSE_CLEAN);
+        CHECK_INT(ends[i], 1);
+        CHECK_TEXT(seen[i].c_str(), "<r/><a/><b>c</b>");
+        CHECK_TEXT(others.all[i].got, ("<presence id='" + std::to_string(i) + "'/><a h='1'/>" TAG).c_str());
+    }
+    CHECK_INT(moved.report(count).outcome, XMPP_CLOSE_PENDING);
+    CHECK_INT(moved.run(options).code, XMPP_CLOSE_ERR_INVALID);
+}
+
+void callables_live_as_long_as_the_batch()
+{
+    const std::shared_ptr<int> token = std::make_shared<int>(0);
+    peers others(2, answer);
+    {
+        batch batch = xmpp_close::batch::create();
+        for (const peer &other : others.all) {
+            xmpp_close::options options;
+            options.on_stanza = [token](const char *, size_t) { return ++*token, 0; };
+            CHECK_INT(batch.add(other.fd, std::move(options)), XMPP_CLOSE_OK);
+        }
+        CHECK_INT(token.use_count(), 3);
+        xmpp_close::options refused;
+        refused.on_stanza = [token](const char *, size_t) { return 0; };
+        CHECK_INT(batch.add(-1, std::move(refused)), XMPP_CLOSE_ERR_INVALID);
+        CHECK_INT(token.use_count(), 3);
+        CHECK_INT(batch.run({}).summary.outcomes[XMPP_CLOSE_CLEAN], 2);
+        CHECK_INT(*token, 4);
+    }
+    CHECK_INT(token.use_count(), 1);
+    batch never_run = batch::create(), other = batch::create();
+    xmpp_close::options options;
+    options.on_stanza = [token](const char *, size_t) { return 0; };
+    CHECK_INT(never_run.add(others.all[0].fd, options), XMPP_CLOSE_OK);
+    options = {};
+    never_run = std::move(other);
+    CHECK_INT(token.use_count(), 1);
+    batch &same = never_run;
+    never_run = std::move(same);
+    CHECK(bool(never_run) && !other);
+}
+
+void refusals_are_those_of_c()
+{
+    peers others(1, answer);
+    batch empty;
+    CHECK_INT(empty.add(others.all[0].fd, {}), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(empty.add(xmpp_close::transport(), {}), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(empty.report(0).outcome, XMPP_CLOSE_PENDING);
+    int code = 77;
+    batch batch = xmpp_close::batch::create(&code);
+    CHECK_INT(code, XMPP_CLOSE_OK);
+    const xmpp_close::canceller none;
+    xmpp_close::options cannot;
+    cannot.canceller = &none;
+    size_t index = 77;
+    CHECK_INT(batch.add(others.all[0].fd, cannot, &index), XMPP_CLOSE_ERR_INVALID);
+    CHECK_INT(batch.add(xmpp_close::transport(), {}, &index), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(index, 77);
+    CHECK_INT(batch.add(others.all[0].fd, {}, &index), XMPP_CLOSE_OK);
+    CHECK_INT(index, 0);
+    xmpp_close::batch_options bad;
+    bad.canceller = &none;
+    CHECK_INT(batch.run(bad).code, XMPP_CLOSE_ERR_INVALID);
+    bad.canceller = nullptr;
+    bad.total_ms = bad.spread_ms = 100;
+    CHECK_TEXT(batch.run(bad).strerror(), xmpp_close_strerror(XMPP_CLOSE_ERR_INVALID));
+    xmpp_close::batch_options good;
+    good.stream_error = "system-shutdown";
+    good.stream_error_text = "back < soon";
+    CHECK_INT(batch.run(good).summary.outcomes[XMPP_CLOSE_CLEAN], 1);
+    others.stop();
+    CHECK_INT(peer_count(&others.all[0], "<system-shutdown "), 1);
+    CHECK_INT(peer_count(&others.all[0], "back &lt; soon"), 1);
+}
+
+void a_callable_may_cancel_all()
+{
+    static const step talks[] = { { READ_TAG, nullptr, 0 }, { SEND, "<a/>", 0 }, { HOLD, nullptr, 0 } };
+    peers talker(1, talks), others(3, silent), another(1, silent);
+    const xmpp_close::canceller canceller = xmpp_close::canceller::create();
+    batch batch = xmpp_close::batch::create();
+    xmpp_close::options stops;
+    stops.on_stanza = [&canceller](const char *, size_t) { return canceller.cancel(); };
+    CHECK_INT(batch.add(talker.all[0].fd, stops), XMPP_CLOSE_OK);
+    for (const peer &other : others.all)
+        CHECK_INT(batch.add(other.fd, {}), XMPP_CLOSE_OK);
+    xmpp_close::batch_options options;
+    options.canceller = &canceller;
+    CHECK_INT(batch.run(options).summary.outcomes[XMPP_CLOSE_CANCELLED], 4);
+    batch = xmpp_close::batch::create();
+    CHECK_INT(batch.add(another.all[0].fd, {}), XMPP_CLOSE_OK);
+    options.canceller = nullptr;
+    options.total_ms = 200;
+    CHECK_INT(batch.run(options).summary.outcomes[XMPP_CLOSE_TIMED_OUT], 1);
+}
+
+int thrown_by(batch &batch, const xmpp_close::batch_options &options)
+{
+    try {
+        batch.run(options);
+    } catch (const mine &caught) {
+        return caught.number;
+    }
+    return 0;
+}
+
+// Where each throws: 0 on_stanza, 1 on_data, 2 on_farewell, 3 read, 4 write, 5 end_output; the other half are well.
+void an_exception_stops_only_its_stream()
+{
+    const size_t count = 12;
+    peers others(count, answer);
+    std::vector<channel> under(count);
+    int on_ends = 0;
+    batch batch = xmpp_close::batch::create();
+    for (size_t i = 0; i < count; i++) {
+        const auto bytes = [i](const char *, size_t) -> int { throw mine{ int(i) }; };
+        xmpp_close::options options;
+        xmpp_close::transport over = plain(under[i], others.all[i].fd);
+        switch (i) {
+        case 0: options.on_stanza = bytes; break;
+        case 1: options.on_data = bytes; break;
+        case 2: options.on_farewell = [i](char *, size_t, size_t &) -> int { throw mine{ int(i) }; }; break;
+        case 3: over.read = [i](char *, size_t, size_t &) -> int { throw mine{ int(i) }; }; break;
+        case 4: over.write = [i](const char *, size_t, size_t &) -> int { throw mine{ int(i) }; }; break;
+        case 5: over.end_output = [i]() -> int { throw mine{ int(i) }; }; break;
+        default: break;
+        }
+        CHECK_INT(i < 3 ? batch.add(others.all[i].fd, options) : batch.add(over, options), XMPP_CLOSE_OK);
+    }
+    xmpp_close::batch_options options;
+    options.on_end = [&on_ends](size_t index, const xmpp_close::report &) {
+        on_ends++;
+        if (index == 0 || index == 7)
+            throw mine{ 100 };
+    };
+    const unsigned long long start = now_ms();
+    CHECK_INT(thrown_by(batch, options), 0); // the first by index, and what came first there
+    CHECK(now_ms() - start < 3000 + static_cast<unsigned long long>(check_slack()));
+    CHECK_INT(on_ends, count);
+    for (size_t i = 0; i < count; i++) {
+        const bool is_cancelled = i < 3, is_broken = i == 3 || i == 4;
+        CHECK_INT(batch.report(i).outcome,
+                  is_cancelled ? XMPP_CLOSE_CANCELLED : is_broken ? XMPP_CLOSE_RESET : XMPP_CLOSE_CLEAN);
+    }
+}
+
+void exceptions_of_the_batch_come_out_too()
+{
+    peers others(3, silent);
+    batch batch = xmpp_close::batch::create();
+    for (const peer &other : others.all)
+        CHECK_INT(batch.add(other.fd, {}), XMPP_CLOSE_OK);
+    xmpp_close::batch_options options;
+    int calls = 0;
+    options.on_progress = [&calls](const xmpp_close::summary &) -> int { throw mine{ ++calls }; };
+    CHECK_INT(thrown_by(batch, options), 1);
+    CHECK_INT(calls, 1);
+    for (size_t i = 0; i < others.all.size(); i++)
+        CHECK_INT(batch.report(i).outcome, XMPP_CLOSE_CANCELLED);
+
+    peers well(2, answer);
+    batch = xmpp_close::batch::create();
+    for (const peer &other : well.all)
+        CHECK_INT(batch.add(other.fd, {}), XMPP_CLOSE_OK);
+    options.on_progress = nullptr;
+    options.on_end = [&calls](size_t index, const xmpp_close::report &) {
+        calls++;
+        if (index == 1)
+            throw mine{ 8 };
+    };
+    CHECK_INT(thrown_by(batch, options), 8);
+    CHECK_INT(calls, 3);
+    CHECK_INT(batch.report(1).outcome, XMPP_CLOSE_CLEAN);
+}
+
+} // namespace
+
+void batches()
+{
+    RUN(each_stream_has_its_own_callables);
+    RUN(callables_live_as_long_as_the_batch);
+    RUN(refusals_are_those_of_c);
+    RUN(a_callable_may_cancel_all);
+    RUN(an_exception_stops_only_its_stream);
+    RUN(exceptions_of_the_batch_come_out_too);
+}
