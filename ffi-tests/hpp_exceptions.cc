@@ -61,7 +61,7 @@ void a_throwing_callable_stops_the_close()
 // Whatever throws, be the peer silent or not: the rest of the transport is left alone.
 void a_throwing_transport_stops_the_close()
 {
-    enum { READ_THROWS, WRITE_THROWS, END_THROWS, ALL };
+    enum { READ_THROWS, WRITE_THROWS, ANSWER_THROWS, DETACH_THROWS, END_THROWS, ALL };
     for (const step *script : { silent, talks_on }) {
         for (int what = 0; what < ALL; what++) {
             for (const bool tls : { false, true }) {
@@ -84,7 +84,7 @@ void a_throwing_transport_stops_the_close()
                     return channel_read(&under, reinterpret_cast<uint8_t *>(buf), len, &n);
                 };
                 over.write = [&](const char *buf, size_t len, size_t &n) {
-                    maybe_throw(WRITE_THROWS);
+                    maybe_throw(what == ANSWER_THROWS || what == DETACH_THROWS ? what : WRITE_THROWS);
                     return channel_write(&under, reinterpret_cast<const uint8_t *>(buf), len, &n);
                 };
                 over.end_output = [&] {
@@ -93,7 +93,9 @@ void a_throwing_transport_stops_the_close()
                 };
                 xmpp_close::options options;
                 options.half_close = true;
-                options.peer_closed = what == END_THROWS; // so that it comes to that, also with the silent peer
+                options.peer_closed = what == ANSWER_THROWS || what == END_THROWS; // the silent peer, too
+                options.detach = what == DETACH_THROWS;
+                options.farewell = "<presence/>";
                 CHECK_INT(thrown_by(over, options), 10 + what);
                 CHECK_INT(calls_after, 0);
                 peer_stop(&other);

@@ -16,7 +16,8 @@
  *   on the heap if they capture more than a pointer or two; std::ref() of a callable is neither copied nor allocated.
  * - A call reads its options where they are: nothing is copied or allocated that C does not copy or allocate.
  * - An exception that leaves a callable does not enter C. It stops that stream (XMPP_CLOSE_CANCELLED; from a transport,
- *   ECANCELED), none of whose callables is called again, and is thrown on when the C function has returned.
+ *   XMPP_CLOSE_RESET by ECANCELED), none of whose callables is called again, and is thrown on when the C function has
+ *   returned. In a batch the other streams go on, and one exception comes out; reports remain in the batch.
  * - Neither exceptions nor RTTI are needed. A file that is compiled without exceptions has other types than a file
  *   with them, so that a mix of both in one interface fails to link instead of losing the rule above.
  */
@@ -264,8 +265,7 @@ struct stream : boundary {
         return c;
     }
 
-    /// No result of `write` stops a close at once, for after a failed one the peer is still heard. "Again" leads to
-    /// `read` at once, and that can.
+    /// After ECANCELED from whichever came first, the others say the same, so that the close is over at once.
     xmpp_close_transport c_transport() noexcept
     {
         xmpp_close_transport c = XMPP_CLOSE_TRANSPORT_INIT;
@@ -276,10 +276,12 @@ struct stream : boundary {
             };
         if (over->write)
             c.write = [](void *userdata, const uint8_t *buf, size_t len, size_t *n) {
-                return of(userdata).call(EINTR, of(userdata).over->write, chars(buf), len, *n);
+                return of(userdata).call(ECANCELED, of(userdata).over->write, chars(buf), len, *n);
             };
         if (over->end_output)
-            c.end_output = [](void *userdata) { return of(userdata).call(EINTR, of(userdata).over->end_output); };
+            c.end_output = [](void *userdata) {
+                return of(userdata).call(ECANCELED, of(userdata).over->end_output);
+            };
         c.fd = over->fd;
         c.tls = over->tls;
         return c;
@@ -433,7 +435,7 @@ private:
 
 /* For event loops */
 
-/// xmpp_close_handshake: tell it what happened, do what it answers. With an err_ answer, nothing has changed.
+/// xmpp_close_handshake: tell it what happened, do what it answers. err_null: it is empty; else close the connection.
 class handshake : public detail::owner<xmpp_close_handshake, xmpp_close_handshake_free> {
 public:
     static handshake create(const options &with, uint64_t now_ms, int *code = nullptr) noexcept

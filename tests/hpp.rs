@@ -36,6 +36,13 @@ int all(int fd)
     xmpp_close::result result = xmpp_close::close(fd, options);
     if (!result)
         result = xmpp_close::close(xmpp_close::transport::over(own, fd, true), {});
+    xmpp_close::batch batch = xmpp_close::batch::create();
+    batch.add(fd, options);
+    batch.add(xmpp_close::transport::over(own, fd, true), {});
+    xmpp_close::batch_options together;
+    together.on_end = [&bytes](size_t, const xmpp_close::report &report) { bytes += report.bytes_read; };
+    if (!batch.run(together))
+        return 2;
     xmpp_close::handshake handshake = xmpp_close::handshake::create({}, 0);
     xmpp_close::framer framer = xmpp_close::framer::create();
     framer = xmpp_close::framer::create_inside("stream:stream");
@@ -100,7 +107,8 @@ fn every_standard_takes_it_with_and_without_exceptions() {
 
 #[test]
 fn mistakes_do_not_compile() {
-    const MISTAKES: [(&str, &str); 8] = [
+    const MISTAKES: [(&str, &str); 9] = [
+        ("xmpp_close::batch batch; auto copy = batch;", "deleted"),
         ("auto copy = handshake;", "deleted"),
         ("xmpp_close::framer framer; auto copy = framer;", "deleted"),
         ("xmpp_close::canceller canceller; auto copy = canceller;", "deleted"),
@@ -180,12 +188,17 @@ fn every_handle_of_c_has_its_functions_here() {
         count += 1;
     }
     assert!(count >= 35, "{count}");
-    let members = c.split("typedef struct xmpp_close_options {").nth(1).unwrap().split('}').next().unwrap();
-    for member in members.lines().filter(|line| line.ends_with(';') && !line.trim_start().starts_with('/')) {
-        let name = match member.split_once("(*") {
-            Some((_, callback)) => callback.split(')').next().unwrap(),
-            None => member.trim_end_matches(';').rsplit([' ', '*']).next().unwrap(),
-        };
-        assert!(name == "struct_size" || cpp.contains(&format!("c.{name} = ")), "xmpp_close.hpp does not set {name}");
+    for structure in ["options", "batch_options", "transport"] {
+        let start = format!("typedef struct xmpp_close_{structure} {{");
+        let members = c.split(&start).nth(1).unwrap().split('}').next().unwrap();
+        let code: String = members.lines().filter(|line| !line.trim_start().starts_with('/')).collect();
+        for member in code.split(';').map(str::trim).filter(|member| !member.is_empty()) {
+            let name = match member.split_once("(*") {
+                Some((_, callback)) => callback.split(')').next().unwrap(),
+                None => member.rsplit([' ', '*']).next().unwrap(),
+            };
+            let is_set = cpp.contains(&format!("c.{name} = "));
+            assert!(is_set || ["struct_size", "reserved"].contains(&name), "{structure}: {name} is not set");
+        }
     }
 }
