@@ -168,6 +168,12 @@ void every_option_reaches_c()
     CHECK_INT(done.result.report.outcome, XMPP_CLOSE_CANCELLED);
     CHECK_TEXT(done.got.c_str(), "<presence/><a h='7'/>");
     options = {};
+    options.farewell = "<presence/></stream:stream>";
+    options.tag_sent = true;
+    done = close_with_peer(answer, options);
+    CHECK_INT(done.result.report.outcome, XMPP_CLOSE_CLEAN);
+    CHECK_TEXT(done.got.c_str(), "<presence/>" TAG);
+    options = {};
     options.farewell = std::string("<a>\0</a>", 8); // bytes, not text
     CHECK(close_with_peer(answer, options).got == std::string("<a>\0</a>" TAG, 8 + std::strlen(TAG)));
 }
@@ -306,7 +312,7 @@ void an_empty_handle_says_so()
     xmpp_close::handshake handshake;
     CHECK(handshake.begin(0) == xmpp_close::action::err_null);
     CHECK(handshake.stream_error("conflict", 0) == xmpp_close::action::err_null);
-    CHECK(!handshake.may_write() && !handshake.wants_input());
+    CHECK(!handshake.may_write() && !handshake.must_answer() && !handshake.wants_input());
     CHECK(handshake.deadline() == UINT64_MAX);
     CHECK_INT(handshake.report().outcome, XMPP_CLOSE_PENDING);
     CHECK_INT(handshake.report().struct_size, sizeof(xmpp_close_report));

@@ -44,6 +44,7 @@ bool are_same(const xmpp_close::handshake &cpp, const xmpp_close_handshake *c)
     xmpp_close_handshake_report(c, &expected);
     return std::memcmp(&report, &expected, sizeof report) == 0 &&
            cpp.may_write() == (xmpp_close_handshake_may_write(c) != 0) &&
+           cpp.must_answer() == (xmpp_close_handshake_must_answer(c) != 0) &&
            cpp.wants_input() == (xmpp_close_handshake_wants_input(c) != 0) &&
            cpp.deadline() == xmpp_close_handshake_deadline(c);
 }
@@ -94,6 +95,7 @@ void a_handshake_from_begin_to_teardown()
     answers.total_ms = 700;
     handshake = xmpp_close::handshake::create(answers, 10);
     CHECK(handshake.deadline() == 710);
+    CHECK(handshake.must_answer());
     CHECK(handshake.begin(11) == action::send_tag);
 }
 

@@ -132,6 +132,7 @@ struct options {
     size_t stanza_limit = 0;
     std::function<int(char *buf, size_t len, size_t &n)> on_farewell{};
     bool detach = false;
+    bool tag_sent = false;
 };
 
 /// xmpp_close_batch_options.
@@ -262,6 +263,7 @@ struct stream : boundary {
                 return of(userdata).call(-1, of(userdata).with->on_farewell, chars(buf), len, *n);
             };
         c.detach = with->detach;
+        c.tag_sent = with->tag_sent;
         return c;
     }
 
@@ -473,6 +475,7 @@ public:
     action tick(uint64_t now) noexcept { return action(xmpp_close_handshake_tick(get(), now)); }
 
     bool may_write() const noexcept { return xmpp_close_handshake_may_write(get()) == 1; }
+    bool must_answer() const noexcept { return xmpp_close_handshake_must_answer(get()) == 1; }
     bool wants_input() const noexcept { return xmpp_close_handshake_wants_input(get()) == 1; }
     uint64_t deadline() const noexcept { return xmpp_close_handshake_deadline(get()); }
     xmpp_close::report report() const noexcept
