@@ -1,4 +1,5 @@
 // The header as a C++11 program uses it: initializers, enums, lambdas as callbacks, handles in smart pointers.
+#include "channel.h"
 #include "check.h"
 #include "xmpp_close.h"
 
@@ -18,6 +19,7 @@ struct Free {
     void operator()(xmpp_close_canceller *canceller) const { xmpp_close_canceller_free(canceller); }
     void operator()(xmpp_close_handshake *handshake) const { xmpp_close_handshake_free(handshake); }
     void operator()(xmpp_close_framer *framer) const { xmpp_close_framer_free(framer); }
+    void operator()(xmpp_close_batch *batch) const { xmpp_close_batch_free(batch); }
 };
 
 // Reads up to the tag, answers, and reads to the end.
@@ -58,6 +60,44 @@ void late_stanzas_reach_a_lambda()
     CHECK(stanzas == std::vector<std::string>({ "<a/>", "<b>c</b>" }));
 }
 
+void a_batch_tells_lambdas()
+{
+    int pairs[2][2];
+    std::string got[2];
+    std::thread others[2];
+    std::vector<size_t> ended;
+    struct channel channel;
+    xmpp_close_transport transport;
+    xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
+    xmpp_close_batch_options together = XMPP_CLOSE_BATCH_OPTIONS_INIT;
+    xmpp_close_summary summary = XMPP_CLOSE_SUMMARY_INIT;
+    xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
+    xmpp_close_batch *batch = nullptr;
+    CHECK_INT(xmpp_close_batch_new(&batch), XMPP_CLOSE_OK);
+    std::unique_ptr<xmpp_close_batch, Free> own_batch(batch);
+    for (int i = 0; i < 2; i++) {
+        if (socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[i]) != 0)
+            check_fatal("socketpair");
+        others[i] = std::thread(peer, pairs[i][1], "<a/>" + tag, std::ref(got[i]));
+    }
+    options.userdata = &ended;
+    together.on_end = [](void *userdata, size_t index, const xmpp_close_report *) {
+        static_cast<std::vector<size_t> *>(userdata)->push_back(index);
+    };
+    channel_init(&channel, pairs[1][0], 0, &transport);
+    CHECK_INT(xmpp_close_batch_add(batch, pairs[0][0], &options, nullptr), XMPP_CLOSE_OK);
+    CHECK_INT(xmpp_close_batch_add_with(batch, &transport, &options, nullptr), XMPP_CLOSE_OK);
+    CHECK_INT(xmpp_close_batch_run(batch, &together, &summary), XMPP_CLOSE_OK);
+    CHECK_INT(summary.outcomes[XMPP_CLOSE_CLEAN], 2);
+    CHECK_INT(ended.size(), 2);
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_INT(xmpp_close_batch_report(batch, i, &report), XMPP_CLOSE_OK);
+        CHECK_INT(report.stanzas, 1);
+        close(pairs[i][0]);
+        others[i].join();
+    }
+}
+
 void handles_fit_smart_pointers()
 {
     xmpp_close_canceller *canceller = nullptr;
@@ -92,6 +132,7 @@ int main(int argc, char **argv)
 {
     check_start(argc, argv);
     RUN(late_stanzas_reach_a_lambda);
+    RUN(a_batch_tells_lambdas);
     RUN(handles_fit_smart_pointers);
     RUN(structs_are_plain_data);
     return check_done();

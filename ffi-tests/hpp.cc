@@ -229,7 +229,10 @@ struct session {
         xmpp_close_transport unused;
         channel_init(&under, fd, tls, &unused);
     }
-    int read(char *buf, size_t len, size_t &n) { return channel_read(&under, reinterpret_cast<uint8_t *>(buf), len, &n); }
+    int read(char *buf, size_t len, size_t &n)
+    {
+        return channel_read(&under, reinterpret_cast<uint8_t *>(buf), len, &n);
+    }
     int write(const char *buf, size_t len, size_t &n)
     {
         return channel_write(&under, reinterpret_cast<const uint8_t *>(buf), len, &n);
@@ -312,7 +315,8 @@ void an_empty_handle_says_so()
     xmpp_close::handshake handshake;
     CHECK(handshake.begin(0) == xmpp_close::action::err_null);
     CHECK(handshake.stream_error("conflict", 0) == xmpp_close::action::err_null);
-    CHECK(!handshake.may_write() && !handshake.must_answer() && !handshake.wants_input());
+    CHECK(!handshake.may_write() && !handshake.must_answer());
+    CHECK(!handshake.expects_stanzas() && !handshake.wants_input());
     CHECK(handshake.deadline() == UINT64_MAX);
     CHECK_INT(handshake.report().outcome, XMPP_CLOSE_PENDING);
     CHECK_INT(handshake.report().struct_size, sizeof(xmpp_close_report));

@@ -19,7 +19,8 @@ const step answer[] = {
 const step silent[] = { { HOLD, nullptr, 0 } };
 
 static_assert(!std::is_copy_constructible<batch>::value && !std::is_copy_assignable<batch>::value, "batch");
-static_assert(std::is_nothrow_move_constructible<batch>::value && std::is_nothrow_move_assignable<batch>::value, "batch");
+static_assert(std::is_nothrow_move_constructible<batch>::value, "batch");
+static_assert(std::is_nothrow_move_assignable<batch>::value, "batch");
 
 struct mine {
     int number;

@@ -45,6 +45,7 @@ bool are_same(const xmpp_close::handshake &cpp, const xmpp_close_handshake *c)
     return std::memcmp(&report, &expected, sizeof report) == 0 &&
            cpp.may_write() == (xmpp_close_handshake_may_write(c) != 0) &&
            cpp.must_answer() == (xmpp_close_handshake_must_answer(c) != 0) &&
+           cpp.expects_stanzas() == (xmpp_close_handshake_expects_stanzas(c) != 0) &&
            cpp.wants_input() == (xmpp_close_handshake_wants_input(c) != 0) &&
            cpp.deadline() == xmpp_close_handshake_deadline(c);
 }
@@ -57,10 +58,12 @@ void every_event_is_that_of_c()
             for (const event &third : events) {
                 xmpp_close::options options;
                 options.total_ms = 5000;
+                options.answer_ms = 2000;
                 options.tls = &first != &second; // both ways of it
                 xmpp_close::handshake cpp = xmpp_close::handshake::create(options, 1000);
                 xmpp_close_options c_options = XMPP_CLOSE_OPTIONS_INIT;
                 c_options.total_ms = 5000;
+                c_options.answer_ms = 2000;
                 c_options.tls = options.tls;
                 xmpp_close_handshake *c = nullptr;
                 xmpp_close_handshake_new(&c_options, 1000, &c);
@@ -96,6 +99,8 @@ void a_handshake_from_begin_to_teardown()
     handshake = xmpp_close::handshake::create(answers, 10);
     CHECK(handshake.deadline() == 710);
     CHECK(handshake.must_answer());
+    answers.answer_ms = 50;
+    CHECK(xmpp_close::handshake::create(answers, 10).deadline() == 60);
     CHECK(handshake.begin(11) == action::send_tag);
 }
 

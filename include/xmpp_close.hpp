@@ -6,7 +6,7 @@
  *    log(closed ? closed.outcome_name() : closed.strerror());
  *
  * xmpp_close.h says what everything means; names are the same without the prefix, and there is no other behaviour. C
- * functions that need no more than they have, such as xmpp_close_strerror(), have no twin here.
+ * functions that need no more than they have, such as xmpp_close_idle_seconds(), have no twin here.
  *
  * - Handles free what they own, and can be moved, not copied. A default-made or moved-from one is empty: it converts
  *   to false, and its functions give XMPP_CLOSE_ERR_NULL. _new is `create`, which gives an empty one on failure.
@@ -133,6 +133,7 @@ struct options {
     std::function<int(char *buf, size_t len, size_t &n)> on_farewell{};
     bool detach = false;
     bool tag_sent = false;
+    uint32_t answer_ms = 0; ///< for `handshake` only
 };
 
 /// xmpp_close_batch_options.
@@ -264,6 +265,7 @@ struct stream : boundary {
             };
         c.detach = with->detach;
         c.tag_sent = with->tag_sent;
+        c.answer_ms = with->answer_ms;
         return c;
     }
 
@@ -476,6 +478,7 @@ public:
 
     bool may_write() const noexcept { return xmpp_close_handshake_may_write(get()) == 1; }
     bool must_answer() const noexcept { return xmpp_close_handshake_must_answer(get()) == 1; }
+    bool expects_stanzas() const noexcept { return xmpp_close_handshake_expects_stanzas(get()) == 1; }
     bool wants_input() const noexcept { return xmpp_close_handshake_wants_input(get()) == 1; }
     uint64_t deadline() const noexcept { return xmpp_close_handshake_deadline(get()); }
     xmpp_close::report report() const noexcept

@@ -1,4 +1,4 @@
-//! The C programs of ffi-tests/, linked statically and dynamically: plain, under ASan and UBSan, and under valgrind.
+//! The C and C++ programs of ffi-tests/, linked statically and dynamically: plain, under ASan and UBSan, and under valgrind.
 
 #[path = "support/clib.rs"]
 mod clib;
@@ -72,7 +72,7 @@ fn every_function_of_the_header_is_called() {
     let mut programs = String::new();
     for entry in fs::read_dir(root.join("ffi-tests")).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "c") {
+        if path.extension().is_some_and(|extension| extension == "c" || extension == "cc") {
             programs += &fs::read_to_string(path).unwrap();
         }
     }
