@@ -38,8 +38,9 @@
 //!   NULL mean the default, also in members of later versions. struct_size lets
 //!   programs and libraries of different versions work together: what the program
 //!   does not know is 0, what the library does not know must be 0.
-//! - What you pass in stays yours, and no pointer is kept after the call returns.
-//!   What a _new function stores is yours to give to its _free; NULL is fine there.
+//! - What you pass in stays yours, and no pointer is kept after the call returns,
+//!   but for the callbacks of a batch. What a _new function stores is yours to give
+//!   to its _free; NULL is fine there.
 //! - Callbacks run on the calling thread, inside the call that was given them. They
 //!   may call every function here, on other objects. They must return: a C++
 //!   exception or longjmp() may not leave them.

@@ -8,6 +8,8 @@ mod example;
 mod management;
 #[path = "clients/server.rs"]
 mod server;
+#[path = "idle_server/shutdown.rs"]
+mod shutdown;
 
 use std::{
     io::{self, Read},

@@ -8,13 +8,14 @@ use std::{
 };
 
 use xmpp_close::{
-    CloseOptions, DEFAULT_STANZA_LIMIT, Error, Incoming, Stanza, Stream, StreamError, Transport, xml::Header,
+    Batch, CloseOptions, DEFAULT_STANZA_LIMIT, Error, Incoming, Stanza, Stream, StreamError, Transport, xml::Header,
 };
 
 use crate::{
     DOMAIN, Server, accounts,
     element::{Element, NAMESPACES, escape, random},
     router::Mailbox,
+    shutdown::Leaving,
     sm::{self, Management},
 };
 
@@ -37,6 +38,17 @@ struct Client {
     name: String,
     bound: bool,
     management: Management,
+    address: String,
+    leaving: mpsc::Sender<Leaving>,
+}
+
+/// What is left to do for a session that is over.
+struct Ending<T: Transport> {
+    name: String,
+    stream: Stream<T>,
+    options: CloseOptions,
+    /// Takes the stanzas that still arrive.
+    late: Box<dyn FnMut(Stanza) + Send>,
 }
 
 /// Why a conversation is over.
@@ -45,6 +57,8 @@ pub enum Stop {
     Close(Option<StreamError>),
     /// The client was told to proceed with TLS.
     StartTls,
+    /// The server goes down, and closes all streams together.
+    Leave,
 }
 
 pub fn stop(condition: &str) -> Stop {
@@ -62,21 +76,37 @@ impl From<Error> for Stop {
 }
 
 impl Session<TcpStream> {
-    pub fn new(tcp: TcpStream, name: String, server: Arc<Server>) -> io::Result<Self> {
+    pub fn new(
+        tcp: TcpStream,
+        address: String,
+        server: Arc<Server>,
+        leaving: mpsc::Sender<Leaving>,
+    ) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
         let mut stream = Stream::new(tcp);
         stream.idle_after(Some(LOGIN_LIMIT));
         let (sender, mail) = mpsc::channel();
         let mailbox = Mailbox { sender, waker: stream.waker()? };
-        let management = Management::default();
-        let client = Client { server, mail, mailbox, secure: false, user: None, name, bound: false, management };
+        server.shutdown.opened(&address, &mailbox.waker);
+        let client = Client {
+            server,
+            mail,
+            mailbox,
+            secure: false,
+            user: None,
+            name: address.clone(),
+            bound: false,
+            management: Management::default(),
+            address,
+            leaving,
+        };
         Ok(Self { stream, client })
     }
 
     pub fn run(mut self) {
         match self.converse() {
-            Stop::Close(error) => self.close(error),
             Stop::StartTls => self.start_tls(),
+            stop => self.end(stop),
         }
     }
 
@@ -87,20 +117,25 @@ impl Session<TcpStream> {
             Ok(stream) => {
                 client.secure = true;
                 let mut session = Session { stream, client };
-                if let Stop::Close(error) = session.converse() {
-                    session.close(error);
-                }
+                let stop = session.converse();
+                session.end(stop);
             }
             // There is no stream to be closed (RFC 6120 section 5.4.3.2).
-            Err(error) => println!("{}: no TLS: {error}", client.name),
+            Err(error) => {
+                client.server.shutdown.closes(&client.address);
+                println!("{}: no TLS: {error}", client.name);
+            }
         }
     }
 }
 
-impl<T: Transport> Session<T> {
+impl<T: Transport + Send + 'static> Session<T> {
     /// Talks to the client until the stream is to be closed.
     fn converse(&mut self) -> Stop {
         loop {
+            if self.client.server.shutdown.has_begun() {
+                return Stop::Leave;
+            }
             let done = match self.stream.receive() {
                 Ok(Incoming::Header(header)) => self.greet(&header),
                 Ok(Incoming::Stanza(stanza)) => self.handle(&stanza),
@@ -119,38 +154,67 @@ impl<T: Transport> Session<T> {
         }
     }
 
+    fn end(self, stop: Stop) {
+        let (server, address) = (self.client.server.clone(), self.client.address.clone());
+        // Kept until this is over, for then the server may be gone.
+        let leaving = self.client.leaving.clone();
+        match stop {
+            Stop::Close(error) => {
+                server.shutdown.closes(&address);
+                self.close(error);
+            }
+            Stop::Leave => {
+                let Ending { name, stream, options, late } = self.ending();
+                let join = move |batch: &mut Batch<'static>| batch.add_stream(stream, &options, late);
+                let _ = leaving.send((name, Box::new(join)));
+                server.shutdown.closes(&address);
+            }
+            Stop::StartTls => {} // only a stream in the clear is told to
+        }
+    }
+
     /// Closes the stream by handshake.
     fn close(self, error: Option<StreamError>) {
+        let Ending { name, stream, mut options, late } = self.ending();
+        if let Some(error) = error {
+            options = options.stream_error(error);
+        }
+        let mut closing = match stream.begin(&options) {
+            Ok(closing) => closing,
+            Err(error) => return println!("{name}: {error}"),
+        };
+        println!("{name}: closing");
+        // The point of it all: what was in flight is processed.
+        closing.by_ref().for_each(late);
+        println!("{name}: {}", closing.finish());
+    }
+
+    /// The session is over, but for what is still owed, and what still arrives.
+    fn ending(self) -> Ending<T> {
         let Client { server, mail, name, bound, management, .. } = self.client;
         // From here on nobody can send us mail. What is in the box already is still owed to the peer, and goes out in
         // front of the closing tag, also when that is the answer to the peer's.
         if bound {
             server.router.leave(&name);
         }
-        let mut options = CloseOptions::new().farewell(mail.try_iter().collect::<String>());
         // What has come before our tag is answered and acknowledged in front of it.
         let (answers, owed) = mpsc::channel();
         let (owed, acknowledge) = (Mutex::new(owed), management.last_word());
-        options = options.farewell_with(move || {
+        let options = CloseOptions::new().farewell(mail.try_iter().collect::<String>()).farewell_with(move || {
             let answers: String = owed.lock().unwrap_or_else(PoisonError::into_inner).try_iter().collect();
             (answers + &acknowledge()).into_bytes()
         });
-        if let Some(error) = error {
-            options = options.stream_error(error);
-        }
-        let mut closing = match self.stream.begin(&options) {
-            Ok(closing) => closing,
-            Err(error) => return println!("{name}: {error}"),
-        };
-        println!("{name}: closing");
-        // The point of it all: what was in flight is processed. Only answers cannot be sent any more, after our tag.
-        for stanza in closing.by_ref().filter(|_| bound) {
-            if let Ok(Some(answer)) = server.router.process(&name, &stanza) {
-                let _ = answers.send(answer);
+        let jid = name.clone();
+        // Only answers cannot be sent any more, after our tag.
+        let late = move |stanza: Stanza| {
+            if bound {
+                if let Ok(Some(answer)) = server.router.process(&jid, &stanza) {
+                    let _ = answers.send(answer);
+                }
+                management.count(&stanza);
             }
-            management.count(&stanza);
-        }
-        println!("{name}: {}", closing.finish());
+        };
+        Ending { name, stream: self.stream, options, late: Box::new(late) }
     }
 
     /// Answers a stream header with ours and the features (RFC 6120 section 4.3.2).

@@ -129,8 +129,8 @@ pub unsafe extern "C" fn xmpp_close_batch_new(out: *mut *mut xmpp_close_batch) -
 
 /// Adds a stream on a connected stream socket, as for xmpp_close_fd(). Nothing
 /// is read or written before _run; from _add until its end, or until _free, the
-/// descriptor must stay open, and the callbacks and the canceller valid. Strings
-/// and bytes are copied. index NULL: not wanted; the first is 0, the next 1.
+/// descriptor must stay open, and the callbacks and their userdata valid. All
+/// else is copied. index NULL: not wanted; the first is 0, the next 1.
 ///
 /// XMPP_CLOSE_ERR_INVALID, beside the usual reasons: the descriptor is in the
 /// batch already, or the batch has run.

@@ -45,6 +45,25 @@ impl Server {
         server
     }
 
+    #[allow(dead_code, reason = "each test program uses its part")]
+    pub fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// Its exit code.
+    #[allow(dead_code, reason = "each test program uses its part")]
+    pub fn wait(&mut self) -> Option<i32> {
+        // It prints nothing more once it has ended, so this waits for that.
+        while self
+            .lines
+            .recv_timeout(PATIENCE)
+            .map_err(|error| assert_eq!(error, mpsc::RecvTimeoutError::Disconnected))
+            .is_ok()
+        {}
+        self.child.wait().unwrap().code()
+    }
+
     /// The next line that has this in it.
     pub fn line(&self, part: &str) -> String {
         loop {
@@ -109,6 +128,11 @@ impl Client {
     #[allow(dead_code, reason = "each test program uses its part")]
     pub fn alice(server: &Server) -> Self {
         Self::log_in(server, "AGFsaWNlAHNlY3JldA==").0
+    }
+
+    #[allow(dead_code, reason = "each test program uses its part")]
+    pub fn carol(server: &Server) -> Self {
+        Self::log_in(server, "AGNhcm9sAHNlY3JldA==").0
     }
 
     pub fn bob(server: &Server) -> Self {

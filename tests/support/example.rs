@@ -18,8 +18,12 @@ pub fn build(name: &str) -> PathBuf {
         Some("debug") => "dev",
         other => other.expect("a profile"),
     };
-    let features =
-        [("capi", cfg!(feature = "capi")), ("header", cfg!(feature = "header")), ("rustls", cfg!(feature = "rustls"))];
+    let features = [
+        ("batch", cfg!(feature = "batch")),
+        ("capi", cfg!(feature = "capi")),
+        ("header", cfg!(feature = "header")),
+        ("rustls", cfg!(feature = "rustls")),
+    ];
     let features: Vec<_> = features.iter().filter(|feature| feature.1).map(|feature| feature.0).collect();
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);

@@ -1,0 +1,285 @@
+//! What a stream costs in a batch, by how many there are, beside a thread for each: time, CPU and memory.
+//!
+//!     cargo bench --features batch --bench batch
+//!
+//! Beside both, as the floor of it all: one bare loop over epoll that sends the tag, waits for the peer's, ends TCP, and
+//! knows no limits, no XML and no errors. It shows what grows in the kernel, whose sockets do not fit into the cache.
+//!
+//! Each figure is of a process of its own, with its peers in two others. One peer in a hundred never answers, and the
+//! limit for the whole set is 5 s. All others must end clean, or there is no figure.
+#![allow(unsafe_code, reason = "getrlimit(2), clock_gettime(2), and sources of epoll")]
+
+use std::{
+    env, fs,
+    io::{self, BufRead, BufReader, Read, Write},
+    mem::MaybeUninit,
+    net::{Shutdown, TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use polling::{Event, Events, PollMode, Poller};
+use xmpp_close::{Batch, BatchOptions, CloseOptions, Outcome, Report};
+
+const TOTAL: Duration = Duration::from_secs(5);
+const TAG: &[u8] = b"</stream:stream>";
+const ANSWER: &[u8] = b"<message from='juliet@example.com'><body>Good night</body></message></stream:stream>";
+const SIZES: [usize; 3] = [100, 1000, 9000];
+const METHODS: [(&str, &str); 3] = [("bare", "bare loop"), ("batch", "batch"), ("threads", "a thread each")];
+const RUNS: usize = 5;
+
+fn main() {
+    raise_descriptor_limit();
+    let arguments: Vec<_> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["peers"] => peers(),
+        [method, streams] => println!("{}", measure(method, streams.parse().unwrap())),
+        _ => table(),
+    }
+}
+
+/// Runs everything in turn, so that a slow minute of the machine is in all figures.
+fn table() {
+    let rows: Vec<_> = SIZES.iter().flat_map(|size| METHODS.map(|(method, name)| (*size, method, name))).collect();
+    let mut figures = vec![Vec::new(); rows.len()];
+    for _ in 0..RUNS {
+        for (row, (size, method, _)) in rows.iter().enumerate() {
+            let output = ourselves(&[method, &size.to_string()]).stderr(Stdio::inherit()).output().unwrap();
+            assert!(output.status.success(), "{method} {size}");
+            let line = String::from_utf8(output.stdout).unwrap();
+            figures[row].push(line.split_whitespace().map(|number| number.parse().unwrap()).collect::<Vec<f64>>());
+        }
+    }
+    println!("median of {RUNS} runs; 1 % of the peers mute, limit {} s\n", TOTAL.as_secs());
+    println!(
+        "| streams | | whole set, s | CPU per stream, µs | × that at {} | × the bare loop | memory per stream, KiB |",
+        SIZES[0]
+    );
+    println!("|---|---|---|---|---|---|---|");
+    let median = |row: usize, column: usize| {
+        let mut values: Vec<_> = figures[row].iter().map(|figures| figures[column]).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    for (row, (size, _, name)) in rows.iter().enumerate() {
+        let (first, bare) = (row % METHODS.len(), row - row % METHODS.len());
+        let (wall, cpu, memory) = (median(row, 0), median(row, 1), median(row, 2));
+        let (growth, factor) = (cpu / median(first, 1), cpu / median(bare, 1));
+        println!("| {size} | {name} | {wall:.2} | {cpu:.1} | {growth:.2} | {factor:.2} | {memory:.1} |");
+    }
+}
+
+fn ourselves(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(arguments);
+    command
+}
+
+/// Closes so many streams; returns seconds, µs of CPU per stream, and KiB per stream.
+fn measure(method: &str, streams: usize) -> String {
+    let mut hosts: Vec<_> = (0..2).map(|_| Host::start()).collect();
+    let connections: Vec<_> =
+        (0..streams).map(|n| TcpStream::connect(("127.0.0.1", hosts[n % 2].port)).unwrap()).collect();
+    for (number, mut tcp) in connections.iter().enumerate() {
+        tcp.write_all(if number % 100 == 99 { b"m" } else { b"a" }).unwrap(); // mute, or it answers
+    }
+    hosts.iter_mut().for_each(|host| host.wait_for(streams / 2));
+    let (before, cpu, start) = (resident(), cpu_time(), Instant::now());
+    let (clean, after) = match method {
+        "bare" => bare(connections, streams - streams / 100),
+        "batch" => batch(connections),
+        "threads" => threads(connections),
+        _ => panic!("no such method: {method}"),
+    };
+    let (wall, cpu) = (start.elapsed(), cpu_time() - cpu);
+    assert_eq!(clean, streams - streams / 100, "{method}");
+    let memory = after.saturating_sub(before) as f64 / 1024.0 / streams as f64;
+    format!("{} {} {memory}", wall.as_secs_f64(), cpu.as_secs_f64() * 1e6 / streams as f64)
+}
+
+/// How many were closed, and the most memory that there was.
+fn bare(connections: Vec<TcpStream>, answering: usize) -> (usize, u64) {
+    let poller = Poller::new().unwrap();
+    for (number, tcp) in connections.iter().enumerate() {
+        tcp.set_nonblocking(true).unwrap();
+        // SAFETY: deleted before it is closed.
+        unsafe { poller.add_with_mode(tcp, Event::readable(number), PollMode::Level).unwrap() };
+        (&mut &*tcp).write_all(TAG).unwrap();
+    }
+    let mut connections: Vec<_> = connections.into_iter().map(Some).collect();
+    let (mut events, mut bytes, mut closed) = (Events::new(), vec![0; 8192], 0);
+    while closed < answering {
+        events.clear();
+        poller.wait(&mut events, None).unwrap();
+        for event in events.iter() {
+            let mut tcp = connections[event.key].as_ref().unwrap();
+            if tcp.read(&mut bytes).unwrap() > 0 {
+                tcp.shutdown(Shutdown::Write).unwrap();
+            } else {
+                poller.delete(tcp).unwrap();
+                connections[event.key] = None;
+                closed += 1;
+            }
+        }
+    }
+    (closed, resident())
+}
+
+fn batch(connections: Vec<TcpStream>) -> (usize, u64) {
+    let mut batch = Batch::new().unwrap();
+    for tcp in connections {
+        batch.add(tcp, &CloseOptions::new(), |_| {}).unwrap();
+    }
+    let mut most = resident();
+    let mut ended = 0;
+    let done = batch.run(BatchOptions::new().total(TOTAL).on_end(|_, _| {
+        ended += 1;
+        if ended % 256 == 1 {
+            most = most.max(resident());
+        }
+    }));
+    (clean(&done.unwrap().reports), most)
+}
+
+fn threads(connections: Vec<TcpStream>) -> (usize, u64) {
+    let close = |tcp| CloseOptions::new().total(TOTAL).close(tcp).unwrap();
+    let threads: Vec<_> = connections.into_iter().map(|tcp| thread::spawn(move || close(tcp))).collect();
+    let most = resident();
+    let reports: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    (clean(&reports), most)
+}
+
+fn clean(reports: &[Report]) -> usize {
+    let mute = reports.iter().filter(|report| report.outcome == Outcome::TimedOut).count();
+    assert_eq!(mute, reports.len() / 100);
+    reports.iter().filter(|report| report.is_clean() && report.stanzas == 1).count()
+}
+
+/// Half of the peers, in a process of their own.
+struct Host {
+    process: Child,
+    output: BufReader<std::process::ChildStdout>,
+    port: u16,
+}
+
+impl Host {
+    fn start() -> Self {
+        let mut process = ourselves(&["peers"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut host = Self { output: BufReader::new(process.stdout.take().unwrap()), process, port: 0 };
+        host.port = host.number().try_into().unwrap();
+        host
+    }
+
+    fn number(&mut self) -> usize {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim().parse().unwrap()
+    }
+
+    /// Until so many streams are open there.
+    fn wait_for(&mut self, streams: usize) {
+        while self.number() < streams {}
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The other ends: each answers a closing tag with a stanza and its own, unless it is mute.
+fn peers() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    println!("{}", listener.local_addr().unwrap().port());
+    let poller = Poller::new().unwrap();
+    let mut events = Events::new();
+    let mut peers: Vec<Option<Peer>> = Vec::new();
+    let mut open = 0;
+    // SAFETY: the listener lives as long as the poller, and peers are deleted from it before they are closed.
+    unsafe { poller.add_with_mode(&listener, Event::readable(usize::MAX - 1), PollMode::Level).unwrap() };
+    loop {
+        events.clear();
+        poller.wait(&mut events, None).unwrap();
+        for event in events.iter() {
+            if let Some(slot) = peers.get_mut(event.key) {
+                let peer = slot.as_mut().unwrap();
+                let was_known = peer.known;
+                if !peer.serve() {
+                    poller.delete(&peer.tcp).unwrap();
+                    *slot = None;
+                } else if peer.known && !was_known {
+                    open += 1;
+                    println!("{open}");
+                }
+            } else {
+                while let Ok((tcp, _)) = listener.accept() {
+                    tcp.set_nonblocking(true).unwrap();
+                    // SAFETY: as above.
+                    unsafe { poller.add_with_mode(&tcp, Event::readable(peers.len()), PollMode::Level).unwrap() };
+                    peers.push(Some(Peer { tcp, tail: Vec::new(), known: false, mute: false }));
+                }
+            }
+        }
+    }
+}
+
+struct Peer {
+    tcp: TcpStream,
+    tail: Vec<u8>,
+    known: bool,
+    mute: bool,
+}
+
+impl Peer {
+    /// False at the end.
+    fn serve(&mut self) -> bool {
+        let mut bytes = [0; 4096];
+        let count = match self.tcp.read(&mut bytes) {
+            Ok(0) => return false,
+            Ok(count) => count,
+            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+        };
+        let mut got = &bytes[..count];
+        if !self.known {
+            (self.known, self.mute, got) = (true, got[0] == b'm', &got[1..]);
+        }
+        self.tail.extend_from_slice(got);
+        if self.tail.ends_with(TAG) && !self.mute {
+            self.tcp.write_all(ANSWER).unwrap();
+        }
+        true
+    }
+}
+
+/// Bytes of memory that this process has.
+fn resident() -> u64 {
+    let pages = fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+/// CPU time of all threads of this process.
+fn cpu_time() -> Duration {
+    let mut time = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: the system fills the struct, and says so.
+    let time = unsafe {
+        assert_eq!(libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, time.as_mut_ptr()), 0);
+        time.assume_init()
+    };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Thousands of streams need as many descriptors.
+fn raise_descriptor_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: one struct, read and written by the system.
+    unsafe {
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), 0);
+        limit.rlim_cur = limit.rlim_max;
+        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), 0);
+    }
+    assert!(limit.rlim_max >= 10_000, "only {} descriptors allowed", limit.rlim_max);
+}
