@@ -58,7 +58,7 @@ impl Cell {
     /// What the scripted peer needs to know.
     pub fn case(self) -> Case {
         // It never looks at our library, which is none of those it knows.
-        Case { ours: self.theirs, theirs: self.theirs, version: self.version, client: true }
+        Case { ours: self.theirs, theirs: self.theirs, version: self.version, client: true, batch: false }
     }
 }
 

@@ -13,7 +13,9 @@ use std::{
 };
 
 use openssl::ssl::SslStream;
-use xmpp_close::{CloseOptions, Interest, OverTls, Report, RustlsTransport, Transport, over};
+use xmpp_close::{
+    Batch, BatchOptions, CloseOptions, Interest, OverTls, Report, RustlsTransport, Stanza, Transport, over,
+};
 
 use crate::{
     openssl_session::OpensslSession,
@@ -76,6 +78,13 @@ impl Transport for Ours {
         end_output(&mut self) -> io::Result<()>;
         wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest>;
         read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize>;
+    }
+
+    fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
+        match &self.either {
+            Either::Rustls(transport) => transport.watch(interest),
+            Either::Openssl(transport) => transport.watch(interest),
+        }
     }
 
     fn drain(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -143,13 +152,20 @@ pub fn close_over(
 ) -> Closed {
     let (ours, delivery, peer) = connect(case, pair, script);
     let drains = ours.drains.clone();
-    let mut closing = options.begin(ours).unwrap();
     let mut delivered = Vec::new();
-    for stanza in &mut closing {
+    let mut deliver = |stanza: Stanza| {
         delivered.push(stanza.as_str().to_owned());
         let _ = delivery.send(()); // the script may not care
-    }
-    let report = closing.finish();
+    };
+    let report = if case.batch {
+        let mut batch = Batch::new().unwrap();
+        batch.add(ours, options, deliver).unwrap();
+        batch.run(BatchOptions::new()).unwrap().reports.remove(0)
+    } else {
+        let mut closing = options.begin(ours).unwrap();
+        closing.by_ref().for_each(&mut deliver);
+        closing.finish()
+    };
     drop(delivery);
     peer.join();
     Closed { report, delivered, drains: drains.load(Ordering::Relaxed) }

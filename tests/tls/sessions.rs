@@ -141,7 +141,7 @@ fn a_stream_is_upgraded_by_starttls_and_closed() {
 #[test]
 fn a_blocking_rustls_stream_is_taken_over() {
     for version in [Version::Tls12, Version::Tls13] {
-        let case = Case { ours: Library::Rustls, theirs: Library::Openssl, version, client: true };
+        let case = Case { ours: Library::Rustls, theirs: Library::Openssl, version, client: true, batch: false };
         let (ours, theirs) = peer::pair();
         let (_over, deliveries) = std::sync::mpsc::channel();
         let peer = script::start(case, theirs, deliveries, |mut peer| {
@@ -163,7 +163,7 @@ fn a_blocking_rustls_stream_is_taken_over() {
 #[test]
 fn a_tag_that_a_blocking_rustls_stream_has_decrypted_crosses_ours() {
     for version in [Version::Tls12, Version::Tls13] {
-        let case = Case { ours: Library::Rustls, theirs: Library::Openssl, version, client: true };
+        let case = Case { ours: Library::Rustls, theirs: Library::Openssl, version, client: true, batch: false };
         let (ours, theirs) = peer::pair();
         let (_over, deliveries) = std::sync::mpsc::channel();
         let peer = script::start(case, theirs, deliveries, |mut peer| {
@@ -181,7 +181,7 @@ fn a_tag_that_a_blocking_rustls_stream_has_decrypted_crosses_ours() {
 #[test]
 fn a_rustls_session_that_has_not_begun_shakes_hands_within_the_close() {
     for version in [Version::Tls12, Version::Tls13] {
-        let case = Case { ours: Library::Rustls, theirs: Library::Openssl, version, client: true };
+        let case = Case { ours: Library::Rustls, theirs: Library::Openssl, version, client: true, batch: false };
         let (ours, theirs) = peer::pair();
         let (_over, deliveries) = std::sync::mpsc::channel();
         let peer = script::start(case, theirs, deliveries, |mut peer| {

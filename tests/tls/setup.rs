@@ -42,17 +42,21 @@ pub struct Case {
     pub version: Version,
     /// We are the client, or the server.
     pub client: bool,
+    /// Closed in a batch, or alone.
+    pub batch: bool,
 }
 
 impl Case {
-    /// Both libraries at both ends, both versions.
+    /// Both libraries at both ends, both versions, closed alone and in a batch.
     pub fn all() -> Vec<Self> {
         let libraries = [Library::Rustls, Library::Openssl];
         let ends = libraries.into_iter().flat_map(|ours| libraries.map(|theirs| (ours, theirs)));
-        ends.flat_map(|(ours, theirs)| {
-            [Version::Tls12, Version::Tls13].map(|version| Self { ours, theirs, version, client: true })
-        })
-        .collect()
+        let sessions = ends.flat_map(|ends| [Version::Tls12, Version::Tls13].map(|version| (ends, version)));
+        sessions
+            .flat_map(|((ours, theirs), version)| {
+                [false, true].map(|batch| Self { ours, theirs, version, client: true, batch })
+            })
+            .collect()
     }
 
     /// Both libraries at our end, both versions, against rustls, which does what it is told.

@@ -4,6 +4,8 @@
 #[path = "../../tests/support/peer.rs"]
 mod peer;
 
+#[path = "../../tests/tls/batch.rs"]
+mod batch;
 #[path = "../../tests/tls/deadlines.rs"]
 mod deadlines;
 #[path = "../../tests/tls/failures.rs"]
