@@ -20,6 +20,9 @@ mod sm;
 
 #[path = "prosody/backlog.rs"]
 mod backlog;
+#[cfg(feature = "batch")]
+#[path = "prosody/batch.rs"]
+mod batch;
 #[cfg(feature = "capi")]
 #[path = "prosody/c_api.rs"]
 mod c_api;
