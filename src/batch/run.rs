@@ -16,8 +16,9 @@ use crate::{
     transport::Interest,
 };
 
-/// How many closes begin before those that have begun are looked after.
-const BEGIN_AT_ONCE: usize = 64;
+/// How many closes begin before those that have begun are looked after: few enough that what their answers touch is
+/// still in the cache.
+const BEGIN_AT_ONCE: usize = 128;
 /// How much one stream may move before the others get their turn.
 const STEPS: u32 = 32;
 /// How often a stream may be ready without anything moving before there are pauses: a TLS record comes in about a dozen
@@ -135,7 +136,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         for _ in 0..BEGIN_AT_ONCE {
             let Some(index) = self.turns.take(now) else { return false };
             if self.begin(index) {
-                self.advance(index);
+                self.unfinished.push(index);
             }
         }
         self.turns.due().is_some_and(|due| due <= now)
