@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -65,6 +66,24 @@ static inline void catch_sigterm(sigset_t *unblocked)
     sigaddset(&blocked, SIGTERM);
     sigprocmask(SIG_BLOCK, &blocked, unblocked);
     sigdelset(unblocked, SIGTERM);
+}
+
+/* A waiting call lets SIGTERM in only if it has to wait: a server with much to do must look for it. */
+static inline void look_for_sigterm(const sigset_t *unblocked)
+{
+    sigset_t blocked;
+    sigprocmask(SIG_SETMASK, unblocked, &blocked);
+    sigprocmask(SIG_SETMASK, &blocked, NULL);
+}
+
+/* As many descriptors as this process may have. */
+static inline void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }
 
 /* Listens on 127.0.0.1, without blocking, and says on which port; "0" is any. Each line is printed when it is whole. */

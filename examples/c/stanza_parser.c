@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define STREAMS "http://etherx.jabber.org/streams"
+#define STREAM_MANAGEMENT "urn:xmpp:sm:3"
 #define SEPARATOR '|'           /* expat puts it between namespace and name */
 #define STANZA_LIMIT (1u << 20) /* RFC 6120, section 13.12: never below 10000 */
 
@@ -96,13 +97,16 @@ static void begin_stanza(stanza_parser *p, const char *name, const char **attrib
     const char *id = "";
     copy(s->name, sizeof s->name, local_name(name));
     s->stream_error = !strcmp(name, STREAMS "|error");
-    s->child[0] = s->type[0] = '\0';
+    s->stream_management = !strncmp(name, STREAM_MANAGEMENT "|", sizeof STREAM_MANAGEMENT);
+    s->child[0] = s->type[0] = s->to[0] = '\0';
     s->len = 0;
     for (; *attributes; attributes += 2) {
         if (!strcmp(attributes[0], "id"))
             id = attributes[1];
         else if (!strcmp(attributes[0], "type"))
             copy(s->type, sizeof s->type, attributes[1]);
+        else if (!strcmp(attributes[0], "to"))
+            copy(s->to, sizeof s->to, attributes[1]);
     }
     free(s->id);
     s->id = escaped(id);

@@ -8,11 +8,13 @@
 typedef struct stanza {
     char name[32];    /* without a prefix: "message", "iq" */
     char child[64];   /* the first element inside it, also without a prefix */
-    char type[16];    /* "" when it has none */
-    char *id;         /* escaped, as it is to be written in an attribute; "" when it has none */
+    char type[16];    /* "" when it has none; so are the next two */
+    char to[64];
+    char *id;         /* escaped, as it is to be written in an attribute */
     char *xml;        /* the bytes that came */
     size_t len;
     int stream_error; /* it is a <stream:error/>, and `child` its condition */
+    int stream_management; /* it is of XEP-0198 */
 } stanza;
 
 typedef struct stanza_parser stanza_parser;

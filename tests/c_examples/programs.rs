@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsStr,
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -28,7 +29,19 @@ pub enum Variant {
 pub const VARIANTS: [Variant; 4] = [Variant::Static, Variant::Shared, Variant::Sanitized, Variant::Valgrind];
 
 pub fn source(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/c").join(file)
+    clib::root().join("examples/c").join(file)
+}
+
+/// The files that make up an example, and the libraries it needs beside ours.
+fn parts(name: &str) -> (Vec<String>, &'static [&'static str]) {
+    let (others, libraries): (&[&str], &[&str]) = match name {
+        "close_fd" => (&[], &[]),
+        "event_loop" => {
+            (&["channel", "router", "stanza_parser", "tls_bio"], &["-lexpat", "-lssl", "-lcrypto", "-lpthread"])
+        }
+        _ => (&["stanza_parser"], &["-lexpat", "-lpthread"]),
+    };
+    ([&[name], others].concat().iter().map(|part| format!("{part}.c")).collect(), libraries)
 }
 
 /// The C compiler with the flags that every example must pass.
@@ -56,10 +69,8 @@ fn compile(name: &str, variant: Variant) -> PathBuf {
     let library = clib::build();
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{variant:?}"));
     let mut cc = compiler(if variant == Variant::Shared { "clang" } else { "gcc" }, "c99");
-    cc.args(["-g", "-O1", "-o"]).arg(&program).arg(source(&format!("{name}.c")));
-    if name != "close_fd" {
-        cc.arg(source("stanza_parser.c"));
-    }
+    let (files, libraries) = parts(name);
+    cc.args(["-g", "-O1", "-o"]).arg(&program).args(files.iter().map(|file| source(file)));
     if variant == Variant::Sanitized {
         cc.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
     }
@@ -68,7 +79,7 @@ fn compile(name: &str, variant: Variant) -> PathBuf {
     } else {
         cc.arg(library.dir.join("libxmpp_close.a")).args(&library.native_libs);
     }
-    succeed(cc.args(["-lexpat", "-lpthread"]));
+    succeed(cc.args(libraries));
     program
 }
 
@@ -136,9 +147,14 @@ pub struct Server {
 impl Server {
     /// Starts it on a port of its own choosing.
     pub fn start(name: &str, variant: Variant, idle_seconds: u32, limit_seconds: u32) -> Self {
+        Self::start_with(name, variant, idle_seconds, limit_seconds, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn start_with(name: &str, variant: Variant, idle_seconds: u32, limit_seconds: u32, more: &[&OsStr]) -> Self {
         let mut command = command(name, variant);
-        let mut child =
-            command.args(["0", &idle_seconds.to_string(), &limit_seconds.to_string()]).spawn().expect("it can be run");
+        command.args(["0", &idle_seconds.to_string(), &limit_seconds.to_string()]).args(more);
+        let mut child = command.spawn().expect("it can be run");
         let log = Arc::new(Log::default());
         collect(child.stdout.take().expect("piped"), "", &log);
         collect(child.stderr.take().expect("piped"), "stderr: ", &log);
