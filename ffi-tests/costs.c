@@ -87,6 +87,8 @@ EVENT_WITH(the_last_stream_error, stream_error, "unsupported-version")
 EVENT_WITH(unknown_stream_error, stream_error, "something-that-no-rfc-has-ever-heard-of")
 EVENT_WITH(nameless_stream_error, stream_error, NULL)
 QUERY(may_write)
+QUERY(must_answer)
+QUERY(expects_stanzas)
 QUERY(wants_input)
 QUERY(deadline)
 
@@ -104,7 +106,7 @@ static const struct {
     NAMED(eof), NAMED(truncated), NAMED(close_notify), NAMED(tls_failed), NAMED(cancel), NAMED(tick), NAMED(late_tick),
     NAMED(written), NAMED(received), NAMED(a_flood_received), NAMED(failed), NAMED(output_failed), NAMED(stream_error),
     NAMED(the_last_stream_error), NAMED(unknown_stream_error), NAMED(nameless_stream_error), NAMED(may_write),
-    NAMED(wants_input), NAMED(deadline)
+    NAMED(must_answer), NAMED(expects_stanzas), NAMED(wants_input), NAMED(deadline)
 };
 
 /* How to come to each state: b(egin), f(lushed), p(eer_closed), m(alformed), o(utput_failed), e(of). */

@@ -1,5 +1,7 @@
 #include "channel.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <unistd.h>
 
 /* What waits for room in the socket: with TLS, its records. */
@@ -17,8 +19,10 @@ static void end_tcp(channel *ch)
 
 void channel_open(channel *ch, int fd)
 {
+    const int one = 1;
     memset(ch, 0, sizeof *ch);
     ch->fd = fd;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     ch->tls = tls_new();
 }
 
@@ -78,7 +82,7 @@ int channel_send(channel *ch, size_t *n)
     int error = 0;
     *n = 0;
     do {
-        if (ch->tls)
+        if (ch->tls && !q->len) /* record by record, so that a slow peer's queue is seen to grow */
             queue_drop(&ch->out, tls_encrypt(ch->tls, ch->out.bytes, ch->out.len));
         *n += q->len;
         if (!q->len)

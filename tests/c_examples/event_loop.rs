@@ -10,12 +10,10 @@ use std::{
 use crate::{
     client::{Client, TAG, iq, iq_result, message},
     programs::{Server, Variant},
-    under_load::{self, Peer},
+    under_load::{self, Peer, SYSTEM_SHUTDOWN},
 };
 
 const FOREVER: u32 = 100_000;
-const SYSTEM_SHUTDOWN: &str =
-    "<stream:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
 /// After it the server closes, and waits for the peer's tag.
 const CONFLICT: &str = "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
 const ENABLE: &str = "<enable xmlns='urn:xmpp:sm:3'/>";
@@ -160,26 +158,13 @@ fn a_close_that_is_in_progress_at_sigterm_gets_no_second_tag() {
     });
 }
 
-/// Its answers are not read, so the server stops reading; then nothing moves any more.
-fn fill(client: &mut Client) {
-    use std::io::{ErrorKind, Write};
-    client.tcp.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
-    let flood: String = (0..1000).map(message).collect();
-    loop {
-        match client.tcp.write(flood.as_bytes()) {
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
-
 #[test]
 fn the_process_ends_within_its_limit_whatever_its_peers_do() {
     const LIMIT: u32 = 4;
     let server = start(Variant::Sanitized, FOREVER, LIMIT);
     let mut stuck = Client::open(server.port, "");
-    fill(&mut stuck);
+    // Its answers are not read, so the server stops reading; then nothing moves any more.
+    under_load::fill(&mut stuck.tcp, message(1).repeat(1 << 19).as_bytes());
     let _silent = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
     let mut mute = Client::open(server.port, "");
     let mut closing = Client::open(server.port, CONFLICT);
@@ -245,6 +230,14 @@ fn five_thousand_streams_are_closed_at_once_and_nothing_is_lost() {
     raise_descriptors(5500);
     let lines = under_load::close_all::<Client>(start(Variant::Sanitized, FOREVER, 100), 5000, 10);
     assert!(lines.iter().any(|line| line.starts_with("closing 5000 streams, ")), "no progress was shown");
+}
+
+#[test]
+fn what_is_queued_at_sigterm_precedes_the_tag() {
+    let server = start(Variant::Sanitized, FOREVER, FOREVER);
+    let client = Client::open(server.port, "");
+    let tcp = client.tcp.try_clone().unwrap();
+    under_load::close_with_a_full_queue(server, client, tcp, |_, xml| xml.as_bytes().to_vec());
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    io::{ErrorKind, Write},
+    net::TcpStream,
     ops::Range,
     sync::{
         Barrier,
@@ -16,6 +18,8 @@ use crate::{
     programs::Server,
 };
 
+pub const SYSTEM_SHUTDOWN: &str =
+    "<stream:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
 /// Messages to oneself, which come back; and as many to the next stream.
 const MESSAGES: usize = 3;
 const LATE: usize = 2;
@@ -112,6 +116,53 @@ fn until_closed(server: &Server) {
 
 fn number(header: &str) -> u32 {
     header.split(" id='").nth(1).and_then(|rest| rest.split('\'').next()?.parse().ok()).expect("a number")
+}
+
+/// Writes until nothing moves any more, since neither end reads, and returns how many bytes were taken.
+pub fn fill(tcp: &mut TcpStream, bytes: &[u8]) -> usize {
+    tcp.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    let mut taken = 0;
+    loop {
+        match tcp.write(&bytes[taken..]) {
+            Ok(n) => taken += n,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => panic!("{error}"),
+        }
+        assert!(taken < bytes.len(), "{taken} bytes were taken, and are held in memory");
+    }
+    tcp.set_write_timeout(Some(PATIENCE)).unwrap();
+    taken
+}
+
+/// What is queued in the server when it goes down still comes, in order, and what it has not answered by then is stored.
+/// `encrypt` makes of the XML what goes over the socket.
+pub fn close_with_a_full_queue<P: Peer>(
+    server: Server,
+    mut peer: P,
+    mut tcp: TcpStream,
+    encrypt: impl Fn(&mut P, &str) -> Vec<u8>,
+) {
+    const COUNT: usize = 10_000;
+    let message = |n| format!("<message id='{n}'><body>{}</body></message>", "x".repeat(4000));
+    let bytes = encrypt(&mut peer, &(0..COUNT).map(message).collect::<String>());
+    let taken = fill(&mut tcp, &bytes);
+    server.send_sigterm();
+    let received = thread::scope(|scope| {
+        let writer = scope.spawn(|| tcp.write_all(&bytes[taken..]).unwrap());
+        let received = peer.read_until(TAG);
+        writer.join().expect("all is taken");
+        received
+    });
+    peer.send(TAG);
+    peer.expect_end();
+    let ids: Vec<usize> = message_ids(&received).iter().map(|id| id.parse().unwrap()).collect();
+    let lines = server.finish();
+    let stored = lines.iter().filter_map(|line| line.strip_prefix("[1] stored: ")?.parse().ok());
+    println!("{} came back, {} are stored", ids.len(), COUNT - ids.len());
+    assert!(!ids.is_empty() && ids.len() < COUNT);
+    assert!(ids.iter().copied().chain(stored).eq(0..COUNT), "something is lost");
+    assert!(received.ends_with(&format!("</message>{SYSTEM_SHUTDOWN}{TAG}")));
+    assert!(lines.contains(&format!("[1] ended: clean, {} late stanzas", COUNT - ids.len())));
 }
 
 /// The peers of one thread. SIGTERM comes while all threads are writing, when each has got something back.

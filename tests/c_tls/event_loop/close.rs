@@ -4,8 +4,8 @@ use crate::{
     client::{TAG, iq, iq_result},
     peer,
     programs::{Server, Variant},
-    server::{FOREVER, TlsClient, each, start},
-    setup::Version,
+    server::{FOREVER, TlsClient, cases, each, start},
+    setup::{self, Version},
     under_load::{self, Peer},
 };
 
@@ -87,6 +87,20 @@ fn two_hundred_streams_are_closed_at_once_and_nothing_is_lost() {
 }
 
 #[test]
+fn what_is_queued_at_sigterm_precedes_the_tag() {
+    setup::each_at_once(cases(), |case| {
+        let server = start(Variant::Sanitized, FOREVER, FOREVER);
+        let client = TlsClient::open(&server, case);
+        let tcp = client.tls.tcp.try_clone().unwrap();
+        under_load::close_with_a_full_queue(server, client, tcp, |client, xml| {
+            client.tls.encrypted(|tls| {
+                tls.send(xml);
+            })
+        });
+    });
+}
+
+#[test]
 fn records_that_come_in_pieces_are_records() {
     let test = |server: &_, case| {
         let mut client = TlsClient::open(server, case);
@@ -107,7 +121,7 @@ fn records_that_come_in_pieces_are_records() {
 fn a_record_may_come_before_and_after_sigterm() {
     for version in [Version::Tls12, Version::Tls13] {
         let server = start(Variant::Sanitized, FOREVER, FOREVER);
-        let case = crate::server::cases().into_iter().find(|case| case.version == version).unwrap();
+        let case = cases().into_iter().find(|case| case.version == version).unwrap();
         let mut client = TlsClient::open(&server, case);
         let bytes = client.tls.encrypted(|tls| {
             tls.send("<message id='1'/>").send(format!("<message id='split'/>{TAG}"));

@@ -113,11 +113,14 @@ impl Peer for TlsClient {
     }
 
     fn read_until(&mut self, end: &str) -> String {
+        let mut searched = 0;
         loop {
-            if let Some(at) = self.tls.got.windows(end.len()).position(|window| window == end.as_bytes()) {
-                let rest = self.tls.got.split_off(at + end.len());
-                return String::from_utf8(std::mem::replace(&mut self.tls.got, rest)).expect("UTF-8");
+            let got = &mut self.tls.got;
+            if let Some(at) = got[searched..].windows(end.len()).position(|window| window == end.as_bytes()) {
+                let rest = got.split_off(searched + at + end.len());
+                return String::from_utf8(std::mem::replace(got, rest)).expect("UTF-8");
             }
+            searched = got.len().saturating_sub(end.len() - 1);
             assert_eq!(self.tls.receive(), Got::Data, "instead of {end:?}, after {:?}", self.tls.text());
         }
     }
