@@ -96,8 +96,8 @@ static inline int listen_on(const char *port)
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons((uint16_t)atoi(port));
-    if (fd < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) || bind(fd, (struct sockaddr *)&address, size) || listen(fd, SOMAXCONN) ||
-        getsockname(fd, (struct sockaddr *)&address, &size)) {
+    if (fd < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) || bind(fd, (struct sockaddr *)&address, size) ||
+        listen(fd, SOMAXCONN) || getsockname(fd, (struct sockaddr *)&address, &size)) {
         perror("listening on 127.0.0.1");
         exit(1);
     }

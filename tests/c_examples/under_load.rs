@@ -134,7 +134,7 @@ pub fn fill(tcp: &mut TcpStream, bytes: &[u8]) -> usize {
     taken
 }
 
-/// What is queued in the server when it goes down still comes, in order, and what it has not answered by then is stored.
+/// What is queued in the server when it goes down still comes, in order, and what was not answered by then is stored.
 /// `encrypt` makes of the XML what goes over the socket.
 pub fn close_with_a_full_queue<P: Peer>(
     server: Server,
