@@ -34,8 +34,9 @@
  *   NULL mean the default, also in members of later versions. struct_size lets
  *   programs and libraries of different versions work together: what the program
  *   does not know is 0, what the library does not know must be 0.
- * - What you pass in stays yours, and no pointer is kept after the call returns.
- *   What a _new function stores is yours to give to its _free; NULL is fine there.
+ * - What you pass in stays yours, and no pointer is kept after the call returns,
+ *   but for the callbacks of a batch. What a _new function stores is yours to give
+ *   to its _free; NULL is fine there.
  * - Callbacks run on the calling thread, inside the call that was given them. They
  *   may call every function here, on other objects. They must return: a C++
  *   exception or longjmp() may not leave them.
@@ -453,8 +454,8 @@ int xmpp_close_batch_new(xmpp_close_batch **out);
 
 /// Adds a stream on a connected stream socket, as for xmpp_close_fd(). Nothing
 /// is read or written before _run; from _add until its end, or until _free, the
-/// descriptor must stay open, and the callbacks and the canceller valid. Strings
-/// and bytes are copied. index NULL: not wanted; the first is 0, the next 1.
+/// descriptor must stay open, and the callbacks and their userdata valid. All
+/// else is copied. index NULL: not wanted; the first is 0, the next 1.
 ///
 /// XMPP_CLOSE_ERR_INVALID, beside the usual reasons: the descriptor is in the
 /// batch already, or the batch has run.
