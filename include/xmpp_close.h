@@ -496,6 +496,8 @@ void xmpp_close_batch_free(xmpp_close_batch *batch);
  * kept in structs that are copied. now_ms comes from one monotonic clock of
  * yours. Ticks may be seconds apart, and reading may pause (see idle_ms).
  *
+ * With expat, switch reparse deferral off, as said at on_data.
+ *
  * An open stream needs no handle yet: one made when the close begins knows
  * whether there is TLS by then, and costs the other streams nothing.
  *

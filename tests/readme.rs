@@ -1,4 +1,5 @@
-//! The README's C and C++ compile as they stand (its Rust is a documentation test), and the files it names exist.
+//! The C and C++ of the README and of the guide compile as they stand (the README's Rust is a documentation test), and the
+//! files that the documents name exist.
 
 use std::{
     io::Write,
@@ -7,16 +8,18 @@ use std::{
 };
 
 const README: &str = include_str!("../README.md");
+const ADOPTING: &str = include_str!("../docs/adopting.md");
 
 #[test]
-fn the_c_of_the_readme_compiles_without_warnings() {
+fn the_c_of_the_documents_compiles_without_warnings() {
     const CPP: [&[&str]; 2] = [&["g++", "-std=c++11", "-xc++"], &["clang++", "-std=c++20", "-xc++"]];
-    compiles("```c\n", &[&["gcc", "-std=c99", "-xc"], CPP[0]]);
-    compiles("```cpp\n", &CPP);
+    compiles(README, "```c\n", &[&["gcc", "-std=c99", "-xc"], CPP[0]]);
+    compiles(README, "```cpp\n", &CPP);
+    compiles(ADOPTING, "```cpp\n", &CPP);
 }
 
-fn compiles(fence: &str, compilers: &[&[&str]]) {
-    let code = README.split(fence).nth(1).expect("such a block").split("```").next().unwrap();
+fn compiles(text: &str, fence: &str, compilers: &[&[&str]]) {
+    let code = text.split(fence).nth(1).expect("such a block").split("```").next().unwrap();
     let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
     for compiler in compilers {
         let mut child = Command::new(compiler[0])
@@ -35,12 +38,13 @@ fn compiles(fence: &str, compilers: &[&[&str]]) {
 #[test]
 fn every_link_leads_to_a_file() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for name in ["README.md", "CONTRIBUTING.md", "docs/outcomes.md"] {
+    for name in ["README.md", "CONTRIBUTING.md", "docs/outcomes.md", "docs/adopting.md"] {
         let text = std::fs::read_to_string(root.join(name)).unwrap();
         let text: String = text.split("```").step_by(2).collect(); // without the code
         for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
-            let target = root.join(name).parent().unwrap().join(link);
-            assert!(link.contains("://") || target.exists(), "{name} links to {link}");
+            let file = link.split('#').next().unwrap();
+            let target = root.join(name).parent().unwrap().join(file);
+            assert!(link.contains("://") || file.is_empty() || target.exists(), "{name} links to {link}");
         }
     }
 }
