@@ -73,8 +73,8 @@ pub trait Transport {
     fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest>;
 
     /// For a batch, which waits for many at once: the descriptor on which readiness for `interest` shows once an attempt
-    /// has found nothing to move, and what it must become ready for. `None`, the default: there is none, so this cannot be
-    /// in a batch. The descriptor must stay the same.
+    /// has found nothing to move, and what it must become ready for; neither direction: it is to be tried again after a
+    /// pause. `None`, the default: there is none, so this cannot be in a batch. The descriptor must stay the same.
     fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
         let _ = interest;
         None

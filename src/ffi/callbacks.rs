@@ -253,8 +253,10 @@ impl Transport for Callbacks {
         Ok(interest)
     }
 
+    /// Where one direction was interrupted for too long, nothing shows that it can go on: a pause helps both.
     fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
-        Some((self.fd(), self.below(interest).0))
+        let (on, pauses) = self.below(interest);
+        Some((self.fd(), if pauses { NEITHER } else { on }))
     }
 
     /// The attempt comes first: what TLS has decrypted already does not show in poll(2).
