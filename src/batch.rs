@@ -102,8 +102,8 @@ impl<'a> Batch<'a> {
     /// Adds the open stream on `transport`, and returns its index. What still arrives on it is given to `on_stanza`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the options make no sense, when the transport has no descriptor to wait for
-    /// ([`Transport::watch`]), or one that is in the batch already; [`Error::Io`] when the system cannot wait for it.
+    /// [`Error::Invalid`] when the options make no sense, when the transport has no descriptor that can be waited for
+    /// ([`Transport::watch`]), or one that is in the batch already; [`Error::Io`] when the system has no room for more.
     /// The transport is dropped then.
     pub fn add<T: Transport + 'a>(
         &mut self,
@@ -143,6 +143,10 @@ impl<'a> Batch<'a> {
             Some(Ok(())) => {}
             Some(Err(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(Error::Invalid("this descriptor is in the batch already"));
+            }
+            // So epoll says of a file; where kqueue can wait for one, it may be in a batch.
+            Some(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(Error::Invalid("nothing can wait for this kind of descriptor"));
             }
             Some(Err(error)) => return Err(error.into()),
             None => return Err(Error::Invalid("this transport has no descriptor that a batch could wait for")),

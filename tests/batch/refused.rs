@@ -29,7 +29,7 @@ fn one_socket_cannot_be_closed_twice() {
 fn a_file_is_refused() {
     let file: std::os::fd::OwnedFd = std::fs::File::open("Cargo.toml").unwrap().into();
     let result = Batch::new().unwrap().add(file, &CloseOptions::new(), ignore);
-    assert!(matches!(result, Err(Error::Io(_))), "{result:?}");
+    assert!(matches!(result, Err(Error::Invalid(_))), "{result:?}");
 }
 
 #[test]
