@@ -37,11 +37,15 @@ size_t all_initializers(void)
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
     xmpp_close_transport transport = XMPP_CLOSE_TRANSPORT_INIT;
+    xmpp_close_batch_options batch_options = XMPP_CLOSE_BATCH_OPTIONS_INIT;
+    xmpp_close_summary summary = XMPP_CLOSE_SUMMARY_INIT;
     uint32_t outcome = XMPP_CLOSE_CLEAN;
     int result = XMPP_CLOSE_ERR_NULL;
     report.outcome = outcome;
     transport.fd = result;
-    return options.struct_size + report.struct_size + transport.struct_size + XMPP_CLOSE_VERSION_NUMBER;
+    summary.streams = batch_options.total_ms;
+    return options.struct_size + report.struct_size + transport.struct_size + batch_options.struct_size +
+           summary.struct_size + XMPP_CLOSE_VERSION_NUMBER;
 }
 ";
 
