@@ -58,6 +58,8 @@ static void every_event_without_a_handshake_is_an_error(void)
     CHECK_INT(xmpp_close_handshake_cancel(NULL, 0), XMPP_CLOSE_ERR_NULL);
     CHECK_INT(xmpp_close_handshake_tick(NULL, 0), XMPP_CLOSE_ERR_NULL);
     CHECK_INT(xmpp_close_handshake_may_write(NULL), 0);
+    CHECK_INT(xmpp_close_handshake_must_answer(NULL), 0);
+    CHECK_INT(xmpp_close_handshake_expects_stanzas(NULL), 0);
     CHECK_INT(xmpp_close_handshake_wants_input(NULL), 0);
     CHECK(xmpp_close_handshake_deadline(NULL) == UINT64_MAX);
     CHECK_INT(xmpp_close_framer_between_stanzas(NULL), 0);
@@ -68,6 +70,7 @@ static void freeing_null_does_nothing(void)
     xmpp_close_canceller_free(NULL);
     xmpp_close_handshake_free(NULL);
     xmpp_close_framer_free(NULL);
+    xmpp_close_batch_free(NULL);
     CHECK(1);
 }
 
@@ -79,13 +82,17 @@ static void refused(const xmpp_close_options *options, enum user user, const cha
 {
     xmpp_close_handshake *handshake = NULL;
     xmpp_close_transport transport;
+    xmpp_close_batch *batch = NULL;
     struct channel channel;
     char byte;
     int fds[2], ok;
     connected_pair(UNIX, fds);
     channel_init(&channel, fds[0], 0, &transport);
+    CHECK_INT(xmpp_close_batch_new(&batch), XMPP_CLOSE_OK);
     ok = CHECK_INT(xmpp_close_fd(fds[0], options, NULL), XMPP_CLOSE_ERR_INVALID);
     ok &= CHECK_INT(xmpp_close_with(&transport, options, NULL), XMPP_CLOSE_ERR_INVALID);
+    ok &= CHECK_INT(xmpp_close_batch_add(batch, fds[0], options, NULL), XMPP_CLOSE_ERR_INVALID);
+    ok &= CHECK_INT(xmpp_close_batch_add_with(batch, &transport, options, NULL), XMPP_CLOSE_ERR_INVALID);
     ok &= CHECK_INT(xmpp_close_handshake_new(options, 0, &handshake),
                     user == ALL ? XMPP_CLOSE_ERR_INVALID : XMPP_CLOSE_OK);
     ok &= CHECK((handshake == NULL) == (user == ALL));
@@ -94,6 +101,7 @@ static void refused(const xmpp_close_options *options, enum user user, const cha
     if (!ok)
         printf("  the options had: %s\n", why);
     xmpp_close_handshake_free(handshake);
+    xmpp_close_batch_free(batch);
     close(fds[0]);
     close(fds[1]);
 }
@@ -148,6 +156,39 @@ static void options_that_make_no_sense_are_refused(void)
     options = init;
     options.tls = 2;
     refused(&options, ALL, "tls 2");
+}
+
+static int compose(void *userdata, uint8_t *buf, size_t len, size_t *n)
+{
+    (void)userdata, (void)buf, (void)len, (void)n;
+    return 0;
+}
+
+static void ways_to_end_that_exclude_each_other_are_refused(void)
+{
+    const xmpp_close_options init = XMPP_CLOSE_OPTIONS_INIT;
+    xmpp_close_options options = init;
+    options.detach = 2;
+    refused(&options, CLOSES, "detach 2");
+    options.detach = 1;
+    options.stream_error = "reset";
+    refused(&options, CLOSES, "a detach and a stream error");
+    options = init;
+    options.tag_sent = 2;
+    refused(&options, CLOSES, "tag_sent 2");
+    options.tag_sent = options.detach = 1;
+    refused(&options, CLOSES, "a detach behind the tag");
+    options.detach = 0;
+    options.stream_error = "reset";
+    refused(&options, CLOSES, "a stream error behind the tag");
+    options.stream_error = NULL;
+    options.on_farewell = compose;
+    refused(&options, CLOSES, "last words behind the tag");
+    options = init;
+    options.reserved = 1;
+    refused(&options, CLOSES, "reserved");
+    options.reserved = UINT32_MAX;
+    refused(&options, CLOSES, "reserved");
 }
 
 static void bytes_at_null_are_an_error_unless_there_are_none(void)
@@ -258,6 +299,7 @@ int main(int argc, char **argv)
     RUN(every_event_without_a_handshake_is_an_error);
     RUN(freeing_null_does_nothing);
     RUN(options_that_make_no_sense_are_refused);
+    RUN(ways_to_end_that_exclude_each_other_are_refused);
     RUN(bytes_at_null_are_an_error_unless_there_are_none);
     RUN(descriptors_that_are_no_stream_sockets_are_refused);
     RUN(a_socket_without_a_connection_ends_at_once);

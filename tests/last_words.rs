@@ -1,0 +1,289 @@
+//! What goes out last: words composed at the last moment, a detach, and a closing tag that was sent before.
+
+#[path = "support/peer.rs"]
+mod peer;
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
+
+use peer::{PATIENCE, Peer, TAG};
+use xmpp_close::{Canceller, CloseOptions, Error, Incoming, Initiator, Outcome, Stream, StreamError};
+
+const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+
+/// Stanzas that were handled, as XEP-0198 counts them, and how often that was asked for.
+#[derive(Clone, Default)]
+struct Handled(Arc<(AtomicU32, AtomicU32)>);
+
+impl Handled {
+    fn one_more(&self) {
+        self.0.0.fetch_add(1, Relaxed);
+    }
+
+    fn asked(&self) -> u32 {
+        self.0.1.load(Relaxed)
+    }
+
+    /// Options that say it last.
+    fn options(&self) -> CloseOptions {
+        let handled = self.clone();
+        CloseOptions::new().total(PATIENCE).farewell("<f/>").farewell_with(move || {
+            handled.0.1.fetch_add(1, Relaxed);
+            format!("<a h='{}'/>", handled.0.0.load(Relaxed)).into_bytes()
+        })
+    }
+}
+
+fn wait_for(tcp: &TcpStream, bytes: usize) {
+    peer::wait_until(|| tcp.peek(&mut vec![0; bytes]).unwrap() == bytes);
+}
+
+#[test]
+fn the_last_words_count_every_stanza_that_had_arrived() {
+    const STANZAS: usize = 5000; // more than one read takes
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| {
+        peer.send("<b/>".repeat(STANZAS)).read_tag().send("<late/>").send(TAG).expect_eof();
+        peer.text()
+    });
+    wait_for(&ours, 4 * STANZAS);
+    let handled = Handled::default();
+    let mut closing = handled.options().residual("<r/><r/>").begin(ours).unwrap();
+    assert_eq!(handled.asked(), 0, "nothing was handled yet");
+    for _ in &mut closing {
+        handled.one_more();
+    }
+    let report = closing.finish();
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(peer.join().unwrap(), format!("<f/><a h='{}'/>{TAG}", STANZAS + 2));
+    assert_eq!((handled.asked(), report.stanzas), (1, STANZAS as u64 + 3));
+}
+
+#[test]
+fn they_are_said_when_nobody_takes_the_stanzas_and_when_they_are_taken_as_bytes() {
+    let handled = Handled::default();
+    let options = handled.options(); // for several closes
+    for round in 1..4 {
+        let (ours, theirs) = peer::pair();
+        let peer = peer::peer(theirs, |mut peer| {
+            peer.read_tag().send("<late/>").send(TAG).expect_eof();
+            peer.text()
+        });
+        let mut closing = options.begin(ours).unwrap();
+        if round == 3 {
+            let mut bytes = String::new();
+            closing.bytes().read_to_string(&mut bytes).unwrap();
+            assert_eq!(bytes, format!("<late/>{TAG}"));
+        }
+        assert!(closing.finish().is_clean());
+        assert_eq!(peer.join().unwrap(), format!("<f/><a h='0'/>{TAG}"));
+        assert_eq!(handled.asked(), round);
+    }
+}
+
+#[test]
+fn a_whole_sessions_last_words_count_what_it_had_read_but_not_handled() {
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| {
+        peer.send(HEADER).send("<b/><b/><b/>").read_tag().send(TAG).expect_eof();
+        peer.text()
+    });
+    wait_for(&ours, HEADER.len() + 12); // so that all of it is read at once
+    let handled = Handled::default();
+    let mut stream = Stream::new(ours);
+    stream.send(HEADER).unwrap();
+    assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
+    assert!(matches!(stream.receive().unwrap(), Incoming::Stanza(_)));
+    handled.one_more();
+    let mut closing = stream.begin(&handled.options()).unwrap();
+    for _ in &mut closing {
+        handled.one_more();
+    }
+    assert!(closing.finish().is_clean());
+    assert_eq!(peer.join().unwrap(), format!("{HEADER}<f/><a h='3'/>{TAG}"));
+}
+
+#[test]
+fn an_error_stands_behind_them() {
+    let xmlns = "xmlns='urn:ietf:params:xml:ns:xmpp-streams'";
+    let error = |name| format!("<f/><a h='0'/><stream:error><{name} {xmlns}/></stream:error>{TAG}");
+    let handled = Handled::default();
+    for (options, expected) in [
+        (handled.options().stream_error(StreamError::new("reset").unwrap()), error("reset")),
+        (handled.options().residual("<a></b>"), error("not-well-formed")),
+    ] {
+        let (ours, theirs) = peer::pair();
+        let peer = peer::peer(theirs, |mut peer| {
+            peer.read_tag().send(TAG).expect_eof();
+            peer.text()
+        });
+        assert!(options.close(ours).unwrap().tag_sent);
+        assert_eq!(peer.join().unwrap(), expected);
+    }
+}
+
+#[test]
+fn they_belong_to_an_answer_too() {
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| {
+        peer.send(HEADER).send("<b/>").send(TAG).read_tag().expect_eof();
+        peer.text()
+    });
+    let handled = Handled::default();
+    let mut stream = Stream::new(ours);
+    stream.send(HEADER).unwrap();
+    while !matches!(stream.receive().unwrap(), Incoming::PeerClosed) {}
+    handled.one_more();
+    let report = stream.close(&handled.options()).unwrap();
+    assert_eq!((report.outcome, report.initiator), (Outcome::Clean, Some(Initiator::Peer)), "{report}");
+    assert_eq!(peer.join().unwrap(), format!("{HEADER}<f/><a h='1'/>{TAG}"));
+}
+
+#[test]
+fn they_wait_until_a_long_queue_is_written() {
+    let (ours, theirs) = peer::pair_with_buffers(1 << 16);
+    let mut queue = vec![b' '; 3 << 20];
+    queue[100_000..100_007].copy_from_slice(b"<mark/>");
+    let peer = peer::peer(theirs, |mut peer| {
+        let mut chunk = [0; 4096];
+        while !peer.got.windows(7).any(|window| window == b"<mark/>") {
+            let count = peer.tcp.read(&mut chunk).unwrap();
+            peer.got.extend_from_slice(&chunk[..count]);
+        }
+        peer.send("<b/>".repeat(10)).read_tag().send(TAG).expect_eof();
+        peer.text().trim_start().to_owned()
+    });
+    let handled = Handled::default();
+    let mut closing = handled.options().farewell(queue).begin(ours).unwrap();
+    for _ in &mut closing {
+        handled.one_more();
+    }
+    assert!(closing.finish().is_clean());
+    assert_eq!(peer.join().unwrap(), format!("<a h='10'/>{TAG}"));
+}
+
+#[test]
+fn who_never_stops_sending_cannot_hold_back_our_tag() {
+    let (ours, theirs) = peer::pair();
+    let reader = theirs.try_clone().unwrap();
+    let flood = thread::spawn(move || {
+        let mut tcp = theirs;
+        let stanzas = "<b/>".repeat(10_000);
+        while tcp.write_all(stanzas.as_bytes()).is_ok() {}
+    });
+    let peer = thread::spawn(move || {
+        let mut peer = Peer { tcp: reader, got: Vec::new() };
+        peer.read_tag();
+    });
+    let handled = Handled::default();
+    let canceller = Canceller::new().unwrap();
+    let mut closing = handled.options().canceller(&canceller).begin(ours).unwrap();
+    for _ in &mut closing {
+        if peer.is_finished() {
+            canceller.cancel();
+        }
+    }
+    assert!(closing.finish().tag_sent);
+    peer.join().unwrap();
+    flood.join().unwrap();
+}
+
+#[test]
+fn a_detach_says_them_and_then_ends_tcp() {
+    let handled = Handled::default();
+    let end = |theirs| {
+        peer::peer(theirs, |mut peer| {
+            peer.send(HEADER).send("<b/>").rest().unwrap(); // to the EOF
+            peer.text()
+        })
+    };
+    let (ours, theirs) = peer::pair();
+    let peer = end(theirs);
+    let report = handled.options().detach(ours).unwrap();
+    assert_eq!((report.outcome, report.tag_sent, report.bytes_unsent), (Outcome::Cancelled, false, 0), "{report}");
+    assert_eq!(peer.join().unwrap(), "<f/><a h='0'/>");
+
+    let (ours, theirs) = peer::pair();
+    let peer = end(theirs);
+    let mut stream = Stream::new(ours);
+    stream.send(HEADER).unwrap();
+    while !matches!(stream.receive().unwrap(), Incoming::Stanza(_)) {}
+    handled.one_more();
+    let report = stream.detach(&handled.options()).unwrap();
+    assert_eq!((report.outcome, report.tag_sent, report.bytes_unsent), (Outcome::Cancelled, false, 0), "{report}");
+    assert_eq!(peer.join().unwrap(), format!("{HEADER}<f/><a h='1'/>"));
+    assert_eq!(handled.asked(), 2);
+}
+
+/// Whose tag came first can be told only when the answer takes its time.
+fn answer_later(mut peer: Peer) -> String {
+    peer.read_tag();
+    thread::sleep(Duration::from_millis(200));
+    peer.send("<late/>").send(TAG).expect_eof();
+    peer.text()
+}
+
+#[test]
+fn a_tag_that_was_sent_is_not_sent_again() {
+    let options = CloseOptions::new().total(PATIENCE).tag_sent(true);
+    for written_before in [true, false] {
+        let (mut ours, theirs) = peer::pair();
+        let peer = peer::peer(theirs, answer_later);
+        let mut closing = if written_before {
+            ours.write_all(TAG.as_bytes()).unwrap();
+            options.begin(ours).unwrap()
+        } else {
+            options.clone().farewell(["<f/>", TAG].concat()).begin(ours).unwrap()
+        };
+        assert_eq!(closing.next().unwrap().as_str(), "<late/>");
+        let report = closing.finish();
+        assert_eq!((report.outcome, report.initiator), (Outcome::Clean, Some(Initiator::Us)), "{report}");
+        assert!(report.tag_sent);
+        assert_eq!(peer.join().unwrap(), [if written_before { "" } else { "<f/>" }, TAG].concat());
+    }
+}
+
+#[test]
+fn a_sessions_farewell_may_end_in_the_tag() {
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| {
+        peer.send(HEADER);
+        answer_later(peer)
+    });
+    let mut stream = Stream::new(ours);
+    stream.send(HEADER).unwrap();
+    let report = stream.close(&CloseOptions::new().farewell(["<f/>", TAG].concat()).tag_sent(true)).unwrap();
+    assert!(report.is_clean() && report.tag_sent, "{report}");
+    assert_eq!(peer.join().unwrap(), format!("{HEADER}<f/>{TAG}"));
+}
+
+#[test]
+fn nothing_is_said_behind_a_tag_that_was_sent() {
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| {
+        peer.send("<a></b>").rest().unwrap();
+        peer.text()
+    });
+    let report = CloseOptions::new().tag_sent(true).close(ours).unwrap();
+    assert_eq!((report.outcome, report.tag_sent), (Outcome::Malformed, true), "{report}");
+    assert_eq!(peer.join().unwrap(), "");
+    let options = CloseOptions::new().tag_sent(true);
+    for options in
+        [options.clone().stream_error(StreamError::new("reset").unwrap()), options.clone().farewell_with(Vec::new)]
+    {
+        let (ours, theirs) = peer::pair();
+        assert!(matches!(options.close(ours), Err(Error::Invalid(_))));
+        peer::peer(theirs, |mut peer| peer.expect_eof()).join().unwrap();
+    }
+    let (ours, theirs) = peer::pair();
+    assert!(matches!(options.detach(ours), Err(Error::Invalid(_))));
+    peer::peer(theirs, |mut peer| peer.expect_eof()).join().unwrap();
+}
