@@ -1,4 +1,4 @@
-/* The nine endings: the same outcome through xmpp_close_fd, xmpp_close_with and the event-loop machine. */
+/* The nine endings: the same outcome through xmpp_close_fd, xmpp_close_with, a batch and the event-loop machine. */
 #include "channel.h"
 #include "check.h"
 #include "loop.h"
@@ -128,8 +128,8 @@ static int refuse_stanza(void *userdata, const uint8_t *xml, size_t len)
     return 7;
 }
 
-enum api { FD, WITH, LOOP };
-static const char *const api_names[] = { "xmpp_close_fd", "xmpp_close_with", "the event loop" };
+enum api { FD, WITH, BATCH, LOOP };
+static const char *const api_names[] = { "xmpp_close_fd", "xmpp_close_with", "a batch", "the event loop" };
 
 static xmpp_close_options options_of(const struct ending *ending, const struct stopper *stopper, const char *big)
 {
@@ -152,6 +152,23 @@ static xmpp_close_options options_of(const struct ending *ending, const struct s
     if (ending->options & CANCEL_BY_CALLBACK)
         options.on_stanza = refuse_stanza;
     return options;
+}
+
+/* A batch of one: of the socket itself, unless there is TLS. */
+static int batch_close(const xmpp_close_transport *transport, const xmpp_close_options *options,
+                       xmpp_close_report *report)
+{
+    xmpp_close_batch_options all = XMPP_CLOSE_BATCH_OPTIONS_INIT;
+    xmpp_close_batch *batch = NULL;
+    int result;
+    all.total_ms = 90000;
+    CHECK_INT(xmpp_close_batch_new(&batch), XMPP_CLOSE_OK);
+    CHECK_INT(transport->tls ? xmpp_close_batch_add_with(batch, transport, options, NULL)
+                             : xmpp_close_batch_add(batch, transport->fd, options, NULL), XMPP_CLOSE_OK);
+    result = xmpp_close_batch_run(batch, &all, NULL);
+    CHECK_INT(xmpp_close_batch_report(batch, 0, report), XMPP_CLOSE_OK);
+    xmpp_close_batch_free(batch);
+    return result;
 }
 
 struct run {
@@ -184,6 +201,9 @@ static void close_once(const struct ending *ending, enum api api, const char *bi
         break;
     case WITH:
         result = xmpp_close_with(&transport, &options, &report);
+        break;
+    case BATCH:
+        result = batch_close(&transport, &options, &report);
         break;
     case LOOP:
         set_nonblocking(peer.fd);
@@ -237,7 +257,7 @@ static void each_ending_has_one_outcome_through_every_api(void)
         check_fatal("malloc");
     memset(big, ' ', BIG);
     for (i = 0; i < sizeof endings / sizeof *endings; i++) {
-        struct run runs[3];
+        struct run runs[LOOP + 1];
         int api, first = endings[i].tls ? WITH : FD; /* xmpp_close_fd knows no TLS */
         for (api = first; api <= LOOP; api++) {
             runs[api].ending = &endings[i];

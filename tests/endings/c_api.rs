@@ -1,0 +1,159 @@
+//! The calls of the C API that close.
+#![allow(unsafe_code, reason = "this is the C API")]
+
+use std::{
+    ffi::{c_int, c_void},
+    io::{self, ErrorKind},
+    net::TcpStream,
+    os::fd::AsRawFd,
+    ptr,
+};
+
+use xmpp_close::{
+    Outcome, Transport,
+    ffi::{self, xmpp_close_options, xmpp_close_report, xmpp_close_transport},
+};
+
+use crate::{Setting, farewell, peer::PATIENCE, total, toy_tls::transport};
+
+pub fn empty_report() -> xmpp_close_report {
+    // SAFETY: plain numbers, like XMPP_CLOSE_REPORT_INIT.
+    let mut report: xmpp_close_report = unsafe { std::mem::zeroed() };
+    report.struct_size = size_of::<xmpp_close_report>();
+    report
+}
+
+pub fn c_options(outcome: Outcome, setting: Setting, farewell: &[u8]) -> xmpp_close_options {
+    unsafe extern "C" fn stop(_: *mut c_void, _: *const u8, _: usize) -> c_int {
+        1
+    }
+    // SAFETY: numbers and pointers, like XMPP_CLOSE_OPTIONS_INIT.
+    let mut options: xmpp_close_options = unsafe { std::mem::zeroed() };
+    options.struct_size = size_of::<xmpp_close_options>();
+    options.total_ms = total(outcome).as_millis() as u32;
+    options.idle_ms = PATIENCE.as_millis() as u32;
+    options.linger_ms = PATIENCE.as_millis() as u32;
+    options.peer_closed = (setting == Setting::PeerClosed).into();
+    options.farewell = farewell.as_ptr().cast();
+    options.farewell_len = farewell.len();
+    options.on_stanza = (setting == Setting::Stop).then_some(stop);
+    options
+}
+
+pub fn through_fd(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
+    let farewell = farewell(setting);
+    let options = c_options(outcome, setting, &farewell);
+    let mut report = empty_report();
+    // SAFETY: all pointers are to live values that say their size.
+    assert_eq!(unsafe { ffi::xmpp_close_fd(tcp.as_raw_fd(), &raw const options, &raw mut report) }, 0);
+    (report.outcome, report.initiator)
+}
+
+fn answer(result: io::Result<usize>, count: &mut usize) -> c_int {
+    match result {
+        Ok(moved) => {
+            *count = moved;
+            0
+        }
+        Err(error) => match error.kind() {
+            ErrorKind::WouldBlock => libc::EAGAIN,
+            ErrorKind::UnexpectedEof => -3, // XMPP_CLOSE_TLS_EOF
+            ErrorKind::InvalidData => -4,   // XMPP_CLOSE_TLS_ERROR
+            _ => error.raw_os_error().unwrap(),
+        },
+    }
+}
+
+// SAFETY: `transport` is the Box below, the buffer has `len` bytes, and `n` points to a number.
+unsafe extern "C" fn read(transport: *mut c_void, buf: *mut u8, len: usize, n: *mut usize) -> c_int {
+    // SAFETY: as said above.
+    unsafe {
+        let transport = &mut *transport.cast::<Box<dyn Transport>>();
+        answer(transport.read(std::slice::from_raw_parts_mut(buf, len)), &mut *n)
+    }
+}
+
+// SAFETY: as above.
+unsafe extern "C" fn write(transport: *mut c_void, buf: *const u8, len: usize, n: *mut usize) -> c_int {
+    // SAFETY: as said above.
+    unsafe {
+        let transport = &mut *transport.cast::<Box<dyn Transport>>();
+        answer(transport.write(std::slice::from_raw_parts(buf, len)), &mut *n)
+    }
+}
+
+// SAFETY: as above.
+unsafe extern "C" fn end_output(transport: *mut c_void) -> c_int {
+    // SAFETY: as said above.
+    let transport = unsafe { &mut *transport.cast::<Box<dyn Transport>>() };
+    answer(transport.end_output().map(|()| 0), &mut 0)
+}
+/// `userdata` must stay where it is.
+fn callbacks(userdata: &mut Box<dyn Transport + '_>, tcp: &TcpStream, setting: Setting) -> xmpp_close_transport {
+    xmpp_close_transport {
+        struct_size: size_of::<xmpp_close_transport>(),
+        userdata: ptr::from_mut(userdata).cast(),
+        read: Some(read),
+        write: Some(write),
+        end_output: Some(end_output),
+        fd: tcp.as_raw_fd(),
+        tls: (setting == Setting::Tls).into(),
+    }
+}
+
+pub fn through_with(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
+    let mut userdata = transport(tcp, setting);
+    let transport = callbacks(&mut userdata, tcp, setting);
+    let farewell = farewell(setting);
+    let options = c_options(outcome, setting, &farewell);
+    let mut report = empty_report();
+    // SAFETY: all pointers are to live values that say their size.
+    let result = unsafe { ffi::xmpp_close_with(&raw const transport, &raw const options, &raw mut report) };
+    assert_eq!(result, 0);
+    (report.outcome, report.initiator)
+}
+
+/// A batch of one stream, which `add` puts in.
+fn through_batch(
+    outcome: Outcome,
+    setting: Setting,
+    add: impl FnOnce(*mut ffi::xmpp_close_batch, *const xmpp_close_options) -> c_int,
+) -> (u32, u32) {
+    let mut batch = ptr::null_mut();
+    let mut report = empty_report();
+    {
+        // What the batch needs of these it has copied.
+        let farewell = farewell(setting);
+        let options = c_options(outcome, setting, &farewell);
+        // SAFETY: stored on success.
+        assert_eq!(unsafe { ffi::xmpp_close_batch_new(&raw mut batch) }, 0);
+        assert_eq!(add(batch, &raw const options), 0);
+    }
+    // SAFETY: numbers and pointers, like XMPP_CLOSE_BATCH_OPTIONS_INIT.
+    let mut options: ffi::xmpp_close_batch_options = unsafe { std::mem::zeroed() };
+    options.struct_size = size_of::<ffi::xmpp_close_batch_options>();
+    options.total_ms = 2 * PATIENCE.as_millis() as u32;
+    // SAFETY: the batch is live and freed once, the options and the report say their size.
+    unsafe {
+        assert_eq!(ffi::xmpp_close_batch_run(batch, &raw const options, ptr::null_mut()), 0);
+        assert_eq!(ffi::xmpp_close_batch_report(batch, 0, &raw mut report), 0);
+        ffi::xmpp_close_batch_free(batch);
+    }
+    (report.outcome, report.initiator)
+}
+
+pub fn through_batch_add(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
+    through_batch(outcome, setting, |batch, options| {
+        // SAFETY: both are live, and the socket outlives the batch.
+        unsafe { ffi::xmpp_close_batch_add(batch, tcp.as_raw_fd(), options, ptr::null_mut()) }
+    })
+}
+
+pub fn through_batch_add_with(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
+    let mut userdata = transport(tcp, setting);
+    let transport = callbacks(&mut userdata, tcp, setting);
+    through_batch(outcome, setting, |batch, options| {
+        // SAFETY: all are live, and what the callbacks use outlives the batch.
+        unsafe { ffi::xmpp_close_batch_add_with(batch, &raw const transport, options, ptr::null_mut()) }
+    })
+}

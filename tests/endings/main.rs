@@ -1,0 +1,116 @@
+//! Nine endings, nine outcome values: the same through Rust's close, `xmpp_close_fd`, `xmpp_close_with`, the state machine
+//! in an event loop, and a batch, from Rust and from C. (`ffi-tests/endings.c` has more rows, for C alone.)
+
+#[path = "../support/peer.rs"]
+mod peer;
+
+mod c_api;
+mod event_loop;
+mod rust;
+mod toy_tls;
+
+use std::{
+    net::TcpStream,
+    sync::mpsc::{Receiver, channel},
+    time::Duration,
+};
+
+use peer::{PATIENCE, Peer, TAG};
+use xmpp_close::Outcome;
+
+/// What a row sets beside the script of the peer.
+#[derive(Clone, Copy, PartialEq)]
+enum Setting {
+    Plain,
+    /// The application has seen the peer's tag.
+    PeerClosed,
+    /// Our last bytes do not fit into any buffer.
+    BigFarewell,
+    /// The application stops at the first late stanza.
+    Stop,
+    /// The stream runs over [`toy_tls::ToyTls`].
+    Tls,
+}
+use Setting::*;
+
+/// The second argument gets its end when our side has closed its socket.
+type Script = fn(&mut Peer, &Receiver<()>);
+
+#[rustfmt::skip]
+const ROWS: [(&str, Outcome, Setting, Script); 14] = [
+    ("both tags, ours first", Outcome::Clean, Plain, |peer, _| { peer.read_tag().send("<message/>").send(TAG).expect_eof(); }),
+    ("both tags, theirs first", Outcome::Clean, PeerClosed, |peer, _| { peer.read_tag().expect_eof(); }),
+    ("both tags, crossing", Outcome::Clean, BigFarewell, |peer, _| { peer.send(TAG).read_tag().expect_eof(); }),
+    ("an end between stanzas", Outcome::PeerEof, Plain, |peer, _| { peer.read_tag().send("<message/>"); }),
+    ("an end inside a stanza", Outcome::Truncated, Plain, |peer, _| { peer.read_tag().send("<message><body>"); }),
+    ("an end inside the tag", Outcome::Truncated, Plain, |peer, _| { peer.read_tag().send("</stream:stream"); }),
+    ("an end of TCP without close_notify", Outcome::Truncated, Tls, |peer, _| { peer.read_tag().send("<message/>"); }),
+    ("a reset", Outcome::Reset, Plain, |peer, _| { peer.read_tag().reset_at_drop(); }),
+    ("silence", Outcome::TimedOut, Plain, |peer, over| { peer.read_tag(); let _ = over.recv(); }),
+    ("a peer that does not read", Outcome::Stalled, BigFarewell, |_, over| { let _ = over.recv(); }),
+    ("what is not XML", Outcome::Malformed, Plain, |peer, _| { peer.read_tag().send("<a></b>").expect_eof(); }),
+    ("what is not XMPP", Outcome::Malformed, Plain, |peer, _| { peer.read_tag().send("<!-- x -->").expect_eof(); }),
+    ("a failure of TLS", Outcome::TlsFailed, Tls, |peer, over| { peer.read_tag().send("<message/>\u{1}"); let _ = over.recv(); }),
+    ("the application stops it", Outcome::Cancelled, Stop, |peer, over| { peer.read_tag().send("<a/><b/>"); let _ = over.recv(); }),
+];
+
+/// Outcome and initiator, by the numbers of the C API.
+type Close = fn(&TcpStream, Outcome, Setting) -> (u32, u32);
+
+const FD: &str = "xmpp_close_fd";
+const BATCH_ADD: &str = "xmpp_close_batch_add";
+
+#[test]
+fn each_ending_has_its_outcome_through_every_api() {
+    let apis: [(&str, Close); 8] = [
+        ("Rust", rust::through_closing),
+        ("a batch in Rust", rust::through_batch),
+        ("an event loop in Rust", event_loop::in_rust),
+        ("an event loop in C", event_loop::in_c),
+        (FD, c_api::through_fd),
+        ("xmpp_close_with", c_api::through_with),
+        (BATCH_ADD, c_api::through_batch_add),
+        ("xmpp_close_batch_add_with", c_api::through_batch_add_with),
+    ];
+    let mut wrong = Vec::new();
+    let mut outcomes = std::collections::HashSet::new();
+    for (name, outcome, setting, script) in ROWS {
+        let mut initiators = Vec::new();
+        for (api, close) in apis {
+            if setting == Tls && [FD, BATCH_ADD].contains(&api) {
+                continue; // a plain socket has no TLS
+            }
+            // Small enough that no single write takes all of a big farewell, however fast the peer reads.
+            let (ours, theirs) = peer::pair_with_buffers(1 << 16);
+            let (over, is_over) = channel();
+            let peer = peer::peer(theirs, move |mut peer| script(&mut peer, &is_over));
+            if (outcome, setting) == (Outcome::Clean, BigFarewell) {
+                // A crossing: their tag has come before ours can be written.
+                peer::wait_until(|| ours.peek(&mut [0; 64]).unwrap() == TAG.len());
+            }
+            let (got, initiator) = close(&ours, outcome, setting);
+            drop((ours, over));
+            peer.join().unwrap_or_else(|_| panic!("{name}, {api}: the peer"));
+            if got != outcome as u32 {
+                wrong.push(format!("{name}, {api}: {:?}, not {outcome:?}", Outcome::ALL[got as usize]));
+            }
+            initiators.push(initiator);
+        }
+        initiators.dedup();
+        assert_eq!(initiators.len(), 1, "{name}: who began depends on the API");
+        outcomes.insert(outcome);
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(outcomes.len(), 9);
+}
+
+fn total(outcome: Outcome) -> Duration {
+    match outcome {
+        Outcome::TimedOut | Outcome::Stalled => Duration::from_millis(300),
+        _ => PATIENCE,
+    }
+}
+
+fn farewell(setting: Setting) -> Vec<u8> {
+    if setting == BigFarewell { b"<presence/>".repeat(1_000_000) } else { Vec::new() }
+}
