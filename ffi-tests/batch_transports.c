@@ -245,6 +245,45 @@ static void what_never_moves_is_no_busy_loop(void)
     close_without_moving(stanza, NULL, write_result, NULL, 0, XMPP_CLOSE_STALLED); /* "written: 0 bytes" */
 }
 
+/* Bytes of a TLS record that is not whole yet: they are taken from the socket, and yield nothing. */
+static int read_into_nowhere(void *arg, uint8_t *buf, size_t len, size_t *n)
+{
+    struct odd *odd = arg;
+    ssize_t got;
+    (void)n;
+    odd->calls++;
+    CHECK(len > 0);
+    got = recv(odd->channel.fd, buf, 1, MSG_DONTWAIT);
+    return got > 0 || errno == EAGAIN ? XMPP_CLOSE_WANT_READ : errno;
+}
+
+static int read_late(void *arg, uint8_t *buf, size_t len, size_t *n)
+{
+    struct odd *odd = arg;
+    return odd->calls++ < 60 ? XMPP_CLOSE_WANT_READ : channel_read(odd, buf, len, n);
+}
+
+/* It is asked again after pauses only while the descriptor is ready. */
+static void a_burst_without_effect_is_over_when_it_is_over(void)
+{
+    static const struct step sixty[] = { { SEND, "x", 60 }, { HOLD, NULL, 0 } };
+    read_function *const readers[] = { read_into_nowhere, read_late };
+    int i;
+    for (i = 0; i < 2; i++) {
+        struct member member;
+        struct odd odd;
+        xmpp_close_batch_options options = batch_options();
+        odd_start(&odd, &member, i == 0 ? sixty : stanza, 0);
+        odd.transport.read = readers[i];
+        options.total_ms = 2000 + (uint32_t)check_slack() / 2;
+        CHECK_INT(members_close(&member, 1, &options).outcomes[XMPP_CLOSE_TIMED_OUT], 1);
+        CHECK_TEXT(member.got, i == 0 ? "" : "<a/>");
+        CHECK(odd.calls >= 60 && odd.calls < 120);
+        printf("  %u calls in %u ms\n", odd.calls, (unsigned)member.report.elapsed_ms);
+        members_free(&member, 1);
+    }
+}
+
 static void what_means_nothing_fails_one_stream_only(void)
 {
     /* The first is a count of more bytes than there is room for; the last two are not said in plaintext. */
@@ -279,6 +318,7 @@ int main(int argc, char **argv)
     RUN(interruptions_end_nothing);
     RUN(an_interrupted_read_does_not_wait_for_the_output);
     RUN(what_never_moves_is_no_busy_loop);
+    RUN(a_burst_without_effect_is_over_when_it_is_over);
     RUN(what_means_nothing_fails_one_stream_only);
     return check_done();
 }

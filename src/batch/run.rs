@@ -166,6 +166,9 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
                 Step::Input => (member.handle)(&mut member.driver),
                 Step::Moved => steps += 1,
                 Step::Blocked(interest) => {
+                    if steps > 0 {
+                        member.fruitless = 0;
+                    }
                     self.settle(index, interest);
                     return steps > 0;
                 }
@@ -182,9 +185,10 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
     }
 
     fn is_ready(&mut self, index: usize) {
-        let moved = self.advance(index);
-        if let Slot::Running(member) = &mut self.batch.members[index] {
-            member.fruitless = if moved { 0 } else { member.fruitless + 1 };
+        if !self.advance(index) {
+            if let Slot::Running(member) = &mut self.batch.members[index] {
+                member.fruitless += 1;
+            }
         }
     }
 
@@ -192,6 +196,8 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         if let Slot::Running(member) = &mut self.batch.members[index] {
             if member.timer == Some(time) {
                 member.timer = None;
+                // After a pause it is waited for again: one that is not ready any more costs nothing then.
+                member.fruitless = member.fruitless.min(FRUITLESS);
                 self.advance(index);
             }
         }
