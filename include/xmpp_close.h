@@ -28,8 +28,9 @@
  *   an error: that is the outcome in the report.
  * - NULL gives XMPP_CLOSE_ERR_NULL wherever it is not said to be allowed. With a
  *   length of 0, the pointer beside it is not looked at.
- * - Outputs are stored on success only. The report is the exception: when it can
- *   be written at all, it is, with outcome XMPP_CLOSE_PENDING if nothing was done.
+ * - Outputs are stored on success only. The report and the summary are exceptions:
+ *   when they can be written at all, they are, with outcome XMPP_CLOSE_PENDING, or
+ *   all zero, if nothing was done.
  * - Start every struct from its XMPP_CLOSE_*_INIT, then set what you need; 0 and
  *   NULL mean the default, also in members of later versions. struct_size lets
  *   programs and libraries of different versions work together: what the program
@@ -224,8 +225,9 @@ typedef struct xmpp_close_options {
     /// go on, anything else to stop at once. NULL: nothing.
     int (*on_farewell)(void *userdata, uint8_t *buf, size_t len, size_t *n);
     /// 1: TCP is ended without a closing tag, once farewell is sent, so that an
-    /// XEP-0198 session stays resumable. The outcome is XMPP_CLOSE_CANCELLED,
-    /// with tag_sent 0. Not with stream_error.
+    /// XEP-0198 session stays resumable. What still arrives is discarded, and
+    /// comes again when the session is resumed. The outcome is
+    /// XMPP_CLOSE_CANCELLED, with tag_sent 0. Not with stream_error.
     uint32_t detach;
     /// 1: your closing tag has been written already, or ends farewell, so that
     /// no other is sent. Not with detach, stream_error or on_farewell.
@@ -425,8 +427,8 @@ typedef struct xmpp_close_batch_options {
     uint32_t total_ms;
     /// The closing tags are sent over this time, evenly and in random order, so
     /// that not all peers come back at once. Less than total_ms. Until its turn
-    /// comes, a stream is read like an open one; if its peer closes first, it is
-    /// answered at once. 0: all at once.
+    /// comes, a stream is read like an open one, and its stanzas are not counted
+    /// as late; if its peer closes first, it is answered at once. 0: all at once.
     uint32_t spread_ms;
     /// Stops all. NULL: cannot be cancelled.
     const xmpp_close_canceller *canceller;

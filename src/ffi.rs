@@ -32,8 +32,9 @@
 //!   an error: that is the outcome in the report.
 //! - NULL gives XMPP_CLOSE_ERR_NULL wherever it is not said to be allowed. With a
 //!   length of 0, the pointer beside it is not looked at.
-//! - Outputs are stored on success only. The report is the exception: when it can
-//!   be written at all, it is, with outcome XMPP_CLOSE_PENDING if nothing was done.
+//! - Outputs are stored on success only. The report and the summary are exceptions:
+//!   when they can be written at all, they are, with outcome XMPP_CLOSE_PENDING, or
+//!   all zero, if nothing was done.
 //! - Start every struct from its XMPP_CLOSE_*_INIT, then set what you need; 0 and
 //!   NULL mean the default, also in members of later versions. struct_size lets
 //!   programs and libraries of different versions work together: what the program

@@ -266,6 +266,23 @@ fn a_sessions_farewell_may_end_in_the_tag() {
 }
 
 #[test]
+fn an_answer_that_came_before_the_close_crosses_only_a_tag_that_was_not_out_yet() {
+    let options = CloseOptions::new().total(PATIENCE).tag_sent(true);
+    for (written_before, initiator) in [(true, Initiator::Us), (false, Initiator::Crossing)] {
+        let (mut ours, theirs) = peer::pair();
+        let peer = peer::peer(theirs, |mut peer| peer.send(TAG).read_tag().expect_eof());
+        if written_before {
+            ours.write_all(TAG.as_bytes()).unwrap();
+        }
+        peer::wait_until(|| ours.peek(&mut [0; 64]).unwrap() == TAG.len());
+        let farewell = if written_before { "" } else { TAG };
+        let report = options.clone().farewell(farewell).close(ours).unwrap();
+        assert_eq!((report.outcome, report.initiator), (Outcome::Clean, Some(initiator)), "{report}");
+        peer.join().unwrap();
+    }
+}
+
+#[test]
 fn nothing_is_said_behind_a_tag_that_was_sent() {
     let (ours, theirs) = peer::pair();
     let peer = peer::peer(theirs, |mut peer| {

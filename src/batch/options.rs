@@ -46,8 +46,8 @@ impl<'a> BatchOptions<'a> {
     }
 
     /// Sends the closing tags over this time, evenly and in random order, so that not all peers come back at once (BK-04).
-    /// It must be shorter than the [`total`](Self::total). A stream whose turn has not come is read like an open one; if
-    /// its peer closes first, it is answered at once.
+    /// It must be shorter than the [`total`](Self::total). A stream whose turn has not come is read like an open one, and
+    /// its stanzas are not counted as late; if its peer closes first, it is answered at once.
     pub fn spread(mut self, time: Duration) -> Self {
         self.spread = time;
         self

@@ -122,6 +122,7 @@ pub(crate) struct Driver<T> {
     alert_sent: bool,
     /// Known before, to be told the handshake at the start.
     peer_closed: bool,
+    tag_sent: bool,
     end: Option<End>,
     detach: bool,
 }
@@ -174,6 +175,7 @@ impl<T: Transport> Driver<T> {
             unacked: 0,
             alert_sent: false,
             peer_closed: options.peer_closed,
+            tag_sent: options.tag_sent,
             end: opened.end,
             detach: options.detach,
         })
@@ -205,6 +207,9 @@ impl<T: Transport> Driver<T> {
                 self.arrived = self.input.len() as u64;
             }
             self.arrived += self.transport.unread();
+            if self.tag_sent && self.output.is_empty() {
+                self.arrived = 0; // nobody knows any more what came before our tag
+            }
             self.move_output();
         }
     }

@@ -80,8 +80,8 @@ pub struct xmpp_close_batch_options {
     pub total_ms: u32,
     /// The closing tags are sent over this time, evenly and in random order, so
     /// that not all peers come back at once. Less than total_ms. Until its turn
-    /// comes, a stream is read like an open one; if its peer closes first, it is
-    /// answered at once. 0: all at once.
+    /// comes, a stream is read like an open one, and its stanzas are not counted
+    /// as late; if its peer closes first, it is answered at once. 0: all at once.
     pub spread_ms: u32,
     /// Stops all. NULL: cannot be cancelled.
     pub canceller: *const xmpp_close_canceller,

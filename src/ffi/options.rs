@@ -113,8 +113,9 @@ pub struct xmpp_close_options {
     pub on_farewell:
         Option<unsafe extern "C" fn(userdata: *mut c_void, buf: *mut u8, len: usize, n: *mut usize) -> c_int>,
     /// 1: TCP is ended without a closing tag, once farewell is sent, so that an
-    /// XEP-0198 session stays resumable. The outcome is XMPP_CLOSE_CANCELLED,
-    /// with tag_sent 0. Not with stream_error.
+    /// XEP-0198 session stays resumable. What still arrives is discarded, and
+    /// comes again when the session is resumed. The outcome is
+    /// XMPP_CLOSE_CANCELLED, with tag_sent 0. Not with stream_error.
     pub detach: u32,
     /// 1: your closing tag has been written already, or ends farewell, so that
     /// no other is sent. Not with detach, stream_error or on_farewell.

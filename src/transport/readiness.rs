@@ -1,63 +1,117 @@
-//! Waiting for many descriptors at once: epoll(7) or kqueue(2), through `polling` (feature `batch`).
+//! Waiting for many descriptors at once, at a cost that does not grow with their number (feature `batch`).
+//!
+//! A descriptor is watched with a key, until it is forgotten; that must come before it is closed. To watch it twice is
+//! [`AlreadyExists`](std::io::ErrorKind::AlreadyExists), and what cannot be waited for, such as a file,
+//! [`PermissionDenied`](std::io::ErrorKind::PermissionDenied).
 
-use std::{io, num::NonZeroUsize, os::fd::BorrowedFd, time::Duration};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod epoll;
+#[cfg(any(test, not(any(target_os = "linux", target_os = "android"))))]
+mod portable;
 
-use polling::{Event, Events, PollMode, Poller};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) use epoll::Readiness;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) use portable::Readiness;
 
 use super::Interest;
 
 /// How many descriptors one wait can tell of; the others are told of by the next.
 const AT_ONCE: usize = 1024;
 
-/// Descriptors that are waited for, each with a key.
-pub(crate) struct Readiness {
-    poller: Poller,
-    events: Events,
-}
+/// Both kinds, where both can be tried.
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::{
+        io::{ErrorKind, Write},
+        os::{fd::AsFd, unix::net::UnixStream},
+        time::{Duration, Instant},
+    };
 
-impl Readiness {
-    pub(crate) fn new() -> io::Result<Self> {
-        let at_once = NonZeroUsize::new(AT_ONCE).unwrap_or(NonZeroUsize::MIN);
-        Ok(Self { poller: Poller::new()?, events: Events::with_capacity(at_once) })
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+    const NOTHING: Duration = Duration::from_millis(20);
+
+    macro_rules! tests {
+        ($kind:ident) => {
+            mod $kind {
+                use super::{super::$kind::Readiness, *};
+
+                fn ready(readiness: &mut Readiness, limit: Duration) -> Vec<usize> {
+                    let mut keys = Vec::new();
+                    readiness.wait(limit, &mut keys).unwrap();
+                    keys.sort_unstable();
+                    keys
+                }
+
+                #[test]
+                fn what_is_ready_is_told_by_its_key_as_long_as_it_is() {
+                    let (ours, mut theirs) = UnixStream::pair().unwrap();
+                    let (other, _peer) = UnixStream::pair().unwrap();
+                    let mut readiness = Readiness::new().unwrap();
+                    readiness.watch(ours.as_fd(), 7, None, Some(Interest::READ)).unwrap();
+                    readiness.watch(other.as_fd(), 8, None, Some(Interest::READ)).unwrap();
+                    assert_eq!(ready(&mut readiness, NOTHING), []);
+                    theirs.write_all(b"x").unwrap();
+                    assert_eq!(ready(&mut readiness, PATIENCE), [7]);
+                    assert_eq!(ready(&mut readiness, PATIENCE), [7]);
+                    readiness.watch(other.as_fd(), 8, Some(Interest::READ), Some(Interest::WRITE)).unwrap();
+                    assert_eq!(ready(&mut readiness, PATIENCE), [7, 8]);
+                    readiness.watch(ours.as_fd(), 7, Some(Interest::READ), None).unwrap();
+                    readiness.forget(other.as_fd());
+                    assert_eq!(ready(&mut readiness, NOTHING), []);
+                }
+
+                #[test]
+                fn the_end_is_something_to_read() {
+                    let (ours, theirs) = UnixStream::pair().unwrap();
+                    let mut readiness = Readiness::new().unwrap();
+                    readiness.watch(ours.as_fd(), 1, None, Some(Interest::READ)).unwrap();
+                    drop(theirs);
+                    assert_eq!(ready(&mut readiness, PATIENCE), [1]);
+                    readiness.forget(ours.as_fd());
+                }
+
+                #[test]
+                fn many_are_told_at_once() {
+                    let pairs: Vec<_> = (0..AT_ONCE / 4).map(|_| UnixStream::pair().unwrap()).collect();
+                    let mut readiness = Readiness::new().unwrap();
+                    for (key, (ours, _)) in pairs.iter().enumerate() {
+                        readiness.watch(ours.as_fd(), key, None, Some(Interest::WRITE)).unwrap();
+                    }
+                    assert_eq!(ready(&mut readiness, PATIENCE), Vec::from_iter(0..pairs.len()));
+                    pairs.iter().for_each(|(ours, _)| readiness.forget(ours.as_fd()));
+                    assert_eq!(ready(&mut readiness, NOTHING), []);
+                }
+
+                #[test]
+                fn a_wait_never_ends_early() {
+                    let mut readiness = Readiness::new().unwrap();
+                    let start = Instant::now();
+                    assert_eq!(ready(&mut readiness, NOTHING), []);
+                    assert!(start.elapsed() >= NOTHING);
+                    assert_eq!(ready(&mut readiness, Duration::ZERO), []);
+                }
+
+                #[test]
+                fn what_cannot_be_watched_is_refused() {
+                    let (ours, _theirs) = UnixStream::pair().unwrap();
+                    let readiness = Readiness::new().unwrap();
+                    readiness.watch(ours.as_fd(), 1, None, Some(Interest::READ)).unwrap();
+                    let kind = |result: std::io::Result<()>| result.unwrap_err().kind();
+                    let again = readiness.watch(ours.as_fd(), 2, None, Some(Interest::READ));
+                    assert_eq!(kind(again), ErrorKind::AlreadyExists);
+                    let file = std::fs::File::open("/proc/self/exe").unwrap();
+                    let result = readiness.watch(file.as_fd(), 3, None, Some(Interest::READ));
+                    assert_eq!(kind(result), ErrorKind::PermissionDenied);
+                    readiness.forget(file.as_fd()); // does nothing
+                    readiness.forget(ours.as_fd());
+                }
+            }
+        };
     }
 
-    /// Watches a descriptor for something else than before; `None` is for not at all.
-    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists): it is watched already, with another key. It must be
-    /// [forgotten](Self::forget) before it is closed.
-    pub(crate) fn watch(
-        &self,
-        fd: BorrowedFd<'_>,
-        key: usize,
-        before: Option<Interest>,
-        now: Option<Interest>,
-    ) -> io::Result<()> {
-        match (before, now) {
-            (None, None) => Ok(()),
-            #[allow(unsafe_code)]
-            // SAFETY: whoever watches a descriptor forgets it before it is closed. Should a program close one of its own
-            // all the same, epoll and kqueue forget it by themselves; no memory depends on it.
-            (None, Some(on)) => unsafe { self.poller.add_with_mode(&fd, event(key, on), PollMode::Level) },
-            (Some(_), Some(on)) => self.poller.modify_with_mode(fd, event(key, on), PollMode::Level),
-            (Some(_), None) => self.poller.delete(fd),
-        }
-    }
-
-    pub(crate) fn forget(&self, fd: BorrowedFd<'_>) {
-        // It fails for one that is not watched.
-        let _ = self.poller.delete(fd);
-    }
-
-    /// Waits until something is ready, or `limit` has passed; stores the keys of what is ready.
-    pub(crate) fn wait(&mut self, limit: Duration, ready: &mut Vec<usize>) -> io::Result<()> {
-        self.events.clear();
-        match self.poller.wait(&mut self.events, Some(limit)) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-            _ => ready.extend(self.events.iter().map(|event| event.key)),
-        }
-        Ok(())
-    }
-}
-
-fn event(key: usize, interest: Interest) -> Event {
-    Event::new(key, interest.read, interest.write)
+    tests!(epoll);
+    tests!(portable);
 }

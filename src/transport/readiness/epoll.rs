@@ -1,0 +1,82 @@
+//! epoll(7), by itself: the timers that a portable layer sets for each wait cost more than the wait.
+
+use std::{
+    io,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    time::Duration,
+};
+
+use super::{AT_ONCE, Interest};
+
+/// Descriptors that are waited for, each with a key.
+pub(crate) struct Readiness {
+    epoll: OwnedFd,
+    events: Vec<libc::epoll_event>,
+}
+
+impl Readiness {
+    pub(crate) fn new() -> io::Result<Self> {
+        #[allow(unsafe_code)]
+        // SAFETY: it takes a number and returns another.
+        let fd = checked(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        #[allow(unsafe_code)]
+        // SAFETY: the descriptor is new, so nobody else owns it.
+        let epoll = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Self { epoll, events: Vec::with_capacity(AT_ONCE) })
+    }
+
+    /// Watches a descriptor for something else than before; `None` is for not at all.
+    pub(crate) fn watch(
+        &self,
+        fd: BorrowedFd<'_>,
+        key: usize,
+        before: Option<Interest>,
+        now: Option<Interest>,
+    ) -> io::Result<()> {
+        let operation = match (before, now) {
+            (None, None) => return Ok(()),
+            (None, Some(_)) => libc::EPOLL_CTL_ADD,
+            (Some(_), Some(_)) => libc::EPOLL_CTL_MOD,
+            (Some(_), None) => libc::EPOLL_CTL_DEL,
+        };
+        let Interest { read, write } = now.unwrap_or_default();
+        let events = if read { libc::EPOLLIN } else { 0 } | if write { libc::EPOLLOUT } else { 0 };
+        let mut event = libc::epoll_event { events: events as u32, u64: key as u64 };
+        #[allow(unsafe_code)]
+        // SAFETY: `event` is a live struct, and `fd` stays open during the call.
+        let result = unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), operation, fd.as_raw_fd(), &raw mut event) };
+        checked(result).map(|_| ())
+    }
+
+    pub(crate) fn forget(&self, fd: BorrowedFd<'_>) {
+        // It fails for one that is not watched.
+        let _ = self.watch(fd, 0, Some(Interest::READ), None);
+    }
+
+    /// Waits until something is ready, or `limit` has passed; stores the keys of what is ready.
+    pub(crate) fn wait(&mut self, limit: Duration, ready: &mut Vec<usize>) -> io::Result<()> {
+        // Rounded up: a wait that ends early would turn into a busy loop.
+        let millis = i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX);
+        let room = self.events.spare_capacity_mut();
+        #[allow(unsafe_code)]
+        // SAFETY: the system stores at most as many events as there is room for, and says how many.
+        let result = unsafe {
+            libc::epoll_wait(self.epoll.as_raw_fd(), room.as_mut_ptr().cast(), room.len() as libc::c_int, millis)
+        };
+        match checked(result) {
+            Ok(count) => {
+                let events = room.iter().take(count as usize);
+                #[allow(unsafe_code)]
+                // SAFETY: so many have been stored.
+                ready.extend(events.map(|event| unsafe { event.assume_init_ref() }.u64 as usize));
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn checked(result: RawFd) -> io::Result<RawFd> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

@@ -1,0 +1,58 @@
+//! kqueue(2), event ports and what else `polling` knows.
+
+use std::{io, num::NonZeroUsize, os::fd::BorrowedFd, time::Duration};
+
+use polling::{Event, Events, PollMode, Poller};
+
+use super::{AT_ONCE, Interest};
+
+/// Descriptors that are waited for, each with a key.
+pub(crate) struct Readiness {
+    poller: Poller,
+    events: Events,
+}
+
+impl Readiness {
+    pub(crate) fn new() -> io::Result<Self> {
+        let at_once = NonZeroUsize::new(AT_ONCE).unwrap_or(NonZeroUsize::MIN);
+        Ok(Self { poller: Poller::new()?, events: Events::with_capacity(at_once) })
+    }
+
+    /// Watches a descriptor for something else than before; `None` is for not at all.
+    pub(crate) fn watch(
+        &self,
+        fd: BorrowedFd<'_>,
+        key: usize,
+        before: Option<Interest>,
+        now: Option<Interest>,
+    ) -> io::Result<()> {
+        match (before, now) {
+            (None, None) => Ok(()),
+            #[allow(unsafe_code)]
+            // SAFETY: whoever watches a descriptor forgets it before it is closed. Should a program close one of its own
+            // all the same, epoll and kqueue forget it by themselves; no memory depends on it.
+            (None, Some(on)) => unsafe { self.poller.add_with_mode(&fd, event(key, on), PollMode::Level) },
+            (Some(_), Some(on)) => self.poller.modify_with_mode(fd, event(key, on), PollMode::Level),
+            (Some(_), None) => self.poller.delete(fd),
+        }
+    }
+
+    pub(crate) fn forget(&self, fd: BorrowedFd<'_>) {
+        // It fails for one that is not watched.
+        let _ = self.poller.delete(fd);
+    }
+
+    /// Waits until something is ready, or `limit` has passed; stores the keys of what is ready.
+    pub(crate) fn wait(&mut self, limit: Duration, ready: &mut Vec<usize>) -> io::Result<()> {
+        self.events.clear();
+        match self.poller.wait(&mut self.events, Some(limit)) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => ready.extend(self.events.iter().map(|event| event.key)),
+        }
+        Ok(())
+    }
+}
+
+fn event(key: usize, interest: Interest) -> Event {
+    Event::new(key, interest.read, interest.write)
+}
