@@ -31,7 +31,7 @@ impl Handshake {
     fn start(&mut self, state: State, initiator: Initiator, now: Duration) {
         self.state = state;
         self.initiator = Some(initiator);
-        self.began = Some(now);
+        self.began.get_or_insert(now); // a detach that follows the peer's tag has no time of its own (HS-05)
         self.progress = now;
     }
 

@@ -52,6 +52,16 @@ fn the_application_has_the_whole_time_to_answer() {
 }
 
 #[test]
+fn a_detach_after_the_peers_tag_does_not_start_the_time_anew() {
+    let mut handshake = Handshake::new(Limits { no_progress: TOTAL, ..Limits::default() });
+    assert_eq!(handshake.handle(Event::PeerClosed, secs(1)), Action::Answer);
+    let _ = handshake.handle(Event::Detach, secs(20));
+    assert_eq!(handshake.deadline(), Some(secs(1) + TOTAL));
+    assert_eq!(handshake.handle(Event::Tick, secs(1) + TOTAL), Action::Teardown);
+    assert_eq!(handshake.report(secs(40)).elapsed, TOTAL);
+}
+
+#[test]
 fn a_peer_that_closed_is_answered_within_the_limit_that_was_set() {
     let mut handshake = Handshake::new(Limits::default()).answer_within(secs(3));
     assert_eq!(handshake.handle(Event::PeerClosed, secs(1)), Action::Answer);
