@@ -4,6 +4,7 @@
 #   make check                  every check and test there is
 #   make install PREFIX=/usr    headers, libraries, pkg-config file; also DESTDIR, LIBDIR, INCLUDEDIR
 #   make uninstall              the same variables
+#   make fuzz SECONDS=3600      each fuzz target for so long; FUZZ=framing: only that one
 
 PREFIX     ?= /usr/local
 LIBDIR     ?= $(PREFIX)/lib
@@ -21,7 +22,17 @@ CAPI   := $(TARGET)/capi
 # Apart from Cargo's usual folders, so that `make` and `cargo build` never undo each other's work.
 BUILD  := $(CAPI)/build
 
-.PHONY: all check install uninstall clean
+# What is fuzzed, and how long each.
+FUZZ    ?= framing handshake capi session header
+SECONDS ?= 60
+# The flags of cargo-fuzz. AddressSanitizer is in the stable toolchain, too, behind a flag that this variable unlocks.
+FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares -Zsanitizer=address -Ccodegen-units=1 --cfg fuzzing
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZED := $(TARGET)/fuzz
+
+.PHONY: all check fuzz install uninstall clean
 
 all:
 	@mkdir -p $(BUILD)
@@ -40,6 +51,17 @@ check:
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --all-features --no-deps
 	$(CARGO) test --workspace --all-features
+
+# What is found new is kept beside the build, and a failing input in fuzz/artifacts.
+fuzz:
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --manifest-path fuzz/Cargo.toml --release --locked \
+	    --target $(HOST) --target-dir $(FUZZED)
+	@set -e; for target in $(FUZZ); do \
+	    mkdir -p $(FUZZED)/corpus/$$target fuzz/artifacts/$$target; \
+	    echo "== $$target, $(SECONDS) s"; \
+	    $(FUZZED)/$(HOST)/release/$$target -max_total_time=$(SECONDS) -max_len=4096 -timeout=10 -print_final_stats=1 \
+	        -artifact_prefix=fuzz/artifacts/$$target/ $(FUZZED)/corpus/$$target fuzz/corpus/$$target; \
+	done
 
 install: all
 	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)

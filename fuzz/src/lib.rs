@@ -1,0 +1,14 @@
+//! What must hold for every input. The fuzzer runs these functions, and so does tests/fuzz_corpus.rs, which includes
+//! this file: over the corpus, and over what it makes of it.
+
+mod bytes;
+mod capi;
+mod expat;
+mod framing;
+mod handshake;
+mod session;
+
+pub use capi::capi;
+pub use framing::framing;
+pub use handshake::handshake;
+pub use session::{header, session};
