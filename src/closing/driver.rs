@@ -202,8 +202,10 @@ impl<T: Transport> Driver<T> {
         self.arrived = (self.input.len() - self.taken) as u64;
         if !self.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
             self.transport.no_delay();
-            if self.transport.is_tls() && self.taken == self.input.len() {
-                self.read(None); // what has come is known only once it is decrypted
+            // What has come is known only once it is decrypted, or once callbacks have been asked.
+            let unknown = self.transport.is_tls() || self.transport.unread() == 0;
+            if unknown && self.taken == self.input.len() {
+                self.read(None);
                 self.arrived = self.input.len() as u64;
             }
             self.arrived += self.transport.unread();

@@ -104,6 +104,25 @@ fn each_ending_has_its_outcome_through_every_api() {
     assert_eq!(outcomes.len(), 9);
 }
 
+#[test]
+fn a_tag_that_came_before_ours_is_a_crossing_also_through_callbacks() {
+    for (api, close) in [
+        (FD, c_api::through_fd as Close),
+        ("xmpp_close_with", c_api::through_with),
+        (BATCH_ADD, c_api::through_batch_add),
+        ("xmpp_close_batch_add_with", c_api::through_batch_add_with),
+    ] {
+        let (ours, theirs) = peer::pair();
+        let mut peer = Peer { tcp: theirs, got: Vec::new() };
+        peer.send(TAG);
+        peer::wait_until(|| ours.peek(&mut [0; 64]).unwrap() == TAG.len());
+        let peer = std::thread::spawn(move || peer.read_tag().expect_eof());
+        assert_eq!(close(&ours, Outcome::Clean, Plain), (1, 3), "{api}: it acknowledges nothing");
+        drop(ours);
+        peer.join().unwrap();
+    }
+}
+
 fn total(outcome: Outcome) -> Duration {
     match outcome {
         Outcome::TimedOut | Outcome::Stalled => Duration::from_millis(300),
