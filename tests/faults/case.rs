@@ -5,7 +5,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
     },
-    sync::mpsc::channel,
+    sync::mpsc::{RecvTimeoutError, channel},
     thread,
     time::{Duration, Instant},
 };
@@ -82,8 +82,22 @@ impl Case {
         }
     }
 
-    /// Plays it, and says what is wrong.
+    /// Plays it, and says what is wrong. What never returns cannot be shrunk: it ends the tests.
     pub fn run(&self) -> Result<(), String> {
+        let (result, returned) = channel();
+        let case = self.clone();
+        let runner = thread::spawn(move || result.send(case.play()));
+        match returned.recv_timeout(2 * PATIENCE) {
+            Ok(result) => result,
+            Err(RecvTimeoutError::Disconnected) => Err(format!("a panic: {:?}", runner.join().err())),
+            Err(RecvTimeoutError::Timeout) => {
+                eprintln!("it hangs:\n    {self:?}");
+                std::process::exit(1);
+            }
+        }
+    }
+
+    fn play(&self) -> Result<(), String> {
         let (ours, theirs) = self.pair();
         let mut from = 0;
         if self.side == Side::Crossing {
