@@ -136,7 +136,14 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         for _ in 0..BEGIN_AT_ONCE {
             let Some(index) = self.turns.take(now) else { return false };
             if self.begin(index) {
-                self.unfinished.push(index);
+                // What came with the beginning is handled at once, so that few streams hold a buffer.
+                let has_input =
+                    matches!(&self.batch.members[index], Slot::Running(member) if member.driver.has_input());
+                if has_input {
+                    self.advance(index);
+                } else {
+                    self.unfinished.push(index);
+                }
             }
         }
         self.turns.due().is_some_and(|due| due <= now)

@@ -313,6 +313,7 @@ impl<T: Transport> Driver<T> {
             self.put_error(error);
         }
         self.start();
+        self.free_input();
     }
 
     /// When the next deadline is due, if there is one.
