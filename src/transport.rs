@@ -102,6 +102,11 @@ pub trait Transport {
         0
     }
 
+    /// Whether [`unread`](Self::unread) knows. Where it does not, the close looks for what has come by reading, before it writes.
+    fn knows_unread(&self) -> bool {
+        false
+    }
+
     /// How many bytes written are not acknowledged by the peer's kernel (TC-11); 0 where nobody knows.
     fn unacked(&self) -> u64 {
         0
@@ -148,6 +153,10 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn unread(&self) -> u64 {
         (**self).unread()
+    }
+
+    fn knows_unread(&self) -> bool {
+        (**self).knows_unread()
     }
 
     fn unacked(&self) -> u64 {

@@ -203,8 +203,7 @@ impl<T: Transport> Driver<T> {
         if !self.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
             self.transport.no_delay();
             // What has come is known only once it is decrypted, or once callbacks have been asked.
-            let unknown = self.transport.is_tls() || self.transport.unread() == 0;
-            if unknown && self.taken == self.input.len() {
+            if !self.transport.knows_unread() && self.taken == self.input.len() {
                 self.read(None);
                 self.arrived = self.input.len() as u64;
             }

@@ -109,6 +109,10 @@ macro_rules! transport {
                 queue_length(self.as_fd(), libc::FIONREAD)
             }
 
+            fn knows_unread(&self) -> bool {
+                true
+            }
+
             fn unacked(&self) -> u64 {
                 unacked(self.as_fd())
             }
