@@ -1,9 +1,9 @@
 //! The C and C++ of the README and of the guide compile as they stand (the README's Rust is a documentation test), and the
-//! files that the documents name exist.
+//! files and tests that the documents name exist.
 
 use std::{
     io::Write,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -38,13 +38,47 @@ fn compiles(text: &str, fence: &str, compilers: &[&[&str]]) {
 #[test]
 fn every_link_leads_to_a_file() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for name in ["README.md", "CONTRIBUTING.md", "docs/outcomes.md", "docs/adopting.md"] {
+    for name in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/guarantees.md", "docs/adopting.md"] {
         let text = std::fs::read_to_string(root.join(name)).unwrap();
         let text: String = text.split("```").step_by(2).collect(); // without the code
         for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
             let file = link.split('#').next().unwrap();
             let target = root.join(name).parent().unwrap().join(file);
             assert!(link.contains("://") || file.is_empty() || target.exists(), "{name} links to {link}");
+        }
+    }
+}
+
+#[test]
+fn every_test_that_is_named_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = Vec::new();
+    for folder in ["src", "tests", "ffi-tests", "tls-tests/tests"] {
+        collect(&root.join(folder), &mut sources);
+    }
+    let text =
+        ["docs/guarantees.md", "SECURITY.md"].map(|file| std::fs::read_to_string(root.join(file)).unwrap()).concat();
+    let named: Vec<_> = text.split('`').skip(1).step_by(2).filter_map(|code| code.split_once("::")).collect();
+    assert!(named.len() > 100, "{named:?}");
+    let is_test = |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    for (suite, name) in named.into_iter().filter(|(_, name)| is_test(name)) {
+        let is_it = |(file, source): &(PathBuf, String)| {
+            let has_name = file.iter().any(|part| part == suite || *part == *format!("{suite}.rs"));
+            has_name && [format!("fn {name}()"), format!(" {name}(void)")].iter().any(|item| source.contains(item))
+        };
+        assert!(sources.iter().any(is_it), "no test is called {suite}::{name}");
+    }
+}
+
+/// The sources below a folder.
+fn collect(folder: &Path, sources: &mut Vec<(PathBuf, String)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "c") {
+            let inside = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_owned();
+            sources.push((inside, std::fs::read_to_string(path).unwrap()));
         }
     }
 }
