@@ -2,6 +2,7 @@
 #
 #   make                        target/capi/libxmpp_close.a and .so
 #   make check                  every check and test there is
+#   make netem                  as root, on Linux: closes over bad networks; CLOSES=200 in short
 #   make install PREFIX=/usr    headers, libraries, pkg-config file; also DESTDIR, LIBDIR, INCLUDEDIR
 #   make uninstall              the same variables
 #   make fuzz SECONDS=3600      each fuzz target for so long; FUZZ=framing: only that one
@@ -32,7 +33,7 @@ FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZED := $(TARGET)/fuzz
 
-.PHONY: all check fuzz install uninstall clean
+.PHONY: all check netem fuzz install uninstall clean
 
 all:
 	@mkdir -p $(BUILD)
@@ -49,8 +50,22 @@ check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
+	$(CARGO) clippy --workspace --all-features --test netem -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --all-features --no-deps
 	$(CARGO) test --workspace --all-features
+	@# Where root can make namespaces, it must work.
+	@if [ "$$(uname)" = Linux ] && [ "$$(id -u)" = 0 ] && unshare --net true; then \
+	    $(MAKE) netem CLOSES=200; \
+	else \
+	    echo "NOT RUN: closes over bad networks. On Linux, as root that can make network namespaces:  make netem"; \
+	fi
+
+# Round trips are measured first, while nothing else runs.
+CLOSES ?= 2000
+NETEM := $(CARGO) test --workspace --all-features --test netem -- --nocapture
+netem:
+	$(NETEM) round_trip
+	NETEM_CLOSES=$(CLOSES) $(NETEM) --skip round_trip --test-threads 5
 
 # What is found new is kept beside the build, and a failing input in fuzz/artifacts.
 fuzz:
