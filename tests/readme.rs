@@ -38,7 +38,9 @@ fn compiles(text: &str, fence: &str, compilers: &[&[&str]]) {
 #[test]
 fn every_link_leads_to_a_file() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for name in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/guarantees.md", "docs/netem.md", "docs/adopting.md"] {
+    for name in
+        ["README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/guarantees.md", "docs/netem.md", "docs/adopting.md"]
+    {
         let text = std::fs::read_to_string(root.join(name)).unwrap();
         let text: String = text.split("```").step_by(2).collect(); // without the code
         for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
