@@ -42,6 +42,8 @@ impl OpensslSession {
         match error.code() {
             ErrorCode::WANT_READ => TlsError::WantRead,
             ErrorCode::WANT_WRITE => TlsError::WantWrite,
+            // So a write is said to have failed, whatever the reason, once the peer's close_notify has come.
+            ErrorCode::ZERO_RETURN => TlsError::Io(std::io::ErrorKind::BrokenPipe.into()),
             _ if error.ssl_error().is_some_and(|stack| stack.errors().iter().any(cut_off)) => TlsError::Eof,
             ErrorCode::SYSCALL if error.io_error().is_none() && error.ssl_error().is_none() => TlsError::Eof, // OpenSSL 1.1
             _ => match error.into_io_error() {
