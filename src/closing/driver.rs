@@ -105,8 +105,8 @@ pub(crate) struct Driver<T> {
     taken: usize,
     /// How much of the peer's stream had arrived when we began: a closing tag in it came before ours (I-09).
     arrived: u64,
-    /// Chunks read since the deadline has passed, or since the last words could have been said.
-    last_chunks: u32,
+    /// What was moved since the deadline has passed, or since the last words could have been said.
+    last_bytes: usize,
     stream_error: Option<StreamError>,
     /// Ours was put in, or cannot be any more.
     error_sent: bool,
@@ -165,7 +165,7 @@ impl<T: Transport> Driver<T> {
             input: options.residual.clone(),
             taken: 0,
             arrived: 0,
-            last_chunks: 0,
+            last_bytes: 0,
             stream_error: opened.stream_error,
             error_sent: options.stream_error.is_some() || options.tag_sent,
             tls_failure_code: None,

@@ -11,9 +11,11 @@ use crate::{
 
 /// Large enough that a system call is amortised, small enough for thousands of closing streams.
 const CHUNK: usize = 8 * 1024;
-/// How many chunks are still read, without waiting, when a deadline has passed: what has arrived is not lost, and a
-/// peer that never stops cannot hold us.
-const LAST_CHUNKS: u32 = 32;
+/// How many bytes are still read, without waiting, when a deadline has passed: what has arrived is not lost, and a
+/// peer that never stops cannot hold us. A write counts as much as a chunk.
+const LAST_BYTES: usize = 32 * CHUNK;
+/// So much counts any other turn at least: a TLS record, which is read by itself, may hold a single byte.
+const LEAST: usize = 256;
 
 /// How far [`Driver::move_output`] came.
 #[derive(Clone, Copy, PartialEq)]
@@ -36,20 +38,20 @@ impl<T: Transport> Driver<T> {
         }
         let left = self.left();
         let late = left.is_zero();
-        if late && self.last_chunks >= LAST_CHUNKS {
+        if late && self.last_bytes >= LAST_BYTES {
             self.tell(Event::Tick);
             return None;
         }
         if self.must_compose() {
             // What has arrived is handled first, so that it is counted; but no peer can hold back our tag.
-            self.last_chunks += 1;
-            if self.last_chunks >= LAST_CHUNKS || !self.handshake.wants_input() || !self.read(None) {
+            self.last_bytes += LEAST;
+            if self.last_bytes >= LAST_BYTES || !self.handshake.wants_input() || !self.read(None) {
                 self.compose();
-                self.last_chunks = 0;
+                self.last_bytes = 0;
             }
             return None;
         }
-        self.last_chunks = if late { self.last_chunks + 1 } else { 0 };
+        self.last_bytes = if late { self.last_bytes + LEAST } else { 0 };
         let output = self.move_output();
         let interest = match (output, self.handshake.wants_input()) {
             (Output::Moved, true) if self.output_waits() => {
@@ -70,7 +72,7 @@ impl<T: Transport> Driver<T> {
             }
         };
         if late {
-            self.last_chunks = LAST_CHUNKS; // nothing more has arrived: the deadline is applied
+            self.last_bytes = LAST_BYTES; // nothing more has arrived: the deadline is applied
             return None;
         }
         Some(interest)
@@ -165,6 +167,7 @@ impl<T: Transport> Driver<T> {
     fn wrote(&mut self, bytes: usize) {
         self.write_blocked = false;
         self.written += bytes.min(self.output.len() - self.written);
+        self.last_bytes += CHUNK;
         self.tell(Event::Written(bytes));
         if self.written == self.output.len() && self.last_words.is_none() {
             self.tell(Event::Flushed);
@@ -183,6 +186,7 @@ impl<T: Transport> Driver<T> {
             self.transport.read(&mut self.input)
         };
         self.input.truncate(*result.as_ref().unwrap_or(&0));
+        self.last_bytes += self.input.len();
         self.took(result)
     }
 
