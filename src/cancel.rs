@@ -1,5 +1,7 @@
 //! Waking a thread that waits for the peer: to stop its close, or because there is something to send.
 
+mod bell;
+
 use std::{
     io::{self, Read, Write},
     os::{
@@ -12,6 +14,8 @@ use std::{
     },
 };
 
+use bell::Bell;
+
 /// Stops a close in progress at once, from any thread; the outcome is then
 /// [`Cancelled`](crate::Outcome::Cancelled). Clones stop the same closes.
 #[derive(Clone, Debug)]
@@ -23,7 +27,7 @@ impl Canceller {
     /// # Errors
     /// When the system has no more of them.
     pub fn new() -> io::Result<Self> {
-        Bell::new().map(Self)
+        Ok(Self(Arc::new(Bell::new(Pair::new()?))))
     }
 
     /// Stops every close that was given this canceller, now and later.
@@ -38,7 +42,7 @@ impl Canceller {
 
     /// Readable from [`cancel`](Self::cancel) on.
     pub(crate) fn wake(&self) -> BorrowedFd<'_> {
-        self.0.receiver.as_fd()
+        self.0.pair.receiver.as_fd()
     }
 }
 
@@ -49,7 +53,7 @@ pub struct Waker(Arc<Bell>);
 
 impl Waker {
     pub(crate) fn new() -> io::Result<Self> {
-        Bell::new().map(Self)
+        Ok(Self(Arc::new(Bell::new(Pair::new()?))))
     }
 
     /// Wakes the stream's thread, or lets its next `receive` return at once. Calls in quick succession count as one.
@@ -59,50 +63,37 @@ impl Waker {
 
     /// Whether [`wake`](Self::wake) was called since the last time.
     pub(crate) fn take(&self) -> bool {
-        self.0.rings() && self.0.silence()
+        self.0.silence()
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.0.receiver.as_fd()
+        self.0.pair.receiver.as_fd()
     }
 }
 
-/// A flag that can be waited for in poll(2).
+/// Two sockets, for one byte from any thread to the one that waits.
 #[derive(Debug)]
-struct Bell {
-    rings: AtomicBool,
-    /// While it rings, there is one byte in this pair.
+struct Pair {
     sender: UnixStream,
     receiver: UnixStream,
 }
 
-impl Bell {
-    fn new() -> io::Result<Arc<Self>> {
+impl Pair {
+    fn new() -> io::Result<Self> {
         let (sender, receiver) = UnixStream::pair()?;
         sender.set_nonblocking(true)?;
         receiver.set_nonblocking(true)?;
-        Ok(Arc::new(Self { rings: AtomicBool::new(false), sender, receiver }))
+        Ok(Self { sender, receiver })
     }
 
-    fn ring(&self) {
-        if !self.rings.swap(true, Ordering::SeqCst) {
-            // Cannot fail: the pair is empty and its other end is open. The flag would do for all but a wait.
-            let _ = (&self.sender).write(&[1]);
-        }
+    fn put(&self) {
+        // Cannot fail: the pair is empty and its other end is open. The flag would do for all but a wait.
+        let _ = (&self.sender).write(&[1]);
     }
 
-    fn rings(&self) -> bool {
-        self.rings.load(Ordering::SeqCst)
-    }
-
-    /// False while the byte is still on its way into the pair: a wait ends as soon as it is there. The flag falls after
-    /// the byte was read, so that there is never a second one; who rings in between is answered by the turn to come.
-    fn silence(&self) -> bool {
-        let read = matches!((&self.receiver).read(&mut [0; 1]), Ok(1));
-        if read {
-            self.rings.store(false, Ordering::SeqCst);
-        }
-        read
+    /// Whether there was a byte.
+    fn take(&self) -> bool {
+        matches!((&self.receiver).read(&mut [0; 1]), Ok(1))
     }
 }
 
@@ -132,7 +123,7 @@ mod tests {
                 let early = waker.take();
                 both.wait();
                 let once = early != waker.take();
-                let empty = (&waker.0.receiver).read(&mut [0; 1]).is_err();
+                let empty = !waker.0.pair.take();
                 wrong += u32::from(!once || !empty);
             }
         });
