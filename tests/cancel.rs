@@ -102,6 +102,7 @@ fn all_letters_come(ringers: usize, silence: fn(&Bell) -> bool) {
 #[test]
 fn no_wake_is_lost_and_no_byte_is_left_behind() {
     all_letters_come(1, Bell::silence);
+    all_letters_come(2, Bell::silence);
 }
 
 /// As it was once: the flag falls also when the byte has not come yet, which stays in the pair for ever.

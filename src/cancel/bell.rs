@@ -32,7 +32,8 @@ impl Bell {
     pub(super) fn silence(&self) -> bool {
         let rang = self.rings() && self.pair.take();
         if rang {
-            self.rings.store(false, Ordering::SeqCst);
+            // A swap, for a store would not show what was done before a ring that was the second, and wrote no byte.
+            self.rings.swap(false, Ordering::SeqCst);
         }
         rang
     }
