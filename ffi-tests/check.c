@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +13,9 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int failures_here, passed, failed, fds_at_start;
 static char **only;
+
+static int threads(void);
+static int threads_in_the_end(int expected);
 
 static int result(int holds)
 {
@@ -73,7 +77,7 @@ void check_start(int argc, char **argv)
 void check_run(const char *name, void (*test)(void))
 {
     unsigned long long start = now_ms();
-    int fds = check_open_fds();
+    int fds = check_open_fds(), threads_before = threads();
     if (only != NULL) {
         char **wanted = only;
         while (*wanted != NULL && strcmp(*wanted, name) != 0)
@@ -84,6 +88,7 @@ void check_run(const char *name, void (*test)(void))
     failures_here = 0;
     test();
     CHECK_INT(check_open_fds(), fds);
+    CHECK_INT(threads_in_the_end(threads_before), threads_before);
     printf("%s %s (%llu ms)\n", failures_here == 0 ? "ok    " : "FAILED", name, now_ms() - start);
     if (failures_here == 0)
         passed++;
@@ -112,17 +117,36 @@ long check_slack(void)
     return slack != NULL ? atol(slack) : 1000;
 }
 
-int check_open_fds(void)
+static int entries_of(const char *path)
 {
-    int count = -1; /* the one that lists them */
+    int count = 0;
     struct dirent *entry;
-    DIR *dir = opendir("/proc/self/fd");
+    DIR *dir = opendir(path);
     if (dir == NULL)
-        check_fatal("/proc/self/fd");
+        check_fatal(path);
     while ((entry = readdir(dir)) != NULL)
         count += entry->d_name[0] != '.';
     closedir(dir);
     return count;
+}
+
+int check_open_fds(void)
+{
+    return entries_of("/proc/self/fd") - 1; /* without the one that lists them */
+}
+
+static int threads(void)
+{
+    return entries_of("/proc/self/task");
+}
+
+/* The system may list a thread for a moment after it was joined. */
+static int threads_in_the_end(int expected)
+{
+    unsigned long long start = now_ms();
+    while (threads() != expected && now_ms() - start < 3000)
+        poll(NULL, 0, 1);
+    return threads();
 }
 
 static unsigned long long clock_ms(clockid_t clock)

@@ -12,7 +12,8 @@
 #define CHECK_BYTES(actual, actual_len, expected, expected_len) \
     check_bytes((actual), (actual_len), (expected), (expected_len), #actual, __FILE__, __LINE__)
 
-/* Runs one test, unless the program was given names and this is not among them. */
+/* Runs one test, unless the program was given names and this is not among them. A descriptor left open or a thread left
+ * running is a failure. */
 #define RUN(test) check_run(#test, (test))
 
 #ifdef __cplusplus
@@ -28,7 +29,7 @@ int check_bytes(const void *actual, size_t actual_len, const void *expected, siz
 /* First in main. SIGPIPE is as every process starts with it: deadly. */
 void check_start(int argc, char **argv);
 void check_run(const char *name, void (*test)(void));
-/* Last in main: its exit code. A descriptor that was left open is a failure. */
+/* Last in main: its exit code. A descriptor that was left open is a failure here, too. */
 int check_done(void);
 
 /* For failures that leave nothing to go on with: says so, and ends the program. */

@@ -2,6 +2,7 @@
 #include "check.h"
 #include "xmpp_close.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +18,18 @@ static void a_check_that_does_not_hold(void)
 static void a_descriptor_left_open(void)
 {
     CHECK(dup(0) >= 0);
+}
+
+static void *run_for_ever(void *unused)
+{
+    pause();
+    return unused;
+}
+
+static void a_thread_left_running(void)
+{
+    pthread_t thread;
+    CHECK_INT(pthread_create(&thread, NULL, run_for_ever, NULL), 0);
 }
 
 /* What the library allocated, and nobody freed. */
@@ -39,6 +52,7 @@ int main(int argc, char **argv)
     check_start(argc, argv);
     RUN(a_check_that_does_not_hold);
     RUN(a_descriptor_left_open);
+    RUN(a_thread_left_running);
     RUN(memory_left_behind);
     RUN(memory_used_after_its_end);
     return check_done();
