@@ -66,8 +66,18 @@ void check_fatal(const char *what)
     exit(2);
 }
 
+static void *do_nothing(void *unused)
+{
+    return unused;
+}
+
 void check_start(int argc, char **argv)
 {
+    pthread_t thread;
+    /* Sanitizers may start a thread of their own with the first. */
+    if (pthread_create(&thread, NULL, do_nothing, NULL) != 0)
+        check_fatal("pthread_create");
+    pthread_join(thread, NULL);
     setvbuf(stdout, NULL, _IOLBF, 0);
     signal(SIGPIPE, SIG_DFL);
     only = argc > 1 ? argv + 1 : NULL;

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static volatile int zero;
+static volatile int zero, shared;
 static int *volatile kept;
 
 static void a_check_that_does_not_hold(void)
@@ -32,6 +32,23 @@ static void a_thread_left_running(void)
     CHECK_INT(pthread_create(&thread, NULL, run_for_ever, NULL), 0);
 }
 
+static void *count(void *unused)
+{
+    shared++;
+    return unused;
+}
+
+/* The threads do not wait for each other. */
+static void a_data_race(void)
+{
+    pthread_t threads[2];
+    int i;
+    for (i = 0; i < 2; i++)
+        CHECK_INT(pthread_create(&threads[i], NULL, count, NULL), 0);
+    for (i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+}
+
 /* What the library allocated, and nobody freed. */
 static void memory_left_behind(void)
 {
@@ -53,6 +70,7 @@ int main(int argc, char **argv)
     RUN(a_check_that_does_not_hold);
     RUN(a_descriptor_left_open);
     RUN(a_thread_left_running);
+    RUN(a_data_race);
     RUN(memory_left_behind);
     RUN(memory_used_after_its_end);
     return check_done();

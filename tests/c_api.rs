@@ -1,4 +1,5 @@
-//! The C and C++ programs of ffi-tests/, linked statically and dynamically: plain, under ASan and UBSan, and under valgrind.
+//! The C and C++ programs of ffi-tests/, linked statically and dynamically: plain, under ASan and UBSan, and under
+//! valgrind.
 
 #[path = "support/clib.rs"]
 mod clib;
@@ -49,6 +50,11 @@ fn valgrind_finds_nothing_with_the_static_library() {
 #[test]
 fn valgrind_finds_nothing_with_the_shared_library() {
     run("shared-valgrind");
+}
+
+#[test]
+fn threads_race_for_nothing() {
+    run("static-helgrind");
 }
 
 /// The names that follow `xmpp_close_` where a `(` follows them.
