@@ -5,6 +5,8 @@
 #   make netem                  as root, on Linux: closes over bad networks; CLOSES=200 in short
 #   make install PREFIX=/usr    headers, libraries, pkg-config file; also DESTDIR, LIBDIR, INCLUDEDIR
 #   make uninstall              the same variables
+#   make sanitize               Rust and C tests with ThreadSanitizer and AddressSanitizer in the library itself; needs clang
+#   make miri                   what needs no socket, in Miri; needs a nightly toolchain with it
 #   make fuzz SECONDS=3600      each fuzz target for so long; FUZZ=framing: only that one
 
 PREFIX     ?= /usr/local
@@ -33,7 +35,18 @@ FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZED := $(TARGET)/fuzz
 
-.PHONY: all check netem fuzz install uninstall clean
+# The tests in which threads meet; the others find nothing there.
+THREAD_TESTS  := --lib --test batch --test deadlines --test endings --test known_bugs --test last_words --test leaks \
+    --test nothing_lost --test stream
+ADDRESS_TESTS := $(THREAD_TESTS) --test handshake --test framing --test fuzz_corpus
+# The standard library has no sanitizer in it, which must be allowed.
+SANITIZED = RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$* -Cunsafe-allow-abi-mismatch=sanitizer" $(CARGO)
+RUNTIME_thread  = tsan
+RUNTIME_address = asan
+C_thread  = static-tsan
+C_address = static-rustasan
+
+.PHONY: all check netem sanitize miri fuzz install uninstall clean
 
 all:
 	@mkdir -p $(BUILD)
@@ -66,6 +79,24 @@ NETEM := $(CARGO) test --workspace --all-features --test netem -- --nocapture
 netem:
 	$(NETEM) round_trip
 	NETEM_CLOSES=$(CLOSES) $(NETEM) --skip round_trip --test-threads 5
+
+sanitize: sanitize-thread sanitize-address
+
+# The library for C as well, whose programs run with it then.
+sanitize-%: all
+	TSAN_OPTIONS=suppressions=$(abspath ffi-tests/tsan.supp) $(SANITIZED) test --no-fail-fast --features capi \
+	    --target $(HOST) --target-dir $(TARGET)/$* $(if $(filter thread,$*),$(THREAD_TESTS),$(ADDRESS_TESTS))
+	$(SANITIZED) rustc --lib --features capi --crate-type staticlib --target $(HOST) --target-dir $(TARGET)/$*
+	$(MAKE) -C ffi-tests CC=clang CXX=clang++ CAPI=$(TARGET)/$*/$(HOST)/debug \
+	    NATIVE_LIBS="$$(cat $(BUILD)/native-static-libs)" \
+	    RUNTIME=$$(rustc --print target-libdir)/librustc-stable_rt.$(RUNTIME_$*).a $(C_$*)
+
+# Miri knows no sockets that do not block, and would need an hour for a test that tries every character.
+miri:
+	MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --features capi --target-dir $(TARGET)/miri --lib -- \
+	    --skip cancel:: --skip ffi::tests --skip transport:: --skip chars::tests
+	MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --features capi --target-dir $(TARGET)/miri \
+	    --test handshake --test no_allocation
 
 # What is found new is kept beside the build, and a failing input in fuzz/artifacts.
 fuzz:
