@@ -40,7 +40,7 @@ THREAD_TESTS  := --lib --test batch --test deadlines --test endings --test known
     --test nothing_lost --test stream
 ADDRESS_TESTS := $(THREAD_TESTS) --test handshake --test framing --test fuzz_corpus
 # The standard library has no sanitizer in it, which must be allowed.
-SANITIZED = RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$* -Cunsafe-allow-abi-mismatch=sanitizer" $(CARGO)
+SANITIZED = XMPP_CLOSE_SANITIZED=1 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$* -Cunsafe-allow-abi-mismatch=sanitizer" $(CARGO)
 RUNTIME_thread  = tsan
 RUNTIME_address = asan
 C_thread  = static-tsan
