@@ -91,8 +91,10 @@ const WAYS: [(&str, Way); 9] = [
     }),
 ];
 
-/// What makes no sense; the close must refuse it.
-const MISTAKES: [(&str, fn(TcpStream) -> bool); 5] = [
+/// What makes no sense; true when it is refused.
+type Mistake = fn(TcpStream) -> bool;
+
+const MISTAKES: [(&str, Mistake); 5] = [
     ("a closing tag that is none", |tcp| CloseOptions::new().closing_tag("<a/>").begin(tcp).is_err()),
     ("a detach with a stream error", |tcp| {
         CloseOptions::new().stream_error(StreamError::new("conflict").unwrap()).detach(tcp).is_err()
