@@ -33,6 +33,8 @@ mod matrix;
 mod ours;
 #[path = "interop/party.rs"]
 mod party;
+#[path = "interop/recorded.rs"]
+mod recorded;
 #[path = "interop/resumption.rs"]
 mod resumption;
 #[path = "interop/servers.rs"]
@@ -128,6 +130,11 @@ macro_rules! streams_with {
                 let mut server = $start;
                 component_streams(&mut server);
                 server_streams(&mut server);
+            }
+
+            #[test]
+            fn whole_sessions_are_framed_to_their_ends() {
+                recorded::sessions_of(&mut $start);
             }
         }
     )*};
