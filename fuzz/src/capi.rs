@@ -6,30 +6,30 @@
 use std::{
     ffi::{CString, c_char, c_int, c_void},
     mem::{MaybeUninit, offset_of},
-    net::Shutdown,
-    os::{fd::AsRawFd, unix::net::UnixStream},
     ptr, slice,
 };
 
 use xmpp_close::{Frame, Framer, ffi::*};
 
-use super::bytes::Bytes;
+use super::{bytes::Bytes, closes, liar};
 
-const OK: c_int = 0;
-const NULL: c_int = -1;
-const INVALID: c_int = -2;
+pub(super) const OK: c_int = 0;
+pub(super) const NULL: c_int = -1;
+pub(super) const INVALID: c_int = -2;
 /// The largest struct, and room behind it.
 const ROOM: usize = 4096 + 64;
 
 /// Memory as a program may have it on its stack.
+#[derive(Clone)]
 #[repr(C, align(16))]
-struct Memory([u8; ROOM]);
+pub(super) struct Memory(pub(super) [u8; ROOM]);
 
 impl Memory {
     /// Mostly of a size that is one, so that the members matter, too.
-    fn new(bytes: &mut Bytes, known: usize) -> Self {
+    pub(super) fn new(bytes: &mut Bytes, known: usize) -> Self {
         let choice = bytes.byte();
         let size = match choice % 8 {
+            _ if bytes.0.is_empty() => known,
             0 => bytes.u16().into(),
             1 => usize::MAX - usize::from(bytes.byte()),
             2 => known + usize::from(bytes.byte()),
@@ -45,18 +45,18 @@ impl Memory {
         memory
     }
 
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         usize::from_ne_bytes(self.0[..size_of::<usize>()].try_into().unwrap())
     }
 
-    fn put<T>(&mut self, offset: usize, value: T) {
+    pub(super) fn put<T>(&mut self, offset: usize, value: T) {
         assert!(offset + size_of::<T>() <= ROOM);
         // SAFETY: there is room for it.
         unsafe { self.0.as_mut_ptr().add(offset).cast::<T>().write_unaligned(value) };
     }
 
     /// No version ends inside a pointer, so what is left of one is NULL.
-    fn cut(mut self, known: usize) -> Self {
+    pub(super) fn cut(mut self, known: usize) -> Self {
         let size = self.size();
         if size < known {
             self.0[(size & !7).max(8)..known].fill(0);
@@ -65,13 +65,13 @@ impl Memory {
     }
 
     /// Whether the header lets a struct of `known` bytes be of this size and with this behind it.
-    fn is_struct(&self, known: usize) -> bool {
+    pub(super) fn is_struct(&self, known: usize) -> bool {
         let size = self.size();
         (size_of::<usize>()..=4096).contains(&size) && self.0[known.min(size)..size].iter().all(|byte| *byte == 0)
     }
 
     /// Whether nothing changed that a call may not change: all of it when refused, else what lies behind the struct.
-    fn check_written(&self, before: &Self, known: usize, result: c_int) {
+    pub(super) fn check_written(&self, before: &Self, known: usize, result: c_int) {
         let valid = before.is_struct(known);
         assert!(valid || result == INVALID, "{result}");
         assert_eq!(self.size(), before.size());
@@ -80,23 +80,8 @@ impl Memory {
     }
 }
 
-unsafe extern "C" fn take(userdata: *mut c_void, xml: *const u8, len: usize) -> c_int {
-    // SAFETY: as the header promises; userdata is the number of calls to accept.
-    let sum: u64 = unsafe { slice::from_raw_parts(xml, len) }.iter().map(|byte| u64::from(*byte)).sum();
-    c_int::from(sum % 64 == 63 && !userdata.is_null())
-}
-
-unsafe extern "C" fn say(_: *mut c_void, buf: *mut u8, len: usize, n: *mut usize) -> c_int {
-    // SAFETY: as the header promises.
-    unsafe {
-        ptr::write_bytes(buf, b' ', len);
-        *n = len / 2;
-    }
-    0
-}
-
 /// Texts that end in NUL, for members to point to.
-struct Texts(Vec<CString>);
+pub(super) struct Texts(Vec<CString>);
 
 impl Texts {
     fn new(bytes: &mut Bytes) -> Self {
@@ -110,24 +95,25 @@ impl Texts {
         Self(texts)
     }
 
-    fn pick(&self, bytes: &mut Bytes) -> *const c_char {
+    pub(super) fn pick(&self, bytes: &mut Bytes) -> *const c_char {
         self.0.get(usize::from(bytes.byte() % 16)).map_or(ptr::null(), |text| text.as_ptr())
     }
 }
 
+/// Sets members of a struct in some memory.
 macro_rules! put {
     ($memory:ident, $struct:ident, $($member:ident = $value:expr),* $(,)?) => {
         $($memory.put(offset_of!($struct, $member), $value);)*
     };
 }
+pub(super) use put;
 
 fn options(bytes: &mut Bytes, texts: &Texts, payload: &[u8]) -> Memory {
     let mut memory = Memory::new(bytes, size_of::<xmpp_close_options>());
     let flags = bytes.byte();
     let length = if flags & 1 != 0 { payload.len() } else { 0 };
-    let taker =
-        |bit| (flags & bit != 0).then_some(take as unsafe extern "C" fn(*mut c_void, *const u8, usize) -> c_int);
-    let compose = say as unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int;
+    type Take = unsafe extern "C" fn(*mut c_void, *const u8, usize) -> c_int;
+    type Compose = unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int;
     let null: *const c_void = ptr::null();
     put!(
         memory,
@@ -140,60 +126,17 @@ fn options(bytes: &mut Bytes, texts: &Texts, payload: &[u8]) -> Memory {
         farewell_len = length,
         residual = if flags & 2 != 0 { null } else { payload.as_ptr().cast() },
         residual_len = length,
-        on_stanza = taker(4),
-        on_data = taker(8),
-        on_farewell = (flags & 16 != 0).then_some(compose),
+        on_stanza = (flags & 4 != 0).then_some(liar::stanza as Take),
+        on_data = (flags & 8 != 0).then_some(liar::data as Take),
+        on_farewell = (flags & 16 != 0).then_some(liar::farewell as Compose),
+        userdata = null,
         canceller = null
     );
     memory.cut(size_of::<xmpp_close_options>())
 }
 
-/// A batch of one stream, whose peer has said `payload` and is gone.
-///
-/// # Safety
-/// The options are as the header demands.
-unsafe fn batch(bytes: &mut Bytes, texts: &Texts, options: &Memory, payload: &[u8]) {
-    use std::io::Write;
-    let (ours, mut theirs) = UnixStream::pair().unwrap();
-    let _ = theirs.write_all(payload);
-    theirs.shutdown(Shutdown::Both).unwrap();
-    let mut run_options = Memory::new(bytes, size_of::<xmpp_close_batch_options>());
-    let short = |bytes: &mut Bytes| u32::from(bytes.byte() % 8);
-    put!(
-        run_options,
-        xmpp_close_batch_options,
-        total_ms = 1 + short(bytes),
-        spread_ms = short(bytes) / 2,
-        canceller = ptr::null::<c_void>(),
-        stream_error = texts.pick(bytes),
-        stream_error_text = texts.pick(bytes),
-        on_progress = ptr::null::<c_void>(),
-        on_end = ptr::null::<c_void>()
-    );
-    let run_options = run_options.cut(size_of::<xmpp_close_batch_options>());
-    let known = size_of::<xmpp_close_summary>();
-    let mut summary = Memory::new(bytes, known);
-    let before = Memory(summary.0);
-    // SAFETY: the pointers are to memory of this function's own that is large enough for every size that is accepted.
-    unsafe {
-        let (mut batch, mut index) = (ptr::null_mut(), 7);
-        assert_eq!(xmpp_close_batch_new(&mut batch), OK);
-        let added = xmpp_close_batch_add(batch, ours.as_raw_fd(), options.0.as_ptr().cast(), &mut index);
-        assert!([OK, NULL, INVALID].contains(&added) && (added == OK) == (index == 0), "{added}");
-        let options_valid = run_options.is_struct(size_of::<xmpp_close_batch_options>());
-        // One that is cut off before `total_ms` would take the default, and its time.
-        if run_options.size() >= offset_of!(xmpp_close_batch_options, canceller) || !options_valid {
-            let result = xmpp_close_batch_run(batch, run_options.0.as_ptr().cast(), summary.0.as_mut_ptr().cast());
-            assert!(result == OK && options_valid || result == INVALID, "{result}");
-            summary.check_written(&before, known, result);
-        }
-        report(bytes, |target| xmpp_close_batch_report(batch, index, target), added == OK);
-        xmpp_close_batch_free(batch);
-    }
-}
-
 /// Lets `ask` write into some memory; it succeeds when that is a struct and the rest `makes_sense`.
-fn report(bytes: &mut Bytes, ask: impl FnOnce(*mut xmpp_close_report) -> c_int, makes_sense: bool) {
+pub(super) fn report(bytes: &mut Bytes, ask: impl FnOnce(*mut xmpp_close_report) -> c_int, makes_sense: bool) {
     let known = size_of::<xmpp_close_report>();
     let mut memory = Memory::new(bytes, known);
     let before = Memory(memory.0);
@@ -262,7 +205,8 @@ pub fn capi(data: &[u8]) {
         xmpp_close_handshake_free(handshake);
         let found = xmpp_close_idle_seconds(payload.as_ptr().cast(), payload.len(), &mut seconds);
         assert!(found == c_int::from(seconds != 0), "{found}: {seconds}");
-        batch(&mut bytes, &texts, &memory, payload);
     }
+    closes::batch(&mut bytes, &texts, &memory, payload);
+    closes::blocking(&mut bytes, &memory, payload);
     framer(&texts, payload);
 }

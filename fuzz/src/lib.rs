@@ -3,9 +3,11 @@
 
 mod bytes;
 mod capi;
+mod closes;
 mod expat;
 mod framing;
 mod handshake;
+mod liar;
 mod session;
 
 pub use capi::capi;

@@ -1,0 +1,210 @@
+//! Callbacks that tell the truth most of the time, and otherwise return and store whatever they like; what the header
+//! promises them is checked.
+
+#![allow(unsafe_code)]
+
+use std::{
+    ffi::{c_int, c_void},
+    ptr, slice,
+};
+
+use xmpp_close::ffi::xmpp_close_report;
+
+use super::bytes::Bytes;
+
+/// What a callback may return beside an errno value.
+const WANT_READ: c_int = -1;
+const WANT_WRITE: c_int = -2;
+const TLS_ERROR: c_int = -4;
+/// What on_data may return beside 0.
+const PEER_CLOSED: c_int = 1;
+
+/// The userdata of a stream.
+pub(super) struct Liar<'a> {
+    /// Decisions; once they are used up, it is honest.
+    pub(super) script: Bytes<'a>,
+    /// What the peer says, after which its side of TCP ends.
+    input: &'a [u8],
+    pub(super) is_tls: bool,
+    /// How much was really read from `input`.
+    pub(super) given: u64,
+    /// What was not taken, and has to come again.
+    refused: Option<Vec<u8>>,
+    /// Nothing can be written any more.
+    output_is_over: bool,
+    tls_failed: bool,
+    /// The peer's stream is over, or all is to stop: there may be no more of it.
+    is_fed: bool,
+    /// A callback wanted to stop.
+    pub(super) stopped: bool,
+    asked_for_farewell: bool,
+    /// What on_end was told.
+    pub(super) ended: Option<(usize, xmpp_close_report)>,
+}
+
+/// What to return, and what to store as a count; `None`: how much was really moved.
+type Answer = (c_int, Option<usize>);
+
+impl<'a> Liar<'a> {
+    pub(super) fn new(bytes: &mut Bytes<'a>, input: &'a [u8]) -> Self {
+        let is_tls = bytes.byte() % 4 == 1;
+        let length = usize::from(bytes.byte() % 32);
+        Self {
+            script: Bytes(bytes.take(length)),
+            input,
+            is_tls,
+            given: 0,
+            refused: None,
+            output_is_over: false,
+            tls_failed: false,
+            is_fed: true,
+            stopped: false,
+            asked_for_farewell: false,
+            ended: None,
+        }
+    }
+
+    pub(super) fn pointer(&mut self) -> *mut c_void {
+        ptr::from_mut(self).cast()
+    }
+
+    /// For an attempt to move `len` bytes.
+    fn answer(&mut self, len: usize) -> Answer {
+        let code = match self.script.byte() {
+            220.. => match self.script.byte() {
+                byte @ ..128 => c_int::from(byte),
+                byte @ 128..250 => 127 - c_int::from(byte),
+                250 => c_int::MIN,
+                251 => c_int::MAX,
+                _ => libc::EAGAIN,
+            },
+            200..220 => return (0, Some(len + 1 + usize::from(self.script.byte()))),
+            190..200 => return (0, Some(usize::MAX)),
+            _ => return (0, None),
+        };
+        // What is stored beside a code means nothing.
+        (code, Some(self.script.byte().into()))
+    }
+
+    fn piece(&mut self, len: usize) -> usize {
+        match self.script.byte() {
+            0 => len,
+            byte => len.min(byte.into()),
+        }
+    }
+
+    /// Whether this ends the connection, or TLS.
+    fn is_fatal(&mut self, (code, count): Answer, len: usize) -> bool {
+        self.tls_failed |= self.is_tls && code == TLS_ERROR;
+        match code {
+            0 => count.is_some_and(|count| count > len),
+            WANT_READ | WANT_WRITE | libc::EINTR | libc::EAGAIN => false,
+            _ => true,
+        }
+    }
+
+    fn take(&mut self) -> c_int {
+        assert!(self.is_fed && !self.stopped, "more after the end");
+        match self.script.byte() {
+            240.. => [PEER_CLOSED, -1, 2, c_int::MIN][usize::from(self.script.byte() % 4)],
+            _ => 0,
+        }
+    }
+}
+
+/// # Safety
+/// `userdata` is NULL, or a [`Liar`] that nobody else uses meanwhile.
+unsafe fn liar<'a>(userdata: *mut c_void) -> Option<&'a mut Liar<'a>> {
+    // SAFETY: as the caller promises.
+    unsafe { userdata.cast::<Liar<'a>>().as_mut() }
+}
+
+pub(super) unsafe extern "C" fn read(userdata: *mut c_void, buf: *mut u8, len: usize, n: *mut usize) -> c_int {
+    // SAFETY: the header promises `len` bytes at `buf`, and a count that is 0.
+    let (liar, buf, n) = unsafe { (liar(userdata).unwrap(), slice::from_raw_parts_mut(buf, len), &mut *n) };
+    assert!(*n == 0 && len > 0);
+    let answer = liar.answer(len);
+    liar.is_fatal(answer, len);
+    *n = answer.1.unwrap_or_else(|| {
+        let count = liar.piece(len).min(liar.input.len());
+        let (piece, rest) = liar.input.split_at(count);
+        buf[..count].copy_from_slice(piece);
+        liar.input = rest;
+        liar.given += count as u64;
+        count
+    });
+    answer.0
+}
+
+pub(super) unsafe extern "C" fn write(userdata: *mut c_void, buf: *const u8, len: usize, n: *mut usize) -> c_int {
+    // SAFETY: as above.
+    let (liar, buf, n) = unsafe { (liar(userdata).unwrap(), slice::from_raw_parts(buf, len), &mut *n) };
+    assert!(*n == 0 && !liar.output_is_over, "output after its end");
+    if let Some(refused) = liar.refused.take() {
+        assert!(buf.starts_with(&refused), "other bytes than those that could not be taken");
+    }
+    let answer = liar.answer(len);
+    *n = answer.1.unwrap_or_else(|| liar.piece(len));
+    if liar.is_fatal(answer, len) {
+        liar.output_is_over = true;
+    } else if answer.0 != 0 {
+        liar.refused = Some(buf.to_vec());
+    }
+    answer.0
+}
+
+pub(super) unsafe extern "C" fn end_output(userdata: *mut c_void) -> c_int {
+    // SAFETY: as above.
+    let liar = unsafe { liar(userdata) }.unwrap();
+    assert!(!liar.tls_failed, "the end of output after TLS failed");
+    let answer = liar.answer(0);
+    if answer.0 == 0 || liar.is_fatal(answer, 0) {
+        liar.output_is_over = true;
+    }
+    answer.0
+}
+
+pub(super) unsafe extern "C" fn stanza(userdata: *mut c_void, xml: *const u8, len: usize) -> c_int {
+    // SAFETY: as the header promises.
+    let (liar, xml) = unsafe { (liar(userdata), slice::from_raw_parts(xml, len)) };
+    assert!(xml.starts_with(b"<") && xml.ends_with(b">"));
+    let Some(liar) = liar else { return 0 };
+    let answer = liar.take();
+    liar.stopped = answer != 0;
+    answer
+}
+
+pub(super) unsafe extern "C" fn data(userdata: *mut c_void, data: *const u8, len: usize) -> c_int {
+    // SAFETY: as the header promises.
+    let (liar, data) = unsafe { (liar(userdata), slice::from_raw_parts(data, len)) };
+    assert!(!data.is_empty());
+    std::hint::black_box(data.iter().fold(0, |sum, byte| sum ^ byte));
+    let Some(liar) = liar else { return 0 };
+    let answer = liar.take();
+    liar.is_fed = answer == 0;
+    liar.stopped = ![0, PEER_CLOSED].contains(&answer);
+    answer
+}
+
+pub(super) unsafe extern "C" fn farewell(userdata: *mut c_void, buf: *mut u8, len: usize, n: *mut usize) -> c_int {
+    // SAFETY: as the header promises.
+    let (buf, n) = unsafe { (slice::from_raw_parts_mut(buf, len), &mut *n) };
+    assert!(*n == 0 && len == 4096);
+    // SAFETY: as above.
+    let Some(liar) = (unsafe { liar(userdata) }) else { return 0 };
+    assert!(!std::mem::replace(&mut liar.asked_for_farewell, true), "asked twice");
+    buf.fill(b' ');
+    let (code, count) = liar.answer(len);
+    *n = count.unwrap_or_else(|| liar.piece(len));
+    liar.stopped |= code != 0 || *n > len;
+    code
+}
+
+pub(super) unsafe extern "C" fn end(userdata: *mut c_void, index: usize, report: *const xmpp_close_report) {
+    // SAFETY: as the header promises.
+    let report = unsafe { *report };
+    assert_ne!(report.outcome, 0);
+    // SAFETY: as above.
+    let Some(liar) = (unsafe { liar(userdata) }) else { return };
+    assert!(liar.ended.replace((index, report)).is_none(), "it ended twice");
+}
