@@ -63,6 +63,14 @@ pub fn framing(data: &[u8]) {
     }
     check_pieces(&framer, &whole, new(), data.chunks(1));
     check_pieces(&framer, &whole, new(), random_pieces(data, Dice::of(data)));
+    if let Some(Seen::Malformed(why)) = whole.last() {
+        assert_eq!(why.to_string(), why.condition());
+    }
+    // F-17: after a restart all is as before it.
+    let (root, stray) = (framer.root().map(str::to_owned), framer.stray_bytes());
+    framer.restart();
+    assert_eq!(see(&mut framer, 0, iter::once(data)), whole);
+    assert_eq!((framer.root(), framer.stray_bytes()), (root.as_deref(), 2 * stray));
     // F-28: someone else may read the header.
     if let Some(Seen::Header(at, xml)) = whole.first() {
         if !xml.ends_with(b"/>") {
@@ -91,7 +99,7 @@ pub(crate) enum Mark {
 }
 
 fn agree(data: &[u8]) {
-    let mut framer = Framer::new().limit(usize::MAX);
+    let mut framer = Framer::default().limit(usize::MAX);
     let (mut rest, mut ours, mut mismatched) = (data, Vec::new(), false);
     while let Some(frame) = framer.next(&mut rest) {
         let at = data.len() - rest.len();
