@@ -1,0 +1,76 @@
+//! What a program's log shows of the public types, their defaults, and the shortest form of a close.
+
+use std::{
+    error::Error as _,
+    io::{self, Write},
+    net::Shutdown,
+    os::unix::net::UnixStream,
+};
+
+use xmpp_close::{CloseOptions, Error, Framer, Outcome, Stream};
+
+/// A stream whose peer has said this, and nothing more will come.
+fn stream(said: &str) -> UnixStream {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    theirs.write_all(said.as_bytes()).unwrap();
+    theirs.shutdown(Shutdown::Write).unwrap();
+    // It stays open, so that what we send is taken.
+    std::thread::spawn(move || io::copy(&mut theirs, &mut io::sink()));
+    ours
+}
+
+#[test]
+fn the_shortest_form_closes() {
+    let report = xmpp_close::close(stream("<late/></stream:stream>")).unwrap();
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(report.stanzas, 1);
+}
+
+#[test]
+fn defaults_are_what_new_makes() {
+    assert_eq!(format!("{:?}", CloseOptions::default()), format!("{:?}", CloseOptions::new()));
+    assert_eq!(format!("{:?}", Framer::default()), format!("{:?}", Framer::new()));
+    #[cfg(feature = "batch")]
+    {
+        use xmpp_close::BatchOptions;
+        assert_eq!(format!("{:?}", BatchOptions::default()), format!("{:?}", BatchOptions::new()));
+    }
+}
+
+#[test]
+fn an_error_says_what_is_wrong_and_leads_to_its_cause() {
+    let invalid = CloseOptions::new().closing_tag("</").begin(stream("")).unwrap_err();
+    assert!(matches!(invalid, Error::Invalid(why) if why == invalid.to_string()), "{invalid:?}");
+    assert!(invalid.source().is_none());
+
+    let ended = Stream::new(stream("")).receive().unwrap_err();
+    let Error::Io(cause) = &ended else { panic!("{ended:?}") };
+    assert_eq!((cause.kind(), cause.to_string()), (io::ErrorKind::UnexpectedEof, ended.to_string()));
+    assert_eq!(ended.source().unwrap().to_string(), cause.to_string());
+
+    let malformed = Stream::new(stream("no XML")).receive().unwrap_err();
+    assert!(malformed.to_string().ends_with("not-well-formed"), "{malformed}");
+    assert_eq!(Error::Closed.to_string(), "the stream is closed for writing");
+}
+
+#[test]
+fn a_report_names_the_stream_error_of_the_peer() {
+    let said =
+        "<stream:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>";
+    let report = CloseOptions::new().close(stream(said)).unwrap();
+    assert!(report.to_string().contains("stream error system-shutdown"), "{report}");
+}
+
+#[test]
+fn what_holds_a_connection_can_be_printed() {
+    let options = CloseOptions::new().farewell_with(Vec::new);
+    assert!(format!("{options:?}").contains("LastWords"), "{options:?}");
+    let idle = Stream::new(stream(""));
+    assert!(format!("{idle:?}").starts_with("Stream {"), "{idle:?}");
+    let mut closing = options.begin(stream("</stream:stream>")).unwrap();
+    assert!(format!("{closing:?}").starts_with("Closing {"), "{closing:?}");
+    assert!(format!("{:?}", closing.bytes()).starts_with("LateBytes"));
+    assert_eq!(closing.finish().outcome, Outcome::Clean);
+    #[cfg(feature = "batch")]
+    assert!(format!("{:?}", xmpp_close::Batch::new().unwrap()).starts_with("Batch { streams: 0"));
+}
