@@ -350,8 +350,8 @@ typedef struct xmpp_close_transport {
     /// 0. With `*n` 0 this is the end: of TCP, or over TLS the close_notify.
     int (*read)(void *userdata, uint8_t *buf, size_t len, size_t *n);
     /// Writes up to len bytes from buf, stores their number in `*n` and
-    /// returns 0. After "would block" it is called again with the same bytes.
-    /// It must not raise SIGPIPE. With OpenSSL, set
+    /// returns 0. After "would block" it is called again, over TLS with the
+    /// same bytes. It must not raise SIGPIPE. With OpenSSL, set
     /// SSL_MODE_ENABLE_PARTIAL_WRITE, so that progress is seen, and
     /// SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER.
     int (*write)(void *userdata, const uint8_t *buf, size_t len, size_t *n);

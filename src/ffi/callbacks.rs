@@ -57,8 +57,8 @@ pub struct xmpp_close_transport {
     /// 0. With `*n` 0 this is the end: of TCP, or over TLS the close_notify.
     pub read: Option<unsafe extern "C" fn(userdata: *mut c_void, buf: *mut u8, len: usize, n: *mut usize) -> c_int>,
     /// Writes up to len bytes from buf, stores their number in `*n` and
-    /// returns 0. After "would block" it is called again with the same bytes.
-    /// It must not raise SIGPIPE. With OpenSSL, set
+    /// returns 0. After "would block" it is called again, over TLS with the
+    /// same bytes. It must not raise SIGPIPE. With OpenSSL, set
     /// SSL_MODE_ENABLE_PARTIAL_WRITE, so that progress is seen, and
     /// SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER.
     pub write: Option<unsafe extern "C" fn(userdata: *mut c_void, buf: *const u8, len: usize, n: *mut usize) -> c_int>,
