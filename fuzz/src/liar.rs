@@ -26,7 +26,7 @@ pub(super) struct Liar<'a> {
     /// What the peer says, after which its side of TCP ends.
     input: &'a [u8],
     pub(super) is_tls: bool,
-    /// How much was really read from `input`.
+    /// How much was read, or so it was told.
     pub(super) given: u64,
     /// What was not taken, and has to come again.
     refused: Option<Vec<u8>>,
@@ -130,9 +130,11 @@ pub(super) unsafe extern "C" fn read(userdata: *mut c_void, buf: *mut u8, len: u
         let (piece, rest) = liar.input.split_at(count);
         buf[..count].copy_from_slice(piece);
         liar.input = rest;
-        liar.given += count as u64;
         count
     });
+    if answer.0 == 0 && *n <= len {
+        liar.given += *n as u64; // true or not, it cannot be known
+    }
     answer.0
 }
 
