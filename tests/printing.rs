@@ -7,7 +7,7 @@ use std::{
     os::unix::net::UnixStream,
 };
 
-use xmpp_close::{CloseOptions, Error, Framer, Outcome, Stream};
+use xmpp_close::{CloseOptions, Error, Framer, Outcome, Stream, TlsError, TlsSession};
 
 /// A stream whose peer has said this, and nothing more will come.
 fn stream(said: &str) -> UnixStream {
@@ -73,4 +73,36 @@ fn what_holds_a_connection_can_be_printed() {
     assert_eq!(closing.finish().outcome, Outcome::Clean);
     #[cfg(feature = "batch")]
     assert!(format!("{:?}", xmpp_close::Batch::new().unwrap()).starts_with("Batch { streams: 0"));
+}
+
+/// The least that a TLS session has to say for itself.
+struct Session;
+
+impl TlsSession for Session {
+    fn read(&mut self, _: &mut [u8]) -> Result<usize, TlsError> {
+        Err(TlsError::Eof)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, TlsError> {
+        Ok(bytes.len())
+    }
+
+    fn close_notify(&mut self) -> Result<(), TlsError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_tls_session_can_be_looked_at_and_its_errors_be_printed() {
+    let mut tls = xmpp_close::over(Session, stream("")).unwrap();
+    tls.handshake(std::time::Duration::from_secs(60)).unwrap(); // done already, unless it says otherwise
+    assert_eq!(tls.session().pending(), 0);
+    assert!(format!("{tls:?}").starts_with("OverTls {"), "{tls:?}");
+    let failed = TlsError::Failed("no such certificate".into());
+    assert_eq!(failed.to_string(), "TLS failed: no such certificate");
+    let below = TlsError::from(io::Error::from(io::ErrorKind::ConnectionReset));
+    assert!(below.to_string().starts_with("below TLS: "), "{below}");
+    for error in [TlsError::WantRead, TlsError::WantWrite, TlsError::Eof] {
+        assert!(!error.to_string().is_empty());
+    }
 }
