@@ -3,18 +3,24 @@
 
 use std::{
     ffi::{c_int, c_void},
-    io::{self, ErrorKind},
     net::TcpStream,
     os::fd::AsRawFd,
     ptr,
 };
 
 use xmpp_close::{
-    Outcome, Transport,
-    ffi::{self, xmpp_close_options, xmpp_close_report, xmpp_close_transport},
+    Outcome,
+    ffi::{self, xmpp_close_options, xmpp_close_report},
 };
 
-use crate::{Setting, farewell, peer::PATIENCE, total, toy_tls::transport};
+use crate::{
+    Setting,
+    callbacks::{self, Callbacks},
+    farewell,
+    peer::PATIENCE,
+    total,
+    toy_tls::transport,
+};
 
 pub fn empty_report() -> xmpp_close_report {
     // SAFETY: plain numbers, like XMPP_CLOSE_REPORT_INIT.
@@ -49,61 +55,9 @@ pub fn through_fd(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, 
     (report.outcome, report.initiator)
 }
 
-fn answer(result: io::Result<usize>, count: &mut usize) -> c_int {
-    match result {
-        Ok(moved) => {
-            *count = moved;
-            0
-        }
-        Err(error) => match error.kind() {
-            ErrorKind::WouldBlock => libc::EAGAIN,
-            ErrorKind::UnexpectedEof => -3, // XMPP_CLOSE_TLS_EOF
-            ErrorKind::InvalidData => -4,   // XMPP_CLOSE_TLS_ERROR
-            _ => error.raw_os_error().unwrap(),
-        },
-    }
-}
-
-// SAFETY: `transport` is the Box below, the buffer has `len` bytes, and `n` points to a number.
-unsafe extern "C" fn read(transport: *mut c_void, buf: *mut u8, len: usize, n: *mut usize) -> c_int {
-    // SAFETY: as said above.
-    unsafe {
-        let transport = &mut *transport.cast::<Box<dyn Transport>>();
-        answer(transport.read(std::slice::from_raw_parts_mut(buf, len)), &mut *n)
-    }
-}
-
-// SAFETY: as above.
-unsafe extern "C" fn write(transport: *mut c_void, buf: *const u8, len: usize, n: *mut usize) -> c_int {
-    // SAFETY: as said above.
-    unsafe {
-        let transport = &mut *transport.cast::<Box<dyn Transport>>();
-        answer(transport.write(std::slice::from_raw_parts(buf, len)), &mut *n)
-    }
-}
-
-// SAFETY: as above.
-unsafe extern "C" fn end_output(transport: *mut c_void) -> c_int {
-    // SAFETY: as said above.
-    let transport = unsafe { &mut *transport.cast::<Box<dyn Transport>>() };
-    answer(transport.end_output().map(|()| 0), &mut 0)
-}
-/// `userdata` must stay where it is.
-fn callbacks(userdata: &mut Box<dyn Transport + '_>, tcp: &TcpStream, setting: Setting) -> xmpp_close_transport {
-    xmpp_close_transport {
-        struct_size: size_of::<xmpp_close_transport>(),
-        userdata: ptr::from_mut(userdata).cast(),
-        read: Some(read),
-        write: Some(write),
-        end_output: Some(end_output),
-        fd: tcp.as_raw_fd(),
-        tls: (setting == Setting::Tls).into(),
-    }
-}
-
 pub fn through_with(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
-    let mut userdata = transport(tcp, setting);
-    let transport = callbacks(&mut userdata, tcp, setting);
+    let mut userdata: Box<dyn Callbacks> = Box::new(transport(tcp, setting));
+    let transport = callbacks::transport(&mut userdata, tcp.as_raw_fd(), setting == Setting::Tls);
     let farewell = farewell(setting);
     let options = c_options(outcome, setting, &farewell);
     let mut report = empty_report();
@@ -150,8 +104,8 @@ pub fn through_batch_add(tcp: &TcpStream, outcome: Outcome, setting: Setting) ->
 }
 
 pub fn through_batch_add_with(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
-    let mut userdata = transport(tcp, setting);
-    let transport = callbacks(&mut userdata, tcp, setting);
+    let mut userdata: Box<dyn Callbacks> = Box::new(transport(tcp, setting));
+    let transport = callbacks::transport(&mut userdata, tcp.as_raw_fd(), setting == Setting::Tls);
     through_batch(outcome, setting, |batch, options| {
         // SAFETY: all are live, and what the callbacks use outlives the batch.
         unsafe { ffi::xmpp_close_batch_add_with(batch, &raw const transport, options, ptr::null_mut()) }

@@ -1,12 +1,16 @@
 //! Nine endings, nine outcome values: the same through Rust's close, `xmpp_close_fd`, `xmpp_close_with`, the state machine
 //! in an event loop, and a batch, from Rust and from C. (`ffi-tests/endings.c` has more rows, for C alone.)
 
+#[path = "../support/callbacks.rs"]
+mod callbacks;
+#[path = "../support/event_loop.rs"]
+mod event_loop;
 #[path = "../support/peer.rs"]
 mod peer;
 
 mod c_api;
-mod event_loop;
 mod rust;
+mod through_loop;
 mod toy_tls;
 
 use std::{
@@ -65,8 +69,8 @@ fn each_ending_has_its_outcome_through_every_api() {
     let apis: [(&str, Close); 8] = [
         ("Rust", rust::through_closing),
         ("a batch in Rust", rust::through_batch),
-        ("an event loop in Rust", event_loop::in_rust),
-        ("an event loop in C", event_loop::in_c),
+        ("an event loop in Rust", through_loop::in_rust),
+        ("an event loop in C", through_loop::in_c),
         (FD, c_api::through_fd),
         ("xmpp_close_with", c_api::through_with),
         (BATCH_ADD, c_api::through_batch_add),

@@ -3,26 +3,28 @@
 
 use std::{
     ffi::{c_int, c_void},
-    io::{self, ErrorKind},
-    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    os::fd::AsRawFd,
     ptr,
-    time::Duration,
 };
 
 use xmpp_close::{
-    Batch, BatchOptions, CloseOptions, Interest, Outcome, Report, Transport,
-    ffi::{self, xmpp_close_options, xmpp_close_report, xmpp_close_transport},
+    Batch, BatchOptions, CloseOptions, Outcome, Report,
+    ffi::{self, xmpp_close_options, xmpp_close_report},
 };
 
 use crate::{
-    case::{Case, Side},
-    event_loop,
+    callbacks,
+    case::{Case, How, Side},
+    ours::Ours,
+    through_loop,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Api {
     /// Rust's close.
     Stanzas,
+    /// A whole session's.
+    Stream,
     Fd,
     With,
     Loop,
@@ -32,22 +34,28 @@ pub enum Api {
 }
 
 impl Api {
-    pub const ALL: [Self; 7] =
-        [Self::Stanzas, Self::Fd, Self::With, Self::Loop, Self::LoopInC, Self::Batch, Self::BatchInC];
-
-    pub fn is_loop(self) -> bool {
-        matches!(self, Self::Loop | Self::LoopInC)
-    }
+    pub const ALL: [Self; 8] =
+        [Self::Stanzas, Self::Stream, Self::Fd, Self::With, Self::Loop, Self::LoopInC, Self::Batch, Self::BatchInC];
 
     /// Its transport, callbacks, cannot say what has come already.
     pub fn asks_callbacks(self) -> bool {
         matches!(self, Self::With | Self::BatchInC)
     }
 
-    pub fn close(self, case: &Case, fd: BorrowedFd<'_>) -> Ended {
+    pub fn close(self, case: &Case, ours: &mut Ours) -> Ended {
         match self {
-            Self::Stanzas => {
-                let mut closing = options(case).begin(transport(case, fd)).unwrap();
+            Self::Stanzas if case.how == How::Detach => {
+                Ended::new(&options(case, ours).detach(ours.owned_transport()).unwrap(), Vec::new())
+            }
+            Self::Stream if case.how == How::Detach => {
+                Ended::new(&ours.stream().detach(&options(case, ours)).unwrap(), Vec::new())
+            }
+            Self::Stanzas | Self::Stream => {
+                let options = options(case, ours);
+                let mut closing = match self {
+                    Self::Stream => ours.stream().begin(&options.peer_closed(false)).unwrap(),
+                    _ => options.begin(ours.owned_transport()).unwrap(),
+                };
                 let delivered = (&mut closing).map(|stanza| stanza.as_str().to_owned()).collect();
                 Ended::new(&closing.finish(), delivered)
             }
@@ -55,24 +63,26 @@ impl Api {
                 let mut delivered = Vec::new();
                 let mut batch = Batch::new().unwrap();
                 let on_stanza = |stanza: xmpp_close::Stanza| delivered.push(stanza.as_str().to_owned());
-                batch.add(transport(case, fd), &options(case), on_stanza).unwrap();
+                let options = options(case, ours);
+                batch.add(ours.transport(), &options, on_stanza).unwrap();
                 let done = batch.run(BatchOptions::new().total(case.total() * 2)).unwrap();
                 drop(batch);
                 Ended::new(&done.reports[0], delivered)
             }
-            Self::Loop => event_loop::in_rust(case, fd),
-            Self::LoopInC => event_loop::in_c(case, fd),
-            Self::Fd => in_c(case, |options, report| {
+            Self::Loop => through_loop::in_rust(case, ours),
+            Self::LoopInC => through_loop::in_c(case, ours),
+            Self::Fd => in_c(case, ours, |ours, options, report| {
                 // SAFETY: all pointers are to live values that say their size.
-                assert_eq!(unsafe { ffi::xmpp_close_fd(fd.as_raw_fd(), options, report) }, 0);
+                assert_eq!(unsafe { ffi::xmpp_close_fd(ours.fd.as_raw_fd(), options, report) }, 0);
             }),
-            Self::With => in_c(case, |options, report| {
-                let mut userdata = transport(case, fd);
-                let transport = callbacks(&mut userdata, fd);
+            Self::With => in_c(case, ours, |ours, options, report| {
+                let fd = ours.fd.as_raw_fd();
+                let mut userdata = ours.callbacks();
+                let transport = callbacks::transport(&mut userdata, fd, case.is_tls());
                 // SAFETY: as above.
                 assert_eq!(unsafe { ffi::xmpp_close_with(&raw const transport, options, report) }, 0);
             }),
-            Self::BatchInC => in_c(case, |options, report| batch_in_c(case, fd, options, report)),
+            Self::BatchInC => in_c(case, ours, |ours, options, report| batch_in_c(case, ours, options, report)),
         }
     }
 }
@@ -107,12 +117,17 @@ impl Ended {
     }
 }
 
-fn options(case: &Case) -> CloseOptions {
-    CloseOptions::new()
+fn options(case: &Case, ours: &Ours) -> CloseOptions {
+    let mut options = CloseOptions::new();
+    if let Some(stop) = &ours.stop {
+        options = options.canceller(&stop.canceller);
+    }
+    options
         .total(case.total())
         .no_progress(case.total())
         .linger(case.linger())
         .farewell(case.farewell())
+        .half_close(case.how == How::HalfClose)
         .peer_closed(case.side == Side::Responder)
 }
 
@@ -127,13 +142,18 @@ pub fn c_options(case: &Case) -> xmpp_close_options {
     // SAFETY: numbers and pointers, like XMPP_CLOSE_OPTIONS_INIT.
     let mut options: xmpp_close_options = unsafe { std::mem::zeroed() };
     options.struct_size = size_of::<xmpp_close_options>();
-    options.total_ms = case.total().as_millis() as u32;
+    options.total_ms = (case.total().as_millis() as u32).max(1); // 0 is the default
     options.idle_ms = options.total_ms;
     options.linger_ms = case.linger().as_millis() as u32;
+    options.half_close = (case.how == How::HalfClose).into();
     options
 }
 
-fn in_c(case: &Case, close: impl FnOnce(*const xmpp_close_options, *mut xmpp_close_report)) -> Ended {
+fn in_c(
+    case: &Case,
+    ours: &mut Ours,
+    close: impl FnOnce(&mut Ours, *const xmpp_close_options, *mut xmpp_close_report),
+) -> Ended {
     // SAFETY: `userdata` is the Vec below, and the stanza has `len` bytes.
     unsafe extern "C" fn on_stanza(userdata: *mut c_void, xml: *const u8, len: usize) -> c_int {
         // SAFETY: as said above.
@@ -150,21 +170,24 @@ fn in_c(case: &Case, close: impl FnOnce(*const xmpp_close_options, *mut xmpp_clo
     options.on_stanza = Some(on_stanza);
     options.userdata = (&raw mut delivered).cast();
     let mut report = empty_report();
-    close(&raw const options, &raw mut report);
+    options.detach = (case.how == How::Detach).into();
+    options.canceller = ours.stop.as_ref().map_or(ptr::null(), |stop| stop.in_c);
+    close(ours, &raw const options, &raw mut report);
     Ended::in_c(report, delivered)
 }
 
-fn batch_in_c(case: &Case, fd: BorrowedFd<'_>, options: *const xmpp_close_options, report: *mut xmpp_close_report) {
-    let mut userdata = transport(case, fd);
-    let transport = callbacks(&mut userdata, fd);
+fn batch_in_c(case: &Case, ours: &mut Ours, options: *const xmpp_close_options, report: *mut xmpp_close_report) {
+    let (fd, plain) = (ours.fd.as_raw_fd(), ours.is_plain_socket());
+    let mut userdata = ours.callbacks();
+    let transport = callbacks::transport(&mut userdata, fd, case.is_tls());
     let mut batch = ptr::null_mut();
     // SAFETY: all are live until the batch is freed, once; the report says its size.
     unsafe {
         assert_eq!(ffi::xmpp_close_batch_new(&raw mut batch), 0);
-        let added = if case.chops() {
-            ffi::xmpp_close_batch_add_with(batch, &raw const transport, options, ptr::null_mut())
+        let added = if plain {
+            ffi::xmpp_close_batch_add(batch, fd, options, ptr::null_mut())
         } else {
-            ffi::xmpp_close_batch_add(batch, fd.as_raw_fd(), options, ptr::null_mut())
+            ffi::xmpp_close_batch_add_with(batch, &raw const transport, options, ptr::null_mut())
         };
         assert_eq!(added, 0);
         let mut set: ffi::xmpp_close_batch_options = std::mem::zeroed();
@@ -174,101 +197,4 @@ fn batch_in_c(case: &Case, fd: BorrowedFd<'_>, options: *const xmpp_close_option
         assert_eq!(ffi::xmpp_close_batch_report(batch, 0, report), 0);
         ffi::xmpp_close_batch_free(batch);
     }
-}
-
-/// The socket, or callbacks that move a few bytes at a time and are often interrupted.
-pub fn transport<'a>(case: &Case, fd: BorrowedFd<'a>) -> Box<dyn Transport + 'a> {
-    if case.chops() { Box::new(Chopped { fd, calls: 0 }) } else { Box::new(fd) }
-}
-
-struct Chopped<'a> {
-    fd: BorrowedFd<'a>,
-    calls: usize,
-}
-
-impl Chopped<'_> {
-    /// How much the next call moves at most.
-    fn most(&mut self, len: usize) -> io::Result<usize> {
-        self.calls += 1;
-        match self.calls % 5 {
-            0 => Err(ErrorKind::Interrupted.into()),
-            calls => Ok(len.min([1, 3, 700, 40_000][calls - 1])),
-        }
-    }
-}
-
-impl Transport for Chopped<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let most = self.most(buf.len())?;
-        Transport::read(&mut self.fd, &mut buf[..most])
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let most = self.most(bytes.len())?;
-        Transport::write(&mut self.fd, &bytes[..most])
-    }
-
-    fn end_output(&mut self) -> io::Result<()> {
-        Transport::end_output(&mut self.fd)
-    }
-
-    fn wait(&mut self, what: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
-        Transport::wait(&mut self.fd, what, limit, wake)
-    }
-
-    fn unread(&self) -> u64 {
-        Transport::unread(&self.fd)
-    }
-
-    fn watch(&self, what: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
-        Some((self.fd.as_fd(), what))
-    }
-}
-
-fn callbacks(userdata: &mut Box<dyn Transport + '_>, fd: BorrowedFd<'_>) -> xmpp_close_transport {
-    xmpp_close_transport {
-        struct_size: size_of::<xmpp_close_transport>(),
-        userdata: ptr::from_mut(userdata).cast(),
-        read: Some(read),
-        write: Some(write),
-        end_output: Some(end_output),
-        fd: fd.as_raw_fd(),
-        tls: 0,
-    }
-}
-
-fn answer(result: io::Result<usize>, count: &mut usize) -> c_int {
-    match result {
-        Ok(moved) => {
-            *count = moved;
-            0
-        }
-        Err(error) if error.kind() == ErrorKind::Interrupted => libc::EINTR,
-        Err(error) => error.raw_os_error().unwrap(),
-    }
-}
-
-// SAFETY: `transport` is the Box of `callbacks`, the buffer has `len` bytes, and `n` points to a number.
-unsafe extern "C" fn read(transport: *mut c_void, buf: *mut u8, len: usize, n: *mut usize) -> c_int {
-    // SAFETY: as said above.
-    unsafe {
-        let transport = &mut *transport.cast::<Box<dyn Transport>>();
-        answer(transport.read(std::slice::from_raw_parts_mut(buf, len)), &mut *n)
-    }
-}
-
-// SAFETY: as above.
-unsafe extern "C" fn write(transport: *mut c_void, buf: *const u8, len: usize, n: *mut usize) -> c_int {
-    // SAFETY: as said above.
-    unsafe {
-        let transport = &mut *transport.cast::<Box<dyn Transport>>();
-        answer(transport.write(std::slice::from_raw_parts(buf, len)), &mut *n)
-    }
-}
-
-// SAFETY: as above.
-unsafe extern "C" fn end_output(transport: *mut c_void) -> c_int {
-    // SAFETY: as said above.
-    let transport = unsafe { &mut *transport.cast::<Box<dyn Transport>>() };
-    answer(transport.end_output().map(|()| 0), &mut 0)
 }

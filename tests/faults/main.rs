@@ -1,22 +1,33 @@
 //! Faults at every step, and what must hold nevertheless: nothing lost, nothing hangs, nothing else on the wire.
 //!
+//! The package `tls-tests` has the same over TLS, and `make soak` runs a million random cases.
 //! Random cases are new ones in each run; a failure prints its case, shrunk. `XMPP_CLOSE_FAULTS=50` runs 50 times as many.
 
+#[path = "../support/callbacks.rs"]
+mod callbacks;
+#[path = "../support/event_loop.rs"]
+mod event_loop;
 #[path = "../support/peer.rs"]
 mod peer;
 
 mod apis;
+#[allow(dead_code, reason = "shared with the soak")]
 mod case;
-mod event_loop;
 mod matrix;
 mod model;
+#[allow(dead_code, reason = "shared with the tests over TLS")]
+mod ours;
+mod random;
 mod script;
+mod stop;
+mod through_loop;
+#[path = "no_tls.rs"]
+mod tls;
 mod walk;
 
-use std::time::Duration;
+use case::Wire;
 
-/// How much later than it must a close may return on a busy machine.
-const BUSY: Duration = Duration::from_secs(5);
+const WIRES: [Wire; 3] = [Wire::Tcp, Wire::Chopped, Wire::Unix];
 
 /// How many times the usual number of random cases.
 fn times() -> u32 {

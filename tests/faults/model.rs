@@ -5,12 +5,16 @@ use std::time::{Duration, Instant};
 use xmpp_close::Outcome::{self, *};
 
 use crate::{
-    apis::Ended,
-    case::{Case, Side, Wire},
+    apis::{Api, Ended},
+    case::{
+        Case,
+        How::{self, Close},
+        Side, Wire,
+    },
     peer::TAG,
     script::{
         End, Seen,
-        Step::{self, HalfClose, Read, ReadSlowly},
+        Step::{self, Cut, HalfClose, Notify, Read, ReadSlowly},
         stanza,
     },
 };
@@ -20,9 +24,14 @@ use crate::{
 pub enum Ending {
     Tag,
     Garbage,
-    Eof { inside: bool },
+    Eof {
+        inside: bool,
+    },
     Reset,
     Never,
+    /// By ourselves.
+    Cancelled,
+    Detached,
 }
 
 #[derive(Debug)]
@@ -30,29 +39,31 @@ pub struct Model {
     pub ending: Ending,
     /// In which step each stanza comes that must be delivered.
     stanzas: Vec<usize>,
-    /// In which step the peer's stream ends.
-    last: usize,
     /// The peer sends its tag, or an error, before it has read ours.
     early: bool,
     /// The peer closes with something unread, or resets: on the way out our output may fail.
     rude: bool,
     /// Only the limits can end it.
     pub stuck: bool,
+    /// In which step we cancel it, if we do.
+    cancelled: Option<usize>,
 }
 
 impl Model {
     pub fn new(case: &Case) -> Self {
         let (steps, end) = &case.script;
+        let cancelled = steps.iter().position(|step| *step == Step::Cancel);
         let mut model =
-            Self { ending: Ending::Never, stanzas: Vec::new(), last: 0, early: false, rude: false, stuck: false };
-        let (mut inside, mut read, mut open) = (false, false, true);
+            Self { ending: Ending::Never, stanzas: Vec::new(), early: false, rude: false, stuck: false, cancelled };
+        let (mut inside, mut read, mut open, tls) = (false, false, true, case.is_tls());
         if case.side == Side::Responder {
             model.ending = Ending::Tag;
         }
         for (index, step) in steps.iter().enumerate() {
             read |= matches!(step, Read | ReadSlowly);
+            let ends = matches!(step, HalfClose | Cut) || *step == Notify && tls;
             if !open || model.ending != Ending::Never {
-                open &= *step != HalfClose;
+                open &= !ends;
                 continue;
             }
             if !inside && *step != Step::Half {
@@ -60,19 +71,28 @@ impl Model {
             }
             model.ending = match step {
                 // A tag inside a stanza closes something else.
-                Step::Tag | Step::SplitTag | Step::Coalesced(_) if !inside => Ending::Tag,
-                Step::Tag | Step::SplitTag | Step::Coalesced(_) | Step::Garbage => Ending::Garbage,
-                HalfClose => Ending::Eof { inside },
+                _ if step.is_tag() && !inside => Ending::Tag,
+                _ if step.is_tag() || *step == Step::Garbage => Ending::Garbage,
+                // Without close_notify, whatever came may be only a part of what was sent (TL-07).
+                _ if ends => Ending::Eof { inside: inside || tls && *step == Cut },
                 _ => Ending::Never,
             };
             inside |= *step == Step::Half;
-            open &= *step != HalfClose;
-            model.last = index;
+            open &= !ends;
             model.early |= !read && (model.ending == Ending::Tag || *step == Step::Error);
         }
         let resets = *end == End::Reset && case.wire != Wire::Unix;
         if model.ending == Ending::Never && matches!(end, End::Close | End::Reset) {
-            model.ending = if resets { Ending::Reset } else { Ending::Eof { inside } };
+            model.ending = if resets { Ending::Reset } else { Ending::Eof { inside: inside || tls } };
+        }
+        // Who reads to the end of what we write ends then, too.
+        if model.ending == Ending::Never && *end == End::Hold && case.how == How::HalfClose && !tls {
+            model.ending = Ending::Eof { inside };
+        }
+        if case.how == How::Detach {
+            model.ending = Ending::Detached;
+        } else if model.ending == Ending::Never && cancelled.is_some() {
+            model.ending = Ending::Cancelled;
         }
         model.rude = resets || matches!(end, End::Close | End::Reset) && !read;
         let unread = case.farewell > 100_000 && *end == End::Stall;
@@ -88,11 +108,24 @@ impl Model {
             Ending::Eof { inside: true } => Truncated,
             Ending::Reset => Reset,
             Ending::Never => TimedOut,
+            Ending::Cancelled => Cancelled,
+            Ending::Detached => return outcome == Cancelled,
         };
-        outcome == plain || self.rude && outcome == Reset || self.stuck && matches!(outcome, TimedOut | Stalled)
+        outcome == plain
+            || self.cancelled.is_some() && outcome == Cancelled
+            || self.rude && outcome == Reset
+            || self.stuck && matches!(outcome, TimedOut | Stalled)
     }
 
-    pub fn check(&self, case: &Case, start: Instant, took: Duration, ended: &Ended, seen: &Seen) -> Result<(), String> {
+    /// Says what is wrong, or how long after its limit it returned.
+    pub fn check(
+        &self,
+        case: &Case,
+        start: Instant,
+        took: Duration,
+        ended: &Ended,
+        seen: &Seen,
+    ) -> Result<Duration, String> {
         let wrong = |what: &str| Err(format!("{what}: {:?}, {took:?}", ended.numbers));
         let (outcome, numbers) = (ended.outcome, &ended.numbers);
         if !self.allows(outcome) {
@@ -104,50 +137,56 @@ impl Model {
         if late && elapsed + Duration::from_millis(2) < case.total() {
             return wrong("too early");
         }
-        let script = seen.done.last().map_or(Duration::ZERO, |done| done.saturating_duration_since(start));
-        let limit = if self.stuck { case.total() } else { script + case.linger() };
-        if took > limit + crate::BUSY {
-            return wrong("too late");
+        let last = seen.done.last().max(seen.last_byte.as_ref());
+        let script = last.map_or(Duration::ZERO, |done| done.saturating_duration_since(start));
+        let mut limit = if self.stuck { case.total() } else { script + case.linger() };
+        if let (Cancelled, Close | How::HalfClose, Some(step)) = (outcome, case.how, self.cancelled) {
+            limit = seen.done[step].saturating_duration_since(start);
         }
-        // What was delivered: in order, nothing twice, and nothing lost that had come before the end.
+        // What was delivered: in order, nothing twice, and nothing lost that had come before the end, or the deadline.
         let expected: Vec<_> = (0..self.stanzas.len()).map(stanza).collect();
         let got = &ended.delivered;
         if !expected.starts_with(got) {
             return wrong(&format!("delivered {got:?}"));
         }
-        let end = start + elapsed.saturating_sub(Duration::from_millis(30));
-        let arrived = |step: &usize| !late || !case.chops() && seen.done.get(*step).is_some_and(|done| *done < end);
-        // A rude peer destroys what is under way: more small segments than a new connection may have in flight.
-        let split = case.script.0.iter().any(|step| matches!(step, Step::Split(_) | Step::SplitTag));
-        let destroyed = outcome == Reset && split && case.wire != Wire::Unix;
-        let due = self.stanzas.iter().take_while(|step| arrived(step) && !destroyed).count();
+        let in_time = |step: usize| seen.done.get(step).is_some_and(|done| *done < start + case.total());
+        let arrived = |step: &&usize| !late || **step < case.before() || in_time(**step);
+        let due = if outcome == Cancelled { 0 } else { self.stanzas.iter().take_while(arrived).count() };
         if got.len() < due {
             return wrong(&format!("lost: {} of {due} delivered", got.len()));
         }
         if numbers.stanzas as usize != got.len() {
             return wrong("counted otherwise than delivered");
         }
-        if (numbers.tag_sent == 1 && numbers.tag_received == 1) != (outcome == Clean) {
+        let clean = outcome == Clean;
+        let both = numbers.tag_sent == 1 && numbers.tag_received == 1;
+        if both != clean && outcome != Cancelled || clean && numbers.bytes_unsent > 0 {
             return wrong("clean is both tags");
+        }
+        if case.how == How::Detach && (numbers.tag_sent == 1 || !got.is_empty()) {
+            return wrong("detached, and closed nevertheless");
+        }
+        let first = case.side == Side::Initiator && case.how == How::Close && self.ending == Ending::Tag;
+        if first && clean && seen.unquiet == Some(true) {
+            return wrong("not quiet between our tag and theirs");
         }
         let total: usize = case.script.0.iter().map(|step| step.bytes(0).len() + 8 * step.count()).sum();
         if numbers.bytes_read + numbers.bytes_after_tag > total as u64 {
             return wrong("more was read than was sent");
         }
-        self.initiator(case, ended).and_then(|()| self.wire(case, ended, seen))
+        self.initiator(case, ended).and_then(|()| self.wire(case, ended, seen))?;
+        Ok(took.saturating_sub(limit))
     }
 
     fn initiator(&self, case: &Case, ended: &Ended) -> Result<(), String> {
         let got = ended.numbers.initiator;
         let right = match case.side {
             Side::Responder => got == 2,
-            // An event loop that reads a part of it before it writes cannot know, nor can who asks callbacks for a byte.
-            Side::Crossing => {
-                let unknown = case.api.is_loop() || case.chops() && case.api.asks_callbacks();
-                got == 3 || unknown && got == 1
-            }
-            Side::Initiator if ended.outcome == Clean && self.early => got == 1 || got == 3,
-            Side::Initiator if self.early => got != 0,
+            _ if case.how == How::Detach => got == 1,
+            Side::Crossing if ended.outcome == Cancelled => got == 1 || got == 3,
+            // A callback that gives one byte when it is asked what has come does not say that there is more.
+            Side::Crossing => got == 3 || case.chops() && case.api.asks_callbacks() && got == 1,
+            Side::Initiator if self.early => got == 1 || got == 3,
             // Output that fails, or an end that comes, before our tag is written still finds us closing.
             Side::Initiator => got == 1,
         };
@@ -156,7 +195,7 @@ impl Model {
 
     /// The farewell, a stream error if what came was malformed, one tag; all of it if it was taken and not destroyed.
     fn wire(&self, case: &Case, ended: &Ended, seen: &Seen) -> Result<(), String> {
-        let farewell = case.farewell();
+        let (farewell, tag) = (case.output(), if case.how == How::Detach { "" } else { TAG });
         let got = &seen.got;
         let ours = &got[..got.len().min(farewell.len())];
         let mut rest = String::from_utf8_lossy(&got[ours.len()..]).into_owned();
@@ -168,13 +207,14 @@ impl Model {
             }
             rest = rest[rest.len().min(error.len())..].to_owned();
         }
-        if !farewell.starts_with(ours) || !TAG.starts_with(&rest) {
+        if !farewell.starts_with(ours) || !tag.starts_with(&rest) {
             return Err(format!("on the wire, behind the farewell: {rest}"));
         }
         let taken = ended.numbers.tag_sent == 1 && ended.numbers.bytes_unacked == 0;
         // A loop does not know what was acknowledged, and what the peer sends behind our back may draw a reset.
-        let known = case.farewell < 100_000 || !case.api.is_loop();
-        if ended.outcome == Clean && taken && known && seen.to_the_end && rest != TAG {
+        let known = case.farewell < 100_000 || !matches!(case.api, Api::Loop | Api::LoopInC);
+        let whole = ours.len() == farewell.len() && rest == tag;
+        if ended.outcome == Clean && taken && known && seen.to_the_end && !whole {
             return Err(format!("lost on the wire: {} of {} bytes", got.len(), farewell.len() + TAG.len()));
         }
         Ok(())

@@ -2,17 +2,21 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::Shutdown,
-    os::fd::OwnedFd,
-    sync::mpsc::Receiver,
+    mem::MaybeUninit,
+    net::{Shutdown, TcpStream},
+    os::fd::AsFd,
+    sync::{Arc, mpsc::Receiver},
     thread,
     time::{Duration, Instant},
 };
 
-use proptest::{collection::vec, prelude::*};
 use socket2::{SockRef, Socket};
+use xmpp_close::Transport;
 
-use crate::peer::TAG;
+use crate::{
+    peer::{self, TAG},
+    stop::Stop,
+};
 
 /// One deed of the peer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,7 +38,13 @@ pub enum Step {
     /// Reads until our closing tag, all at once or slowly.
     Read,
     ReadSlowly,
+    /// Ends its output; over TLS, close_notify goes first.
     HalfClose,
+    /// Our application cancels the close.
+    Cancel,
+    /// Over TLS: close_notify alone, and FIN alone.
+    Notify,
+    Cut,
 }
 use Step::*;
 
@@ -51,28 +61,6 @@ pub enum End {
 
 pub type Script = (Vec<Step>, End);
 
-pub fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        3 => (1..9u8).prop_map(Stanzas),
-        1 => (1..3u8).prop_map(Split),
-        1 => Just(SplitTag),
-        1 => Just(Half),
-        1 => (0..4u8).prop_map(Coalesced),
-        2 => Just(Tag),
-        1 => Just(Error),
-        1 => Just(Garbage),
-        2 => (1..20u8).prop_map(Delay),
-        4 => Just(Read),
-        1 => Just(ReadSlowly),
-        1 => Just(HalfClose),
-    ]
-}
-
-pub fn script() -> impl Strategy<Value = Script> {
-    let end = prop_oneof![4 => Just(End::Close), 2 => Just(End::Reset), 2 => Just(End::Hold), 1 => Just(End::Stall)];
-    (vec(step(), 0..8), end)
-}
-
 pub const ERROR: &str = "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
 const HALF: &str = "<message id='half'><body>";
 
@@ -87,8 +75,16 @@ impl Step {
             Half => HALF.to_owned(),
             Error => ERROR.to_owned(),
             Garbage => "<a></b>".to_owned(),
-            Delay(_) | Read | ReadSlowly | HalfClose => String::new(),
+            Delay(_) | Read | ReadSlowly | HalfClose | Notify | Cut | Cancel => String::new(),
         }
+    }
+
+    pub fn is_tag(self) -> bool {
+        matches!(self, Tag | SplitTag | Coalesced(_))
+    }
+
+    pub fn is_output(self) -> bool {
+        !matches!(self, Delay(_) | Read | ReadSlowly)
     }
 
     pub fn count(self) -> usize {
@@ -106,56 +102,148 @@ pub struct Seen {
     pub got: Vec<u8>,
     /// When each step was done.
     pub done: Vec<Instant>,
+    /// When the last of it came, if it was waited for after the last step.
+    pub last_byte: Option<Instant>,
     /// Nothing of ours is missing in `got`: it was read to its end.
     pub to_the_end: bool,
+    /// Something came between our tag and the peer's: bytes, close_notify, FIN.
+    pub unquiet: Option<bool>,
 }
 
-/// Plays it; `over` is told when our side has closed its socket. Steps before `from` were played already.
-pub fn play((steps, end): &Script, from: usize, fd: OwnedFd, over: &Receiver<()>) -> Seen {
-    let mut socket = Socket::from(fd);
-    let mut seen = Seen { done: vec![Instant::now(); from], ..Seen::default() };
-    let mut next = steps[..from].iter().map(|step| step.count()).sum();
-    for step in &steps[from..] {
-        let bytes = step.bytes(next);
-        next += step.count();
-        match step {
-            Split(_) | SplitTag => bytes.as_bytes().chunks(1).for_each(|byte| send(&mut socket, byte)),
-            Delay(pause) => thread::sleep(Duration::from_millis((*pause).into())),
-            Read => read_tag(&mut socket, &mut seen.got, 65536, Duration::ZERO),
-            ReadSlowly => read_tag(&mut socket, &mut seen.got, 32768, Duration::from_millis(3)),
-            HalfClose => drop(socket.shutdown(Shutdown::Write)),
-            _ => send(&mut socket, bytes.as_bytes()),
-        }
-        seen.done.push(Instant::now());
+/// The peer's end of a connection, which blocks.
+pub trait Line: Read + Write + Send {
+    /// The socket, below TLS.
+    fn socket(&self) -> SockRef<'_>;
+    /// Sends close_notify; false when there is no TLS.
+    fn notify(&mut self) -> bool {
+        false
     }
-    match end {
-        End::Close => {}
-        End::Reset => SockRef::from(&socket).set_linger(Some(Duration::ZERO)).unwrap_or_default(),
-        End::Hold => seen.to_the_end = socket.read_to_end(&mut seen.got).is_ok(),
-        End::Stall => {
-            let _ = over.recv();
-            seen.to_the_end = socket.read_to_end(&mut seen.got).is_ok();
+    /// What has come and was not read, without reading it, as far as it can be told.
+    fn peek(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+impl Line for Socket {
+    fn socket(&self) -> SockRef<'_> {
+        self.into()
+    }
+
+    fn peek(&mut self) -> Vec<u8> {
+        let socket = TcpStream::from(self.try_clone().unwrap());
+        let mut bytes = vec![0; 1 << 20];
+        let count = socket.set_nonblocking(true).and_then(|()| socket.peek(&mut bytes)).unwrap_or(0);
+        bytes.truncate(count);
+        bytes
+    }
+}
+
+pub struct Peer {
+    pub line: Box<dyn Line>,
+    pub seen: Seen,
+    /// The number of the next stanza.
+    next: usize,
+    has_ended: bool,
+    stop: Option<Arc<Stop>>,
+}
+
+impl Peer {
+    pub fn new(line: Box<dyn Line>, stop: Option<Arc<Stop>>) -> Self {
+        Self { line, seen: Seen::default(), next: 0, has_ended: false, stop }
+    }
+
+    pub fn play(&mut self, steps: &[Step]) {
+        for step in steps {
+            let bytes = step.bytes(self.next);
+            self.next += step.count();
+            if step.is_tag() && self.seen.unquiet.is_none() {
+                self.seen.unquiet = Some(self.seen.got.ends_with(TAG.as_bytes()) && self.something_came());
+            }
+            match step {
+                Cancel => self.stop.as_ref().unwrap().cancel(),
+                Delay(pause) => thread::sleep(Duration::from_millis((*pause).into())),
+                Read => self.read_tag(65536, Duration::ZERO),
+                ReadSlowly => self.read_tag(32768, Duration::from_millis(3)),
+                _ if self.has_ended => {}
+                Split(_) | SplitTag => bytes.as_bytes().chunks(1).for_each(|byte| self.send(byte)),
+                HalfClose | Notify | Cut => self.end_output(*step),
+                _ => self.send(bytes.as_bytes()),
+            }
+            self.seen.done.push(Instant::now());
         }
     }
-    seen
-}
 
-/// Once we are gone nothing can be sent any more.
-pub fn send(socket: &mut Socket, bytes: &[u8]) {
-    let _ = socket.write_all(bytes);
-}
+    fn something_came(&self) -> bool {
+        let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+        self.line.socket().recv_with_flags(&mut [MaybeUninit::uninit()], flags).is_ok()
+    }
 
-fn read_tag(socket: &mut Socket, got: &mut Vec<u8>, most: usize, pause: Duration) {
-    let mut chunk = vec![0; most];
-    while !got.ends_with(TAG.as_bytes()) {
-        match socket.read(&mut chunk) {
-            Ok(0) => return,
-            Ok(count) => got.extend_from_slice(&chunk[..count]),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => return,
-            Err(error) => panic!("the peer's patience has ended: {error}"),
+    /// Once we are gone nothing can be sent any more.
+    pub fn send(&mut self, bytes: &[u8]) {
+        let _ = self.line.write_all(bytes).and_then(|()| self.line.flush());
+    }
+
+    fn end_output(&mut self, how: Step) {
+        self.has_ended = how != Cut && self.line.notify();
+        if how != Notify {
+            self.has_ended = true;
+            let _ = self.line.socket().shutdown(Shutdown::Write); // we may be gone
         }
-        if !pause.is_zero() {
-            thread::sleep(pause);
+    }
+
+    /// All that was sent is in our kernel, or nobody will ever take it.
+    pub fn until_arrived(&self) {
+        let socket = self.line.socket();
+        peer::wait_until(|| {
+            socket.peer_addr().is_err() || Transport::unacked(&socket.as_fd()) <= self.has_ended.into()
+        });
+    }
+
+    /// `over` is told when our side has closed its socket.
+    pub fn end(mut self, end: End, over: &Receiver<()>) -> Seen {
+        match end {
+            End::Close | End::Reset => {
+                // What is under way when a socket is reset is lost, and that is no fault of ours.
+                self.until_arrived();
+                self.seen.got.extend(self.line.peek());
+                if end == End::Reset {
+                    self.line.socket().set_linger(Some(Duration::ZERO)).unwrap_or_default();
+                }
+                return self.seen;
+            }
+            End::Hold => {}
+            End::Stall => {
+                let _ = over.recv();
+            }
+        }
+        let mut chunk = vec![0; 65536];
+        while let Ok(count) = self.line.read(&mut chunk) {
+            if count == 0 {
+                self.seen.to_the_end = true;
+                break;
+            }
+            self.seen.got.extend_from_slice(&chunk[..count]);
+            if end == End::Hold {
+                self.seen.last_byte = Some(Instant::now());
+            }
+        }
+        self.seen
+    }
+
+    fn read_tag(&mut self, most: usize, pause: Duration) {
+        let mut chunk = vec![0; most];
+        while !self.seen.got.ends_with(TAG.as_bytes()) {
+            match self.line.read(&mut chunk) {
+                Ok(0) => return,
+                Ok(count) => self.seen.got.extend_from_slice(&chunk[..count]),
+                Err(error) => match error.kind() {
+                    ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof => return,
+                    _ => panic!("the peer's patience has ended: {error}"),
+                },
+            }
+            if !pause.is_zero() {
+                thread::sleep(pause);
+            }
         }
     }
 }

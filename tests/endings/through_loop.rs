@@ -1,0 +1,52 @@
+//! Through an event loop.
+
+use std::{
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use xmpp_close::{Handshake, Limits, Outcome};
+
+use crate::{
+    Setting::{self, *},
+    c_api::{c_options, empty_report},
+    event_loop::{InC, Loop, Machine, Output},
+    farewell,
+    peer::PATIENCE,
+    total,
+    toy_tls::transport,
+};
+
+fn run(tcp: &TcpStream, setting: Setting, machine: &mut dyn Machine) {
+    Loop {
+        clock: Instant::now(),
+        transport: &mut transport(tcp, setting),
+        machine,
+        peer_closed: setting == PeerClosed,
+        detach: false,
+        farewell: farewell(setting),
+        is_cancelled: &|| false,
+        on_stanza: &mut |_| setting != Stop,
+        output: Output::default(),
+    }
+    .run();
+}
+
+pub fn in_rust(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
+    let limits = Limits { total: total(outcome), no_progress: PATIENCE, linger: PATIENCE, half_close: false };
+    let machine = Handshake::new(limits);
+    let mut machine = if setting == Tls { machine.over_tls() } else { machine };
+    run(tcp, setting, &mut machine);
+    let report = machine.report(Duration::ZERO);
+    (report.outcome as u32, report.initiator.map_or(0, |initiator| initiator as u32))
+}
+
+pub fn in_c(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
+    let mut options = c_options(outcome, PeerClosed, &[]);
+    options.peer_closed = 0; // told by an event
+    options.tls = (setting == Tls).into();
+    let (mut machine, mut report) = (InC::new(&options), empty_report());
+    run(tcp, setting, &mut machine);
+    machine.report(&mut report);
+    (report.outcome, report.initiator)
+}

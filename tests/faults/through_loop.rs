@@ -1,0 +1,51 @@
+//! A close through an event loop.
+
+use std::time::Instant;
+
+use xmpp_close::{Handshake, Limits};
+
+use crate::{
+    apis::{Ended, c_options, empty_report},
+    case::{Case, How, Side},
+    event_loop::{InC, Loop, Machine, Output},
+    ours::Ours,
+};
+
+/// Returns what was delivered.
+fn run(case: &Case, ours: &mut Ours, clock: Instant, machine: &mut dyn Machine) -> Vec<String> {
+    let (stop, mut delivered) = (ours.stop.clone(), Vec::new());
+    Loop {
+        clock,
+        transport: &mut ours.transport(),
+        machine,
+        peer_closed: case.side == Side::Responder,
+        detach: case.how == How::Detach,
+        farewell: case.farewell(),
+        is_cancelled: &|| stop.as_ref().is_some_and(|stop| stop.canceller.is_cancelled()),
+        on_stanza: &mut |xml| {
+            delivered.push(String::from_utf8_lossy(xml).into_owned());
+            true
+        },
+        output: Output::default(),
+    }
+    .run();
+    delivered
+}
+
+pub fn in_rust(case: &Case, ours: &mut Ours) -> Ended {
+    let clock = Instant::now();
+    let (total, half_close) = (case.total(), case.how == How::HalfClose);
+    let machine = Handshake::new(Limits { total, no_progress: total, linger: case.linger(), half_close });
+    let mut machine = if case.is_tls() { machine.over_tls() } else { machine };
+    let delivered = run(case, ours, clock, &mut machine);
+    Ended::new(&machine.report(clock.elapsed()), delivered)
+}
+
+pub fn in_c(case: &Case, ours: &mut Ours) -> Ended {
+    let mut options = c_options(case);
+    options.tls = case.is_tls().into();
+    let (mut machine, mut report) = (InC::new(&options), empty_report());
+    let delivered = run(case, ours, Instant::now(), &mut machine);
+    machine.report(&mut report);
+    Ended::in_c(report, delivered)
+}
