@@ -7,6 +7,7 @@
 #   make uninstall              the same variables
 #   make sanitize               Rust and C tests with ThreadSanitizer and AddressSanitizer in the library itself; needs clang
 #   make miri                   what needs no socket, in Miri; needs a nightly toolchain with it
+#   make soak CLOSES=1000000    so many closes with random faults, through every API and over every transport
 #   make fuzz SECONDS=3600      each fuzz target for so long; FUZZ=framing: only that one
 #   make coverage               which lines and branches the tests reach
 #   make fuzz-coverage          which of framing and handshake the fuzz corpora reach
@@ -50,7 +51,7 @@ RUNTIME_address = asan
 C_thread  = static-tsan
 C_address = static-rustasan
 
-.PHONY: all check netem sanitize miri fuzz coverage fuzz-coverage install uninstall clean
+.PHONY: all check netem soak sanitize miri fuzz coverage fuzz-coverage install uninstall clean
 
 all:
 	@mkdir -p $(BUILD)
@@ -78,8 +79,8 @@ check:
 	fi
 
 # Round trips are measured first, while nothing else runs.
-CLOSES ?= 2000
 NETEM := $(CARGO) test --workspace --all-features --test netem -- --nocapture
+netem: CLOSES ?= 2000
 netem:
 	$(NETEM) round_trip
 	NETEM_CLOSES=$(CLOSES) $(NETEM) --skip round_trip --test-threads 5
@@ -102,6 +103,10 @@ miri:
 	    --skip a_value_beyond_all_use
 	$(MIRI) --test no_allocation
 	$(MIRI) --test handshake -- --skip whatever_happens
+
+soak: CLOSES ?= 1000000
+soak:
+	CLOSES=$(CLOSES) $(CARGO) test --release -p tls-tests --test soak -- --nocapture
 
 # What is found new is kept beside the build, and a failing input in fuzz/artifacts.
 fuzz:
