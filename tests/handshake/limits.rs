@@ -41,6 +41,7 @@ fn written_bytes_are_progress_and_bytes_after_the_tag_are_not() {
     let mut handshake = after(&[Event::PeerClosed, Event::Begin]);
     let _ = handshake.handle(Event::Written(1), secs(8));
     assert_eq!(handshake.deadline(), Some(secs(8) + NO_PROGRESS));
+    let _ = handshake.handle(Event::Written(0), secs(9));
     let _ = handshake.handle(Event::Received(1), secs(9));
     assert_eq!(handshake.deadline(), Some(secs(8) + NO_PROGRESS));
 }
@@ -89,6 +90,26 @@ fn an_empty_queue_is_no_progress_once_the_tag_is_out() {
     assert_eq!(handshake.deadline(), Some(secs(2) + NO_PROGRESS));
     assert_eq!(handshake.handle(Event::Flushed, secs(5)), Action::Nothing);
     assert_eq!(handshake.deadline(), Some(secs(2) + NO_PROGRESS));
+}
+
+#[test]
+fn the_end_of_our_output_is_no_progress_when_the_peers_stream_is_over_already() {
+    let mut handshake = Handshake::new(Limits::default()).over_tls();
+    for event in [Event::Begin, Event::Malformed] {
+        let _ = handshake.handle(event, secs(1));
+    }
+    assert_eq!(handshake.handle(Event::Flushed, secs(2)), Action::EndOutput);
+    assert_eq!(handshake.deadline(), Some(secs(2) + LINGER));
+    assert_eq!(handshake.handle(Event::Flushed, secs(3)), Action::Nothing);
+    assert_eq!(handshake.deadline(), Some(secs(2) + LINGER));
+    assert!(handshake.report(secs(3)).tls.sent);
+}
+
+#[test]
+fn a_failed_write_starts_the_time_of_a_stream_that_was_open() {
+    let handshake = after(&[Event::OutputFailed(32)]);
+    assert_eq!(handshake.deadline(), Some(secs(1) + LINGER));
+    assert_eq!(handshake.report(secs(2)).elapsed, secs(1));
 }
 
 #[test]

@@ -38,6 +38,8 @@ fn the_initiator_is_who_was_first_and_crossing_tags_are_told_apart() {
     assert_eq!(initiator(&[Event::StreamError, Event::PeerClosed, Event::Flushed]), Some(Initiator::Peer));
     assert_eq!(initiator(&[EOF]), Some(Initiator::Peer));
     assert_eq!(initiator(&[Event::Failed(104)]), Some(Initiator::Peer));
+    assert_eq!(initiator(&[Event::OutputFailed(32)]), Some(Initiator::Peer));
+    assert_eq!(initiator(&[Event::Begin, Event::OutputFailed(32)]), Some(Initiator::Us));
 }
 
 #[test]
@@ -200,6 +202,17 @@ fn an_eof_after_a_failed_write_is_the_reset_it_hides() {
     let handshake = after(&[Event::Begin, Event::OutputFailed(104), EOF]);
     let report = handshake.report(secs(3));
     assert_eq!((report.outcome, report.os_error), (Outcome::Reset, Some(104)));
+}
+
+#[test]
+fn after_a_failed_write_every_end_but_the_peers_tag_is_the_reset_as_well() {
+    // TC-04: the first error counts.
+    for last in [Event::Malformed, Event::Tick] {
+        let mut handshake = after(&[Event::Begin, Event::OutputFailed(104)]);
+        assert_eq!(handshake.handle(last, secs(2 + 2)), Action::Teardown, "{last:?}");
+        let report = handshake.report(secs(4));
+        assert_eq!((report.outcome, report.tag_sent, report.os_error), (Outcome::Reset, false, Some(104)), "{last:?}");
+    }
 }
 
 #[test]
