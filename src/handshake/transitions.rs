@@ -194,8 +194,8 @@ impl Handshake {
         self.os_error.get_or_insert(code);
         self.output_lost = true;
         match self.state {
-            // What the peer sent before is still to be read, up to its tag or the end (TC-05), if it is there at all.
-            State::Open | State::Flush if !self.input_ended => {
+            // What the peer sent before is still to be read, up to its tag or the end (TC-05).
+            State::Open | State::Flush => {
                 if self.state == State::Open {
                     self.start(State::Wait, Initiator::Peer, now);
                 }
@@ -203,7 +203,7 @@ impl Handshake {
                 self.linger_from(now);
                 Action::Nothing
             }
-            State::Open | State::Flush | State::Answer | State::Reply => self.done(Outcome::Reset, now),
+            State::Answer | State::Reply => self.done(Outcome::Reset, now),
             State::Wait => {
                 self.output_lost = !self.tag_sent;
                 Action::Nothing
