@@ -14,7 +14,7 @@ use std::{
 };
 
 /// What the cases speak of.
-#[allow(dead_code, reason = "tests/framing.rs looks at it")]
+#[allow(dead_code, reason = "tests/framing looks at it")]
 #[derive(Clone)]
 pub(crate) enum Seen {
     Header(String),
