@@ -194,9 +194,25 @@ mod tests {
     }
 
     #[test]
+    fn the_five_predefined_references_are_measured_and_no_other() {
+        for reference in ["lt;", "gt;", "amp;", "apos;", "quot;"] {
+            assert_eq!(predefined_reference(reference.as_bytes()), Some(reference.len()));
+            assert_eq!(predefined_reference(&[reference.as_bytes(), b"lt;"].concat()), Some(reference.len()));
+            assert_eq!(predefined_reference(&reference.as_bytes()[..reference.len() - 1]), None);
+        }
+        for reference in ["", "lt ", "xlt;", "#60;", "apo;"] {
+            assert_eq!(predefined_reference(reference.as_bytes()), None, "{reference}");
+        }
+    }
+
+    #[test]
     fn what_the_standard_library_refuses_is_refused() {
         for first in 0x80..=255 {
             for second in 0..=255 {
+                // What can become none is refused by its second byte.
+                let refused = std::str::from_utf8(&[first, second]).is_err_and(|error| error.error_len().is_some());
+                let refused_here = Utf8::default().take(&mut &[first, second][..]).is_err();
+                assert!(second < 0x80 || refused_here == refused, "{first:x} {second:x}");
                 for tail in [[0x80, 0x80], [0xbf, 0xbf], [0x80, 0x7f], [0x7f, 0x80], [0xc0, 0x80]] {
                     let bytes = [first, second, tail[0], tail[1]];
                     for length in 1..=4 {

@@ -51,3 +51,55 @@ fn value(bytes: &[u8], quote: u8) -> Option<usize> {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_as_everyone_writes_it_is_measured_whole() {
+        for (tag, name) in [
+            ("a>", 1),
+            ("message/>", 7),
+            ("x:iq type='get' id=\"1\">", 4),
+            ("a b=''/>", 1),
+            ("a b='>'>", 1),
+            ("a b='x>y' c='\"/>' d=\"'\"/>", 1),
+            ("a b='&lt;&gt;&amp;&apos;&quot;'>", 1),
+            ("a b='1 &amp; 2 дай ей 光 😀 x'/>", 1),
+        ] {
+            let expected = StartTag { name, length: tag.len(), empty: tag.ends_with("/>") };
+            assert_eq!(start_tag(tag.as_bytes()), Some(expected), "{tag}");
+            assert_eq!(start_tag(&[tag.as_bytes(), b"<b c='d'>"].concat()), Some(expected), "{tag}");
+            for cut in 0..tag.len() {
+                assert_eq!(start_tag(&tag.as_bytes()[..cut]), None, "{tag} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_other_tag_is_left_to_the_state_machine() {
+        for tag in [
+            " a>",
+            "1>",
+            "ä>",
+            "aä>",
+            "a >",
+            "a  b=''>",
+            "a b>",
+            "a b =''>",
+            "a b= ''>",
+            "a b=c>",
+            "a b=''c=''>",
+            "a/b>",
+            "a / >",
+            "a b='<'>",
+            "a b='&x;'>",
+            "a b='&#65;'>",
+            "a b='\t'>",
+            "a b='\u{ffff}'>",
+        ] {
+            assert_eq!(start_tag(tag.as_bytes()), None, "{tag}");
+        }
+    }
+}

@@ -125,7 +125,7 @@ impl Scanner {
                     self.content.start_name();
                     self.state = match byte {
                         b'/' if self.depth == 0 => return Err(NotWellFormed),
-                        b'/' if self.depth > 1 && self.names.top().is_some() => State::EndName { matched: 0 },
+                        b'/' if self.names.top().is_some() => State::EndName { matched: 0 },
                         b'/' => State::FreeEndName,
                         b'!' => State::Bang,
                         b'?' => State::Target { matched: 0, declaration },

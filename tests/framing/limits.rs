@@ -145,6 +145,8 @@ fn end_tags_are_held_against_their_start_tags_within_bounds() {
         (nested(128, "a", 127), true),
         (nested(129, "a", 128), false), // deeper than names are kept
         (nested(129, "a", 127), true),
+        (nested(1, &"n".repeat(4096), 0), true),
+        (nested(1, &"n".repeat(4097), 0), false),
         (nested(2, &long, 0), true),
         (nested(2, &long, 1), false), // longer than names are kept
         (nested(3, &long, 2), false),

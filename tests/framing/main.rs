@@ -221,6 +221,39 @@ fn it_is_between_stanzas_only_where_nothing_is_begun() {
 }
 
 #[test]
+fn half_a_byte_order_mark_is_no_space() {
+    // F-12
+    for input in [&b"\xef<s>"[..], b"\xef\xbb<s>", b"\xef\xbb \xbf<s>", b"\xef\xbb\xef"] {
+        for size in [1, input.len()] {
+            let (seen, _) = see(&mut Framer::new(), input.chunks(size));
+            assert_eq!(seen, [Seen::Bad(Malformed::NotWellFormed)], "{input:?}");
+        }
+    }
+}
+
+#[test]
+fn what_xml_would_allow_is_restricted_and_the_rest_not_well_formed() {
+    use Malformed::{NotWellFormed, RestrictedXml};
+    for (input, why) in [
+        ("&x;", RestrictedXml),
+        ("&ä;", RestrictedXml),
+        ("&xä1;", RestrictedXml),
+        ("&xä ;", NotWellFormed),
+        ("&#ä;", NotWellFormed),
+        ("<?x?>", RestrictedXml),
+        ("<?ä?>", RestrictedXml),
+        ("<?xm ?>", RestrictedXml),
+        ("<? x?>", NotWellFormed),
+        ("<??>", NotWellFormed),
+    ] {
+        for size in [1, input.len()] {
+            let (seen, _) = see(&mut Framer::inside(None), input.as_bytes().chunks(size));
+            assert_eq!(seen, [Seen::Bad(why)], "{input}");
+        }
+    }
+}
+
+#[test]
 fn nothing_is_looked_at_after_the_end() {
     for (input, left) in [("<s></s>\0<", "\0<"), ("<s/>x", "x")] {
         let mut framer = Framer::new();
