@@ -11,6 +11,8 @@
 #   make fuzz SECONDS=3600      each fuzz target for so long; FUZZ=framing: only that one
 #   make coverage               which lines and branches the tests reach
 #   make fuzz-coverage          which of framing and handshake the fuzz corpora reach
+#   make mutants                puts faults into the modules that decide, and lists those that no test notices: about two
+#                               hours; MUTANTS=handshake: only those of that module
 
 PREFIX     ?= /usr/local
 LIBDIR     ?= $(PREFIX)/lib
@@ -51,7 +53,18 @@ RUNTIME_address = asan
 C_thread  = static-tsan
 C_address = static-rustasan
 
-.PHONY: all check netem soak sanitize miri fuzz coverage fuzz-coverage install uninstall clean
+# Which modules get faults, and which tests are to notice those. Those of `first` are the module's own and quick; only
+# what they miss is tried with the others.
+MUTANTS          ?= handshake framing closing
+FIRST_handshake  := handshake
+FIRST_framing    := framing
+FIRST_closing    := known_bugs last_words
+THEN_handshake   := batch endings fuzz_corpus known_bugs
+THEN_framing     := fuzz_corpus
+THEN_closing     := batch deadlines endings faults fuzz_corpus nothing_lost stream
+MUTANTS_OUT      := $(TARGET)/mutation
+
+.PHONY: all check netem soak sanitize miri fuzz coverage fuzz-coverage mutants install uninstall clean
 
 all:
 	@mkdir -p $(BUILD)
@@ -126,6 +139,19 @@ coverage:
 fuzz-coverage:
 	.ci/coverage fuzz
 	@awk '$$1 == "TOTAL" && $$7 + 0 < 98 { print "less than 98 % of the lines"; exit 1 }' $(TARGET)/coverage/report
+
+# Each module's tables are left beside the build.
+mutants:
+	@cargo mutants --version >/dev/null 2>&1 || \
+	    { echo "It needs cargo-mutants. Run:  cargo install cargo-mutants --version 26.0.0 --locked" >&2; exit 1; }
+	@set -ef; run() { \
+	    CARGO_PROFILE_TEST_DEBUG=0 CARGO_PROFILE_TEST_OPT_LEVEL=1 nice $(CARGO) mutants --features capi "$$@" || [ $$? = 2 ] || [ $$? = 3 ]; \
+	}; \
+	$(foreach module,$(MUTANTS),echo "== $(module)"; mkdir -p $(MUTANTS_OUT)/$(module); \
+	    files="-f src/$(module).rs -f src/$(module)/** -o $(MUTANTS_OUT)/$(module)"; \
+	    run $$files $(FIRST_$(module):%=-C=--test=%); \
+	    run $$files --iterate -C=--lib $(THEN_$(module):%=-C=--test=%);) \
+	echo "What was missed is held against docs/mutants.md."
 
 install: all
 	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)

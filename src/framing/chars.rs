@@ -189,7 +189,7 @@ mod tests {
                 }
             }
         }
-        let text = "дай ей 光 😀 ";
+        let text = "дай ей 光 \u{800} \u{d000} \u{f900} 😀 \u{40000} "; // each kind of sequence
         assert_eq!(wide_run(text.as_bytes()), text.len());
     }
 
