@@ -145,7 +145,8 @@ mutants:
 	@cargo mutants --version >/dev/null 2>&1 || \
 	    { echo "It needs cargo-mutants. Run:  cargo install cargo-mutants --version 26.0.0 --locked" >&2; exit 1; }
 	@set -ef; run() { \
-	    CARGO_PROFILE_TEST_DEBUG=0 CARGO_PROFILE_TEST_OPT_LEVEL=1 nice $(CARGO) mutants --features capi "$$@" || [ $$? = 2 ] || [ $$? = 3 ]; \
+	    CARGO_PROFILE_TEST_DEBUG=0 CARGO_PROFILE_TEST_OPT_LEVEL=1 nice $(CARGO) mutants --features capi "$$@" || \
+	        [ $$? = 2 ] || [ $$? = 3 ]; \
 	}; \
 	$(foreach module,$(MUTANTS),echo "== $(module)"; mkdir -p $(MUTANTS_OUT)/$(module); \
 	    files="-f src/$(module).rs -f src/$(module)/** -o $(MUTANTS_OUT)/$(module)"; \
