@@ -103,6 +103,16 @@ fn the_end_of_our_output_is_no_progress_when_the_peers_stream_is_over_already() 
     assert_eq!(handshake.handle(Event::Flushed, secs(3)), Action::Nothing);
     assert_eq!(handshake.deadline(), Some(secs(2) + LINGER));
     assert!(handshake.report(secs(3)).tls.sent);
+
+    // The same for the other limit: what is written last is progress, and that it is all written is none.
+    let mut handshake = Handshake::new(Limits { no_progress: secs(2), linger: TOTAL, ..Limits::default() });
+    for event in [Event::Begin, Event::Malformed] {
+        let _ = handshake.handle(event, secs(1));
+    }
+    for second in [2, 3] {
+        let _ = handshake.handle(Event::Flushed, secs(second));
+        assert_eq!(handshake.deadline(), Some(secs(2 + 2)));
+    }
 }
 
 #[test]
