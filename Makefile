@@ -8,6 +8,7 @@
 #   make sanitize               Rust and C tests with ThreadSanitizer and AddressSanitizer in the library itself; needs clang
 #   make miri                   what needs no socket, in Miri; needs a nightly toolchain with it
 #   make soak CLOSES=1000000    so many closes with random faults, through every API and over every transport
+#   make bench                  measures everything and writes docs/performance.md; BENCH=framing: only that part
 #   make fuzz SECONDS=3600      each fuzz target for so long; FUZZ=framing: only that one
 #   make coverage               which lines and branches the tests reach
 #   make fuzz-coverage          which of framing and handshake the fuzz corpora reach
@@ -64,7 +65,7 @@ THEN_framing     := fuzz_corpus
 THEN_closing     := batch deadlines endings faults fuzz_corpus nothing_lost stream
 MUTANTS_OUT      := $(TARGET)/mutation
 
-.PHONY: all check netem soak sanitize miri fuzz coverage fuzz-coverage mutants install uninstall clean
+.PHONY: all check netem bench soak sanitize miri fuzz coverage fuzz-coverage mutants install uninstall clean
 
 all:
 	@mkdir -p $(BUILD)
@@ -120,6 +121,11 @@ miri:
 soak: CLOSES ?= 1000000
 soak:
 	CLOSES=$(CLOSES) $(CARGO) test --release -p tls-tests --test soak -- --nocapture
+
+# The references are built here only, in the project's own target folder.
+bench:
+	.ci/packages
+	$(CARGO) run --manifest-path benches/Cargo.toml --release --locked --target-dir $(TARGET)/benches -- $(BENCH)
 
 # What is found new is kept beside the build, and a failing input in fuzz/artifacts.
 fuzz:

@@ -1,27 +1,25 @@
 //! What a stream costs in a batch, by how many there are, beside a thread for each: time, CPU and memory.
 //!
-//!     cargo bench --features batch --bench batch
-//!
 //! Beside both, as the floor of it all: one bare loop over epoll that sends the tag, waits for the peer's, ends TCP, and
 //! knows no limits, no XML and no errors. It shows what grows in the kernel, whose sockets do not fit into the cache.
 //!
 //! Each figure is of a process of its own, with its peers in two others. One peer in a hundred never answers, and the
 //! limit for the whole set is 5 s. All others must end clean, or there is no figure.
-#![allow(unsafe_code, reason = "getrlimit(2), clock_gettime(2), epoll(7)")]
 
 use std::{
-    env, fs,
+    fs,
     io::{self, BufRead, BufReader, Read, Write},
-    mem::MaybeUninit,
     net::{Shutdown, TcpListener, TcpStream},
     os::fd::AsRawFd,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use polling::{Event, Events, PollMode, Poller};
 use xmpp_close::{Batch, BatchOptions, CloseOptions, Outcome, Report};
+
+use crate::{page::Section, sampler::process_time, table::Table};
 
 const TOTAL: Duration = Duration::from_secs(5);
 const TAG: &[u8] = b"</stream:stream>";
@@ -30,51 +28,67 @@ const SIZES: [usize; 3] = [100, 1000, 9000];
 const METHODS: [(&str, &str); 3] = [("bare", "bare loop"), ("batch", "batch"), ("threads", "a thread each")];
 const RUNS: usize = 5;
 
-fn main() {
-    raise_descriptor_limit();
-    let arguments: Vec<_> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["peers"] => peers(),
-        [method, streams] => println!("{}", measure(method, streams.parse().unwrap())),
-        _ => table(),
-    }
-}
-
 /// Runs everything in turn, so that a slow minute of the machine is in all figures.
-fn table() {
+pub fn run() -> Section {
     let rows: Vec<_> = SIZES.iter().flat_map(|size| METHODS.map(|(method, name)| (*size, method, name))).collect();
     let mut figures = vec![Vec::new(); rows.len()];
     for _ in 0..RUNS {
         for (row, (size, method, _)) in rows.iter().enumerate() {
-            let output = ourselves(&[method, &size.to_string()]).stderr(Stdio::inherit()).output().unwrap();
+            let mut process = crate::child("batch", &[method, &size.to_string()]);
+            let output = process.stderr(Stdio::inherit()).output().unwrap();
             assert!(output.status.success(), "{method} {size}");
             let line = String::from_utf8(output.stdout).unwrap();
             figures[row].push(line.split_whitespace().map(|number| number.parse().unwrap()).collect::<Vec<f64>>());
         }
     }
-    println!("median of {RUNS} runs; 1 % of the peers mute, limit {} s\n", TOTAL.as_secs());
-    println!(
-        "| streams | | whole set, s | CPU per stream, µs | × that at {} | × the bare loop | memory per stream, KiB |",
-        SIZES[0]
-    );
-    println!("|---|---|---|---|---|---|---|");
+    let growth = format!("× that at {}", SIZES[0]);
+    let mut table = Table::new(&[
+        "streams",
+        "",
+        "whole set, s",
+        "CPU per stream, µs",
+        &growth,
+        "× the bare loop",
+        "memory per stream, KiB",
+    ]);
     let median = |row: usize, column: usize| {
         let mut values: Vec<_> = figures[row].iter().map(|figures| figures[column]).collect();
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
-    for (row, (size, _, name)) in rows.iter().enumerate() {
+    for (row, (size, method, name)) in rows.iter().enumerate() {
         let (first, bare) = (row % METHODS.len(), row - row % METHODS.len());
         let (wall, cpu, memory) = (median(row, 0), median(row, 1), median(row, 2));
+        // The bare loop does not wait for those who never answer.
+        let wall = if *method == "bare" { String::new() } else { format!("{wall:.2}") };
         let (growth, factor) = (cpu / median(first, 1), cpu / median(bare, 1));
-        println!("| {size} | {name} | {wall:.2} | {cpu:.1} | {growth:.2} | {factor:.2} | {memory:.1} |");
+        table.row(&[
+            size.to_string(),
+            (*name).to_owned(),
+            wall,
+            format!("{cpu:.1}"),
+            format!("{growth:.2}"),
+            format!("{factor:.2}"),
+            format!("{memory:.1}"),
+        ]);
     }
+    let text = format!(
+        "What a stream costs in a batch, by how many there are, beside a thread for each, and beside a bare loop over \
+         epoll\nthat sends the tag, waits for the peer's, ends TCP, and knows no limits, no XML and no errors. Median of \
+         {RUNS} runs, each in\na process of its own, with the peers in two others; 1 % of them mute, limit {} s.\n\n{}",
+        TOTAL.as_secs(),
+        table.finish()
+    );
+    Section { title: "Many streams", text, plots: Vec::new() }
 }
 
-fn ourselves(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env::current_exe().unwrap());
-    command.args(arguments);
-    command
+pub fn child(arguments: &[&str]) {
+    raise_descriptor_limit();
+    match arguments {
+        ["peers"] => peers(),
+        [method, streams] => println!("{}", measure(method, streams.parse().unwrap())),
+        _ => panic!("{arguments:?}"),
+    }
 }
 
 /// Closes so many streams; returns seconds, µs of CPU per stream, and KiB per stream.
@@ -86,14 +100,14 @@ fn measure(method: &str, streams: usize) -> String {
         tcp.write_all(if number % 100 == 99 { b"m" } else { b"a" }).unwrap(); // mute, or it answers
     }
     hosts.iter_mut().for_each(|host| host.wait_for(streams / 2));
-    let (before, cpu, start) = (resident(), cpu_time(), Instant::now());
+    let (before, cpu, start) = (resident(), process_time(), Instant::now());
     let (clean, after) = match method {
         "bare" => bare(connections, streams - streams / 100),
         "batch" => batch(connections),
         "threads" => threads(connections),
         _ => panic!("no such method: {method}"),
     };
-    let (wall, cpu) = (start.elapsed(), cpu_time() - cpu);
+    let (wall, cpu) = (start.elapsed(), process_time() - cpu);
     assert_eq!(clean, streams - streams / 100, "{method}");
     let memory = after.saturating_sub(before) as f64 / 1024.0 / streams as f64;
     format!("{} {} {memory}", wall.as_secs_f64(), cpu.as_secs_f64() * 1e6 / streams as f64)
@@ -174,7 +188,7 @@ struct Host {
 
 impl Host {
     fn start() -> Self {
-        let mut process = ourselves(&["peers"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut process = crate::child("batch", &["peers"]).stdout(Stdio::piped()).spawn().unwrap();
         let mut host = Self { output: BufReader::new(process.stdout.take().unwrap()), process, port: 0 };
         host.port = host.number().try_into().unwrap();
         host
@@ -268,17 +282,6 @@ impl Peer {
 fn resident() -> u64 {
     let pages = fs::read_to_string("/proc/self/statm").unwrap();
     pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
-}
-
-/// CPU time of all threads of this process.
-fn cpu_time() -> Duration {
-    let mut time = MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: the system fills the struct, and says so.
-    let time = unsafe {
-        assert_eq!(libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, time.as_mut_ptr()), 0);
-        time.assume_init()
-    };
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// Thousands of streams need as many descriptors.

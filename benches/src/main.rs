@@ -1,0 +1,51 @@
+//! Measures what xmpp-close costs beside others that do the same, and writes docs/performance.md.
+//!
+//!     make bench                  everything
+//!     make bench BENCH=framing    one part, whose section of the page is written anew
+//!
+//! A part is a module with a `run`, which returns its section. To measure in a process of its own, it starts this
+//! program again, with its name and what else its `child` is to know.
+#![allow(unsafe_code, reason = "the C references, and what only the system knows")]
+
+mod batch;
+mod machine;
+mod page;
+mod plot;
+mod sampler;
+mod table;
+
+use std::{env, process::Command};
+
+use page::Section;
+
+/// In the order of the page.
+const PARTS: [(&str, fn() -> Section); 1] = [("batch", batch::run)];
+
+fn main() {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let words: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["child", "batch", ref rest @ ..] => batch::child(rest),
+        [] => write(&PARTS.map(|(name, _)| name)),
+        ref chosen => write(chosen),
+    }
+}
+
+fn write(chosen: &[&str]) {
+    let known = |name: &&str| PARTS.iter().any(|part| part.0 == *name);
+    if let Some(unknown) = chosen.iter().find(|name| !known(name)) {
+        eprintln!("no such part: {unknown}; there are {}", PARTS.map(|part| part.0).join(", "));
+        std::process::exit(2);
+    }
+    for (name, run) in PARTS.iter().filter(|part| chosen.contains(&part.0)) {
+        eprintln!("measuring {name}");
+        page::write(name, &PARTS.map(|part| part.0), run());
+    }
+}
+
+/// This program, for what a part wants measured in another process.
+fn child(part: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["child", part]).args(arguments);
+    command
+}

@@ -1,0 +1,42 @@
+//! docs/performance.md, section by section, and the plots beside it.
+
+use std::{fs, path::PathBuf};
+
+use crate::machine;
+
+const HEAD: &str = "# Performance
+
+Written by `make bench`, which measures everything anew, with all that it is compared with in the same run;
+`make bench BENCH=framing` does so for one section. Contenders take turns, in rounds, so that whatever else the machine does
+slows all of them; figures are medians of the rounds, and ± is half of the distance between the quartiles. What must
+not get worse unnoticed is counted in instructions by `tests/costs.rs`, in every `make check`.
+";
+
+/// What a part found out.
+pub struct Section {
+    pub title: &'static str,
+    pub text: String,
+    /// File name and content; the text refers to them as `performance/…`.
+    pub plots: Vec<(&'static str, String)>,
+}
+
+/// Puts a section in its place, and leaves the others alone.
+pub fn write(name: &str, order: &[&str], section: Section) {
+    let docs = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs"));
+    let path = docs.join("performance.md");
+    let before = fs::read_to_string(&path).unwrap_or_default();
+    let text = format!("## {}\n\n{}\n\n*{}*\n", section.title, section.text.trim_end(), machine::describe());
+    let mut page = HEAD.to_owned();
+    for part in order {
+        let (begin, end) = (format!("\n<!-- {part} -->\n"), format!("<!-- end of {part} -->\n"));
+        let old = before.split_once(&begin).and_then(|(_, rest)| rest.split_once(&end)).map(|(old, _)| old);
+        if let Some(text) = if *part == name { Some(&*text) } else { old } {
+            page.push_str(&[&begin, text, &end].concat());
+        }
+    }
+    fs::create_dir_all(docs.join("performance")).unwrap();
+    for (file, content) in section.plots {
+        fs::write(docs.join("performance").join(file), content).unwrap();
+    }
+    fs::write(path, page).unwrap();
+}
