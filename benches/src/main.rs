@@ -8,7 +8,12 @@
 #![allow(unsafe_code, reason = "the C references, and what only the system knows")]
 
 mod batch;
+mod expat;
+mod framers;
+mod framing;
 mod machine;
+#[path = "../../tests/support/mix.rs"]
+mod mix;
 mod page;
 mod plot;
 mod sampler;
@@ -19,7 +24,7 @@ use std::{env, process::Command};
 use page::Section;
 
 /// In the order of the page.
-const PARTS: [(&str, fn() -> Section); 1] = [("batch", batch::run)];
+const PARTS: [(&str, fn() -> Section); 2] = [("framing", framing::run), ("batch", batch::run)];
 
 fn main() {
     let arguments: Vec<_> = env::args().skip(1).collect();

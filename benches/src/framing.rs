@@ -1,0 +1,92 @@
+//! How fast the stanzas of a realistic stream are found, beside those who could do it instead.
+
+use crate::{
+    framers::FRAMERS,
+    mix,
+    page::Section,
+    plot,
+    sampler::{Contender, Samples, interleave},
+    table::{Bars, Table, figure},
+};
+
+const LENGTH: usize = 1 << 20;
+/// A single byte at a time is slow enough with less.
+const SHORT: usize = 1 << 17;
+const PIECE: usize = 4096;
+const ROUNDS: usize = 21;
+/// What expat did where the bar in GB/s was set, in MB/s.
+const EXPAT_THEN: f64 = 165.0;
+
+pub fn run() -> Section {
+    let (whole, pieces, bytes) = (measure(LENGTH, usize::MAX), measure(LENGTH, PIECE), measure(SHORT, 1));
+    let mut table = Table::new(&["MB/s", "4 KiB pieces", "1-byte pieces", "in one piece"]);
+    for (number, (name, _)) in FRAMERS.iter().enumerate() {
+        let cell = |speeds: &[Speed]| format!("{} ± {:.0} %", figure(speeds[number].0), speeds[number].1);
+        table.row(&[(*name).to_owned(), cell(&pieces), cell(&bytes), cell(&whole)]);
+    }
+    let of = |name: &str, speeds: &[Speed]| speeds[FRAMERS.iter().position(|framer| framer.0 == name).unwrap()].0;
+    let ours = pieces[0].0;
+    let mut bars = Bars::new();
+    for (name, bar) in [("expat", 8.0), ("xml", 20.0), ("quick-xml", 2.0)] {
+        bars.at_least(&format!("4 KiB pieces, beside {name}"), bar, ours / of(name, &pieces), "×");
+    }
+    let bar = 1500.0 * of("expat", &pieces) / EXPAT_THEN;
+    bars.at_least("4 KiB pieces, 1.5 GB/s where expat does 165 MB/s, so here", bar, ours, "MB/s");
+    bars.at_least("1-byte pieces, beside expat", 1.0, bytes[0].0 / of("expat", &bytes), "×");
+    let values = |speeds: &[Speed]| {
+        FRAMERS.iter().zip(speeds).map(|(framer, speed)| (framer.0.to_owned(), speed.0)).collect::<Vec<_>>()
+    };
+    let parts: Vec<_> = mix::KINDS.iter().map(|(kind, part)| format!("{part} % {kind}")).collect();
+    let text = format!(
+        "How fast the ends of stanzas are found in a stream of 1 MiB (by bytes: {}), in CPU time; {ROUNDS} rounds.\n\
+         All but memchr report the same number of stanzas, or there are no figures. memchr only finds each `<` and `>`: \
+         the floor.\nexpat, rxml and xml also decode the text; quick-xml checks neither characters nor references. The \
+         pull parsers are\nread from a buffer that never blocks.\n\n{}{}![4 KiB pieces](performance/framing.svg)\n\n\
+         ![1-byte pieces](performance/framing-bytes.svg)\n\nBy kind of traffic, in 4 KiB pieces:\n\n{}",
+        parts.join(", "),
+        bars.finish(),
+        table.finish(),
+        by_kind()
+    );
+    let plots = vec![
+        ("framing.svg", plot::bars("Framing in 4 KiB pieces", "MB/s", &values(&pieces))),
+        ("framing-bytes.svg", plot::bars("Framing in 1-byte pieces", "MB/s", &values(&bytes))),
+    ];
+    Section { title: "Framing", text, plots }
+}
+
+/// MB/s, and the spread in percent.
+type Speed = (f64, f64);
+
+/// The speed of each in a stream of all kinds.
+fn measure(length: usize, piece: usize) -> Vec<Speed> {
+    speeds(&mix::mix(length), piece, FRAMERS.len())
+}
+
+fn by_kind() -> String {
+    let mut table = Table::new(&["", "bytes per stanza", "xmpp-close, MB/s", "memchr, MB/s", "expat, MB/s", "× expat"]);
+    for (kind, _) in mix::KINDS {
+        let stanzas = mix::only(kind, LENGTH);
+        let each = stanzas.0.len() / stanzas.1;
+        let speeds = speeds(&stanzas, PIECE, 3);
+        let mut row = vec![kind.to_owned(), each.to_string()];
+        row.extend(speeds.iter().map(|speed| figure(speed.0)));
+        row.push(figure(speeds[0].0 / speeds[2].0));
+        table.row(&row);
+    }
+    table.finish()
+}
+
+/// Of the first so many of [`FRAMERS`].
+fn speeds((stanzas, count): &(String, usize), piece: usize, contenders: usize) -> Vec<Speed> {
+    let stream = [mix::HEADER, stanzas, mix::END].concat().into_bytes();
+    let tags = stream.iter().filter(|byte| b"<>".contains(byte)).count() / 2;
+    let stream = &stream;
+    let contenders = FRAMERS[..contenders].iter().map(|(name, stanzas)| {
+        let expected = if *name == "memchr" { tags } else { *count };
+        assert_eq!(stanzas(stream, piece), expected, "{name}");
+        Contender::cpu(move || assert_eq!(std::hint::black_box(stanzas(stream, piece)), expected))
+    });
+    let speed = |samples: Samples| (stream.len() as f64 / samples.median() / 1e6, samples.spread());
+    interleave(contenders.collect(), ROUNDS).into_iter().map(speed).collect()
+}
