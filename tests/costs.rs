@@ -1,7 +1,10 @@
-//! What an event costs the loop that tells it: instructions, counted by callgrind in `ffi-tests/costs.c`.
+//! What must not become dearer unnoticed: instructions, counted by callgrind in `ffi-tests/costs.c` and `speed.c`.
+//! Unlike times, they are the same on a busy machine; `make bench` measures those.
 
 #[path = "support/clib.rs"]
 mod clib;
+#[path = "support/mix.rs"]
+mod mix;
 
 use std::{
     fs,
@@ -12,12 +15,13 @@ use std::{
 /// An event loop that serves thousands of streams is never to notice them.
 const MOST: u64 = 200;
 
-fn build() -> PathBuf {
+fn build(name: &str) -> PathBuf {
     let library = clib::build();
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("costs");
-    let program = out.join("static-plain/costs");
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("costs").join(name);
+    let program = out.join("static-plain").join(name);
     let mut make = Command::new("make");
     make.arg("-C").arg(clib::root().join("ffi-tests")).args(["LINK=static", "RUN=plain"]).arg(&program);
+    // Each test has its own folder, for two `make`s would build the same files at once.
     make.arg(format!("OUT={}", out.display()));
     make.arg(format!("CAPI={}", library.dir.display()));
     make.arg(format!("INCLUDE={}", library.include.display()));
@@ -26,15 +30,15 @@ fn build() -> PathBuf {
     program
 }
 
-/// The instructions of each event in each state, under the name that the program gave them.
-fn measure() -> Vec<(u64, String)> {
-    let program = build();
-    let dumps = program.with_file_name(format!("dumps-{}", std::process::id()));
+/// The instructions of whatever the program gave a name.
+fn measure(name: &str, arguments: &[&str]) -> Vec<(u64, String)> {
+    let program = build(name);
+    let dumps = program.with_file_name(format!("{name}-{}", std::process::id()));
     fs::create_dir(&dumps).unwrap();
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--quiet", "--tool=callgrind", "--collect-atstart=no"]);
     valgrind.arg(format!("--callgrind-out-file={}", dumps.join("costs").display()));
-    clib::run(valgrind.arg(program));
+    clib::run(valgrind.arg(program).args(arguments));
     let mut costs = Vec::new();
     for dump in fs::read_dir(&dumps).unwrap() {
         let text = fs::read_to_string(dump.unwrap().path()).unwrap();
@@ -48,9 +52,17 @@ fn measure() -> Vec<(u64, String)> {
     costs
 }
 
+/// Fails when `measured` is more than a tenth above what it was, and when it has become so much less that this is not
+/// the bound to keep.
+fn holds(what: &str, measured: f64, was: f64) {
+    println!("{what}: {measured:.3}, was {was}");
+    assert!(measured <= was * 1.1, "{what}: {measured:.3}, was {was}");
+    assert!(measured >= was * 0.7, "{what}: {measured:.3}, was {was}: lower the bound");
+}
+
 #[test]
 fn every_event_in_every_state_takes_few_instructions() {
-    let mut costs = measure();
+    let mut costs = measure("costs", &[]);
     costs.sort();
     let dearest = &costs[costs.len() - 10..];
     println!("{dearest:#?}");
@@ -60,4 +72,19 @@ fn every_event_in_every_state_takes_few_instructions() {
     assert!(costs.len() > 500, "{} were measured", costs.len());
     assert!(costs[0].0 > 5, "{:?}: nothing was measured", costs[0]);
     assert!(dearest[9].0 <= MOST, "{dearest:#?}");
+}
+
+#[test]
+fn framing_and_closing_take_no_more_instructions_than_before() {
+    let (stanzas, count) = mix::mix(512 * 1024);
+    let stream = [mix::HEADER, &stanzas, mix::END].concat();
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stream-{}.xml", std::process::id()));
+    fs::write(&file, &stream).unwrap();
+    let costs = measure("speed", &[file.to_str().unwrap(), &count.to_string()]);
+    fs::remove_file(file).unwrap();
+    let of =
+        |name: &str| costs.iter().find(|cost| cost.1 == name).unwrap_or_else(|| panic!("{name}: {costs:?}")).0 as f64;
+    holds("a byte of a stream in 4 KiB pieces", of("framing in 4 KiB pieces") / stream.len() as f64, 8.18);
+    holds("a byte of a stream in 1-byte pieces", of("framing in 1-byte pieces") / stream.len() as f64, 300.0);
+    holds("a close", of("a close"), 25_100.0);
 }
