@@ -48,11 +48,6 @@ fn versions() -> Vec<String> {
     [expat].into_iter().chain(CRATES.map(of)).collect()
 }
 
-/// The version of a Debian package, for references that are not linked.
-pub fn package(name: &str) -> String {
-    output("dpkg-query", &["-W", "-f", "${Version}", name])
-}
-
 fn find(path: &str, key: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     let line = text.lines().find(|line| line.starts_with(key))?;

@@ -7,16 +7,21 @@
 //! program again, with its name and what else its `child` is to know.
 #![allow(unsafe_code, reason = "the C references, and what only the system knows")]
 
+mod allocator;
 mod batch;
+mod closes;
 mod expat;
 mod framers;
 mod framing;
+mod late;
 mod machine;
+mod memory;
 #[path = "../../tests/support/mix.rs"]
 mod mix;
 mod page;
 mod plot;
 mod sampler;
+mod scaling;
 mod table;
 
 use std::{env, process::Command};
@@ -24,13 +29,15 @@ use std::{env, process::Command};
 use page::Section;
 
 /// In the order of the page.
-const PARTS: [(&str, fn() -> Section); 2] = [("framing", framing::run), ("batch", batch::run)];
+const PARTS: [(&str, fn() -> Section); 4] =
+    [("framing", framing::run), ("scaling", scaling::run), ("memory", memory::run), ("batch", batch::run)];
 
 fn main() {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["child", "batch", ref rest @ ..] => batch::child(rest),
+        ["child", "memory", ref rest @ ..] => memory::child(rest),
         [] => write(&PARTS.map(|(name, _)| name)),
         ref chosen => write(chosen),
     }

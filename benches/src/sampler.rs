@@ -4,10 +4,7 @@
 //! each for seconds, so that whatever else the machine does in those seconds is charged to one of them; here a slow
 //! minute slows all of them. What is printed is the median of the rounds and the quartiles around it.
 
-use std::{
-    mem::MaybeUninit,
-    time::{Duration, Instant},
-};
+use std::{mem::MaybeUninit, time::Duration};
 
 /// What one round asks of each contender: at least so much time.
 const TURN: Duration = Duration::from_millis(20);
@@ -17,6 +14,7 @@ pub struct Contender<'a> {
     /// Does its work so many times, and says how long that took.
     work: Box<dyn FnMut(u32) -> Duration + 'a>,
     times: u32,
+    fixed: bool,
 }
 
 impl<'a> Contender<'a> {
@@ -29,15 +27,23 @@ impl<'a> Contender<'a> {
         })
     }
 
-    /// For what has to prepare something that is not to be counted, or to wait.
-    pub fn timed(work: impl FnMut(u32) -> Duration + 'a) -> Self {
-        Self { work: Box::new(work), times: 1 }
+    /// For what has to prepare something that is not to be counted; always so many times in a turn.
+    pub fn fixed(times: u32, mut work: impl FnMut() -> Duration + 'a) -> Self {
+        let work = move |times| (0..times).map(|_| work()).sum();
+        Self { work: Box::new(work), times, fixed: true }
+    }
+
+    fn timed(work: impl FnMut(u32) -> Duration + 'a) -> Self {
+        Self { work: Box::new(work), times: 1, fixed: false }
     }
 
     /// Warms up, and finds how often its work is to be done in a turn.
     fn calibrate(&mut self) {
         loop {
             let took = (self.work)(self.times);
+            if self.fixed {
+                return;
+            }
             if took >= TURN / 2 || self.times > 1 << 24 {
                 let turns = TURN.as_secs_f64() / took.as_secs_f64().max(1e-9) * f64::from(self.times);
                 self.times = (turns as u32).max(1);
@@ -103,11 +109,4 @@ fn clock(id: libc::clockid_t) -> Duration {
         time.assume_init()
     };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-/// What the time on the wall says of some work.
-pub fn wall(work: impl FnOnce()) -> Duration {
-    let start = Instant::now();
-    work();
-    start.elapsed()
 }
