@@ -11,7 +11,10 @@ use xmpp_close::{Frame, Framer};
 
 use crate::expat;
 
-pub const FRAMERS: [(&str, fn(&[u8], usize) -> usize); 6] = [
+/// Of a stream, and the size of its pieces.
+pub type Stanzas = fn(&[u8], usize) -> usize;
+
+pub const FRAMERS: [(&str, Stanzas); 6] = [
     ("xmpp-close", framer),
     ("memchr", floor),
     ("expat", |stream, size| expat::stanzas(stream.chunks(size))),

@@ -28,8 +28,10 @@ use std::{env, process::Command};
 
 use page::Section;
 
+type Part = (&'static str, fn() -> Section);
+
 /// In the order of the page.
-const PARTS: [(&str, fn() -> Section); 4] =
+const PARTS: [Part; 4] =
     [("framing", framing::run), ("scaling", scaling::run), ("memory", memory::run), ("batch", batch::run)];
 
 fn main() {
