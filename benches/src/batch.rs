@@ -1,7 +1,7 @@
 //! What a stream costs in a batch, by how many there are, beside a thread for each: time, CPU and memory.
 //!
-//! Beside both, as the floor of it all: one bare loop over epoll that sends the tag, waits for the peer's, ends TCP, and
-//! knows no limits, no XML and no errors. It shows what grows in the kernel, whose sockets do not fit into the cache.
+//! Beside both, as the floor of it all: one bare loop over epoll that sends the tag, waits for the peer's, ends TCP,
+//! and knows no limits, no XML and no errors. It shows what grows in the kernel, whose sockets do not fit into the cache.
 //!
 //! Each figure is of a process of its own, with its peers in two others. One peer in a hundred never answers, and the
 //! limit for the whole set is 5 s. All others must end clean, or there is no figure.

@@ -1,5 +1,5 @@
-//! Those who can tell where stanzas end. Each is handed a whole stream in pieces of one size and returns how many stanzas
-//! it found; none of them looks at what it found.
+//! Those who can tell where stanzas end. Each is handed a whole stream in pieces of one size and returns how many
+//! stanzas it found; none of them looks at what it found.
 
 use std::{
     io::{self, BufRead, BufReader, Read},

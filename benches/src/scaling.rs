@@ -20,7 +20,7 @@ const LIMIT: usize = 256 << 20;
 /// Twice the time for twice the size, and what caches, page faults and noise may add.
 const BAR: f64 = 2.2;
 
-/// What is large, and what comes of it: blocks, each so many times. No block is long, so that making them costs nothing.
+/// What comes when something is so large: blocks, each so many times. They are short, so that making them costs little.
 type Shape = fn(usize) -> Vec<(Vec<u8>, usize)>;
 
 const SHAPES: [(&str, Shape); 4] =
