@@ -76,6 +76,8 @@ pub struct Stream<T: Transport> {
     idle_after: Option<Duration>,
     write_limit: Duration,
     waker: Option<Waker>,
+    /// What SO_RCVTIMEO is set to.
+    armed: Option<Duration>,
     /// How the last read ended, when there is nothing more to read.
     end: Option<End>,
 }
@@ -96,6 +98,7 @@ impl<T: Transport> Stream<T> {
             idle_after: None,
             write_limit: crate::DEFAULT_TOTAL,
             waker: None,
+            armed: None,
             end: None,
         }
     }
@@ -233,6 +236,7 @@ impl<T: Transport> Stream<T> {
             idle_after: self.idle_after,
             write_limit: self.write_limit,
             waker: self.waker,
+            armed: None,
             end: self.end,
         };
         stream.restart();
@@ -322,7 +326,7 @@ impl<T: Transport> Stream<T> {
         self.input.resize(CHUNK, 0);
         self.taken = 0;
         let result = match &self.waker {
-            None => self.transport.read_within(&mut self.input, limit),
+            None => self.transport.read_within(&mut self.input, limit, &mut self.armed),
             Some(waker) => match self.transport.read(&mut self.input) {
                 Err(error) if retry(&error) => {
                     self.transport.wait(Interest::READ, limit, Some(waker.fd())).and(Err(error))

@@ -80,8 +80,10 @@ pub trait Transport {
         None
     }
 
-    /// Reads once, waiting `limit` at most; [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing came.
-    fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+    /// Reads once, waiting `limit` at most; [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing came. `armed` is what this
+    /// has set SO_RCVTIMEO to, at first `None`, and lets it spare the next call from setting that again.
+    fn read_within(&mut self, buf: &mut [u8], limit: Duration, armed: &mut Option<Duration>) -> io::Result<usize> {
+        let _ = armed;
         self.wait(Interest::READ, limit, None)?;
         self.read(buf)
     }
@@ -100,11 +102,6 @@ pub trait Transport {
     /// How many bytes could be read without waiting; 0 where nobody knows.
     fn unread(&self) -> u64 {
         0
-    }
-
-    /// Whether [`unread`](Self::unread) knows. Where it does not, the close looks for what has come by reading, before it writes.
-    fn knows_unread(&self) -> bool {
-        false
     }
 
     /// How many bytes written are not acknowledged by the peer's kernel (TC-11); 0 where nobody knows.
@@ -139,8 +136,8 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
         (**self).watch(interest)
     }
 
-    fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
-        (**self).read_within(buf, limit)
+    fn read_within(&mut self, buf: &mut [u8], limit: Duration, armed: &mut Option<Duration>) -> io::Result<usize> {
+        (**self).read_within(buf, limit, armed)
     }
 
     fn drain(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -153,10 +150,6 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn unread(&self) -> u64 {
         (**self).unread()
-    }
-
-    fn knows_unread(&self) -> bool {
-        (**self).knows_unread()
     }
 
     fn unacked(&self) -> u64 {

@@ -124,8 +124,8 @@ impl<T: Transport> Transport for Recorder<T> {
         self.inner.wait(interest, limit, wake)
     }
 
-    fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
-        let result = self.inner.read_within(buf, limit);
+    fn read_within(&mut self, buf: &mut [u8], limit: Duration, armed: &mut Option<Duration>) -> io::Result<usize> {
+        let result = self.inner.read_within(buf, limit, armed);
         self.came(buf, &result);
         result
     }

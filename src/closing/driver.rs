@@ -3,12 +3,17 @@
 mod input;
 mod turn;
 
-use std::{io, sync::Arc, time::Instant};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 #[cfg(feature = "capi")]
 pub(crate) use input::Parsed;
 #[cfg(feature = "batch")]
 pub(crate) use input::Step;
+use turn::CHUNK;
 
 use crate::{
     cancel::Canceller,
@@ -103,6 +108,8 @@ pub(crate) struct Driver<T> {
     /// Bytes read and not yet handled.
     input: Vec<u8>,
     taken: usize,
+    /// What SO_RCVTIMEO is set to.
+    armed: Option<Duration>,
     /// How much of the peer's stream had arrived when we began: a closing tag in it came before ours (I-09).
     arrived: u64,
     /// What was moved since the deadline has passed, or since the last words could have been said.
@@ -164,6 +171,7 @@ impl<T: Transport> Driver<T> {
             below_tls: false,
             input: options.residual.clone(),
             taken: 0,
+            armed: None,
             arrived: 0,
             last_bytes: 0,
             stream_error: opened.stream_error,
@@ -199,20 +207,39 @@ impl<T: Transport> Driver<T> {
             self.took(end.again());
         }
         self.tell(Event::Begin);
-        self.arrived = (self.input.len() - self.taken) as u64;
-        if !self.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
-            self.transport.no_delay();
-            // What has come is known only once it is decrypted, or once callbacks have been asked.
-            if !self.transport.knows_unread() && self.taken == self.input.len() {
-                self.read(None);
-                self.arrived = self.input.len() as u64;
-            }
-            self.arrived += self.transport.unread();
-            if self.tag_sent && self.output.is_empty() {
-                self.arrived = 0; // nobody knows any more what came before our tag
-            }
-            self.move_output();
+        if self.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
+            return;
         }
+        self.transport.no_delay();
+        let early = self.look();
+        // A broken session writes no more; but whether a peer that ended TCP still takes our tag, only the write tells.
+        if self.transport.is_tls() {
+            self.took(early);
+            self.move_output();
+        } else {
+            self.move_output();
+            self.took(early);
+        }
+    }
+
+    /// Finds out how much has come before our tag is written, by reading: not all transports know otherwise.
+    fn look(&mut self) -> io::Result<usize> {
+        let nothing = Err(io::ErrorKind::WouldBlock.into());
+        let residual = self.has_input();
+        let early = if residual || self.end.is_some() { nothing } else { self.fill(None) };
+        self.arrived = (self.input.len() - self.taken) as u64;
+        if residual || self.input.len() == CHUNK {
+            self.arrived += self.transport.unread();
+        }
+        if self.tag_sent && self.output.is_empty() {
+            self.arrived = 0; // nobody knows any more what came before our tag
+        }
+        early
+    }
+
+    /// Some of what was read is still to be handled.
+    pub(crate) fn has_input(&self) -> bool {
+        self.taken < self.input.len()
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -318,11 +345,6 @@ impl<T: Transport> Driver<T> {
     /// When the next deadline is due, if there is one.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.handshake.deadline().and_then(|time| self.clock.checked_add(time))
-    }
-
-    /// Some of what was read is still to be handled.
-    pub(crate) fn has_input(&self) -> bool {
-        self.taken < self.input.len()
     }
 
     /// Gives back the buffer, once what is in it has been handled: those that wait hold no memory for it.

@@ -260,7 +260,7 @@ impl Transport for Callbacks {
     }
 
     /// The attempt comes first: what TLS has decrypted already does not show in poll(2).
-    fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+    fn read_within(&mut self, buf: &mut [u8], limit: Duration, _: &mut Option<Duration>) -> io::Result<usize> {
         match self.read(buf) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.wait(Interest::READ, limit, None)?;

@@ -25,17 +25,20 @@ fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io::Result<us
     SockRef::from(&fd).recv_with_flags(buf, flags)
 }
 
+/// What SO_RCVTIMEO is set to at most; short enough to be left as it is until the end, which is awaited for two seconds.
+const SLICE: Duration = Duration::from_secs(1);
+
 /// For a socket that is ours: SO_RCVTIMEO carries the limit, and needs no restoring.
-fn recv_within(fd: BorrowedFd<'_>, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
-    match recv(fd, buf, ATTEMPT) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-        result => return result,
-    }
+fn recv_within(fd: BorrowedFd<'_>, buf: &mut [u8], limit: Duration, armed: &mut Option<Duration>) -> io::Result<usize> {
     let start = Instant::now();
     // A zero SO_RCVTIMEO would mean "for ever".
-    SockRef::from(&fd).set_read_timeout(Some(limit.max(Duration::from_millis(1))))?;
+    let slice = limit.clamp(Duration::from_millis(1), SLICE);
+    if *armed != Some(slice) {
+        SockRef::from(&fd).set_read_timeout(Some(slice))?;
+        *armed = Some(slice);
+    }
     match recv(fd, buf, 0) {
-        // The time is up, or the socket is non-blocking and SO_RCVTIMEO does not apply to it.
+        // That time is up, or the socket is non-blocking and SO_RCVTIMEO does not apply to it.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             poll(Some(fd), Interest::READ, limit.saturating_sub(start.elapsed()), None)?;
             recv(fd, buf, ATTEMPT)
@@ -45,13 +48,12 @@ fn recv_within(fd: BorrowedFd<'_>, buf: &mut [u8], limit: Duration) -> io::Resul
 }
 
 fn unacked(fd: BorrowedFd<'_>) -> u64 {
-    // Unix sockets count memory there, not bytes.
-    match SockRef::from(&fd).domain() {
-        Ok(Domain::IPV4 | Domain::IPV6) => {}
-        _ => return 0,
+    // SIOCOUTQ under its other name. Unix sockets count memory there, not bytes.
+    match queue_length(fd, libc::TIOCOUTQ) {
+        0 => 0,
+        bytes if matches!(SockRef::from(&fd).domain(), Ok(Domain::IPV4 | Domain::IPV6)) => bytes,
+        _ => 0,
     }
-    // SIOCOUTQ under its other name.
-    queue_length(fd, libc::TIOCOUTQ)
 }
 
 fn queue_length(fd: BorrowedFd<'_>, queue: libc::Ioctl) -> u64 {
@@ -97,9 +99,14 @@ macro_rules! transport {
                 Some((self.as_fd(), interest))
             }
 
-            fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+            fn read_within(
+                &mut self,
+                buf: &mut [u8],
+                limit: Duration,
+                armed: &mut Option<Duration>,
+            ) -> io::Result<usize> {
                 if $owned {
-                    return recv_within(self.as_fd(), buf, limit);
+                    return recv_within(self.as_fd(), buf, limit, armed);
                 }
                 poll(Some(self.as_fd()), Interest::READ, limit, None)?;
                 recv(self.as_fd(), buf, ATTEMPT)
@@ -107,10 +114,6 @@ macro_rules! transport {
 
             fn unread(&self) -> u64 {
                 queue_length(self.as_fd(), libc::FIONREAD)
-            }
-
-            fn knows_unread(&self) -> bool {
-                true
             }
 
             fn unacked(&self) -> u64 {

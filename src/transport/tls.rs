@@ -231,7 +231,7 @@ impl<S: TlsSession, T: Transport + AsFd> Transport for OverTls<S, T> {
         self.socket.watch(self.below(interest))
     }
 
-    fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+    fn read_within(&mut self, buf: &mut [u8], limit: Duration, _: &mut Option<Duration>) -> io::Result<usize> {
         attempt_within(self, limit, |transport| transport.read(buf))
     }
 

@@ -77,7 +77,7 @@ impl Transport for Ours {
         no_delay(&mut self) -> ();
         end_output(&mut self) -> io::Result<()>;
         wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest>;
-        read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize>;
+        read_within(&mut self, buf: &mut [u8], limit: Duration, armed: &mut Option<Duration>) -> io::Result<usize>;
     }
 
     fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Large enough that a system call is amortised, small enough for thousands of closing streams.
-const CHUNK: usize = 8 * 1024;
+pub(super) const CHUNK: usize = 8 * 1024;
 /// How many bytes are still read, without waiting, when a deadline has passed: what has arrived is not lost, and a
 /// peer that never stops cannot hold us. A write counts as much as a chunk.
 const LAST_BYTES: usize = 32 * CHUNK;
@@ -176,18 +176,24 @@ impl<T: Transport> Driver<T> {
 
     /// Reads once, waiting `within` at most; false when there was nothing.
     pub(super) fn read(&mut self, within: Option<Duration>) -> bool {
+        let result = self.fill(within);
+        self.took(result)
+    }
+
+    /// Reads once, without acting on it.
+    pub(super) fn fill(&mut self, within: Option<Duration>) -> io::Result<usize> {
         self.input.resize(CHUNK, 0);
         self.taken = 0;
         let result = if self.below_tls {
             self.transport.drain(&mut self.input)
         } else if let Some(limit) = within {
-            self.transport.read_within(&mut self.input, limit)
+            self.transport.read_within(&mut self.input, limit, &mut self.armed)
         } else {
             self.transport.read(&mut self.input)
         };
         self.input.truncate(*result.as_ref().unwrap_or(&0));
         self.last_bytes += self.input.len();
-        self.took(result)
+        result
     }
 
     /// Acts on what a read said; false when there was nothing.

@@ -1,0 +1,76 @@
+//! What was read and is not yet handled.
+
+use std::io;
+
+/// The first read: enough for most of what is still under way when an idle stream is closed.
+const FIRST: usize = 1024;
+/// The reads after one that was full. Large enough that a system call is amortised, small enough for thousands of
+/// closing streams.
+const CHUNK: usize = 8 * 1024;
+
+#[derive(Default)]
+pub(crate) struct Buffer {
+    /// As long as the largest read so far, so that no byte is zeroed twice.
+    bytes: Vec<u8>,
+    taken: usize,
+    filled: usize,
+}
+
+impl Buffer {
+    pub(crate) fn holding(bytes: Vec<u8>) -> Self {
+        Self { filled: bytes.len(), bytes, taken: 0 }
+    }
+
+    /// What is still to be handled.
+    pub(crate) fn rest(&self) -> &[u8] {
+        &self.bytes[self.taken..self.filled]
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.taken == self.filled
+    }
+
+    /// What is still to be handled, and the count of handled bytes, to be raised while it is looked at.
+    pub(crate) fn parts(&mut self) -> (&[u8], &mut usize) {
+        (&self.bytes[self.taken..self.filled], &mut self.taken)
+    }
+
+    /// The bytes that were handled last, as many.
+    pub(crate) fn handled(&self, count: usize) -> &[u8] {
+        &self.bytes[self.taken - count..self.taken]
+    }
+
+    /// So many bytes of the rest have been handled.
+    pub(crate) fn take(&mut self, bytes: usize) {
+        self.taken += bytes;
+    }
+
+    /// Reads once, in the place of all that has been handled.
+    pub(crate) fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+        self.taken = self.filled;
+        self.fill_behind(read)
+    }
+
+    /// Reads once, behind what is still to be handled.
+    pub(crate) fn fill_behind(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+        // A read that was full might have been longer.
+        let full = !self.bytes.is_empty() && self.filled == self.bytes.len();
+        let more = if full { CHUNK } else { FIRST };
+        self.bytes.copy_within(self.taken..self.filled, 0);
+        self.filled -= self.taken;
+        self.taken = 0;
+        if self.bytes.len() < self.filled + more {
+            self.bytes.resize(self.filled + more, 0);
+        }
+        let result = read(&mut self.bytes[self.filled..]);
+        self.filled = self.bytes.len().min(self.filled + result.as_ref().unwrap_or(&0));
+        result
+    }
+
+    /// What is still to be handled, by itself.
+    pub(crate) fn into_rest(mut self) -> Vec<u8> {
+        self.bytes.truncate(self.filled);
+        self.bytes.drain(..self.taken);
+        self.bytes
+    }
+}
