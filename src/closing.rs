@@ -1,5 +1,6 @@
 //! The blocking close: [`close`], and [`Closing`] for the stanzas that still arrive.
 
+mod buffer;
 mod driver;
 
 use std::{
@@ -7,6 +8,7 @@ use std::{
     io::{self, Read},
 };
 
+pub(crate) use buffer::Buffer;
 #[cfg(feature = "capi")]
 pub(crate) use driver::Parsed;
 #[cfg(feature = "batch")]

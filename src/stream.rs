@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     cancel::Waker,
-    closing::{Closing, End, Opened},
+    closing::{Buffer, Closing, End, Opened},
     error::Error,
     framing::{Frame, Framer},
     options::CloseOptions,
@@ -18,7 +18,6 @@ use crate::{
     xml::{self, Stanza},
 };
 
-const CHUNK: usize = 8 * 1024;
 /// How much of the peer's is kept while our own output is blocked, so that two writers do not wait for each other (TC-13).
 const READ_AHEAD: usize = 1 << 20;
 
@@ -66,8 +65,7 @@ pub struct Stream<T: Transport> {
     transport: T,
     incoming: Framer,
     header: Arc<[u8]>,
-    input: Vec<u8>,
-    taken: usize,
+    input: Buffer,
     /// Frames what we send: each call sends whole elements, and our closing tag is that of our own header (HS-12, HS-13).
     outgoing: Framer,
     queued: Vec<u8>,
@@ -89,8 +87,7 @@ impl<T: Transport> Stream<T> {
             transport,
             incoming: Framer::new(),
             header: Arc::default(),
-            input: Vec::new(),
-            taken: 0,
+            input: Buffer::default(),
             outgoing: Framer::new(),
             queued: Vec::new(),
             peer_closed: false,
@@ -213,8 +210,7 @@ impl<T: Transport> Stream<T> {
         self.incoming.restart();
         self.outgoing.restart();
         self.header = Arc::default();
-        self.input.clear();
-        self.taken = 0;
+        self.input.take(self.input.rest().len());
     }
 
     /// [Restarts](Self::restart) the stream over another transport: after `<proceed/>` of STARTTLS, `tls` makes the TLS
@@ -228,7 +224,6 @@ impl<T: Transport> Stream<T> {
             incoming: self.incoming,
             header: self.header,
             input: self.input,
-            taken: self.taken,
             outgoing: self.outgoing,
             queued: self.queued,
             peer_closed: self.peer_closed,
@@ -276,8 +271,7 @@ impl<T: Transport> Stream<T> {
     }
 
     fn hand_over(self, mut options: CloseOptions) -> (T, CloseOptions, Opened) {
-        let mut residual = self.input;
-        residual.drain(..self.taken);
+        let mut residual = self.input.into_rest();
         residual.append(&mut options.residual);
         options.residual = residual;
         options.peer_closed |= self.peer_closed;
@@ -295,10 +289,10 @@ impl<T: Transport> Stream<T> {
         if let Some(malformed) = self.incoming.malformed() {
             return Err(Error::Malformed(malformed.condition()));
         }
-        let mut rest = &self.input[self.taken..];
+        let (mut rest, taken) = self.input.parts();
         let before = rest.len();
         let frame = self.incoming.next(&mut rest);
-        self.taken += before - rest.len();
+        *taken += before - rest.len();
         Ok(Some(match frame {
             None => return Ok(None),
             Some(Frame::Header(header)) => {
@@ -323,18 +317,14 @@ impl<T: Transport> Stream<T> {
 
     /// Reads once, waiting `limit` at most, or until the waker is used.
     fn read(&mut self, limit: Duration) -> io::Result<usize> {
-        self.input.resize(CHUNK, 0);
-        self.taken = 0;
+        let Self { input, transport, armed, .. } = self;
         let result = match &self.waker {
-            None => self.transport.read_within(&mut self.input, limit, &mut self.armed),
-            Some(waker) => match self.transport.read(&mut self.input) {
-                Err(error) if retry(&error) => {
-                    self.transport.wait(Interest::READ, limit, Some(waker.fd())).and(Err(error))
-                }
+            None => input.fill(|buf| transport.read_within(buf, limit, armed)),
+            Some(waker) => match input.fill(|buf| transport.read(buf)) {
+                Err(error) if retry(&error) => transport.wait(Interest::READ, limit, Some(waker.fd())).and(Err(error)),
                 result => result,
             },
         };
-        self.input.truncate(*result.as_ref().unwrap_or(&0));
         self.end = End::of(&result);
         result
     }
@@ -361,7 +351,7 @@ impl<T: Transport> Stream<T> {
             if left.is_zero() {
                 break Err(io::ErrorKind::TimedOut.into());
             }
-            let room = self.input.len() - self.taken < READ_AHEAD;
+            let room = self.input.rest().len() < READ_AHEAD;
             match self.transport.wait(if ahead && room { Interest::BOTH } else { Interest::WRITE }, left, None) {
                 // At the end of what the peer sends, only the output matters; the next `receive` finds that end.
                 Ok(ready) if ready.read => ahead = self.read_ahead(),
@@ -376,12 +366,7 @@ impl<T: Transport> Stream<T> {
 
     /// Reads once behind what is kept already; false at the end.
     fn read_ahead(&mut self) -> bool {
-        self.input.drain(..std::mem::take(&mut self.taken));
-        let kept = self.input.len();
-        self.input.resize(kept + CHUNK, 0);
-        let result = self.transport.read(&mut self.input[kept..]);
-        self.input.truncate(kept + *result.as_ref().unwrap_or(&0));
-        match result {
+        match self.input.fill_behind(|buf| self.transport.read(buf)) {
             Ok(bytes) => bytes > 0,
             Err(error) => retry(&error),
         }

@@ -13,8 +13,8 @@ use std::{
 pub(crate) use input::Parsed;
 #[cfg(feature = "batch")]
 pub(crate) use input::Step;
-use turn::CHUNK;
 
+use super::Buffer;
 use crate::{
     cancel::Canceller,
     error::Error,
@@ -106,8 +106,7 @@ pub(crate) struct Driver<T> {
     /// `close_notify` was read: what still comes is below TLS, and only discarded.
     below_tls: bool,
     /// Bytes read and not yet handled.
-    input: Vec<u8>,
-    taken: usize,
+    input: Buffer,
     /// What SO_RCVTIMEO is set to.
     armed: Option<Duration>,
     /// How much of the peer's stream had arrived when we began: a closing tag in it came before ours (I-09).
@@ -169,8 +168,7 @@ impl<T: Transport> Driver<T> {
             root: root.into(),
             ending_output: false,
             below_tls: false,
-            input: options.residual.clone(),
-            taken: 0,
+            input: Buffer::holding(options.residual.clone()),
             armed: None,
             arrived: 0,
             last_bytes: 0,
@@ -227,8 +225,8 @@ impl<T: Transport> Driver<T> {
         let nothing = Err(io::ErrorKind::WouldBlock.into());
         let residual = self.has_input();
         let early = if residual || self.end.is_some() { nothing } else { self.fill(None) };
-        self.arrived = (self.input.len() - self.taken) as u64;
-        if residual || self.input.len() == CHUNK {
+        self.arrived = self.input.rest().len() as u64;
+        if residual || self.input.is_full() {
             self.arrived += self.transport.unread();
         }
         if self.tag_sent && self.output.is_empty() {
@@ -239,7 +237,7 @@ impl<T: Transport> Driver<T> {
 
     /// Some of what was read is still to be handled.
     pub(crate) fn has_input(&self) -> bool {
-        self.taken < self.input.len()
+        !self.input.is_empty()
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -350,8 +348,7 @@ impl<T: Transport> Driver<T> {
     /// Gives back the buffer, once what is in it has been handled: those that wait hold no memory for it.
     pub(crate) fn free_input(&mut self) {
         if !self.has_input() {
-            self.input = Vec::new();
-            self.taken = 0;
+            self.input = Buffer::default();
         }
     }
 }

@@ -38,12 +38,13 @@ pub(crate) enum Parsed {
 impl<T: Transport> Driver<T> {
     /// Goes one step. With `patient`, a read may wait until the next deadline.
     pub(crate) fn step(&mut self, patient: bool) -> Step {
-        if self.taken < self.input.len() {
+        if self.has_input() {
             if self.handshake.expects_stanzas() {
                 return Step::Input;
             }
-            self.tell(Event::Received(self.input.len() - self.taken));
-            self.taken = self.input.len();
+            let bytes = self.input.rest().len();
+            self.tell(Event::Received(bytes));
+            self.input.take(bytes);
         }
         if self.is_done() {
             return Step::Over;
@@ -82,36 +83,36 @@ impl<T: Transport> Driver<T> {
         if !self.next_chunk() {
             return false;
         }
-        let start = self.taken;
-        while self.taken < self.input.len() && self.handshake.expects_stanzas() {
+        let before = self.input.rest().len();
+        while self.has_input() && self.handshake.expects_stanzas() {
             self.frame(None);
         }
-        take(&self.input[start..self.taken]);
+        take(self.input.handled(before - self.input.rest().len()));
         true
     }
 
     /// Hands the input to a parser of the caller's (`on_data` in C), which answers whether it saw the peer's closing tag.
     #[cfg(feature = "capi")]
     pub(crate) fn parse(&mut self, parse: &mut dyn FnMut(&[u8]) -> Parsed) {
-        let bytes = self.input.len() - self.taken;
+        let bytes = self.input.rest().len();
         self.tell(Event::Received(bytes));
-        match parse(&self.input[self.taken..]) {
+        match parse(self.input.rest()) {
             Parsed::Open => {}
             Parsed::PeerClosed => self.tell(Event::PeerClosed),
             Parsed::Stop => self.tell(Event::Cancel),
         }
-        self.taken = self.input.len();
+        self.input.take(bytes);
     }
 
     /// Frames the input up to the next event; true when that was a stanza.
     pub(crate) fn frame(&mut self, take: Option<Take<'_>>) -> bool {
         let Some(framer) = &mut self.framer else { return false };
         let now = self.clock.elapsed();
-        let mut rest = &self.input[self.taken..];
+        let (mut rest, taken) = self.input.parts();
         let before = rest.len();
         let frame = framer.next(&mut rest);
         let consumed = before - rest.len();
-        self.taken += consumed;
+        *taken += consumed;
         let _ = self.handshake.handle(Event::Received(consumed), now);
         let event = match frame {
             None => return false,

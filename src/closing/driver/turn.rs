@@ -9,13 +9,13 @@ use crate::{
     transport::{Interest, Transport, os_error},
 };
 
-/// Large enough that a system call is amortised, small enough for thousands of closing streams.
-pub(super) const CHUNK: usize = 8 * 1024;
 /// How many bytes are still read, without waiting, when a deadline has passed: what has arrived is not lost, and a
-/// peer that never stops cannot hold us. A write counts as much as a chunk.
-const LAST_BYTES: usize = 32 * CHUNK;
-/// So much counts any other turn at least: a TLS record, which is read by itself, may hold a single byte.
+/// peer that never stops cannot hold us.
+const LAST_BYTES: usize = 256 * 1024;
+/// What a turn counts for among them at least: a TLS record, which is read by itself, may hold a single byte.
 const LEAST: usize = 256;
+/// What a write counts for.
+const WRITE: usize = 8 * 1024;
 
 /// How far [`Driver::move_output`] came.
 #[derive(Clone, Copy, PartialEq)]
@@ -167,7 +167,7 @@ impl<T: Transport> Driver<T> {
     fn wrote(&mut self, bytes: usize) {
         self.write_blocked = false;
         self.written += bytes.min(self.output.len() - self.written);
-        self.last_bytes += CHUNK;
+        self.last_bytes += WRITE;
         self.tell(Event::Written(bytes));
         if self.written == self.output.len() && self.last_words.is_none() {
             self.tell(Event::Flushed);
@@ -182,17 +182,13 @@ impl<T: Transport> Driver<T> {
 
     /// Reads once, without acting on it.
     pub(super) fn fill(&mut self, within: Option<Duration>) -> io::Result<usize> {
-        self.input.resize(CHUNK, 0);
-        self.taken = 0;
-        let result = if self.below_tls {
-            self.transport.drain(&mut self.input)
-        } else if let Some(limit) = within {
-            self.transport.read_within(&mut self.input, limit, &mut self.armed)
-        } else {
-            self.transport.read(&mut self.input)
+        let Self { input, transport, armed, .. } = self;
+        let result = match within {
+            _ if self.below_tls => input.fill(|buf| transport.drain(buf)),
+            Some(limit) => input.fill(|buf| transport.read_within(buf, limit, armed)),
+            None => input.fill(|buf| transport.read(buf)),
         };
-        self.input.truncate(*result.as_ref().unwrap_or(&0));
-        self.last_bytes += self.input.len();
+        self.last_bytes += self.input.rest().len();
         result
     }
 
