@@ -1,6 +1,6 @@
 //! How to close: limits, what to say last, and what was already read.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use crate::{cancel::Canceller, error::Error, stream_error::StreamError};
 
@@ -13,8 +13,8 @@ pub const DEFAULT_TOTAL: Duration = Duration::from_secs(30);
 pub const DEFAULT_NO_PROGRESS: Duration = Duration::from_secs(10);
 /// Default of [`Limits::linger`].
 pub const DEFAULT_LINGER: Duration = Duration::from_secs(2);
-/// The closing tag when nothing else is known of the stream.
-pub(crate) const DEFAULT_CLOSING_TAG: &str = "</stream:stream>";
+/// The root when nothing else is known of the stream.
+const DEFAULT_ROOT: &str = "stream:stream";
 
 /// The time limits of one handshake, and whether it half-closes early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,14 +173,14 @@ impl CloseOptions {
     }
 
     /// The qualified name of our own root, from the closing tag.
-    pub(crate) fn root(&self) -> Result<&str, Error> {
-        let tag = self.closing_tag.as_deref().unwrap_or(DEFAULT_CLOSING_TAG);
+    pub(crate) fn root(&self) -> Result<Cow<'static, str>, Error> {
+        let Some(tag) = &self.closing_tag else { return Ok(DEFAULT_ROOT.into()) };
         let name = tag.strip_prefix("</").and_then(|rest| rest.strip_suffix('>')).unwrap_or_default();
         let plain = |c: char| !c.is_whitespace() && !c.is_control() && !"<>/&'\"=".contains(c);
         if name.is_empty() || !name.chars().all(plain) {
             return Err(Error::Invalid("the closing tag is not an end tag such as </stream:stream>"));
         }
-        Ok(name)
+        Ok(name.to_owned().into())
     }
 
     /// Whether they make sense together.

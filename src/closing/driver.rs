@@ -4,6 +4,7 @@ mod input;
 mod turn;
 
 use std::{
+    borrow::Cow,
     io,
     sync::Arc,
     time::{Duration, Instant},
@@ -100,7 +101,7 @@ pub(crate) struct Driver<T> {
     /// The last write was blocked, so TLS may hold its bytes already, encrypted.
     write_blocked: bool,
     /// The root of our own stream, whose prefix a stream error takes.
-    root: Box<str>,
+    root: Cow<'static, str>,
     /// [`Action::EndOutput`] is being carried out.
     ending_output: bool,
     /// `close_notify` was read: what still comes is below TLS, and only discarded.
@@ -139,14 +140,17 @@ impl<T: Transport> Driver<T> {
         options.check()?;
         let root = options.root()?;
         let mut output = opened.queued;
+        output.reserve_exact(options.farewell.len() + "</>".len() + root.len());
         output.extend_from_slice(&options.farewell);
         let ending_at = output.len();
         if let Some(error) = &options.stream_error {
-            output.extend_from_slice(error.to_xml(root).as_bytes());
+            output.extend_from_slice(error.to_xml(&root).as_bytes());
         }
         let tag_at = output.len();
         if !options.detach && !options.tag_sent {
-            output.extend_from_slice(format!("</{root}>").as_bytes());
+            for part in ["</", &root, ">"] {
+                output.extend_from_slice(part.as_bytes());
+            }
         }
         let mut handshake = Handshake::new(options.limits);
         if transport.is_tls() {
@@ -165,7 +169,7 @@ impl<T: Transport> Driver<T> {
             tag_at,
             last_words: options.last_words.clone(),
             write_blocked: false,
-            root: root.into(),
+            root,
             ending_output: false,
             below_tls: false,
             input: Buffer::holding(options.residual.clone()),
