@@ -227,11 +227,9 @@ impl<T: Transport> Driver<T> {
     /// Finds out how much has come before our tag is written, by reading: not all transports know otherwise.
     fn look(&mut self) -> io::Result<usize> {
         let nothing = Err(io::ErrorKind::WouldBlock.into());
-        let residual = self.has_input();
-        let early = if residual || self.end.is_some() { nothing } else { self.fill(None) };
-        self.arrived = self.input.rest().len() as u64;
-        if residual || self.input.is_full() {
-            self.arrived += self.transport.unread();
+        let early = if self.has_input() || self.end.is_some() { nothing } else { self.fill(None) };
+        if self.has_input() {
+            self.arrived = self.input.rest().len() as u64 + self.transport.unread();
         }
         if self.tag_sent && self.output.is_empty() {
             self.arrived = 0; // nobody knows any more what came before our tag
