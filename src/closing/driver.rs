@@ -228,7 +228,8 @@ impl<T: Transport> Driver<T> {
     fn look(&mut self) -> io::Result<usize> {
         let nothing = Err(io::ErrorKind::WouldBlock.into());
         let early = if self.has_input() || self.end.is_some() { nothing } else { self.fill(None) };
-        if self.has_input() {
+        // An interrupted read says nothing about what is there.
+        if self.has_input() || early.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
             self.arrived = self.input.rest().len() as u64 + self.transport.unread();
         }
         if self.tag_sent && self.output.is_empty() {
