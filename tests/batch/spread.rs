@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use xmpp_close::{Batch, BatchOptions, CloseOptions, Error, Initiator, Outcome};
+use xmpp_close::{Batch, BatchOptions, CloseOptions, Error, Incoming, Initiator, Outcome, Stream};
 
 use crate::peer::{self, PATIENCE, TAG};
 
@@ -93,6 +93,44 @@ fn what_is_no_xmpp_is_answered_before_its_turn_with_an_error() {
     assert!(told >= 2, "{told} of 3 were told, though only one could be closed before"); // whose turn was the first
     assert_eq!(done.summary.count(Outcome::Malformed), 3, "{}", done.summary);
     assert!(start.elapsed() < PATIENCE / 3);
+}
+
+/// What a session saw of its peer before it came into the batch: nothing more is to be waited for.
+#[test]
+fn a_session_that_is_known_to_be_over_does_not_wait_for_its_turn() {
+    const HEADER: &str = "<stream:stream xmlns:stream='http://etherx.jabber.org/streams' xmlns='jabber:client'>";
+    const ERROR: &str = "<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+    for (last, outcome) in
+        [(ERROR, Outcome::Clean), (TAG, Outcome::Clean), ("<a></b>", Outcome::Malformed), ("", Outcome::PeerEof)]
+    {
+        let mut batch = Batch::new().unwrap();
+        let mut peers = Vec::new();
+        for _ in 0..4 {
+            let (ours, theirs) = peer::pair();
+            peers.push(peer::peer(theirs, move |mut peer| {
+                peer.read_until("'>").send(format!("{}{last}", HEADER));
+                if last.is_empty() {
+                    peer.tcp.shutdown(std::net::Shutdown::Write).unwrap();
+                }
+                peer.read_tag();
+                if last == ERROR {
+                    peer.send(TAG);
+                }
+                peer.rest().unwrap();
+            }));
+            let mut stream = Stream::new(ours);
+            stream.send(HEADER).unwrap();
+            assert!(matches!(stream.receive(), Ok(Incoming::Header(_))));
+            let seen = stream.receive();
+            assert!(matches!(seen, Ok(Incoming::StreamError(_) | Incoming::PeerClosed) | Err(_)), "{seen:?}");
+            batch.add_stream(stream, &CloseOptions::new(), ignore).unwrap();
+        }
+        let start = Instant::now();
+        let done = batch.run(BatchOptions::new().total(2 * PATIENCE).spread(PATIENCE)).unwrap();
+        assert!(start.elapsed() < PATIENCE / 3, "{last:?}: {:?}", start.elapsed());
+        assert_eq!(done.summary.count(outcome), 4, "{last:?}: {}", done.summary);
+        peers.into_iter().for_each(|peer| peer.join().unwrap());
+    }
 }
 
 #[test]
