@@ -40,7 +40,7 @@ static void each_stream_has_its_own_callbacks(void)
         { { READ_TAG, NULL, 0 }, { SEND, "<d>2</d><d/>" TAG, 0 }, { READ_END, NULL, 0 } },
         { { READ_TAG, NULL, 0 }, { SEND, "<e>3</e>" TAG, 0 }, { READ_END, NULL, 0 } },
     };
-    static const char *const got[] = { "<a/><b>0</b>", "<c>1</c>" TAG, "", "<r/><r/><e>3</e>" };
+    static const char *const got[] = { "<a/><b>0</b>", ("<c>1</c>" TAG), "", "<r/><r/><e>3</e>" };
     static const char *const sent[] = { "<x/>" TAG, TAG, TAG, "<y/><a h='2'/>" TAG };
     static struct member members[4];
     xmpp_close_batch_options options = batch_options();
