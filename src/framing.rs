@@ -29,7 +29,7 @@ pub const DEFAULT_STANZA_LIMIT: usize = 1024 * 1024;
 /// The least that a limit on stanzas may be set to: 10 000 bytes (RFC 6120 section 13.12, XM-08).
 pub const MIN_STANZA_LIMIT: usize = 10_000;
 /// What an idle stream may keep of a buffer that a larger stanza needed.
-const KEPT_BUFFER: usize = 16 * 1024;
+const KEPT_BUFFER: usize = 4 * 1024;
 
 /// What [`Framer::next`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,11 +151,7 @@ impl Framer {
         if self.over {
             return None;
         }
-        if self.delivered {
-            self.buffer.clear();
-            self.buffer.shrink_to(KEPT_BUFFER);
-            self.delivered = false;
-        }
+        self.forget_delivered();
         if self.ends {
             self.over = true;
             return Some(Frame::End { mismatched: false });
@@ -221,10 +217,28 @@ impl Framer {
         Some(Frame::Malformed(malformed))
     }
 
+    fn forget_delivered(&mut self) {
+        if self.delivered {
+            self.buffer.clear();
+            self.delivered = false;
+        }
+    }
+
+    /// Gives back what a large stanza needed, unless another is on its way. While stanzas follow each other without a gap
+    /// they share it.
+    pub(crate) fn shrink(&mut self) {
+        self.forget_delivered();
+        if self.buffer.len() <= KEPT_BUFFER {
+            self.buffer.shrink_to(KEPT_BUFFER);
+        }
+    }
+
     /// The frame goes on in the next input. Once it is over the limit, nothing of it is kept.
     fn keep(&mut self, part: &[u8]) {
         self.begun += part.len() as u64;
-        if self.begun <= self.limit as u64 {
+        if self.begun == 0 {
+            self.shrink(); // all is handled, so there may be silence
+        } else if self.begun <= self.limit as u64 {
             self.append(part);
         } else {
             self.buffer = Vec::new();

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     cancel::Canceller,
-    closing::{Driver, Step},
+    closing::{Buffer, Driver, Step},
     error::Error,
     transport::Interest,
 };
@@ -64,6 +64,8 @@ struct Run<'b, 'a, 'o> {
     deadline: Instant,
     turns: Turns,
     timers: Timers,
+    /// Lent to the stream that is moved, so that those that wait need none.
+    buffer: Buffer,
     /// Streams that could still move when the others got their turn.
     unfinished: Vec<usize>,
     summary: Summary,
@@ -81,6 +83,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
             deadline: start.checked_add(options.total).unwrap_or(start + FOR_EVER),
             turns: Turns::new(streams, start, options.spread),
             timers: Timers::default(),
+            buffer: Buffer::default(),
             // What the application has read already is handled first; whoever was closed by its peer is answered.
             unfinished: (0..streams).filter(|index| batch.members[*index].is_urgent()).collect(),
             summary: Summary::new(streams),
@@ -136,12 +139,12 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         for _ in 0..BEGIN_AT_ONCE {
             let Some(index) = self.turns.take(now) else { return false };
             if self.begin(index) {
+                let Slot::Running(member) = &mut self.batch.members[index] else { continue };
                 // What came with the beginning is handled at once, so that few streams hold a buffer.
-                let has_input =
-                    matches!(&self.batch.members[index], Slot::Running(member) if member.driver.has_input());
-                if has_input {
+                if member.driver.has_input() {
                     self.advance(index);
                 } else {
+                    member.driver.return_buffer(&mut self.buffer);
                     self.unfinished.push(index);
                 }
             }
@@ -155,6 +158,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         if mem::replace(&mut member.started, true) {
             return false;
         }
+        member.driver.borrow_buffer(&mut self.buffer);
         member.driver.start_by(self.deadline, self.options.stream_error.as_ref());
         self.summary.begun += 1;
         true
@@ -169,6 +173,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
                 self.begin(index);
                 continue;
             }
+            member.driver.borrow_buffer(&mut self.buffer);
             match member.driver.step(false) {
                 Step::Input => (member.handle)(&mut member.driver),
                 Step::Moved => steps += 1,
@@ -185,6 +190,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
                 }
             }
             if steps >= STEPS && !member.driver.has_input() {
+                member.driver.return_buffer(&mut self.buffer);
                 self.unfinished.push(index); // the others get their turn
                 return true;
             }
@@ -213,7 +219,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
     /// Waits for a direction of one stream, and for its deadline.
     fn settle(&mut self, index: usize, interest: Interest) {
         let Slot::Running(member) = &mut self.batch.members[index] else { return };
-        member.driver.free_input();
+        member.driver.return_buffer(&mut self.buffer);
         let mut due = member.driver.due();
         let watch = member.driver.transport().watch(interest);
         let on = watch.map(|(_, on)| on).filter(|on| *on != NEITHER && member.fruitless <= FRUITLESS);
@@ -237,6 +243,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
 
     fn finish(&mut self, index: usize) {
         let Slot::Running(member) = &mut self.batch.members[index] else { return };
+        member.driver.return_buffer(&mut self.buffer);
         let report = member.driver.report();
         self.summary.begun += usize::from(!member.started);
         self.summary.add(&report);

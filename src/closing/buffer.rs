@@ -30,6 +30,17 @@ impl Buffer {
         self.taken == self.filled
     }
 
+    /// The last read was not full, so it got all there was.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.filled < self.bytes.len()
+    }
+
+    /// It has no room, for nothing was read yet.
+    #[cfg(feature = "batch")]
+    pub(crate) fn is_unused(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// What is still to be handled, and the count of handled bytes, to be raised while it is looked at.
     pub(crate) fn parts(&mut self) -> (&[u8], &mut usize) {
         (&self.bytes[self.taken..self.filled], &mut self.taken)

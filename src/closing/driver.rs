@@ -5,7 +5,7 @@ mod turn;
 
 use std::{
     borrow::Cow,
-    io,
+    io, mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -340,7 +340,6 @@ impl<T: Transport> Driver<T> {
             self.put_error(error);
         }
         self.start();
-        self.free_input();
     }
 
     /// When the next deadline is due, if there is one.
@@ -348,10 +347,17 @@ impl<T: Transport> Driver<T> {
         self.handshake.deadline().and_then(|time| self.clock.checked_add(time))
     }
 
-    /// Gives back the buffer, once what is in it has been handled: those that wait hold no memory for it.
-    pub(crate) fn free_input(&mut self) {
+    /// Takes the buffer that is lent to whoever is moved, unless it has one.
+    pub(crate) fn borrow_buffer(&mut self, lent: &mut Buffer) {
+        if self.input.is_unused() {
+            self.input = mem::take(lent);
+        }
+    }
+
+    /// Gives it back, once what is in it has been handled: those that wait hold no memory for it.
+    pub(crate) fn return_buffer(&mut self, lent: &mut Buffer) {
         if !self.has_input() {
-            self.input = Buffer::default();
+            *lent = mem::take(&mut self.input);
         }
     }
 }

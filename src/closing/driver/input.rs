@@ -49,9 +49,22 @@ impl<T: Transport> Driver<T> {
         if self.is_done() {
             return Step::Over;
         }
+        if patient && self.input.is_drained() {
+            self.shrink(); // the read itself may wait
+        }
         match self.turn(patient) {
-            Some(interest) => Step::Blocked(interest),
+            Some(interest) => {
+                self.shrink();
+                Step::Blocked(interest)
+            }
             None => Step::Moved,
+        }
+    }
+
+    /// Those that wait hold no memory for a large stanza that has come already.
+    fn shrink(&mut self) {
+        if let Some(framer) = &mut self.framer {
+            framer.shrink();
         }
     }
 
