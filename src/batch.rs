@@ -99,7 +99,8 @@ impl<'a> Batch<'a> {
         Ok(Self { readiness: Readiness::new()?, members: Vec::new(), cancellers: Vec::new() })
     }
 
-    /// Adds the open stream on `transport`, and returns its index. What still arrives on it is given to `on_stanza`.
+    /// Adds the open stream on `transport`, and returns its index. What still arrives on it is lent to `on_stanza`,
+    /// without a copy; [`Stanza::into_owned`] makes one that can be kept.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the options make no sense, when the transport has no descriptor that can be waited for
@@ -109,7 +110,7 @@ impl<'a> Batch<'a> {
         &mut self,
         transport: T,
         options: &CloseOptions,
-        on_stanza: impl FnMut(Stanza) + 'a,
+        on_stanza: impl FnMut(Stanza<&str>) + 'a,
     ) -> Result<usize, Error> {
         self.add_opened(Box::new(transport), options, Opened::between_stanzas(), hand_over(on_stanza))
     }
@@ -122,7 +123,7 @@ impl<'a> Batch<'a> {
         &mut self,
         stream: Stream<T>,
         options: &CloseOptions,
-        on_stanza: impl FnMut(Stanza) + 'a,
+        on_stanza: impl FnMut(Stanza<&str>) + 'a,
     ) -> Result<usize, Error> {
         let (transport, options, opened) = stream.into_open(options)?;
         self.add_opened(Box::new(transport), &options, opened, hand_over(on_stanza))
@@ -186,13 +187,9 @@ impl<'a> Batch<'a> {
 }
 
 /// The framing is ours, the stanzas are the application's.
-fn hand_over<'a>(mut on_stanza: impl FnMut(Stanza) + 'a) -> Handle<'a> {
+fn hand_over<'a>(mut on_stanza: impl FnMut(Stanza<&str>) + 'a) -> Handle<'a> {
     Box::new(move |driver| {
-        let mut bytes = None;
-        driver.frame(Some(&mut |xml| bytes = Some(xml.to_vec())));
-        if let Some(bytes) = bytes {
-            on_stanza(Stanza::new(bytes, driver.header().clone()));
-        }
+        driver.frame(Some(&mut |xml, header| on_stanza(Stanza::lent(&String::from_utf8_lossy(xml), header))));
     })
 }
 

@@ -105,7 +105,7 @@ pub struct Closing<T: Transport> {
 impl<T: Transport> Closing<T> {
     /// Reads and counts what is left, waits for the end, and ends TCP.
     pub fn finish(mut self) -> Report {
-        while self.driver.next_stanza(&mut |_| {}) {}
+        while self.driver.next_stanza(&mut |_, _| {}) {}
         self.driver.report()
     }
 
@@ -121,10 +121,9 @@ impl<T: Transport> Iterator for Closing<T> {
 
     /// Blocks until a stanza came, or none can come any more.
     fn next(&mut self) -> Option<Stanza> {
-        let mut bytes = Vec::new();
-        self.driver
-            .next_stanza(&mut |stanza| bytes.extend_from_slice(stanza))
-            .then(|| Stanza::new(bytes, self.driver.header().clone()))
+        let mut stanza = None;
+        self.driver.next_stanza(&mut |xml, header| stanza = Some(Stanza::new(xml.to_vec(), header.clone())));
+        stanza
     }
 }
 

@@ -155,9 +155,11 @@ fn reader_of<'a>(header: &'a [u8], stanza: &'a [u8]) -> EventReader<impl Read + 
 }
 
 /// A whole first-level element of a stream: a message, presence or iq, or any other.
+///
+/// A `Stanza` owns its text. A `Stanza<&str>` is lent for the time of a call, by a [`Batch`](crate::Batch).
 #[derive(Clone, PartialEq, Eq)]
-pub struct Stanza {
-    xml: String,
+pub struct Stanza<T = String> {
+    xml: T,
     header: Arc<[u8]>,
 }
 
@@ -169,26 +171,41 @@ impl Stanza {
         Self { xml, header }
     }
 
-    /// The element as it came, from its `<` to its `>`.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.xml.as_bytes()
-    }
-
-    /// The element as it came, from its `<` to its `>`.
-    pub fn as_str(&self) -> &str {
-        &self.xml
-    }
-
     /// The element as it came, without a copy.
     pub fn into_bytes(self) -> Vec<u8> {
         self.xml.into_bytes()
     }
+}
+
+impl<'a> Stanza<&'a str> {
+    #[cfg(feature = "batch")]
+    pub(crate) fn lent(xml: &'a str, header: &Arc<[u8]>) -> Self {
+        Self { xml, header: header.clone() }
+    }
+
+    /// A copy that can be kept.
+    pub fn into_owned(self) -> Stanza {
+        Stanza { xml: self.xml.to_owned(), header: self.header }
+    }
+}
+
+impl<T: AsRef<str>> Stanza<T> {
+    /// The element as it came, from its `<` to its `>`.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.as_str().as_bytes()
+    }
+
+    /// The element as it came, from its `<` to its `>`.
+    pub fn as_str(&self) -> &str {
+        self.xml.as_ref()
+    }
 
     /// The element's name without its prefix: `message`.
     pub fn name(&self) -> &str {
-        let length = local_name(self.as_bytes()).len();
-        let end = self.xml.find([' ', '\t', '\r', '\n', '/', '>']).unwrap_or(self.xml.len());
-        &self.xml[end - length..end]
+        let xml = self.as_str();
+        let length = local_name(xml.as_bytes()).len();
+        let end = xml.find([' ', '\t', '\r', '\n', '/', '>']).unwrap_or(xml.len());
+        &xml[end - length..end]
     }
 
     /// A reader of the `xml` crate with the namespaces of the stream in scope. Its first event is the start of this
@@ -202,15 +219,15 @@ impl Stanza {
     }
 }
 
-impl fmt::Display for Stanza {
+impl<T: AsRef<str>> fmt::Display for Stanza<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.xml)
+        f.write_str(self.as_str())
     }
 }
 
-impl fmt::Debug for Stanza {
+impl<T: AsRef<str>> fmt::Debug for Stanza<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Stanza").field(&self.xml).finish()
+        f.debug_tuple("Stanza").field(&self.as_str()).finish()
     }
 }
 
@@ -327,5 +344,15 @@ mod tests {
         assert_eq!((stanza.to_string(), format!("{stanza:?}")), ("<a>é</a>".into(), "Stanza(\"<a>é</a>\")".into()));
         assert_eq!((stanza.as_str(), stanza.as_bytes()), ("<a>é</a>", "<a>é</a>".as_bytes()));
         assert_eq!(stanza.into_bytes(), "<a>é</a>".as_bytes());
+    }
+
+    #[test]
+    #[cfg(feature = "batch")]
+    fn a_lent_stanza_is_like_one_that_is_owned() {
+        let header = b"<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams'>";
+        let lent = Stanza::lent("<db:result/>", &header.as_slice().into());
+        assert_eq!((lent.name(), lent.as_bytes()), ("result", "<db:result/>".as_bytes()));
+        assert_eq!((lent.to_string(), format!("{lent:?}")), ("<db:result/>".into(), "Stanza(\"<db:result/>\")".into()));
+        assert_eq!(lent.into_owned(), stanza("<db:result/>", header));
     }
 }

@@ -81,12 +81,12 @@ const WAYS: [(&str, Way); 9] = [
     }),
     ("in a batch", |tcp, options| {
         let mut batch = Batch::new().unwrap();
-        batch.add(tcp, options, drop).unwrap();
+        batch.add(tcp, options, |_| {}).unwrap();
         Some(batch.run(BatchOptions::new().total(PATIENCE)).unwrap().reports[0].outcome)
     }),
     ("in a batch that never runs", |tcp, options| {
         let mut batch = Batch::new().unwrap();
-        batch.add(tcp, options, drop).unwrap();
+        batch.add(tcp, options, |_| {}).unwrap();
         None
     }),
 ];
@@ -101,11 +101,11 @@ const MISTAKES: [(&str, Mistake); 5] = [
     }),
     ("a stream without a header", |tcp| Stream::new(tcp).close(&CloseOptions::new()).is_err()),
     ("a bad tag in a batch", |tcp| {
-        Batch::new().unwrap().add(tcp, &CloseOptions::new().closing_tag("<a/>"), drop).is_err()
+        Batch::new().unwrap().add(tcp, &CloseOptions::new().closing_tag("<a/>"), |_| {}).is_err()
     }),
     ("a spread beyond the total", |tcp| {
         let mut batch = Batch::new().unwrap();
-        batch.add(tcp, &CloseOptions::new(), drop).unwrap();
+        batch.add(tcp, &CloseOptions::new(), |_| {}).unwrap();
         batch.run(BatchOptions::new().total(PATIENCE).spread(2 * PATIENCE)).is_err()
     }),
 ];

@@ -164,7 +164,8 @@ impl<T: Transport + Send + 'static> Session<T> {
                 self.close(error);
             }
             Stop::Leave => {
-                let Ending { name, stream, options, late } = self.ending();
+                let Ending { name, stream, options, mut late } = self.ending();
+                let late = move |stanza: Stanza<&str>| late(stanza.into_owned());
                 let join = move |batch: &mut Batch<'static>| batch.add_stream(stream, &options, late);
                 let _ = leaving.send((name, Box::new(join)));
                 server.shutdown.closes(&address);

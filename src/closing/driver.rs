@@ -252,10 +252,6 @@ impl<T: Transport> Driver<T> {
         self.tell(Event::Cancel);
     }
 
-    pub(crate) fn header(&self) -> &Arc<[u8]> {
-        &self.header
-    }
-
     /// The report; complete once the handshake is done.
     pub(crate) fn report(&self) -> Report {
         let mut report = self.handshake.report(self.clock.elapsed());

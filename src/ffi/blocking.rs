@@ -102,7 +102,7 @@ impl Taker {
             Self::Stanzas(callback, userdata) => {
                 let mut answer = 0;
                 // SAFETY: the header says what the function must be; the bytes outlive the call.
-                driver.frame(Some(&mut |xml| answer = unsafe { callback(userdata, xml.as_ptr(), xml.len()) }));
+                driver.frame(Some(&mut |xml, _| answer = unsafe { callback(userdata, xml.as_ptr(), xml.len()) }));
                 if answer != 0 {
                     driver.cancel();
                 }

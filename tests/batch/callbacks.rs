@@ -2,11 +2,11 @@
 
 use std::{cell::RefCell, thread, time::Duration};
 
-use xmpp_close::{Batch, BatchOptions, CloseOptions, Outcome};
+use xmpp_close::{Batch, BatchOptions, CloseOptions, Outcome, Stanza};
 
 use crate::peer::{self, PATIENCE, TAG};
 
-fn ignore<T>(_: T) {}
+fn ignore(_: Stanza<&str>) {}
 
 #[test]
 fn progress_counts_up_to_the_end() {

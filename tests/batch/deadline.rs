@@ -6,11 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use xmpp_close::{Batch, BatchOptions, Canceller, CloseOptions, Outcome};
+use xmpp_close::{Batch, BatchOptions, Canceller, CloseOptions, Outcome, Stanza};
 
 use crate::peer::{self, PATIENCE, SLACK, TAG};
 
-fn ignore<T>(_: T) {}
+fn ignore(_: Stanza<&str>) {}
 
 #[test]
 fn mute_peers_do_not_add_up() {

@@ -2,13 +2,13 @@
 
 use std::{cell::RefCell, thread, time::Duration};
 
-use xmpp_close::{Batch, BatchOptions, CloseOptions, Error, Incoming, Initiator, Outcome, Stream, StreamError};
+use xmpp_close::{Batch, BatchOptions, CloseOptions, Error, Incoming, Initiator, Outcome, Stanza, Stream, StreamError};
 
 use crate::peer::{self, PATIENCE, Peer, TAG};
 
 type Script = fn(&mut Peer);
 
-fn ignore<T>(_: T) {}
+fn ignore(_: Stanza<&str>) {}
 
 #[test]
 fn each_stream_has_its_own_ending() {
@@ -76,7 +76,7 @@ fn late_stanzas_of_many_streams_arrive_in_order() {
         }));
         let got = &got;
         let options = CloseOptions::new().total(PATIENCE);
-        let on_stanza = move |stanza: xmpp_close::Stanza| {
+        let on_stanza = move |stanza: Stanza<&str>| {
             let next = &mut got.borrow_mut()[number];
             assert!(stanza.as_str().starts_with(&format!("<message id='{next}'>")), "{stanza}");
             *next += 1;
@@ -167,7 +167,7 @@ fn a_whole_session_goes_on_where_it_was_and_loses_nothing() {
     assert!(matches!(stream.receive().unwrap(), Incoming::Stanza(stanza) if stanza.as_str() == "<a/>"));
     let got = RefCell::new(Vec::new());
     let mut batch = Batch::new().unwrap();
-    let on_stanza = |stanza: xmpp_close::Stanza| got.borrow_mut().push(stanza.as_str().to_owned());
+    let on_stanza = |stanza: Stanza<&str>| got.borrow_mut().push(stanza.as_str().to_owned());
     batch.add_stream(stream, &CloseOptions::new().total(PATIENCE), on_stanza).unwrap();
     let done = batch.run(BatchOptions::new().total(PATIENCE)).unwrap();
     peer.join().unwrap();

@@ -6,11 +6,11 @@ use std::{
     time::Duration,
 };
 
-use xmpp_close::{Batch, BatchOptions, CloseOptions, Error, Interest, Outcome, StreamError, Transport};
+use xmpp_close::{Batch, BatchOptions, CloseOptions, Error, Interest, Outcome, Stanza, StreamError, Transport};
 
 use crate::peer::{self, PATIENCE, TAG};
 
-fn ignore<T>(_: T) {}
+fn ignore(_: Stanza<&str>) {}
 
 #[test]
 fn one_socket_cannot_be_closed_twice() {

@@ -7,11 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use xmpp_close::{Batch, BatchOptions, CloseOptions, Error, Incoming, Initiator, Outcome, Stream};
+use xmpp_close::{Batch, BatchOptions, CloseOptions, Error, Incoming, Initiator, Outcome, Stanza, Stream};
 
 use crate::peer::{self, PATIENCE, TAG};
 
-fn ignore<T>(_: T) {}
+fn ignore(_: Stanza<&str>) {}
 
 #[test]
 fn tags_are_spread_over_the_time_in_random_order() {

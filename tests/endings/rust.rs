@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 
-use xmpp_close::{Batch, BatchOptions, Canceller, CloseOptions, Outcome, Report};
+use xmpp_close::{Batch, BatchOptions, Canceller, CloseOptions, Outcome, Report, Stanza};
 
 use crate::{Setting, farewell, peer::PATIENCE, total, toy_tls::transport};
 
@@ -35,7 +35,7 @@ pub fn through_batch(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u3
     let canceller = Canceller::new().unwrap();
     let mut batch = Batch::new().unwrap();
     let stop = canceller.clone();
-    let on_stanza = move |_| {
+    let on_stanza = move |_: Stanza<&str>| {
         if setting == Setting::Stop {
             stop.cancel();
         }

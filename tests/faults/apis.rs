@@ -62,7 +62,7 @@ impl Api {
             Self::Batch => {
                 let mut delivered = Vec::new();
                 let mut batch = Batch::new().unwrap();
-                let on_stanza = |stanza: xmpp_close::Stanza| delivered.push(stanza.as_str().to_owned());
+                let on_stanza = |stanza: xmpp_close::Stanza<&str>| delivered.push(stanza.as_str().to_owned());
                 let options = options(case, ours);
                 batch.add(ours.transport(), &options, on_stanza).unwrap();
                 let done = batch.run(BatchOptions::new().total(case.total() * 2)).unwrap();

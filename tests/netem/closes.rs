@@ -176,7 +176,7 @@ fn by_batch(ours: Vec<(TcpStream, Duration)>, plan: Plan) -> Vec<OurEnd> {
     let mut batch = Batch::new().unwrap();
     for ((mut tcp, _), late) in ours.into_iter().zip(late.clone()) {
         tcp.write_all(stanzas(0..HALF).as_bytes()).unwrap();
-        let collect = move |stanza: xmpp_close::Stanza| late.lock().unwrap().extend(numbers(stanza.as_str()));
+        let collect = move |stanza: xmpp_close::Stanza<&str>| late.lock().unwrap().extend(numbers(stanza.as_str()));
         batch.add(tcp, &options(plan), collect).unwrap();
     }
     let start = Instant::now();

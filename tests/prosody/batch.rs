@@ -30,9 +30,9 @@ fn what_waits_for_each_of_a_hundred_sessions_arrives_in_order() {
     for (index, session) in sessions.into_iter().enumerate() {
         drop(session.raw);
         let late = &late;
-        let take = move |stanza: xmpp_close::Stanza| {
+        let take = move |stanza: xmpp_close::Stanza<&str>| {
             if stanza.name() == "message" {
-                late.borrow_mut()[index].push(number(&stanza));
+                late.borrow_mut()[index].push(number(&stanza.into_owned()));
             } // the others are the presences of the other sessions
         };
         batch.add_stream(session.stream, &CloseOptions::new(), take).unwrap();

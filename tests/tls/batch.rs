@@ -3,7 +3,7 @@
 
 use std::{cell::RefCell, time::Duration};
 
-use xmpp_close::{Batch, BatchOptions, CloseOptions, Outcome};
+use xmpp_close::{Batch, BatchOptions, CloseOptions, Outcome, Stanza};
 
 use crate::{
     ours::connect,
@@ -20,7 +20,7 @@ fn every_kind_of_stream_ends_clean_in_one_batch_and_a_mute_one_in_time() {
     let count = |index: usize| {
         delivered.borrow_mut().resize(index + 1, 0);
         let delivered = &delivered;
-        move |_| delivered.borrow_mut()[index] += 1
+        move |_: Stanza<&str>| delivered.borrow_mut()[index] += 1
     };
     // Both alone and in a batch, so each twice.
     for case in Case::all() {

@@ -13,9 +13,7 @@ use std::{
 };
 
 use openssl::ssl::SslStream;
-use xmpp_close::{
-    Batch, BatchOptions, CloseOptions, Interest, OverTls, Report, RustlsTransport, Stanza, Transport, over,
-};
+use xmpp_close::{Batch, BatchOptions, CloseOptions, Interest, OverTls, Report, RustlsTransport, Transport, over};
 
 use crate::{
     openssl_session::OpensslSession,
@@ -153,17 +151,17 @@ pub fn close_over(
     let (ours, delivery, peer) = connect(case, pair, script);
     let drains = ours.drains.clone();
     let mut delivered = Vec::new();
-    let mut deliver = |stanza: Stanza| {
-        delivered.push(stanza.as_str().to_owned());
+    let mut deliver = |stanza: &str| {
+        delivered.push(stanza.to_owned());
         let _ = delivery.send(()); // the script may not care
     };
     let report = if case.batch {
         let mut batch = Batch::new().unwrap();
-        batch.add(ours, options, deliver).unwrap();
+        batch.add(ours, options, |stanza| deliver(stanza.as_str())).unwrap();
         batch.run(BatchOptions::new()).unwrap().reports.remove(0)
     } else {
         let mut closing = options.begin(ours).unwrap();
-        closing.by_ref().for_each(&mut deliver);
+        closing.by_ref().for_each(|stanza| deliver(stanza.as_str()));
         closing.finish()
     };
     drop(delivery);

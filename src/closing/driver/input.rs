@@ -1,5 +1,7 @@
 //! What the peer sends: read, framed, and handed on.
 
+use std::sync::Arc;
+
 use super::Driver;
 use crate::{
     framing::Frame,
@@ -9,8 +11,8 @@ use crate::{
     xml,
 };
 
-/// Takes a stanza, or some bytes.
-pub(crate) type Take<'a> = &'a mut dyn FnMut(&[u8]);
+/// Takes a stanza, and the start tag of the header it belongs to.
+pub(crate) type Take<'a> = &'a mut dyn FnMut(&[u8], &Arc<[u8]>);
 
 /// How far [`Driver::step`] came.
 pub(crate) enum Step {
@@ -92,7 +94,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Hands the next bytes of the peer's stream to `take`, up to its closing tag; false when there will be no more.
-    pub(crate) fn next_bytes(&mut self, take: Take<'_>) -> bool {
+    pub(crate) fn next_bytes(&mut self, take: &mut dyn FnMut(&[u8])) -> bool {
         if !self.next_chunk() {
             return false;
         }
@@ -142,7 +144,7 @@ impl<T: Transport> Driver<T> {
                 None => {
                     let _ = self.handshake.handle(Event::Stanza, now);
                     if let Some(take) = take {
-                        take(stanza);
+                        take(stanza, &self.header);
                     }
                     return true;
                 }
