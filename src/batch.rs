@@ -66,6 +66,8 @@ struct Member<'a> {
     driver: Driver<AnyTransport<'a>>,
     handle: Handle<'a>,
     started: bool,
+    /// Its next turn will come, whether it becomes ready or not.
+    put_off: bool,
     /// What its descriptor is watched for, if it is.
     watched: Option<Interest>,
     /// When its time is looked at next.
@@ -139,7 +141,7 @@ impl<'a> Batch<'a> {
         let index = self.members.len();
         let driver = Driver::new(transport, options, opened)?;
         let watched = Some(Interest::READ);
-        let member = Member { driver, handle, started: false, watched, timer: None, fruitless: 0 };
+        let member = Member { driver, handle, started: false, put_off: false, watched, timer: None, fruitless: 0 };
         match member.fd().map(|fd| self.readiness.watch(fd, index, None, watched)) {
             Some(Ok(())) => {}
             Some(Err(error)) if error.kind() == io::ErrorKind::AlreadyExists => {

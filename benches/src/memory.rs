@@ -26,8 +26,8 @@ use crate::{
 const MIB: usize = 1 << 20;
 const SHORT: &str = "short messages";
 const LARGE: &str = "stanzas of 512 KiB";
-/// After so many stanzas a close is warm.
-const WARM: u64 = 1000;
+/// After so many bytes a close is warm.
+const WARM: usize = 2 * MIB;
 /// So many of the ways call back; the last one returns what it owns.
 const CALLBACKS: usize = 3;
 pub fn run() -> Section {
@@ -63,8 +63,7 @@ pub fn run() -> Section {
         "User memory of one closing stream with default limits, while it waits in the middle of a short stanza, as the \
          allocator\ncounts it; with the stack, of which a close touches {} bytes, and {} bytes of heap. In a batch it is \
          the difference\nbetween 400 streams and 100.\n\n\
-         Allocations are counted in the thread that closes, from the {WARM}th late stanza (the second large one) to the \
-         last; a\nstream of a batch gives its buffer back whenever it has to wait, and takes a new one. Copies are those \
+         Allocations are counted in the thread that closes, from the third MiB of late stanzas to the last. Copies are those \
          made by memcpy and\nmemmove, as valgrind's DHAT counts them, in a close with three times as much late data, less \
          those in one with it once;\nwhat the kernel copies out of the socket is not among them. *Moved* are the bytes \
          in blocks that grew or shrank, which the\nallocator may move on its own.\n\n{}{}",
@@ -94,7 +93,9 @@ fn block(kind: &str) -> String {
 
 /// Allocations for each stanza behind the first ones, and bytes moved for each byte that came.
 fn allocations(close: Close, kind: &str) -> (f64, f64) {
-    let (block, times, warm) = (block(kind).into_bytes(), 16, if kind == SHORT { WARM } else { 2 });
+    let (block, times) = (block(kind).into_bytes(), 32);
+    let in_block = block.windows(10).filter(|bytes| bytes == b"</message>").count();
+    let warm = (WARM / block.len() * in_block) as u64;
     let length = block.len() * times;
     let (tcp, peer) = Late::of(vec![(block, times)]).connect();
     let (seen, first, last) = (Cell::new(0), Cell::new(0), Cell::new(0));

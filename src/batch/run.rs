@@ -1,6 +1,7 @@
 //! One loop for all: begins what is due, moves what is ready, ends what is late.
 
 use std::{
+    collections::VecDeque,
     mem,
     time::{Duration, Instant},
 };
@@ -66,8 +67,8 @@ struct Run<'b, 'a, 'o> {
     timers: Timers,
     /// Lent to the stream that is moved, so that those that wait need none.
     buffer: Buffer,
-    /// Streams that could still move when the others got their turn.
-    unfinished: Vec<usize>,
+    /// Streams that could still move when the others got their turn, each once.
+    unfinished: VecDeque<usize>,
     summary: Summary,
     /// When progress was told.
     told: Instant,
@@ -109,9 +110,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
             if let Err(error) = self.batch.readiness.wait(limit, &mut ready) {
                 self.each(|driver| driver.failed(&error));
             }
-            for index in mem::take(&mut self.unfinished) {
-                self.advance(index);
-            }
+            self.go_on();
             for key in &ready {
                 if *key >= CANCELLERS { self.cancelled(*key - CANCELLERS) } else { self.is_ready(*key) }
             }
@@ -139,13 +138,13 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         for _ in 0..BEGIN_AT_ONCE {
             let Some(index) = self.turns.take(now) else { return false };
             if self.begin(index) {
-                let Slot::Running(member) = &mut self.batch.members[index] else { continue };
                 // What came with the beginning is handled at once, so that few streams hold a buffer.
-                if member.driver.has_input() {
+                let has_input =
+                    matches!(&self.batch.members[index], Slot::Running(member) if member.driver.has_input());
+                if has_input {
                     self.advance(index);
                 } else {
-                    member.driver.return_buffer(&mut self.buffer);
-                    self.unfinished.push(index);
+                    self.put_off(index);
                 }
             }
         }
@@ -190,9 +189,28 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
                 }
             }
             if steps >= STEPS && !member.driver.has_input() {
-                member.driver.return_buffer(&mut self.buffer);
-                self.unfinished.push(index); // the others get their turn
+                self.put_off(index);
                 return true;
+            }
+        }
+    }
+
+    /// Lets the others have their turn first.
+    fn put_off(&mut self, index: usize) {
+        let Slot::Running(member) = &mut self.batch.members[index] else { return };
+        member.driver.return_buffer(&mut self.buffer);
+        if !mem::replace(&mut member.put_off, true) {
+            self.unfinished.push_back(index);
+        }
+    }
+
+    /// Moves those that were put off.
+    fn go_on(&mut self) {
+        for _ in 0..self.unfinished.len() {
+            let Some(index) = self.unfinished.pop_front() else { return };
+            if let Slot::Running(member) = &mut self.batch.members[index] {
+                member.put_off = false;
+                self.advance(index);
             }
         }
     }

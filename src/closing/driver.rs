@@ -5,7 +5,7 @@ mod turn;
 
 use std::{
     borrow::Cow,
-    io, mem,
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -346,14 +346,14 @@ impl<T: Transport> Driver<T> {
     /// Takes the buffer that is lent to whoever is moved, unless it has one.
     pub(crate) fn borrow_buffer(&mut self, lent: &mut Buffer) {
         if self.input.is_unused() {
-            self.input = mem::take(lent);
+            self.input = std::mem::take(lent);
         }
     }
 
     /// Gives it back, once what is in it has been handled: those that wait hold no memory for it.
     pub(crate) fn return_buffer(&mut self, lent: &mut Buffer) {
         if !self.has_input() {
-            *lent = mem::take(&mut self.input);
+            *lent = std::mem::take(&mut self.input);
         }
     }
 }
