@@ -228,8 +228,9 @@ impl Framer {
     /// they share it.
     pub(crate) fn shrink(&mut self) {
         self.forget_delivered();
-        if self.buffer.len() <= KEPT_BUFFER {
-            self.buffer.shrink_to(KEPT_BUFFER);
+        if self.buffer.len() <= KEPT_BUFFER && self.buffer.capacity() > KEPT_BUFFER {
+            // Not shrunk but freed: so an allocator learns that such blocks come and go, and keeps their pages at hand.
+            self.buffer = self.buffer.to_vec();
         }
     }
 
