@@ -1,32 +1,47 @@
-//! The state machine allocates its handle and nothing else, so that an event loop never waits for an allocator.
+//! The state machine allocates its handle and nothing else, so that an event loop never waits for an allocator. A close
+//! that is warm hands on what still comes without allocating, and holds little while it waits.
 
 #![allow(unsafe_code)]
 
-// The functions are those of the crate, found by the linker.
-use xmpp_close as _;
+#[path = "support/peer.rs"]
+mod peer;
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
+    cell::{Cell, RefCell},
     ffi::{c_char, c_int, c_void},
+    io, mem,
+    net::TcpStream,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
     ptr,
+    time::Duration,
 };
+
+use peer::TAG;
+use xmpp_close::{Batch, BatchOptions, CloseOptions, Interest, Transport, ffi};
 
 struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u32> = const { Cell::new(0) };
+    /// Bytes.
+    static HELD: Cell<isize> = const { Cell::new(0) };
 }
 
 // SAFETY: all is left to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        HELD.set(HELD.get() + layout.size() as isize);
         // SAFETY: as the caller promises.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD.set(HELD.get() - layout.size() as isize);
         // SAFETY: as the caller promises.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -87,4 +102,179 @@ fn only_a_new_handshake_allocates() {
     }
     let outcome = report[1] & 0xffff_ffff;
     assert!(cfg!(target_endian = "big") || outcome == 1, "{report:?}");
+}
+
+/// Closes a stream, and calls for each late stanza.
+type Close = fn(TcpStream, &dyn Fn());
+
+const WAYS: [(&str, Close); 3] = [
+    ("xmpp_close_fd", |tcp, called| {
+        with_options(called, |options| {
+            // SAFETY: the options are valid, and no report is wanted.
+            assert_eq!(unsafe { ffi::xmpp_close_fd(tcp.as_raw_fd(), options, ptr::null_mut()) }, 0);
+        });
+    }),
+    ("xmpp_close_batch", |tcp, called| {
+        with_options(called, |options| {
+            let mut batch = ptr::null_mut();
+            // SAFETY: the options are valid, and the batch is freed once.
+            unsafe {
+                assert_eq!(ffi::xmpp_close_batch_new(&mut batch), 0);
+                assert_eq!(ffi::xmpp_close_batch_add(batch, tcp.as_raw_fd(), options, ptr::null_mut()), 0);
+                assert_eq!(ffi::xmpp_close_batch_run(batch, ptr::null(), ptr::null_mut()), 0);
+                ffi::xmpp_close_batch_free(batch);
+            }
+        });
+    }),
+    ("Batch", in_a_batch),
+];
+
+fn in_a_batch(transport: impl Transport, called: &dyn Fn()) {
+    let mut batch = Batch::new().unwrap();
+    let added = batch.add(transport, &CloseOptions::new(), |stanza| {
+        assert_eq!(stanza.name(), "message");
+        called();
+    });
+    added.unwrap();
+    assert!(batch.run(BatchOptions::new()).unwrap().reports[0].is_clean());
+}
+
+/// Options with an `on_stanza`; all else, zero, is the default.
+fn with_options(mut called: &dyn Fn(), close: impl FnOnce(&ffi::xmpp_close_options)) {
+    extern "C" fn on_stanza(userdata: *mut c_void, _: *const u8, _: usize) -> c_int {
+        // SAFETY: it outlives the close.
+        unsafe { (*userdata.cast::<&dyn Fn()>())() };
+        0
+    }
+    // SAFETY: a struct of numbers and pointers, all of which may be zero.
+    let mut options: ffi::xmpp_close_options = unsafe { mem::zeroed() };
+    options.struct_size = size_of_val(&options);
+    options.on_stanza = Some(on_stanza);
+    options.userdata = ptr::from_mut(&mut called).cast();
+    close(&options);
+}
+
+/// What was allocated from one late stanza to the last.
+fn allocations_from(stanza: usize, of: usize, close: impl FnOnce(&dyn Fn())) -> u32 {
+    let (seen, first, last) = (Cell::new(0), Cell::new(0), Cell::new(0));
+    close(&|| {
+        seen.set(seen.get() + 1);
+        last.set(ALLOCATIONS.get());
+        if seen.get() == stanza {
+            first.set(last.get());
+        }
+    });
+    assert_eq!(seen.get(), of);
+    last.get() - first.get()
+}
+
+fn message(length: usize) -> String {
+    format!("<message><body>{}</body></message>", "x".repeat(length))
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri knows no socket that does not block")]
+fn late_stanzas_allocate_nothing_once_warm() {
+    const STANZAS: usize = 20_000;
+    for (way, close) in WAYS {
+        let (ours, theirs) = peer::pair();
+        let peer = peer::peer(theirs, |mut peer| {
+            peer.read_tag();
+            for _ in 0..STANZAS / 500 {
+                peer.send(message(150).repeat(500));
+            }
+            peer.send(TAG).expect_eof();
+        });
+        let allocations = allocations_from(1000, STANZAS, |called| close(ours, called));
+        peer.join().unwrap();
+        assert_eq!(allocations, 0, "{way}");
+    }
+}
+
+/// A peer whose bytes are there already. Before each read it is noted what is held.
+struct Flood<'a> {
+    bytes: Vec<u8>,
+    read: usize,
+    /// Every so many reads, there is nothing yet.
+    pause: usize,
+    held: &'a RefCell<Vec<isize>>,
+    /// Always readable, and never read.
+    ready: UnixStream,
+}
+
+impl<'a> Flood<'a> {
+    fn of(bytes: String, pause: usize, held: &'a RefCell<Vec<isize>>) -> Self {
+        let (ready, _) = UnixStream::pair().unwrap();
+        Self { bytes: bytes.into_bytes(), read: 0, pause, held, ready }
+    }
+}
+
+/// Room for what is noted, so that noting it allocates nothing.
+fn notes() -> RefCell<Vec<isize>> {
+    RefCell::new(Vec::with_capacity(10_000))
+}
+
+impl Transport for Flood<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut held = self.held.borrow_mut();
+        held.push(HELD.get());
+        if held.len() % self.pause == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = io::Read::read(&mut &self.bytes[self.read..], buf)?;
+        self.read += count;
+        Ok(count)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn end_output(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn wait(&mut self, interest: Interest, _: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+        Ok(interest)
+    }
+
+    fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
+        Some((self.ready.as_fd(), interest))
+    }
+}
+
+const NEVER: usize = usize::MAX;
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri knows no epoll")]
+fn a_stream_of_a_batch_allocates_nothing_when_it_goes_on_after_a_wait() {
+    let held = notes();
+    let flood = Flood::of(message(150).repeat(5000) + TAG, 7, &held);
+    assert_eq!(allocations_from(1000, 5000, |called| in_a_batch(flood, called)), 0);
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "Miri knows no epoll")]
+fn large_stanzas_that_follow_each_other_allocate_nothing_once_warm() {
+    let held = notes();
+    let flood = || Flood::of(message(300_000).repeat(20) + TAG, NEVER, &held);
+    assert_eq!(allocations_from(5, 20, |called| in_a_batch(flood(), called)), 0);
+    held.borrow_mut().clear();
+    assert!(CloseOptions::new().begin(flood()).unwrap().finish().is_clean());
+    let held = held.borrow();
+    let warm = &held[held.len() / 4..held.len() - 1];
+    assert!(warm.len() > 500 && warm.iter().all(|held| *held == warm[0]), "{warm:?}");
+}
+
+#[test]
+fn a_close_that_waits_holds_nothing_of_a_large_stanza() {
+    for begun in ["", "<message><body>hello"] {
+        let held = notes();
+        let flood = Flood::of(message(300_000) + begun, NEVER, &held);
+        assert!(!CloseOptions::new().begin(flood).unwrap().finish().tag_received);
+        // The last read finds the end, behind one that was not full.
+        let (held, last) = (held.borrow(), held.borrow().len() - 1);
+        assert!(held[last - 1] - held[0] > 300_000, "behind {begun:?}: {held:?}");
+        assert!(held[last] - held[0] < 10 * 1024, "behind {begun:?}: {held:?}");
+    }
 }
