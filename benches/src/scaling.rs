@@ -1,12 +1,16 @@
 //! Whether anything grows faster than what comes: time by size, from 1 KiB to 64 MiB, for each thing that can be large.
 
-use std::hint::black_box;
+use std::{
+    hint::black_box,
+    io::{Read, Write},
+    net::TcpStream,
+};
 
 use xmpp_close::{Frame, Framer};
 
 use crate::{
     closes::with_limit,
-    late::Late,
+    late::{Late, TAG},
     page::Section,
     plot,
     sampler::{Contender, Samples, interleave, thread_time},
@@ -15,33 +19,80 @@ use crate::{
 
 const SIZES: std::ops::RangeInclusive<u32> = 10..=26;
 const ROUNDS: usize = 9;
+/// As much comes in each turn of the framer, or one stanza.
+const TURN: usize = 8 << 20;
 /// No stanza here is longer.
 const LIMIT: usize = 256 << 20;
 /// Twice the time for twice the size, and what caches, page faults and noise may add.
 const BAR: f64 = 2.2;
 
-/// What comes when something is so large: blocks, each so many times. They are short, so that making them costs little.
-type Shape = fn(usize) -> Vec<(Vec<u8>, usize)>;
+/// Bytes, each so many times. They are short, so that making them costs little.
+type Blocks = Vec<(Vec<u8>, usize)>;
 
-const SHAPES: [(&str, Shape); 4] =
-    [("late data", late_data), ("stanza size", stanza), ("attributes", attributes), ("nesting depth", nesting)];
+/// What comes when something is large.
+struct Large {
+    begin: &'static [u8],
+    blocks: Blocks,
+    end: &'static [u8],
+}
+
+impl Large {
+    fn whole(self) -> Blocks {
+        [vec![(self.begin.to_vec(), 1)], self.blocks, vec![(self.end.to_vec(), 1)]].concat()
+    }
+
+    /// From behind a beginning to behind the next.
+    fn pass(self) -> Blocks {
+        [self.blocks, vec![([self.end, self.begin].concat(), 1)]].concat()
+    }
+}
+
+/// A column of the table: its name, and who is measured for a size.
+type Column = (&'static str, fn(usize) -> Contender<'static>);
+
+/// What the C library's ways with large blocks cost whoever needs a stanza in one piece.
+const FRESH: [Column; 2] = [
+    ("a new framer: stanza size", |size| turns(size, stanza(size).whole(), |whole| frame(&mut new(LIMIT), whole))),
+    ("a new Vec: stanza size", |size| turns(size, stanza(size).whole(), collect)),
+];
+const FRAMER: [Column; 5] = [
+    ("framer: late data", |size| framer(size, late_data(size), LIMIT)),
+    ("framer: stanza size", |size| framer(size, stanza(size), LIMIT)),
+    ("framer: attributes", |size| framer(size, attributes(size), LIMIT)),
+    ("framer: nesting depth", |size| framer(size, nesting(size), LIMIT)),
+    ("framer: stanza over the limit", |size| framer(size, stanza(size), 0)),
+];
+/// The last one is the kernel's part of the others.
+const CLOSE: [Column; 3] = [
+    ("close: late data", |size| over_loopback(late_data(size), |tcp, _| close(tcp))),
+    ("close: stanza size", |size| over_loopback(stanza(size), |tcp, _| close(tcp))),
+    ("read(2) alone", |size| over_loopback(late_data(size), read_alone)),
+];
+
+type Line = (&'static str, Vec<(f64, Samples)>);
 
 pub fn run() -> Section {
-    let mut series = Vec::new();
-    for (name, shape) in SHAPES {
-        series.push((format!("framer: {name}"), framer(shape, LIMIT)));
-    }
-    series.push(("framer: stanza over the limit".to_owned(), framer(stanza, 0)));
-    for (name, shape) in &SHAPES[..2] {
-        series.push((format!("close: {name}"), close(*shape)));
-    }
+    let fresh = measure(&FRESH);
+    keep_memory();
+    let (framer, close) = (measure(&FRAMER), measure(&CLOSE));
     let mut bars = Bars::new();
-    for (name, samples) in &series {
-        let ratios = samples.windows(2).map(|pair| pair[1].1.median() / pair[0].1.median());
-        bars.at_most(&format!("{name}, doubled: time"), BAR, ratios.fold(0.0, f64::max), "×");
+    for line in &framer {
+        bars.at_most(&format!("{}, doubled: time", line.0), BAR, ratios(line).fold(0.0, f64::max), "×");
     }
+    let alone = &close[CLOSE.len() - 1];
+    for line in &close[..CLOSE.len() - 1] {
+        // Where the kernel takes more than twice as long for twice as much, so may we.
+        let beside = ratios(line).zip(ratios(alone)).map(|(ours, alone)| ours / f64::max(1.0, alone / 2.0));
+        bars.at_most(
+            &format!("{}, doubled: time, the kernel's part aside", line.0),
+            BAR,
+            beside.fold(0.0, f64::max),
+            "×",
+        );
+    }
+    let series: Vec<_> = [framer, close, fresh].concat();
     let mut columns = vec!["ns per byte"];
-    columns.extend(series.iter().map(|line| &*line.0));
+    columns.extend(series.iter().map(|line| line.0));
     let mut table = Table::new(&columns);
     for (row, size) in SIZES.enumerate() {
         let mut cells = vec![bytes(f64::from(1 << size))];
@@ -53,15 +104,17 @@ pub fn run() -> Section {
     table.row(&slopes);
     let lines: Vec<_> = series
         .iter()
-        .map(|(name, samples)| (name.clone(), samples.iter().map(|point| (point.0, per_byte(point))).collect()))
+        .map(|(name, samples)| ((*name).to_owned(), samples.iter().map(|point| (point.0, per_byte(point))).collect()))
         .collect();
     let text = format!(
-        "CPU time of the thread, from 1 KiB to 64 MiB, of the framer (with room for any stanza, and for a stanza over \
-         the limit)\nand of a whole `xmpp_close_fd` over loopback. The bar is the largest ratio between a size and half of \
-         it: 2, and a tenth for\nwhat caches, page faults and noise add.\nThe slope is that of a line from the first to the last point, both axes \
-         being logarithmic: 1 is linear, 2 quadratic.\nA buffer for a stanza of 128 KiB and more comes from the kernel, page \
-         by page (M_MMAP_THRESHOLD of the C library): one step,\nbehind which time is linear again. {ROUNDS} rounds.\n\n{}![Time per \
-         byte](performance/scaling.svg)\n\n{}",
+        "CPU time of the thread, from 1 KiB to 64 MiB, of the framer (with room for any stanza, and for a stanza over the \
+         limit;\neach stanza right behind another, so that its buffer is at hand) and of a whole `xmpp_close_fd` over loopback. \
+         The bar is the\nlargest ratio between a size and half of it: 2, and a tenth for what caches and noise add. Where read(2) \
+         alone takes more than\ntwice as long, a close may as well.\n\n\
+         The slope is that of a line from the first to the last point, both axes being logarithmic: 1 is linear, 2 quadratic. The \
+         C\nlibrary was asked to keep what it has got from the kernel; the last two columns show a buffer that is new for each \
+         stanza, by\nitself and in a framer, without that: blocks of over 32 MiB then come page by page each time. {ROUNDS} \
+         rounds.\n\n{}![Time per byte](performance/scaling.svg)\n\n{}",
         bars.finish(),
         table.finish()
     );
@@ -69,27 +122,62 @@ pub fn run() -> Section {
     Section { title: "Scaling", text, plots: vec![("scaling.svg", plot)] }
 }
 
-type Point = (f64, Samples);
+/// Asks the C library to keep whatever it got, as a process that has been up has memory at hand: by itself it takes blocks of
+/// over 32 MiB from the kernel each time, page by page.
+fn keep_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: numbers go in and out.
+    unsafe {
+        assert_eq!(libc::mallopt(libc::M_MMAP_MAX, 0), 1);
+        assert_eq!(libc::mallopt(libc::M_TRIM_THRESHOLD, -1), 1);
+    }
+}
 
-fn per_byte((size, samples): &Point) -> f64 {
+fn measure(columns: &[Column]) -> Vec<Line> {
+    let contenders = columns.iter().flat_map(|(_, of)| SIZES.map(|size| of(1 << size)));
+    let mut samples = interleave(contenders.collect(), ROUNDS).into_iter();
+    let points = |name| (name, SIZES.map(|size| f64::from(1 << size)).zip(samples.by_ref()).collect());
+    columns.iter().map(|(name, _)| *name).map(points).collect()
+}
+
+/// What doubling costs, size by size.
+fn ratios((_, points): &Line) -> impl Iterator<Item = f64> {
+    points.windows(2).map(|pair| pair[1].1.median() / pair[0].1.median())
+}
+
+fn per_byte((size, samples): &(f64, Samples)) -> f64 {
     samples.median() / size * 1e9
 }
 
-fn slope(points: &[Point]) -> f64 {
+fn slope(points: &[(f64, Samples)]) -> f64 {
     let (first, last) = (&points[0], &points[points.len() - 1]);
     (last.1.median() / first.1.median()).ln() / (last.0 / first.0).ln()
 }
 
-fn framer(shape: Shape, limit: usize) -> Vec<Point> {
-    let contenders = SIZES.map(|size| {
-        let blocks = shape(1 << size);
-        Contender::cpu(move || frame(&blocks, limit))
-    });
-    points(interleave(contenders.collect(), ROUNDS))
+/// Turns in which as much comes for each size, behind a time that is not counted, for the others have had the caches.
+fn turns(size: usize, blocks: Blocks, mut work: impl FnMut(&Blocks) + 'static) -> Contender<'static> {
+    let times = (TURN / size).max(1) as u32;
+    Contender::fixed(1, move || {
+        work(&blocks);
+        let start = thread_time();
+        (0..times).for_each(|_| work(&blocks));
+        (thread_time() - start) / times
+    })
 }
 
-fn frame(blocks: &[(Vec<u8>, usize)], limit: usize) {
-    let (mut framer, mut stanzas) = (Framer::inside(None).limit(limit), 0);
+/// One framer for all, as a stream has one, and each stanza right behind another.
+fn framer(size: usize, large: Large, limit: usize) -> Contender<'static> {
+    let mut framer = new(limit);
+    assert_eq!(framer.next(&mut &*large.begin), None);
+    turns(size, large.pass(), move |pass| frame(&mut framer, pass))
+}
+
+fn new(limit: usize) -> Framer {
+    Framer::inside(None).limit(limit)
+}
+
+fn frame(framer: &mut Framer, blocks: &Blocks) {
+    let mut stanzas = 0;
     for (block, times) in blocks {
         for _ in 0..*times {
             let mut piece = &block[..];
@@ -101,49 +189,67 @@ fn frame(blocks: &[(Vec<u8>, usize)], limit: usize) {
             }
         }
     }
-    assert!(stanzas > 0 && framer.between_stanzas());
+    assert!(stanzas > 0);
+}
+
+/// The least that anybody does who needs a stanza in one piece.
+fn collect(blocks: &Blocks) {
+    let mut stanza = Vec::new();
+    for (block, times) in blocks {
+        for _ in 0..*times {
+            stanza.extend_from_slice(black_box(block));
+        }
+    }
+    black_box(&stanza);
 }
 
 /// Few at a time: each leaves a connection behind in TIME_WAIT.
-fn close(shape: Shape) -> Vec<Point> {
-    let contenders = SIZES.map(|size| {
-        let late = Late::of(shape(1 << size));
-        Contender::fixed(4, move || {
-            let (tcp, peer) = late.connect();
-            let start = thread_time();
-            let stanzas = with_limit(tcp, LIMIT, &|| {});
-            let took = thread_time() - start;
-            peer.join().unwrap();
-            assert!(stanzas > 0);
-            took
-        })
-    });
-    points(interleave(contenders.collect(), ROUNDS))
+fn over_loopback(large: Large, end: fn(TcpStream, usize)) -> Contender<'static> {
+    let blocks = large.whole();
+    let bytes = blocks.iter().map(|(block, times)| block.len() * times).sum();
+    let late = Late::of(blocks);
+    Contender::fixed(4, move || {
+        let (tcp, peer) = late.connect();
+        let start = thread_time();
+        end(tcp, bytes);
+        let took = thread_time() - start;
+        peer.join().unwrap();
+        took
+    })
 }
 
-fn points(samples: Vec<Samples>) -> Vec<Point> {
-    SIZES.map(|size| f64::from(1 << size)).zip(samples).collect()
+fn close(tcp: TcpStream) {
+    assert!(with_limit(tcp, LIMIT, &|| {}) > 0);
+}
+
+/// The same number of bytes, in pieces like ours.
+fn read_alone(mut tcp: TcpStream, late: usize) {
+    tcp.write_all(TAG).unwrap();
+    let (mut bytes, mut left) = ([0; 5 * 1024], late + TAG.len());
+    while left > 0 {
+        left -= tcp.read(black_box(&mut bytes)).unwrap();
+    }
 }
 
 /// Stanzas of 128 bytes.
-fn late_data(size: usize) -> Vec<(Vec<u8>, usize)> {
+fn late_data(size: usize) -> Large {
     let stanza = format!("<message><body>{}</body></message>", "late ".repeat(19));
-    vec![(stanza.repeat(8).into_bytes(), size / 1024)]
+    Large { begin: b"", blocks: vec![(stanza.repeat(8).into_bytes(), size / 1024)], end: b"" }
 }
 
-fn stanza(size: usize) -> Vec<(Vec<u8>, usize)> {
+fn stanza(size: usize) -> Large {
     let text = "Art thou not Romeo, and a Montague? ".repeat(29).into_bytes();
-    vec![(b"<message><body>".to_vec(), 1), (text[..1024].to_vec(), size / 1024), (b"</body></message>".to_vec(), 1)]
+    Large { begin: b"<message><body>", blocks: vec![(text[..1024].to_vec(), size / 1024)], end: b"</body></message>" }
 }
 
-fn attributes(size: usize) -> Vec<(Vec<u8>, usize)> {
+fn attributes(size: usize) -> Large {
     let block = " name='attribute'".repeat(60).into_bytes(); // the framer lets one name stand twice
-    vec![(b"<message".to_vec(), 1), (block, size / 1020), (b"/>".to_vec(), 1)]
+    Large { begin: b"<message", blocks: vec![(block, size / 1020)], end: b"/>" }
 }
 
-fn nesting(size: usize) -> Vec<(Vec<u8>, usize)> {
-    let blocks = size / (32 * 7);
-    vec![(b"<a>".repeat(32), blocks), (b"</a>".repeat(32), blocks)]
+fn nesting(size: usize) -> Large {
+    let blocks = vec![(b"<a> ".repeat(32), size / 256), (b"</a>".repeat(32), size / 256)];
+    Large { begin: b"<message>", blocks, end: b"</message>" }
 }
 
 fn bytes(size: f64) -> String {
