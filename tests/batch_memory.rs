@@ -39,8 +39,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The most bytes that so many streams held at a time, while all of them waited for peers that had sent a large stanza, and
-/// half of a short one.
+/// The most bytes that so many streams held at a time, while all of them waited for peers that had sent a large stanza,
+/// and half of a short one.
 fn most_bytes(streams: usize) -> usize {
     let pairs: Vec<_> = (0..streams).map(|_| UnixStream::pair().unwrap()).collect();
     let canceller = Canceller::new().unwrap();

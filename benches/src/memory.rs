@@ -60,13 +60,13 @@ pub fn run() -> Section {
         }
     }
     let text = format!(
-        "User memory of one closing stream with default limits, while it waits in the middle of a short stanza, as the \
-         allocator\ncounts it; with the stack, of which a close touches {} bytes, and {} bytes of heap. In a batch it is \
-         the difference\nbetween 400 streams and 100.\n\n\
-         Allocations are counted in the thread that closes, from the third MiB of late stanzas to the last. Copies are those \
-         made by memcpy and\nmemmove, as valgrind's DHAT counts them, in a close with three times as much late data, less \
-         those in one with it once;\nwhat the kernel copies out of the socket is not among them. *Moved* are the bytes \
-         in blocks that grew or shrank, which the\nallocator may move on its own.\n\n{}{}",
+        "User memory of one closing stream with default limits, while it waits in the middle of a short stanza, \
+         as the\nallocator counts it; with the stack, of which a close touches {} bytes, and {} bytes of heap. In \
+         a batch it is the\ndifference between 400 streams and 100.\n\nAllocations are counted in the thread \
+         that closes, from the third MiB of late stanzas to the last. Copies are those\nmade by memcpy and \
+         memmove, as valgrind's DHAT counts them, in a close with three times as much late data, less those\nin \
+         one with it once; what the kernel copies out of the socket is not among them. *Moved* are the bytes in \
+         blocks that\ngrew or shrank, which the allocator may move on its own.\n\n{}{}",
         stack,
         heap,
         bars.finish(),

@@ -108,15 +108,16 @@ pub fn run() -> Section {
         .map(|(name, samples)| ((*name).to_owned(), samples.iter().map(|point| (point.0, per_byte(point))).collect()))
         .collect();
     let text = format!(
-        "CPU time of the thread, from 1 KiB to 64 MiB, of the framer (with room for any stanza, and for a stanza over the \
-         limit;\neach stanza right behind another, so that its buffer is at hand) and of a whole `xmpp_close_fd` over loopback. \
-         The bar is the\nlargest ratio between a size and half of it: 2, and a tenth for what caches and noise add. Where read(2) \
-         alone takes more than\ntwice as long, a close may as well. Names are kept of 128 elements that are open; deeper ones, with the last end tags of 1 KiB, \
-         take a\nslower way, so nesting has one step there.\n\n\
-         The slope is that of a line from the first to the last point, both axes being logarithmic: 1 is linear, 2 quadratic. The \
-         C\nlibrary was asked to keep what it has got from the kernel; the last two columns show a buffer that is new for each \
-         stanza, by\nitself and in a framer, without that: blocks of over 32 MiB then come page by page each time. {ROUNDS} \
-         rounds.\n\n{}![Time per byte](performance/scaling.svg)\n\n{}",
+        "CPU time of the thread, from 1 KiB to 64 MiB, of the framer (with room for any stanza, and for a stanza \
+         over the\nlimit; each stanza right behind another, so that its buffer is at hand) and of a whole \
+         `xmpp_close_fd` over loopback.\nThe bar is the largest ratio between a size and half of it: 2, and a \
+         tenth for what caches and noise add. Where\nread(2) alone takes more than twice as long, a close may as \
+         well. Names are kept of 128 elements that are open; deeper\nones take a slower way, so nesting has one \
+         step, behind 1 KiB.\n\nThe slope is that of a line from the first to the last point, both axes being \
+         logarithmic: 1 is linear, 2 quadratic.\nThe C library was asked to keep what it has got from the kernel; \
+         the last two columns show a buffer that is new for\neach stanza, in a framer and by itself, without \
+         that: blocks of over 32 MiB then come page by page each time. {ROUNDS}\nrounds.\n\n{}![Time per \
+         byte](performance/scaling.svg)\n\n{}",
         bars.finish(),
         table.finish()
     );
@@ -124,8 +125,8 @@ pub fn run() -> Section {
     Section { title: "Scaling", text, plots: vec![("scaling.svg", plot)] }
 }
 
-/// Asks the C library to keep whatever it got, as a process that has been up has memory at hand: by itself it takes blocks of
-/// over 32 MiB from the kernel each time, page by page.
+/// Asks the C library to keep whatever it got, as a process that has been up has memory at hand: by itself it takes
+/// blocks of over 32 MiB from the kernel each time, page by page.
 fn keep_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: numbers go in and out.
