@@ -60,8 +60,15 @@ pub trait Transport {
     /// Writes once, without waiting and without raising a signal; returns how much was taken.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
+    /// For certain there is nothing to read, and nothing written that the peer has not acknowledged: the close then begins
+    /// without looking for what came before it, and without [`no_delay`](Self::no_delay). `false`, the default, where
+    /// nobody knows.
+    fn is_quiet(&self) -> bool {
+        false
+    }
+
     /// What is written from now on leaves at once: the closing tag must not wait until the peer has acknowledged what
-    /// was sent before it (Nagle's algorithm, 40 ms). Called once, when the close begins.
+    /// was sent before it (Nagle's algorithm, 40 ms). Called once at most, when the close begins.
     fn no_delay(&mut self) {}
 
     /// Ends the output, without waiting: over TLS `close_notify`, then `shutdown(SHUT_WR)`.
@@ -118,6 +125,10 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         (**self).write(bytes)
+    }
+
+    fn is_quiet(&self) -> bool {
+        (**self).is_quiet()
     }
 
     fn no_delay(&mut self) {

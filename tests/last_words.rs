@@ -304,3 +304,27 @@ fn nothing_is_said_behind_a_tag_that_was_sent() {
     assert!(matches!(options.detach(ours), Err(Error::Invalid(_))));
     peer::peer(theirs, |mut peer| peer.expect_eof()).join().unwrap();
 }
+
+/// Nagle's algorithm would hold the tag back until the peer has acknowledged what went before it: 40 ms, if it waits
+/// with that. Where nothing went before, no system call is made for it.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_tag_never_waits_for_an_acknowledgement() {
+    let nothing = CloseOptions::new;
+    let more_than_fits = "<message/>".repeat(1_000_000);
+    for (options, early, expected) in [
+        (nothing(), "", false),
+        (nothing().farewell("<presence type='unavailable'/>"), "", false), // one write with the tag
+        (nothing().farewell("<presence type='unavailable'/>").farewell_with(|| b"<a h='1'/>".to_vec()), "", true),
+        (nothing().farewell(more_than_fits), "", true),
+        (nothing(), "<message/>", true), // what came may be an answer to what went before
+    ] {
+        let (ours, mut theirs) = peer::pair();
+        theirs.write_all(early.as_bytes()).unwrap();
+        peer::wait_until(|| early.is_empty() || ours.peek(&mut [0; 64]).unwrap() == early.len());
+        let socket = ours.try_clone().unwrap();
+        let closing = options.begin(ours).unwrap();
+        assert_eq!(socket.nodelay().unwrap(), expected, "after {early:?}");
+        drop(closing);
+    }
+}

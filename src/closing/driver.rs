@@ -90,6 +90,8 @@ pub(crate) struct Driver<T> {
     header: Arc<[u8]>,
     canceller: Option<Canceller>,
     clock: Instant,
+    /// What the clock showed last, from zero: before each turn, and after each wait.
+    now: Duration,
     /// Everything still to be sent, the closing tag last.
     output: Vec<u8>,
     written: usize,
@@ -163,6 +165,7 @@ impl<T: Transport> Driver<T> {
             header: opened.header,
             canceller: options.canceller.clone(),
             clock: Instant::now(),
+            now: Duration::ZERO,
             output,
             written: 0,
             ending_at,
@@ -212,8 +215,11 @@ impl<T: Transport> Driver<T> {
         if self.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
             return;
         }
-        self.transport.no_delay();
-        let early = self.look();
+        let quiet = self.transport.is_quiet();
+        if !quiet {
+            self.transport.no_delay();
+        }
+        let early = self.look(quiet);
         // A broken session writes no more; but whether a peer that ended TCP still takes our tag, only the write tells.
         if self.transport.is_tls() {
             self.took(early);
@@ -222,12 +228,15 @@ impl<T: Transport> Driver<T> {
             self.move_output();
             self.took(early);
         }
+        if quiet && self.handshake.output_pending() {
+            self.transport.no_delay(); // it did not leave all at once
+        }
     }
 
     /// Finds out how much has come before our tag is written, by reading: not all transports know otherwise.
-    fn look(&mut self) -> io::Result<usize> {
+    fn look(&mut self, quiet: bool) -> io::Result<usize> {
         let nothing = Err(io::ErrorKind::WouldBlock.into());
-        let early = if self.has_input() || self.end.is_some() { nothing } else { self.fill(None) };
+        let early = if quiet || self.has_input() || self.end.is_some() { nothing } else { self.fill(None) };
         // An interrupted read says nothing about what is there.
         if self.has_input() || early.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
             self.arrived = self.input.rest().len() as u64 + self.transport.unread();
@@ -249,12 +258,13 @@ impl<T: Transport> Driver<T> {
 
     #[cfg(any(feature = "capi", feature = "batch"))]
     pub(crate) fn cancel(&mut self) {
+        self.look_at_clock();
         self.tell(Event::Cancel);
     }
 
     /// The report; complete once the handshake is done.
     pub(crate) fn report(&self) -> Report {
-        let mut report = self.handshake.report(self.clock.elapsed());
+        let mut report = self.handshake.report(self.now);
         let had_ended = report.tag_received && report.bytes_read <= self.arrived;
         let had_failed = self.error_at.is_some_and(|position| position <= self.arrived);
         if report.initiator == Some(Initiator::Us) && (had_ended || had_failed) {
@@ -283,9 +293,13 @@ impl<T: Transport> Driver<T> {
         self.error_sent = true;
     }
 
+    fn look_at_clock(&mut self) {
+        self.now = self.clock.elapsed();
+    }
+
     fn tell(&mut self, event: Event) {
         let was_done = self.is_done();
-        match self.handshake.handle(event, self.clock.elapsed()) {
+        match self.handshake.handle(event, self.now) {
             Action::EndOutput => self.ending_output = true,
             Action::Teardown if !was_done => self.teardown(),
             // The tag stands at the end of `output` from the beginning.
@@ -299,7 +313,7 @@ impl<T: Transport> Driver<T> {
         if self.fin_sent {
             self.unacked = self.unacked.saturating_sub(1); // the FIN counts as one (TC-11)
         }
-        let report = self.report();
+        let report = self.handshake.report(self.now);
         let broken = report.outcome == Outcome::Reset || self.tls_failed;
         // HS-01: nothing can be written to this connection any more, not even by a second close. TL-01: close_notify
         // goes before FIN, also when the time is up; but never behind half of our output.
@@ -335,6 +349,7 @@ impl<T: Transport> Driver<T> {
         if let Some(error) = error.filter(|_| !self.must_start() && !self.detach && !self.error_sent) {
             self.put_error(error);
         }
+        self.look_at_clock();
         self.start();
     }
 

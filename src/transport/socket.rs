@@ -8,7 +8,7 @@ use std::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use socket2::{Domain, SockRef};
@@ -30,7 +30,6 @@ const SLICE: Duration = Duration::from_secs(1);
 
 /// For a socket that is ours: SO_RCVTIMEO carries the limit, and needs no restoring.
 fn recv_within(fd: BorrowedFd<'_>, buf: &mut [u8], limit: Duration, armed: &mut Option<Duration>) -> io::Result<usize> {
-    let start = Instant::now();
     // A zero SO_RCVTIMEO would mean "for ever".
     let slice = limit.clamp(Duration::from_millis(1), SLICE);
     if *armed != Some(slice) {
@@ -38,9 +37,9 @@ fn recv_within(fd: BorrowedFd<'_>, buf: &mut [u8], limit: Duration, armed: &mut 
         *armed = Some(slice);
     }
     match recv(fd, buf, 0) {
-        // That time is up, or the socket is non-blocking and SO_RCVTIMEO does not apply to it.
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            poll(Some(fd), Interest::READ, limit.saturating_sub(start.elapsed()), None)?;
+        // SO_RCVTIMEO does not apply to a non-blocking socket.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && SockRef::from(&fd).nonblocking()? => {
+            poll(Some(fd), Interest::READ, limit, None)?;
             recv(fd, buf, ATTEMPT)
         }
         result => result,
@@ -64,8 +63,27 @@ fn queue_length(fd: BorrowedFd<'_>, queue: libc::Ioctl) -> u64 {
     if result == 0 { u64::try_from(bytes).unwrap_or(0) } else { 0 }
 }
 
+/// Whether neither queue of a TCP socket holds anything, in one system call.
+#[cfg(target_os = "linux")]
+fn queues_are_empty(fd: BorrowedFd<'_>) -> bool {
+    const QUEUES: [libc::c_int; 3] =
+        [libc::SK_MEMINFO_RMEM_ALLOC, libc::SK_MEMINFO_WMEM_QUEUED, libc::SK_MEMINFO_BACKLOG];
+    let mut memory = [1_u32; libc::SK_MEMINFO_DROPS as usize + 1];
+    let mut length = size_of_val(&memory) as libc::socklen_t;
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_MEMINFO);
+    #[allow(unsafe_code)]
+    // SAFETY: the system stores at most `length` bytes, each counter an u32, to `memory`.
+    let result = unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, memory.as_mut_ptr().cast(), &raw mut length) };
+    result == 0 && QUEUES.iter().all(|queue| memory[*queue as usize] == 0)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn queues_are_empty(_: BorrowedFd<'_>) -> bool {
+    false
+}
+
 macro_rules! transport {
-    ($type:ty, owned: $owned:expr) => {
+    ($type:ty, owned: $owned:expr, tcp: $tcp:expr) => {
         impl Transport for $type {
             fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
                 recv(self.as_fd(), buf, ATTEMPT)
@@ -73,6 +91,10 @@ macro_rules! transport {
 
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
                 SockRef::from(&self.as_fd()).send_with_flags(bytes, ATTEMPT)
+            }
+
+            fn is_quiet(&self) -> bool {
+                $tcp && queues_are_empty(self.as_fd())
             }
 
             fn no_delay(&mut self) {
@@ -123,8 +145,9 @@ macro_rules! transport {
     };
 }
 
-transport!(TcpStream, owned: true);
-transport!(UnixStream, owned: true);
-transport!(OwnedFd, owned: true);
+transport!(TcpStream, owned: true, tcp: true);
+// The system counts what a Unix socket has to read on the other side.
+transport!(UnixStream, owned: true, tcp: false);
+transport!(OwnedFd, owned: true, tcp: false);
 // A borrowed socket keeps its flags, timeouts and options, even while the close is running (TC-18).
-transport!(BorrowedFd<'_>, owned: false);
+transport!(BorrowedFd<'_>, owned: false, tcp: false);

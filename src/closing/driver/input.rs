@@ -111,7 +111,9 @@ impl<T: Transport> Driver<T> {
     pub(crate) fn parse(&mut self, parse: &mut dyn FnMut(&[u8]) -> Parsed) {
         let bytes = self.input.rest().len();
         self.tell(Event::Received(bytes));
-        match parse(self.input.rest()) {
+        let parsed = parse(self.input.rest());
+        self.look_at_clock();
+        match parsed {
             Parsed::Open => {}
             Parsed::PeerClosed => self.tell(Event::PeerClosed),
             Parsed::Stop => self.tell(Event::Cancel),
@@ -122,7 +124,7 @@ impl<T: Transport> Driver<T> {
     /// Frames the input up to the next event; true when that was a stanza.
     pub(crate) fn frame(&mut self, take: Option<Take<'_>>) -> bool {
         let Some(framer) = &mut self.framer else { return false };
-        let now = self.clock.elapsed();
+        let now = self.now;
         let (mut rest, taken) = self.input.parts();
         let before = rest.len();
         let frame = framer.next(&mut rest);

@@ -32,6 +32,7 @@ impl<T: Transport> Driver<T> {
     /// Moves what can be moved; which directions to wait for when nothing could. With `patient`, a read itself may wait
     /// until the next deadline.
     pub(super) fn turn(&mut self, patient: bool) -> Option<Interest> {
+        self.look_at_clock();
         if self.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
             self.tell(Event::Cancel);
             return None;
@@ -58,13 +59,13 @@ impl<T: Transport> Driver<T> {
                 self.read(None); // both directions in turn, however fast the peer reads
                 return None;
             }
-            (Output::Moved, _) => return None,
+            (Output::Moved, false) => return None,
             (_, false) => Interest::WRITE,
             (output, true) => {
                 let blocked = output == Output::Blocked;
                 // With nothing to write and nobody to wake us, the read itself waits; below TLS none can.
                 let can_wait = patient && !late && !blocked && !self.below_tls && self.canceller.is_none();
-                let within = can_wait.then_some(left);
+                let within = can_wait.then(|| self.left());
                 if self.read(within) || within.is_some() {
                     return None;
                 }
@@ -89,7 +90,7 @@ impl<T: Transport> Driver<T> {
 
     /// The time until the next deadline.
     fn left(&self) -> Duration {
-        self.handshake.deadline().map_or(Duration::MAX, |deadline| deadline.saturating_sub(self.clock.elapsed()))
+        self.handshake.deadline().map_or(Duration::MAX, |deadline| deadline.saturating_sub(self.now))
     }
 
     /// All that goes before the last words is written.
@@ -188,6 +189,9 @@ impl<T: Transport> Driver<T> {
             Some(limit) => input.fill(|buf| transport.read_within(buf, limit, armed)),
             None => input.fill(|buf| transport.read(buf)),
         };
+        if within.is_some() {
+            self.look_at_clock();
+        }
         self.last_bytes += self.input.rest().len();
         result
     }
@@ -215,6 +219,7 @@ impl<T: Transport> Driver<T> {
 
     /// The connection is gone, or the TLS layer failed.
     pub(crate) fn failed(&mut self, error: &io::Error) {
+        self.look_at_clock();
         if self.transport.is_tls() && error.kind() == io::ErrorKind::InvalidData {
             self.tls_failure_code = error.raw_os_error();
             self.tls_failed = true;
