@@ -220,6 +220,25 @@ fn without_progress_it_returns_before_the_total() {
 }
 
 #[test]
+fn the_time_the_application_takes_with_a_stanza_is_not_the_peers() {
+    const LIMIT: Duration = Duration::from_secs(2);
+    let (ours, theirs) = peer::pair();
+    let (handled, answer) = std::sync::mpsc::channel();
+    let peer = peer::peer(theirs, move |mut peer| {
+        peer.read_tag().send("<a/><b/>");
+        answer.recv().unwrap();
+        peer.send(TAG).expect_eof();
+    });
+    let mut closing = CloseOptions::new().total(PATIENCE).no_progress(LIMIT).begin(ours).unwrap();
+    assert_eq!(closing.next().unwrap().as_str(), "<a/>");
+    thread::sleep(LIMIT + LIMIT / 10); // the application, at its work
+    assert_eq!(closing.next().unwrap().as_str(), "<b/>");
+    handled.send(()).unwrap();
+    assert_eq!(closing.finish().outcome, Outcome::Clean);
+    peer.join().unwrap();
+}
+
+#[test]
 fn a_peer_that_keeps_tcp_open_is_left_after_the_linger_limit() {
     let (ours, theirs) = peer::pair();
     let (stop, stopped) = std::sync::mpsc::channel::<()>();

@@ -112,7 +112,7 @@ impl<T: Transport> Driver<T> {
         let bytes = self.input.rest().len();
         self.tell(Event::Received(bytes));
         let parsed = parse(self.input.rest());
-        self.look_at_clock();
+        self.look_at_clock(); // that, too, may have taken time
         match parsed {
             Parsed::Open => {}
             Parsed::PeerClosed => self.tell(Event::PeerClosed),
@@ -123,6 +123,7 @@ impl<T: Transport> Driver<T> {
 
     /// Frames the input up to the next event; true when that was a stanza.
     pub(crate) fn frame(&mut self, take: Option<Take<'_>>) -> bool {
+        self.look_at_clock(); // whoever took the last stanza may have taken his time
         let Some(framer) = &mut self.framer else { return false };
         let now = self.now;
         let (mut rest, taken) = self.input.parts();
