@@ -42,7 +42,8 @@ fn options(called: &mut &dyn Fn()) -> xmpp_close_options {
     options
 }
 
-fn report() -> xmpp_close_report {
+/// To be filled.
+pub fn report() -> xmpp_close_report {
     // SAFETY: a struct of numbers.
     let mut report: xmpp_close_report = unsafe { mem::zeroed() };
     report.struct_size = size_of_val(&report);

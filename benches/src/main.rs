@@ -13,6 +13,7 @@ mod closes;
 mod expat;
 mod framers;
 mod framing;
+mod handshake;
 mod late;
 mod machine;
 mod memory;
@@ -31,14 +32,20 @@ use page::Section;
 type Part = (&'static str, fn() -> Section);
 
 /// In the order of the page.
-const PARTS: [Part; 4] =
-    [("framing", framing::run), ("scaling", scaling::run), ("memory", memory::run), ("batch", batch::run)];
+const PARTS: [Part; 5] = [
+    ("handshake", handshake::run),
+    ("framing", framing::run),
+    ("scaling", scaling::run),
+    ("memory", memory::run),
+    ("batch", batch::run),
+];
 
 fn main() {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["child", "batch", ref rest @ ..] => batch::child(rest),
+        ["child", "handshake", ref rest @ ..] => handshake::child(rest),
         ["child", "memory", ref rest @ ..] => memory::child(rest),
         [] => write(&PARTS.map(|(name, _)| name)),
         ref chosen => write(chosen),
