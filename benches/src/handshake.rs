@@ -90,7 +90,8 @@ pub fn child(arguments: &[&str]) {
     match arguments {
         ["peer"] => serve(),
         ["closes", name, count, address] => {
-            let close = CLOSES.iter().find(|close| close.0 == *name).map_or(drop as Close, |close| close.1);
+            let mut closes = CLOSES.into_iter().chain([(DROPPED, drop as Close)]);
+            let (_, close) = closes.find(|close| close.0 == *name).unwrap();
             let address = address.parse().unwrap();
             for _ in 0..count.parse().unwrap() {
                 close(open(address));
