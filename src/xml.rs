@@ -177,12 +177,14 @@ impl Stanza {
     }
 }
 
+#[cfg(feature = "batch")]
 impl<'a> Stanza<&'a str> {
-    #[cfg(feature = "batch")]
     pub(crate) fn lent(xml: &'a str, header: &Arc<[u8]>) -> Self {
         Self { xml, header: header.clone() }
     }
+}
 
+impl Stanza<&str> {
     /// A copy that can be kept.
     pub fn into_owned(self) -> Stanza {
         Stanza { xml: self.xml.to_owned(), header: self.header }
