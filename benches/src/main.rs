@@ -10,17 +10,25 @@
 mod allocator;
 mod batch;
 mod closes;
+#[path = "../../tests/support/daemon.rs"]
+mod daemon;
 mod expat;
 mod framers;
 mod framing;
 mod handshake;
 mod late;
+#[path = "../../examples/probe/login.rs"]
+#[allow(dead_code, reason = "shared with the probe")]
+mod login;
 mod machine;
 mod memory;
 #[path = "../../tests/support/mix.rs"]
 mod mix;
+mod others;
 mod page;
 mod plot;
+#[path = "../../tests/support/prosody.rs"]
+mod prosody;
 mod sampler;
 mod scaling;
 mod table;
@@ -32,8 +40,9 @@ use page::Section;
 type Part = (&'static str, fn() -> Section);
 
 /// In the order of the page.
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     ("handshake", handshake::run),
+    ("others", others::run),
     ("framing", framing::run),
     ("scaling", scaling::run),
     ("memory", memory::run),
