@@ -8,7 +8,8 @@ unsafe extern "C" {
 }
 
 /// Crates whose versions matter, by their names in the lock file.
-const CRATES: [&str; 4] = ["memchr", "quick-xml", "rxml", "xml"];
+const CRATES: [&str; 5] = ["memchr", "quick-xml", "rxml", "tokio-xmpp", "xml"];
+const PACKAGES: [&str; 3] = ["libstrophe-dev", "prosody", "python3-slixmpp"];
 
 /// One paragraph for the top of a section.
 pub fn describe() -> String {
@@ -45,7 +46,9 @@ fn versions() -> Vec<String> {
         let at = lock.iter().position(|entry| *entry == line).expect("a crate in the lock file");
         format!("{name} {}", lock[at + 1].trim_start_matches("version = ").trim_matches('"'))
     };
-    [expat].into_iter().chain(CRATES.map(of)).collect()
+    let packages = output("dpkg-query", &[&["-W", "-f", "${Package} ${Version}\n"], &PACKAGES[..]].concat());
+    let packages = packages.lines().map(str::to_owned);
+    [expat].into_iter().chain(CRATES.map(of)).chain(packages).collect()
 }
 
 fn find(path: &str, key: &str) -> Option<String> {

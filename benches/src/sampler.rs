@@ -1,4 +1,5 @@
-//! Takes samples of several contenders in rounds: in each round every contender has one turn, in an order that shifts.
+//! Takes samples of several contenders in rounds: in each round every contender has one turn, in an order of chance, so that none
+//! finds the caches always as the same other one has left them.
 //!
 //! The bars are ratios between contenders, and the machine is shared. criterion measures one contender after the other,
 //! each for seconds, so that whatever else the machine does in those seconds is charged to one of them; here a slow
@@ -78,11 +79,16 @@ impl Samples {
 /// The samples of each contender.
 pub fn interleave(mut contenders: Vec<Contender>, rounds: usize) -> Vec<Samples> {
     contenders.iter_mut().for_each(Contender::calibrate);
-    let count = contenders.len();
-    let mut samples = vec![Vec::new(); count];
-    for round in 0..rounds {
-        for place in 0..count {
-            let number = (place + round) % count;
+    let mut samples = vec![Vec::new(); contenders.len()];
+    let mut order: Vec<_> = (0..contenders.len()).collect();
+    let mut chance = 1_u64;
+    for _ in 0..rounds {
+        for last in (1..order.len()).rev() {
+            // Knuth's MMIX generator; its high bits are the good ones.
+            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            order.swap(last, (chance >> 33) as usize % (last + 1));
+        }
+        for &number in &order {
             let contender = &mut contenders[number];
             let took = (contender.work)(contender.times).as_secs_f64();
             samples[number].push(took / f64::from(contender.times));

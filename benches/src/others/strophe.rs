@@ -1,6 +1,7 @@
 //! libstrophe, which is linked by its C name: a session, and the end of its stream.
 
 use std::{
+    cell::Cell,
     ffi::{CString, c_char, c_int, c_long, c_ulong, c_ushort, c_void},
     ptr,
     time::Duration,
@@ -11,6 +12,7 @@ use super::{Account, Clock};
 const CONNECT: c_int = 0;
 const DISCONNECT: c_int = 2;
 const DISABLE_TLS: c_long = 1;
+const DISABLE_STREAM_MANAGEMENT: c_long = 1 << 5;
 /// `XMPP_EOK`.
 const OK: c_int = 0;
 /// In milliseconds; it returns as soon as anything arrives.
@@ -42,35 +44,34 @@ unsafe extern "C" {
 /// The last event.
 extern "C" fn on_connection(_: *mut c_void, event: c_int, _: c_int, _: *mut c_void, last: *mut c_void) {
     // SAFETY: `close` keeps it until the connection is released.
-    unsafe { *last.cast::<c_int>() = event };
+    unsafe { (*last.cast::<Cell<c_int>>()).set(event) };
 }
 
 pub fn close(account: &Account, clock: Clock) -> Duration {
     let jid = CString::new(account.jid()).unwrap();
     let password = CString::new(account.password).unwrap();
-    let mut last: c_int = -1;
-    let last = &raw mut last;
+    let last = Cell::new(-1);
     // SAFETY: as its header says: what is made is given back once, in this order; strings are copied; `last` outlives all.
     unsafe {
         xmpp_initialize();
         let context = xmpp_ctx_new(ptr::null(), ptr::null());
         let connection = xmpp_conn_new(context);
-        assert_eq!(xmpp_conn_set_flags(connection, DISABLE_TLS), OK);
+        assert_eq!(xmpp_conn_set_flags(connection, DISABLE_TLS | DISABLE_STREAM_MANAGEMENT), OK);
         xmpp_conn_set_jid(connection, jid.as_ptr());
         xmpp_conn_set_pass(connection, password.as_ptr());
         let (host, port) = (c"127.0.0.1".as_ptr(), account.server.port());
-        assert_eq!(xmpp_connect_client(connection, host, port, on_connection, last.cast()), OK);
-        while *last == -1 {
+        assert_eq!(xmpp_connect_client(connection, host, port, on_connection, (&raw const last).cast_mut().cast()), OK);
+        while last.get() == -1 {
             xmpp_run_once(context, WAIT);
         }
-        assert_eq!(*last, CONNECT, "no session");
+        assert_eq!(last.get(), CONNECT, "no session");
         let took = clock.time(|| {
             xmpp_disconnect(connection);
-            while *last == CONNECT {
+            while last.get() == CONNECT {
                 xmpp_run_once(context, WAIT);
             }
         });
-        assert_eq!(*last, DISCONNECT);
+        assert_eq!(last.get(), DISCONNECT);
         xmpp_conn_release(connection);
         xmpp_ctx_free(context);
         took
