@@ -112,8 +112,7 @@ pub fn run() -> Section {
          over the\nlimit; each stanza right behind another, so that its buffer is at hand) and of a whole \
          `xmpp_close_fd` over loopback.\nThe bar is the largest ratio between a size and half of it: 2, and a \
          tenth for what caches and noise add. Where\nread(2) alone takes more than twice as long, a close may as \
-         well. Names are kept of 128 elements that are open; deeper\nones take a slower way, so nesting has one \
-         step, behind 1 KiB.\n\nThe slope is that of a line from the first to the last point, both axes being \
+         well.\n\nThe slope is that of a line from the first to the last point, both axes being \
          logarithmic: 1 is linear, 2 quadratic.\nThe C library was asked to keep what it has got from the kernel; \
          the last two columns show a buffer that is new for\neach stanza, in a framer and by itself, without \
          that: blocks of over 32 MiB then come page by page each time. {ROUNDS}\nrounds.\n\n{}![Time per \

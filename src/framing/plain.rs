@@ -33,8 +33,9 @@ pub(super) fn start_tag(bytes: &[u8]) -> Option<StartTag> {
     }
 }
 
+/// Length of the name that `bytes` begins with, if there is one.
 #[inline]
-fn name(bytes: &[u8]) -> Option<usize> {
+pub(super) fn name(bytes: &[u8]) -> Option<usize> {
     is_ascii_name_start(*bytes.first()?).then(|| name_run(bytes))
 }
 

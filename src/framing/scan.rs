@@ -6,7 +6,7 @@ use super::bytes::{is_ascii_name, is_space};
 use super::content::Content;
 use super::declaration::{self, MAX_DECLARATION};
 use super::names::Names;
-use super::plain::start_tag;
+use super::plain::{self, start_tag};
 use super::state::State;
 
 /// What the scanner has come to the end of.
@@ -293,7 +293,11 @@ impl Scanner {
     fn markup(&mut self, rest: &mut &[u8]) -> Option<Token> {
         let tail = rest.get(1..)?;
         if let [b'/', name @ ..] = tail {
-            let open = self.names.top().and_then(|top| name.strip_prefix(top));
+            let open = match self.names.top() {
+                Some(top) => name.strip_prefix(top),
+                None if self.depth > 1 => plain::name(name).map(|length| &name[length..]), // it is believed
+                None => None,
+            };
             if let Some([b'>', behind @ ..]) = open {
                 *rest = behind;
                 return self.close();
