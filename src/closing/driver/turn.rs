@@ -130,7 +130,9 @@ impl<T: Transport> Driver<T> {
                 self.tell(Event::Flushed); // there was nothing to say
                 return Output::Moved;
             }
-            self.transport.write(&self.output[self.written..end]).map(|bytes| self.wrote(bytes))
+            let rest = &self.output[self.written..end];
+            let most = rest.len();
+            self.transport.write(rest).map(|bytes| self.wrote(bytes.min(most)))
         } else {
             return Output::Done;
         };
@@ -167,7 +169,7 @@ impl<T: Transport> Driver<T> {
 
     fn wrote(&mut self, bytes: usize) {
         self.write_blocked = false;
-        self.written += bytes.min(self.output.len() - self.written);
+        self.written += bytes;
         self.last_bytes += WRITE;
         self.tell(Event::Written(bytes));
         if self.written == self.output.len() && self.last_words.is_none() {

@@ -1,0 +1,240 @@
+//! What a close asks of its transport, call by call, and what it makes of each answer.
+
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    io::{self, ErrorKind},
+    os::fd::BorrowedFd,
+    time::Duration,
+};
+
+use Call::*;
+use ErrorKind::{Interrupted, InvalidData, NotConnected, UnexpectedEof, WouldBlock};
+use xmpp_close::{Canceller, CloseOptions, Interest, Outcome, Report, Transport};
+
+const TAG: &str = "</stream:stream>";
+const MALFORMED: &str = "<a></b>";
+
+/// One call, with what is expected of it and the answer.
+#[derive(Debug)]
+enum Call {
+    Read(Result<&'static str, ErrorKind>),
+    ReadWithin(Result<&'static str, ErrorKind>),
+    Drain(Result<&'static str, ErrorKind>),
+    Write(String, Result<usize, ErrorKind>),
+    EndOutput(Result<(), ErrorKind>),
+    Wait(Interest, Result<(), ErrorKind>),
+}
+
+fn written(text: &str) -> Call {
+    Write(text.to_owned(), Ok(text.len()))
+}
+
+fn not_written(text: &str, error: ErrorKind) -> Call {
+    Write(text.to_owned(), Err(error))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Plain,
+    Tls,
+}
+use Kind::*;
+
+/// A transport that gets the calls of its script, in order and no other. One byte is never acknowledged.
+struct Scripted<'a> {
+    kind: Kind,
+    script: &'a RefCell<VecDeque<Call>>,
+}
+
+impl Scripted<'_> {
+    fn next(&self, call: &str) -> Call {
+        self.script.borrow_mut().pop_front().unwrap_or_else(|| panic!("{call} at the end of the script"))
+    }
+}
+
+fn copy(answer: Result<&str, ErrorKind>, buf: &mut [u8]) -> io::Result<usize> {
+    let text = answer?;
+    buf[..text.len()].copy_from_slice(text.as_bytes());
+    Ok(text.len())
+}
+
+impl Transport for Scripted<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.next("read") {
+            Read(answer) => copy(answer, buf),
+            call => panic!("read, not {call:?}"),
+        }
+    }
+
+    fn read_within(&mut self, buf: &mut [u8], _: Duration, _: &mut Option<Duration>) -> io::Result<usize> {
+        match self.next("read_within") {
+            ReadWithin(answer) => copy(answer, buf),
+            call => panic!("read_within, not {call:?}"),
+        }
+    }
+
+    fn drain(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.next("drain") {
+            Drain(answer) => copy(answer, buf),
+            call => panic!("drain, not {call:?}"),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.next("write") {
+            Write(expected, answer) => {
+                assert_eq!(String::from_utf8_lossy(bytes), expected);
+                Ok(answer?)
+            }
+            call => panic!("write, not {call:?}"),
+        }
+    }
+
+    fn end_output(&mut self) -> io::Result<()> {
+        match self.next("end_output") {
+            EndOutput(answer) => Ok(answer?),
+            call => panic!("end_output, not {call:?}"),
+        }
+    }
+
+    fn wait(&mut self, interest: Interest, _: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+        match self.next("wait") {
+            Wait(expected, answer) => {
+                assert_eq!(interest, expected);
+                Ok(answer.map(|()| interest)?)
+            }
+            call => panic!("wait, not {call:?}"),
+        }
+    }
+
+    fn is_tls(&self) -> bool {
+        self.kind == Tls
+    }
+
+    fn unacked(&self) -> u64 {
+        1
+    }
+}
+
+/// Closes by a script, which must come to its end.
+fn close(options: &CloseOptions, kind: Kind, script: impl IntoIterator<Item = Call>) -> Report {
+    let script = RefCell::new(script.into_iter().collect());
+    let report = options.close(Scripted { kind, script: &script }).unwrap();
+    assert!(script.borrow().is_empty(), "{script:?} is left; {report}");
+    report
+}
+
+/// Each call is a system call.
+#[test]
+fn a_handshake_makes_no_call_too_many() {
+    let begun = || [Read(Err(WouldBlock)), written(TAG), ReadWithin(Ok(TAG)), EndOutput(Ok(()))];
+    let report = close(&CloseOptions::new(), Plain, begun().into_iter().chain([ReadWithin(Ok(""))]));
+    assert!(report.is_clean());
+    assert_eq!(report.bytes_unacked, 0, "what is not acknowledged is our FIN");
+
+    let report = close(&CloseOptions::new(), Tls, begun().into_iter().chain([ReadWithin(Ok("")), Drain(Ok(""))]));
+    assert!(report.is_clean() && report.tls.sent && report.tls.received, "{report}");
+    assert_eq!(report.bytes_unacked, 1, "over TLS, FIN may not be out yet");
+}
+
+/// HS-01: the output is ended, whatever the outcome, but for a connection that is gone.
+#[test]
+fn whatever_comes_instead_of_the_peers_tag_the_output_is_ended_once() {
+    let begun = || [Read(Err(WouldBlock)), written(TAG)];
+    let report = close(
+        &CloseOptions::new().total(Duration::ZERO),
+        Plain,
+        begun().into_iter().chain([Read(Err(WouldBlock)), EndOutput(Ok(()))]),
+    );
+    assert_eq!(report.outcome, Outcome::TimedOut);
+    let end = [ReadWithin(Ok("")), EndOutput(Ok(()))];
+    assert_eq!(close(&CloseOptions::new(), Plain, begun().into_iter().chain(end)).outcome, Outcome::PeerEof);
+    let end = [ReadWithin(Err(ErrorKind::ConnectionReset))];
+    assert_eq!(close(&CloseOptions::new(), Plain, begun().into_iter().chain(end)).outcome, Outcome::Reset);
+}
+
+#[test]
+fn nothing_to_end_is_no_failure_but_nothing_to_write_to_is_one() {
+    let begun = [Read(Err(WouldBlock)), written(TAG), ReadWithin(Ok(TAG)), EndOutput(Err(NotConnected))];
+    let report = close(&CloseOptions::new(), Plain, begun.into_iter().chain([ReadWithin(Ok(""))]));
+    assert_eq!((report.outcome, report.os_error), (Outcome::Clean, None));
+
+    let lost = [Read(Err(WouldBlock)), not_written(TAG, NotConnected), ReadWithin(Ok(""))];
+    let report = close(&CloseOptions::new(), Plain, lost);
+    assert_eq!((report.outcome, report.tag_sent), (Outcome::Reset, false));
+    assert_eq!((report.bytes_unsent, report.os_error), (TAG.len() as u64, Some(libc::EIO)));
+}
+
+/// ER-09: an error goes behind the last words, as long as none of our tag is out. What a blocked TLS layer was given is.
+#[test]
+fn an_error_stands_in_front_of_a_tag_that_is_blocked_but_not_over_tls() {
+    let options = CloseOptions::new().farewell_with(|| b"<bye/>".to_vec());
+    let said = format!("<bye/>{TAG}");
+    let error = "<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+    for (kind, expected) in [(Plain, format!("<bye/>{error}{TAG}")), (Tls, said.clone())] {
+        let script = [
+            Read(Err(WouldBlock)),
+            Read(Err(WouldBlock)), // and before the last words are composed
+            not_written(&said, WouldBlock),
+            Read(Ok(MALFORMED)),
+            written(&expected),
+            Read(Err(WouldBlock)),
+            EndOutput(Ok(())),
+            ReadWithin(Ok("")),
+        ];
+        let report = close(&options, kind, script);
+        assert_eq!((report.outcome, report.tag_sent), (Outcome::Malformed, true), "{kind:?}");
+    }
+}
+
+#[test]
+fn an_interrupted_wait_goes_on_and_a_failed_one_is_the_end() {
+    let canceller = Canceller::new().unwrap(); // with one, it is `wait` that waits
+    let options = CloseOptions::new().canceller(&canceller);
+    let waiting = || [Read(Err(WouldBlock)), written(TAG), Read(Err(WouldBlock))];
+    let interrupted = waiting().into_iter().chain([
+        Wait(Interest::READ, Err(Interrupted)),
+        Read(Ok(TAG)),
+        EndOutput(Ok(())),
+        Read(Ok("")),
+    ]);
+    assert!(close(&options, Plain, interrupted).is_clean());
+    let failed = waiting().into_iter().chain([Wait(Interest::READ, Err(ErrorKind::Other))]);
+    let report = close(&options, Plain, failed);
+    assert_eq!((report.outcome, report.os_error), (Outcome::Reset, Some(libc::EIO)));
+}
+
+/// Without TLS these are errors like any other: what has arrived is still read (TC-05).
+#[test]
+fn the_errors_of_tls_mean_it_only_over_tls() {
+    let failed = || [Read(Err(WouldBlock)), not_written(TAG, InvalidData)];
+    let report = close(&CloseOptions::new(), Tls, failed());
+    assert_eq!((report.outcome, report.tag_sent), (Outcome::TlsFailed, false));
+    let report =
+        close(&CloseOptions::new(), Plain, failed().into_iter().chain([ReadWithin(Ok("<b/>")), ReadWithin(Ok(""))]));
+    assert_eq!((report.outcome, report.stanzas), (Outcome::Reset, 1));
+
+    let ended = || [Read(Err(WouldBlock)), written(TAG), ReadWithin(Err(UnexpectedEof))];
+    assert_eq!(close(&CloseOptions::new(), Plain, ended()).outcome, Outcome::Reset);
+    let report = close(&CloseOptions::new(), Tls, ended().into_iter().chain([EndOutput(Ok(()))]));
+    assert_eq!(report.outcome, Outcome::Truncated);
+}
+
+#[test]
+fn a_write_that_says_it_took_more_than_it_got_took_all() {
+    let options = CloseOptions::new().farewell("<bye/>").farewell_with(|| b"<a/>".to_vec());
+    let script = [
+        Read(Err(WouldBlock)),
+        Write("<bye/>".to_owned(), Ok(2)),
+        Write("ye/>".to_owned(), Ok(1000)),
+        Read(Err(WouldBlock)),
+        Read(Err(WouldBlock)), // and before the last words are composed
+        Write(format!("<a/>{TAG}"), Ok(usize::MAX)),
+        ReadWithin(Ok(TAG)),
+        EndOutput(Ok(())),
+        ReadWithin(Ok("")),
+    ];
+    let report = close(&options, Plain, script);
+    assert_eq!((report.outcome, report.bytes_unsent), (Outcome::Clean, 0));
+}
