@@ -95,7 +95,7 @@ pub(crate) struct Driver<T> {
     /// Everything still to be sent, the closing tag last.
     output: Vec<u8>,
     written: usize,
-    /// Where in `output` the stream error, if any, and the tag begin.
+    /// Where in `output` the last words go in, and where a stream error, in front of the tag.
     ending_at: usize,
     tag_at: usize,
     /// Still to be composed, to go in at `ending_at`.
@@ -289,7 +289,6 @@ impl<T: Transport> Driver<T> {
     fn put_error(&mut self, error: &StreamError) {
         let error = error.to_xml(&self.root);
         self.output.splice(self.tag_at..self.tag_at, error.bytes());
-        self.tag_at += error.len();
         self.error_sent = true;
     }
 

@@ -145,7 +145,7 @@ impl<T: Transport> Driver<T> {
                     Output::Moved
                 }
                 io::ErrorKind::WouldBlock => {
-                    self.write_blocked = !self.ending_output;
+                    self.write_blocked = true;
                     Output::Blocked
                 }
                 io::ErrorKind::Interrupted => Output::Moved,
