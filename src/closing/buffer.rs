@@ -85,3 +85,24 @@ impl Buffer {
         self.bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_become_large_once_one_was_full() {
+        let mut buffer = Buffer::default();
+        let mut room = |count: usize| {
+            let mut offered = 0;
+            let read = |buf: &mut [u8]| {
+                offered = buf.len();
+                Ok(count.min(offered))
+            };
+            buffer.fill(read).unwrap();
+            offered
+        };
+        assert_eq!([room(10), room(FIRST), room(usize::MAX)], [FIRST, FIRST, CHUNK]);
+        assert_eq!([room(10), room(10)], [CHUNK, CHUNK], "what was made longer stays so");
+    }
+}
