@@ -2,7 +2,9 @@
 #![allow(unsafe_code, reason = "this is the C API")]
 
 use std::{
+    cell::Cell,
     ffi::{c_int, c_void},
+    io,
     net::TcpStream,
     os::fd::AsRawFd,
     ptr,
@@ -17,7 +19,7 @@ use crate::{
     Setting,
     callbacks::{self, Callbacks},
     farewell,
-    peer::PATIENCE,
+    peer::{self, PATIENCE},
     total,
     toy_tls::transport,
 };
@@ -110,4 +112,36 @@ pub fn through_batch_add_with(tcp: &TcpStream, outcome: Outcome, setting: Settin
         // SAFETY: all are live, and what the callbacks use outlives the batch.
         unsafe { ffi::xmpp_close_batch_add_with(batch, &raw const transport, options, ptr::null_mut()) }
     })
+}
+
+/// A peer whose stanzas are there at once, and the count of calls that end our output.
+struct AtOnce<'a>(&'a [u8], &'a Cell<u32>);
+
+impl Callbacks for AtOnce<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, c_int> {
+        if self.0.is_empty() { Err(libc::EAGAIN) } else { io::Read::read(&mut self.0, buf).map_err(callbacks::code) }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, c_int> {
+        Ok(bytes.len())
+    }
+
+    fn end_output(&mut self) -> Result<(), c_int> {
+        self.1.set(self.1.get() + 1);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_close_that_is_stopped_ends_the_output_once_whatever_has_come_behind() {
+    let (socket, _peer) = peer::pair();
+    let ends = Cell::new(0);
+    let mut userdata: Box<dyn Callbacks> = Box::new(AtOnce(b"<a/><b/>", &ends));
+    let transport = callbacks::transport(&mut userdata, socket.as_raw_fd(), false);
+    let options = c_options(Outcome::Cancelled, Setting::Stop, b"");
+    let mut report = empty_report();
+    // SAFETY: all pointers are to live values that say their size.
+    let result = unsafe { ffi::xmpp_close_with(&raw const transport, &raw const options, &raw mut report) };
+    assert_eq!((result, report.outcome, report.stanzas), (0, Outcome::Cancelled as u32, 1));
+    assert_eq!(ends.get(), 1);
 }
