@@ -58,11 +58,7 @@ pub fn run() -> Section {
     }
     let mut table = Table::new(&["", "time, µs", "× the bare loop", "CPU time, µs", "× the bare loop", "system calls"]);
     for (number, (name, _)) in CLOSES.iter().enumerate() {
-        let cell = |samples: &[Samples]| {
-            let (median, spread) = (samples[number].median(), samples[number].spread());
-            [format!("{} ± {spread:.0} %", figure(median * 1e6)), figure(median / samples[0].median())]
-        };
-        let ([time, times], [busy, shares]) = (cell(&wall), cell(&cpu));
+        let ([time, times], [busy, shares]) = (wall[number].beside(&wall[0]), cpu[number].beside(&cpu[0]));
         let calls: Vec<_> = calls[number].iter().map(|(call, count)| format!("{call} {}", figure(*count))).collect();
         table.row(&[(*name).to_owned(), time, times, busy, shares, calls.join(", ")]);
     }
