@@ -87,6 +87,11 @@ impl Step {
         !matches!(self, Delay(_) | Read | ReadSlowly)
     }
 
+    /// In how many writes it sends that.
+    pub fn writes(self) -> usize {
+        if let Split(_) | SplitTag = self { self.bytes(0).len() } else { 1 }
+    }
+
     pub fn count(self) -> usize {
         if let Stanzas(count) | Split(count) | Coalesced(count) = self { count.into() } else { 0 }
     }
