@@ -59,10 +59,10 @@ C_address = static-rustasan
 MUTANTS          ?= handshake framing closing
 FIRST_handshake  := handshake
 FIRST_framing    := framing
-FIRST_closing    := known_bugs last_words
+FIRST_closing    := known_bugs last_words transport
 THEN_handshake   := batch endings fuzz_corpus known_bugs
 THEN_framing     := fuzz_corpus
-THEN_closing     := batch deadlines endings faults fuzz_corpus nothing_lost stream
+THEN_closing     := batch batch_memory deadlines endings faults fuzz_corpus nothing_lost stream
 MUTANTS_OUT      := $(TARGET)/mutation
 
 .PHONY: all check netem bench soak sanitize miri fuzz coverage fuzz-coverage mutants install uninstall clean
