@@ -42,7 +42,7 @@ impl Content {
     }
 
     /// Passes over character data: all of `rest`, or up to a `<`.
-    #[inline]
+    #[inline(always)] // as a call of its own it costs a stream 5 %
     pub fn text(&mut self, rest: &mut &[u8]) -> Result<(), Malformed> {
         if let [b'<', ..] = rest {
             self.brackets = 0;
