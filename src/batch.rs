@@ -117,17 +117,18 @@ impl<'a> Batch<'a> {
         self.add_opened(Box::new(transport), options, Opened::between_stanzas(), hand_over(on_stanza))
     }
 
-    /// The same for a whole session's [`Stream`], which knows its closing tag and what was read already.
+    /// The same for a whole session's [`Stream`], which knows its closing tag and what was read already, and sends our
+    /// header in front of that if none is out, as [`Stream::close`] does.
     ///
     /// # Errors
-    /// As for [`add`](Self::add), and as for [`Stream::begin`].
+    /// As for [`add`](Self::add).
     pub fn add_stream<T: Transport + 'a>(
         &mut self,
         stream: Stream<T>,
         options: &CloseOptions,
         on_stanza: impl FnMut(Stanza<&str>) + 'a,
     ) -> Result<usize, Error> {
-        let (transport, options, opened) = stream.into_open(options)?;
+        let (transport, options, opened) = stream.into_open(options);
         self.add_opened(Box::new(transport), &options, opened, hand_over(on_stanza))
     }
 

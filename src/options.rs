@@ -2,7 +2,12 @@
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
-use crate::{cancel::Canceller, error::Error, stream_error::StreamError};
+use crate::{
+    cancel::Canceller,
+    error::Error,
+    framing::{Frame, Framer},
+    stream_error::StreamError,
+};
 
 /// Default of [`Limits::total`].
 ///
@@ -42,6 +47,7 @@ impl Default for Limits {
 #[must_use = "options do nothing until `close` or `begin`"]
 pub struct CloseOptions {
     pub(crate) limits: Limits,
+    pub(crate) header: Option<String>,
     pub(crate) closing_tag: Option<String>,
     pub(crate) farewell: Vec<u8>,
     pub(crate) last_words: Option<LastWords>,
@@ -66,6 +72,7 @@ impl CloseOptions {
     pub fn new() -> Self {
         Self {
             limits: Limits::default(),
+            header: None,
             closing_tag: None,
             farewell: Vec::new(),
             last_words: None,
@@ -106,6 +113,14 @@ impl CloseOptions {
     /// The closing tag, when our own header had another name than `stream:stream` (HS-13): `"</stream>"`.
     pub fn closing_tag(mut self, tag: impl Into<String>) -> Self {
         self.closing_tag = Some(tag.into());
+        self
+    }
+
+    /// Our own stream header, to be sent before all else because it has not been: so does a server that closes a stream
+    /// before, or for, the peer's header (RFC 6120 section 4.9.1.2). The closing tag is then that of this header. A
+    /// [`Stream`](crate::Stream) sends it only if none of its own is out, and composes one without this option.
+    pub fn header(mut self, header: impl Into<String>) -> Self {
+        self.header = Some(header.into());
         self
     }
 
@@ -172,8 +187,11 @@ impl CloseOptions {
         self
     }
 
-    /// The qualified name of our own root, from the closing tag.
+    /// The qualified name of our own root, from our header if it is still to be sent, or from the closing tag.
     pub(crate) fn root(&self) -> Result<Cow<'static, str>, Error> {
+        if let Some(header) = &self.header {
+            return root_of(header.as_bytes()).ok_or(Error::Invalid("the header is not the start tag of a stream"));
+        }
         let Some(tag) = &self.closing_tag else { return Ok(DEFAULT_ROOT.into()) };
         let name = tag.strip_prefix("</").and_then(|rest| rest.strip_suffix('>')).unwrap_or_default();
         let plain = |c: char| !c.is_whitespace() && !c.is_control() && !"<>/&'\"=".contains(c);
@@ -189,11 +207,22 @@ impl CloseOptions {
         if self.detach && self.stream_error.is_some() {
             return Err(Error::Invalid("a stream error closes the stream, so it cannot detach"));
         }
-        if self.tag_sent && (self.detach || self.stream_error.is_some() || self.last_words.is_some()) {
+        if self.tag_sent
+            && (self.detach || self.header.is_some() || self.stream_error.is_some() || self.last_words.is_some())
+        {
             return Err(Error::Invalid("nothing can be said behind a closing tag that has been sent"));
         }
         Ok(())
     }
+}
+
+/// The qualified name of the root that `header` opens, if it does nothing else.
+fn root_of(header: &[u8]) -> Option<Cow<'static, str>> {
+    let (mut framer, mut rest) = (Framer::new(), header);
+    let opens = matches!(framer.next(&mut rest), Some(Frame::Header(_)));
+    // Nothing but white space follows; and `<stream:stream/>` would close as well.
+    let opens = opens && framer.next(&mut rest).is_none() && framer.between_stanzas() && framer.stray_bytes() == 0;
+    framer.root().filter(|_| opens).map(|root| root.to_owned().into())
 }
 
 /// Composes what is said last; `None` stops the close.

@@ -1,5 +1,8 @@
 //! A whole session's stream on one thread: what is sent, what comes, and the close at the end.
 
+mod header;
+mod moving;
+
 use std::{
     fmt, io,
     sync::Arc,
@@ -14,12 +17,9 @@ use crate::{
     options::CloseOptions,
     report::Report,
     stream_error::StreamError,
-    transport::{Interest, Transport},
-    xml::{self, Stanza},
+    transport::Transport,
+    xml::Stanza,
 };
-
-/// How much of the peer's is kept while our own output is blocked, so that two writers do not wait for each other (TC-13).
-const READ_AHEAD: usize = 1 << 20;
 
 /// What [`Stream::receive`] found.
 #[derive(Clone, Debug)]
@@ -37,8 +37,10 @@ pub enum Incoming {
     PeerClosed,
     /// Another thread called [`Waker::wake`].
     Woken,
-    /// Nothing came for as long as [`Stream::idle_after`] says, or nothing whole within [`Stream::receive_within`].
+    /// The peer has been silent for as long as [`Stream::idle_after`] says.
     Idle,
+    /// Nothing whole came within the limit of [`Stream::receive_within`].
+    TimedOut,
 }
 
 /// An XMPP stream over a transport, framed from its first byte, so that nothing is stranded between a reader and the close.
@@ -72,10 +74,12 @@ pub struct Stream<T: Transport> {
     peer_closed: bool,
     stream_error: Option<StreamError>,
     idle_after: Option<Duration>,
+    /// When the silence of the peer began: with its last byte, or when it was last told.
+    silent_since: Instant,
     write_limit: Duration,
     waker: Option<Waker>,
-    /// What SO_RCVTIMEO is set to.
-    armed: Option<Duration>,
+    /// The start tag of the peer's header, until ours is out: who closes before that has to answer it.
+    unanswered: Vec<u8>,
     /// How the last read ended, when there is nothing more to read.
     end: Option<End>,
 }
@@ -93,15 +97,25 @@ impl<T: Transport> Stream<T> {
             peer_closed: false,
             stream_error: None,
             idle_after: None,
+            silent_since: Instant::now(),
             write_limit: crate::DEFAULT_TOTAL,
             waker: None,
-            armed: None,
+            unanswered: Vec::new(),
             end: None,
         }
     }
 
-    /// Makes [`receive`](Self::receive) return [`Incoming::Idle`] whenever not a byte came for this long. `None`, the
-    /// default: never, for leaving an idle stream alone is better than closing it without need (HS-15).
+    /// Makes [`receive`](Self::receive) return [`Incoming::Idle`] when the peer has been silent for this long. `None`, the
+    /// default: never, because leaving an idle stream alone is better than closing it without need (HS-15).
+    ///
+    /// The silence begins with the peer's last byte, and before its first byte when the stream was made or
+    /// [upgraded](Self::upgrade). It goes on from call to call, whatever is sent, whoever wakes `receive`, and whenever this
+    /// limit is set: a limit that has passed already is told by the next `receive`. Each byte of the stream ends it, be it
+    /// white space, a part of a stanza, or read while `send` was waiting; and what has arrived is read before a silence is
+    /// told.
+    ///
+    /// A silence that goes on is told again after as long again, not by each call: who does not close for it can go on
+    /// receiving.
     pub fn idle_after(&mut self, silence: Option<Duration>) {
         self.idle_after = silence;
     }
@@ -132,7 +146,8 @@ impl<T: Transport> Stream<T> {
     /// Sends our header, or whole stanzas. What the peer sends meanwhile is kept for [`receive`](Self::receive).
     ///
     /// # Errors
-    /// [`Error::Invalid`] when `xml` does not end between stanzas, or holds a closing tag: nothing of it was sent then.
+    /// [`Error::Invalid`] when `xml` does not end between stanzas, or holds a closing tag, or anything but white space
+    /// beside stanzas: nothing of it was sent then.
     /// [`Error::Closed`] after the peer's stream error. [`Error::Io`] when the connection broke, or with
     /// [`TimedOut`](io::ErrorKind::TimedOut) when nothing could be written in time; the rest is then sent by the next
     /// `send`, or by the close.
@@ -153,7 +168,11 @@ impl<T: Transport> Stream<T> {
         if !outgoing.between_stanzas() {
             return Err(Error::Invalid("not a whole header or stanza"));
         }
+        if outgoing.stray_bytes() > self.outgoing.stray_bytes() {
+            return Err(Error::Invalid("text that stands beside stanzas"));
+        }
         self.outgoing = outgoing;
+        self.unanswered = Vec::new();
         self.queued.extend_from_slice(xml);
         self.flush()
     }
@@ -168,7 +187,8 @@ impl<T: Transport> Stream<T> {
         self.receive_until(None)
     }
 
-    /// The same, but returns [`Incoming::Idle`] when nothing whole came within `limit`, whatever trickled in meanwhile.
+    /// The same, but returns [`Incoming::TimedOut`] when nothing whole came within `limit`, whatever trickled in
+    /// meanwhile. What has arrived is read first, also when `limit` is zero.
     ///
     /// # Errors
     /// As for [`receive`](Self::receive).
@@ -176,45 +196,23 @@ impl<T: Transport> Stream<T> {
         self.receive_until(Instant::now().checked_add(limit))
     }
 
-    fn receive_until(&mut self, deadline: Option<Instant>) -> Result<Incoming, Error> {
-        if self.peer_closed {
-            return Err(Error::Closed);
-        }
-        let mut heard = Instant::now();
-        loop {
-            if let Some(incoming) = self.frame()? {
-                return Ok(incoming);
-            }
-            let now = Instant::now();
-            let silence = self.idle_after.map(|silence| silence.saturating_sub(now - heard));
-            let time = deadline.map(|deadline| deadline.saturating_duration_since(now));
-            let left = [silence, time].into_iter().flatten().min().unwrap_or(Duration::from_secs(3600));
-            if left.is_zero() {
-                return Ok(Incoming::Idle);
-            }
-            if self.waker.as_ref().is_some_and(Waker::take) {
-                return Ok(Incoming::Woken);
-            }
-            match self.read(left) {
-                Ok(0) => return Err(Error::Io(io::ErrorKind::UnexpectedEof.into())),
-                Ok(_) => heard = Instant::now(),
-                Err(error) if retry(&error) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// A new header follows in both directions: after STARTTLS, SASL or compression (RFC 6120 section 4.3.3, NG-01).
-    /// Until ours is sent there is no stream to close (NG-05). What the peer sent before is dropped (F-17).
+    /// A new header follows in both directions, over the same transport: after SASL (RFC 6120 section 4.3.3, NG-01). What
+    /// the peer has sent behind the element that agreed to it is the beginning of its new stream, and is kept: a peer
+    /// need not wait for us (XEP-0305). For another transport, as after STARTTLS, see [`upgrade`](Self::upgrade).
     pub fn restart(&mut self) {
         self.incoming.restart();
         self.outgoing.restart();
-        self.header = Arc::default();
-        self.input.take(self.input.rest().len());
+        // Nothing may stand before an XML declaration; but some end the element that agreed with a line.
+        let space = self.input.rest().iter().take_while(|byte| b" \t\r\n".contains(byte)).count();
+        self.input.take(space);
     }
 
     /// [Restarts](Self::restart) the stream over another transport: after `<proceed/>` of STARTTLS, `tls` makes the TLS
-    /// session of the socket. Plaintext that came behind `<proceed/>` is dropped.
+    /// session of the socket, which is as it was when the stream was made. The TLS handshake may block.
+    ///
+    /// What came behind `<proceed/>` in the clear is dropped, because anybody may have put it there (RFC 6120 section
+    /// 5.4.3.3). The same goes for compression (XEP-0138): the peer says nothing behind `<compressed/>` before it has
+    /// our new header, or we its.
     ///
     /// # Errors
     /// Those of `tls`; the connection is then gone, without a closing tag (NG-02).
@@ -229,20 +227,25 @@ impl<T: Transport> Stream<T> {
             peer_closed: self.peer_closed,
             stream_error: self.stream_error,
             idle_after: self.idle_after,
+            silent_since: Instant::now(),
             write_limit: self.write_limit,
             waker: self.waker,
-            armed: None,
+            unanswered: self.unanswered,
             end: self.end,
         };
+        stream.input.take(stream.input.rest().len());
         stream.restart();
         Ok(stream)
     }
 
     /// Closes the stream; what still arrives is read and counted, but not kept.
     ///
+    /// If none of our headers has been sent since the stream was made or [restarted](Self::restart), one goes out in front
+    /// of the stream error, if there is one, and the closing tag, because neither can stand alone (RFC 6120 section
+    /// 4.9.1.2): that of [`CloseOptions::header`], or the least that answers the peer's.
+    ///
     /// # Errors
-    /// [`Error::Invalid`] when our own header was never sent, so that there is no stream to close (HS-11); TCP is
-    /// ended all the same.
+    /// [`Error::Invalid`] for options that make no sense; TCP is ended all the same.
     pub fn close(self, options: &CloseOptions) -> Result<Report, Error> {
         Ok(self.begin(options)?.finish())
     }
@@ -252,21 +255,33 @@ impl<T: Transport> Stream<T> {
     /// # Errors
     /// As for [`close`](Self::close).
     pub fn begin(self, options: &CloseOptions) -> Result<Closing<T>, Error> {
-        let (transport, options, opened) = self.into_open(options)?;
+        let (transport, options, opened) = self.into_open(options);
         options.begin_opened(transport, opened)
     }
 
-    /// What a close needs, once it is known that there is a stream to close.
-    pub(crate) fn into_open(self, options: &CloseOptions) -> Result<(T, CloseOptions, Opened), Error> {
-        let root = self.outgoing.root().ok_or(Error::Invalid("our own stream header was never sent"))?;
+    /// What a close needs: our tag is that of our header, which is out or goes out with it.
+    pub(crate) fn into_open(self, options: &CloseOptions) -> (T, CloseOptions, Opened) {
         let mut options = options.clone();
-        options.closing_tag.get_or_insert_with(|| format!("</{root}>"));
-        Ok(self.hand_over(options))
+        match self.outgoing.root() {
+            Some(root) => {
+                options.header = None;
+                options.closing_tag.get_or_insert_with(|| format!("</{root}>"));
+            }
+            None if options.header.is_none() => {
+                // After a restart the peer's new header may be still to come: then it is known what kind of stream it was.
+                let peer = if self.unanswered.is_empty() { &self.header } else { &self.unanswered[..] };
+                options.header = Some(header::compose(peer, options.stream_error.as_ref()));
+                options.closing_tag = None;
+            }
+            None => {}
+        }
+        self.hand_over(options)
     }
 
     /// Sends what is queued, then [detaches](CloseOptions::detach), with the same errors.
     pub fn detach(self, options: &CloseOptions) -> Result<Report, Error> {
-        let (transport, options, opened) = self.hand_over(CloseOptions { detach: true, ..options.clone() });
+        let (transport, options, opened) =
+            self.hand_over(CloseOptions { detach: true, header: None, ..options.clone() });
         Ok(options.begin_opened(transport, opened)?.finish())
     }
 
@@ -284,97 +299,6 @@ impl<T: Transport> Stream<T> {
         };
         (self.transport, options, opened)
     }
-
-    fn frame(&mut self) -> Result<Option<Incoming>, Error> {
-        if let Some(malformed) = self.incoming.malformed() {
-            return Err(Error::Malformed(malformed.condition()));
-        }
-        let (mut rest, taken) = self.input.parts();
-        let before = rest.len();
-        let frame = self.incoming.next(&mut rest);
-        *taken += before - rest.len();
-        Ok(Some(match frame {
-            None => return Ok(None),
-            Some(Frame::Header(header)) => {
-                self.header = header.into();
-                Incoming::Header(String::from_utf8_lossy(header).into_owned())
-            }
-            Some(Frame::Stanza(stanza)) => match xml::stream_error(stanza, &self.header) {
-                Some(error) => {
-                    self.stream_error = Some(error.clone());
-                    Incoming::StreamError(error)
-                }
-                None => Incoming::Stanza(Stanza::new(stanza.to_vec(), self.header.clone())),
-            },
-            Some(Frame::Oversize(bytes)) => Incoming::Oversize(bytes),
-            Some(Frame::End { .. }) => {
-                self.peer_closed = true;
-                Incoming::PeerClosed
-            }
-            Some(Frame::Malformed(malformed)) => return Err(Error::Malformed(malformed.condition())),
-        }))
-    }
-
-    /// Reads once, waiting `limit` at most, or until the waker is used.
-    fn read(&mut self, limit: Duration) -> io::Result<usize> {
-        let Self { input, transport, armed, .. } = self;
-        let result = match &self.waker {
-            None => input.fill(|buf| transport.read_within(buf, limit, armed)),
-            Some(waker) => match input.fill(|buf| transport.read(buf)) {
-                Err(error) if retry(&error) => transport.wait(Interest::READ, limit, Some(waker.fd())).and(Err(error)),
-                result => result,
-            },
-        };
-        self.end = End::of(&result);
-        result
-    }
-
-    fn flush(&mut self) -> Result<(), Error> {
-        let mut moved = Instant::now();
-        let mut written = 0;
-        let mut ahead = true;
-        let result = loop {
-            if written == self.queued.len() {
-                break Ok(());
-            }
-            match self.transport.write(&self.queued[written..]) {
-                Ok(bytes) => {
-                    written += bytes;
-                    moved = Instant::now();
-                    continue;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => break Err(error),
-            }
-            let left = self.write_limit.saturating_sub(moved.elapsed());
-            if left.is_zero() {
-                break Err(io::ErrorKind::TimedOut.into());
-            }
-            let room = self.input.rest().len() < READ_AHEAD;
-            match self.transport.wait(if ahead && room { Interest::BOTH } else { Interest::WRITE }, left, None) {
-                // At the end of what the peer sends, only the output matters; the next `receive` finds that end.
-                Ok(ready) if ready.read => ahead = self.read_ahead(),
-                Ok(_) => {}
-                Err(error) if retry(&error) => {}
-                Err(error) => break Err(error),
-            }
-        };
-        self.queued.drain(..written);
-        Ok(result?)
-    }
-
-    /// Reads once behind what is kept already; false at the end.
-    fn read_ahead(&mut self) -> bool {
-        match self.input.fill_behind(|buf| self.transport.read(buf)) {
-            Ok(bytes) => bytes > 0,
-            Err(error) => retry(&error),
-        }
-    }
-}
-
-fn retry(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 impl<T: Transport> fmt::Debug for Stream<T> {

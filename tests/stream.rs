@@ -1,7 +1,13 @@
 //! A session's stream: what it tells apart, what it refuses, and how it ends.
 
+#[path = "stream/negotiation.rs"]
+mod negotiation;
 #[path = "support/peer.rs"]
 mod peer;
+#[path = "stream/silence.rs"]
+mod silence;
+#[path = "stream/unopened.rs"]
+mod unopened;
 
 use std::{
     io::ErrorKind,
@@ -50,49 +56,6 @@ fn a_stanza_can_be_read_with_the_namespaces_of_the_stream() {
     let mut reader = stanza.reader();
     let XmlEvent::StartElement { name, .. } = reader.next().unwrap() else { panic!() };
     assert_eq!((name.local_name.as_str(), name.namespace.as_deref()), ("message", Some("jabber:client")));
-    drop(stream);
-    peer.join().unwrap();
-}
-
-#[test]
-fn idleness_is_told_only_when_asked_for() {
-    let (ours, theirs) = peer::pair();
-    let peer = peer::peer(theirs, |mut peer| {
-        peer.send(HEADER).rest().unwrap();
-    });
-    let mut stream = Stream::new(ours);
-    assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
-    stream.idle_after(Some(Duration::from_millis(100)));
-    for _ in 0..3 {
-        let start = Instant::now();
-        assert!(matches!(stream.receive().unwrap(), Incoming::Idle));
-        assert!(start.elapsed() >= Duration::from_millis(100));
-    }
-    drop(stream);
-    peer.join().unwrap();
-}
-
-#[test]
-fn whitespace_is_life() {
-    // I-13: any inbound byte counts.
-    let (ours, theirs) = peer::pair();
-    let (stop, stopped) = std::sync::mpsc::channel();
-    let peer = peer::peer(theirs, move |mut peer| {
-        peer.send(HEADER);
-        while stopped.recv_timeout(Duration::from_millis(50)).is_err() {
-            peer.send(" ");
-        }
-        peer.send("<message/>").rest().unwrap();
-    });
-    let mut stream = Stream::new(ours);
-    stream.idle_after(Some(Duration::from_secs(2)));
-    assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
-    let timer = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_secs(4)); // twice what would be idle
-        stop.send(()).unwrap();
-    });
-    assert!(matches!(stream.receive().unwrap(), Incoming::Stanza(_)));
-    timer.join().unwrap();
     drop(stream);
     peer.join().unwrap();
 }
@@ -159,46 +122,6 @@ fn the_closing_tag_is_that_of_our_own_header() {
         assert!(stream.close(&CloseOptions::new()).unwrap().is_clean());
         peer.join().unwrap();
     }
-}
-
-#[test]
-fn without_our_header_there_is_no_stream_to_close() {
-    // HS-11, NG-05: never a lone end tag.
-    for restarted in [false, true] {
-        let (ours, theirs) = peer::pair();
-        let mut stream = Stream::new(ours);
-        if restarted {
-            stream.send(HEADER).unwrap();
-            stream.restart();
-        }
-        assert!(matches!(stream.close(&CloseOptions::new()), Err(Error::Invalid(_))));
-        let peer = peer::peer(theirs, move |mut peer| {
-            peer.rest().unwrap();
-            assert_eq!(String::from_utf8_lossy(&peer.got), if restarted { HEADER } else { "" });
-        });
-        peer.join().unwrap();
-    }
-}
-
-#[test]
-fn after_a_restart_a_new_header_follows_in_both_directions() {
-    // NG-01: no tag in between.
-    let (ours, theirs) = peer::pair();
-    let peer = peer::peer(theirs, |mut peer| {
-        peer.send(HEADER).send("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>").read_until(PLAIN_HEADER);
-        peer.send("<?xml version='1.0'?>").send(PLAIN_HEADER).send("</stream>").read_until("</stream>").expect_eof();
-        assert_eq!(String::from_utf8_lossy(&peer.got), [HEADER, PLAIN_HEADER, "</stream>"].concat());
-    });
-    let mut stream = Stream::new(ours);
-    stream.send(HEADER).unwrap();
-    assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
-    assert!(matches!(stream.receive().unwrap(), Incoming::Stanza(stanza) if stanza.name() == "success"));
-    stream.restart();
-    stream.send(PLAIN_HEADER).unwrap();
-    assert!(matches!(stream.receive().unwrap(), Incoming::Header(header) if header == PLAIN_HEADER));
-    assert!(matches!(stream.receive().unwrap(), Incoming::PeerClosed));
-    assert!(stream.close(&CloseOptions::new()).unwrap().is_clean());
-    peer.join().unwrap();
 }
 
 #[test]
@@ -357,7 +280,7 @@ fn a_trickle_cannot_extend_a_bounded_receive() {
     });
     let mut stream = Stream::new(ours);
     let start = Instant::now();
-    assert!(matches!(stream.receive_within(Duration::from_millis(300)), Ok(Incoming::Idle)));
+    assert!(matches!(stream.receive_within(Duration::from_millis(300)), Ok(Incoming::TimedOut)));
     assert!(
         start.elapsed() >= Duration::from_millis(300) && start.elapsed() < Duration::from_millis(300) + peer::SLACK
     );
@@ -420,22 +343,4 @@ fn another_thread_can_wake_the_one_that_waits_for_the_peer() {
     other.join().unwrap();
     assert!(stream.close(&CloseOptions::new()).unwrap().is_clean());
     peer.join().unwrap();
-}
-
-#[test]
-fn a_detach_says_nothing_about_what_was_wrong() {
-    let (ours, theirs) = peer::pair();
-    let peer = peer::peer(theirs, |mut peer| {
-        peer.send(HEADER).send("<a></b>").rest().unwrap();
-        assert_eq!(String::from_utf8_lossy(&peer.got), HEADER);
-    });
-    let mut stream = Stream::new(ours);
-    stream.send(HEADER).unwrap();
-    while stream.receive().is_ok() {}
-    let report = stream.detach(&CloseOptions::new()).unwrap();
-    assert_eq!((report.outcome, report.tag_sent), (Outcome::Cancelled, false), "{report}");
-    peer.join().unwrap();
-    let (ours, _theirs) = peer::pair();
-    let options = CloseOptions::new().stream_error(StreamError::new("reset").unwrap());
-    assert!(matches!(Stream::new(ours).detach(&options), Err(Error::Invalid(_))));
 }

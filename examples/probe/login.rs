@@ -247,7 +247,7 @@ fn receive<T: Transport>(
     awaited: &'static str,
 ) -> Result<Incoming, LoginError> {
     match stream.receive_within(deadline.saturating_duration_since(Instant::now())) {
-        Ok(Incoming::Idle) => Err(LoginError::TimedOut { awaited }),
+        Ok(Incoming::Idle | Incoming::TimedOut) => Err(LoginError::TimedOut { awaited }),
         Ok(incoming) => Ok(incoming),
         Err(error) => Err(failed(error, awaited)),
     }

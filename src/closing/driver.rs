@@ -142,6 +142,9 @@ impl<T: Transport> Driver<T> {
         options.check()?;
         let root = options.root()?;
         let mut output = opened.queued;
+        if let Some(header) = options.header.as_ref().filter(|_| !options.detach) {
+            output.extend_from_slice(header.as_bytes());
+        }
         output.reserve_exact(options.farewell.len() + "</>".len() + root.len());
         output.extend_from_slice(&options.farewell);
         let ending_at = output.len();

@@ -11,6 +11,8 @@ pub struct Header {
     pub root: String,
     /// The root is in the streams namespace; otherwise the answer is `invalid-namespace` (XM-07).
     pub is_stream: bool,
+    /// The default namespace, which as a rule is that of the stanzas: `jabber:client`, `jabber:server`.
+    pub namespace: Option<String>,
     /// `id`: the responding side's name for the stream.
     pub id: Option<String>,
     /// `from`: who the sender says it is.
@@ -31,10 +33,10 @@ impl Header {
     pub fn parse(start_tag: &str) -> Result<Self, Error> {
         let start_tag = start_tag.as_bytes();
         let mut reader = EventReader::new_with_config(start_tag, config(start_tag.len()));
-        let (name, attributes) = loop {
+        let (name, attributes, namespace) = loop {
             match reader.next() {
                 Ok(XmlEvent::StartDocument { .. }) => {}
-                Ok(XmlEvent::StartElement { name, attributes, .. }) => break (name, attributes),
+                Ok(XmlEvent::StartElement { name, attributes, namespace }) => break (name, attributes, namespace),
                 _ => return Err(Error::Malformed("not-well-formed")),
             }
         };
@@ -45,6 +47,7 @@ impl Header {
         };
         Ok(Self {
             is_stream: name.namespace.as_deref() == Some(NS_STREAMS) && name.local_name == "stream",
+            namespace: namespace.get("").filter(|namespace| !namespace.is_empty()).map(str::to_owned),
             root: name.borrow().to_repr(),
             id: attribute(None, "id"),
             from: attribute(None, "from"),
@@ -65,6 +68,7 @@ mod tests {
                    from=\"capulet.example\" to='ü@x' version='1.0' xml:lang='de' s:id='no'>";
         let header = Header::parse(tag).unwrap();
         assert_eq!((header.root.as_str(), header.is_stream), ("s:stream", true));
+        assert_eq!(header.namespace.as_deref(), Some("jabber:client"));
         assert_eq!((header.id.as_deref(), header.from.as_deref()), (Some("a&b"), Some("capulet.example")));
         assert_eq!((header.to.as_deref(), header.version.as_deref()), (Some("ü@x"), Some("1.0")));
         assert_eq!(header.lang.as_deref(), Some("de"));

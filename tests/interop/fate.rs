@@ -59,7 +59,7 @@ pub fn of_messages<P: Party>(
     let stored = party.fetch_stored(server, missing, quiet);
     while read + late.len() + stored.len() + got.bounces.len() < sent {
         match bob.stream.receive_within(quiet).unwrap() {
-            Incoming::Idle => break,
+            Incoming::Idle | Incoming::TimedOut => break,
             Incoming::Stanza(stanza) if stanza.name() == "message" => got.add(&[stanza]),
             _ => {}
         }

@@ -53,7 +53,7 @@ impl<C: Connect> Party for Account<C> {
         let mut stored: Vec<_> = stored.iter().map(number).collect();
         while stored.len() < wanted {
             match client.stream.receive_within(quiet).unwrap() {
-                Incoming::Idle => break,
+                Incoming::Idle | Incoming::TimedOut => break,
                 Incoming::Stanza(stanza) if stanza.name() == "message" => stored.push(number(&stanza)),
                 _ => {}
             }

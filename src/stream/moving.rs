@@ -1,0 +1,163 @@
+//! What moves the bytes of a session's stream, and waits while nothing does.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use super::{Incoming, Stream, header};
+use crate::{
+    cancel::Waker,
+    closing::End,
+    error::Error,
+    framing::Frame,
+    transport::{Interest, Transport},
+    xml::{self, Stanza},
+};
+
+/// How much of the peer's is kept while our own output is blocked, so that two writers do not wait for each other (TC-13).
+const READ_AHEAD: usize = 1 << 20;
+/// How long a wait is at most. Nobody notices where it is cut.
+const LONG: Duration = Duration::from_secs(3600);
+
+impl<T: Transport> Stream<T> {
+    /// Each time it reads what is there before it says anything else, and then tells a silence, a wake, the end of its time,
+    /// in this order: none of these can hold back another for ever.
+    pub(super) fn receive_until(&mut self, deadline: Option<Instant>) -> Result<Incoming, Error> {
+        if self.peer_closed {
+            return Err(Error::Closed);
+        }
+        loop {
+            if let Some(incoming) = self.frame()? {
+                return Ok(incoming);
+            }
+            let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            let came = self.read()?;
+            let silence = self.idle_after.map(|silence| silence.saturating_sub(self.silent_since.elapsed()));
+            if !came && silence.is_some_and(|silence| silence.is_zero()) {
+                self.silent_since = Instant::now();
+                return Ok(Incoming::Idle);
+            }
+            if self.waker.as_ref().is_some_and(Waker::take) {
+                return Ok(Incoming::Woken);
+            }
+            if late {
+                return Ok(self.frame()?.unwrap_or(Incoming::TimedOut));
+            }
+            if !came {
+                let time = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+                let left = [silence, time].into_iter().flatten().min().unwrap_or(LONG);
+                self.wait(left)?;
+            }
+        }
+    }
+
+    fn frame(&mut self) -> Result<Option<Incoming>, Error> {
+        if let Some(malformed) = self.incoming.malformed() {
+            return Err(Error::Malformed(malformed.condition()));
+        }
+        let (mut rest, taken) = self.input.parts();
+        let before = rest.len();
+        let frame = self.incoming.next(&mut rest);
+        *taken += before - rest.len();
+        Ok(Some(match frame {
+            None => return Ok(None),
+            Some(Frame::Header(header)) => {
+                self.header = header.into();
+                if self.outgoing.root().is_none() && header.len() <= header::LONGEST {
+                    self.unanswered = header.to_vec();
+                }
+                Incoming::Header(String::from_utf8_lossy(header).into_owned())
+            }
+            Some(Frame::Stanza(stanza)) => match xml::stream_error(stanza, &self.header) {
+                Some(error) => {
+                    self.stream_error = Some(error.clone());
+                    Incoming::StreamError(error)
+                }
+                None => Incoming::Stanza(Stanza::new(stanza.to_vec(), self.header.clone())),
+            },
+            Some(Frame::Oversize(bytes)) => Incoming::Oversize(bytes),
+            Some(Frame::End { .. }) => {
+                self.peer_closed = true;
+                Incoming::PeerClosed
+            }
+            Some(Frame::Malformed(malformed)) => return Err(Error::Malformed(malformed.condition())),
+        }))
+    }
+
+    /// Reads once, without waiting; false when nothing was there.
+    fn read(&mut self) -> io::Result<bool> {
+        let Self { input, transport, .. } = self;
+        let result = input.fill(|buf| transport.read(buf));
+        self.end = End::of(&result);
+        match result {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {
+                self.silent_since = Instant::now();
+                Ok(true)
+            }
+            Err(error) if retry(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits for something to read, or for the waker.
+    fn wait(&mut self, limit: Duration) -> io::Result<()> {
+        let wake = self.waker.as_ref().map(Waker::fd);
+        match self.transport.wait(Interest::READ, limit, wake) {
+            Err(error) if !retry(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), Error> {
+        let mut moved = Instant::now();
+        let mut written = 0;
+        let mut ahead = true;
+        let result = loop {
+            if written == self.queued.len() {
+                break Ok(());
+            }
+            match self.transport.write(&self.queued[written..]) {
+                Ok(bytes) => {
+                    written += bytes;
+                    moved = Instant::now();
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => break Err(error),
+            }
+            let left = self.write_limit.saturating_sub(moved.elapsed());
+            if left.is_zero() {
+                break Err(io::ErrorKind::TimedOut.into());
+            }
+            let room = self.input.rest().len() < READ_AHEAD;
+            match self.transport.wait(if ahead && room { Interest::BOTH } else { Interest::WRITE }, left, None) {
+                // At the end of what the peer sends, only the output matters; the next `receive` finds that end.
+                Ok(ready) if ready.read => ahead = self.read_ahead(),
+                Ok(_) => {}
+                Err(error) if retry(&error) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        self.queued.drain(..written);
+        Ok(result?)
+    }
+
+    /// Reads once behind what is kept already; false at the end.
+    fn read_ahead(&mut self) -> bool {
+        match self.input.fill_behind(|buf| self.transport.read(buf)) {
+            Ok(0) => false,
+            Ok(_) => {
+                self.silent_since = Instant::now();
+                true
+            }
+            Err(error) => retry(&error),
+        }
+    }
+}
+
+fn retry(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
