@@ -18,7 +18,8 @@ pub(super) const RECORD: usize = 16 * 1024;
 /// Each function makes one attempt and does not wait. What the session reads or writes for itself meanwhile, such as
 /// `KeyUpdate` and `NewSessionTicket`, is its own affair: it asks for the direction that it needs.
 pub trait TlsSession {
-    /// Reads once. `Ok(0)` is the peer's `close_notify`, and nothing else; [`TlsError::Eof`] is the end of TCP.
+    /// Reads once. `Ok(0)` is the peer's `close_notify`, and nothing else; [`TlsError::Eof`] is the end of TCP without it.
+    /// A session that cannot tell the two apart says [`TlsError::EndUnknown`].
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, TlsError>;
 
     /// Writes once; returns how much was encrypted and taken by the kernel. After [`TlsError::WantRead`] and
@@ -50,6 +51,10 @@ pub enum TlsError {
     WantWrite,
     /// TCP ended without `close_notify`.
     Eof,
+    /// The end, with `close_notify` or without: `native-tls` shows both as 0 bytes. It counts as an end without: who cuts
+    /// the connection could bring it about, so before the peer's tag it is [`Truncated`](crate::Outcome::Truncated), and
+    /// [`TlsAlerts::received`](crate::TlsAlerts) stays false.
+    EndUnknown,
     /// The TLS layer failed, or the peer said so by a fatal alert: nothing more is sent (TL-12).
     Failed(Box<dyn error::Error + Send + Sync>),
     /// The socket failed. [`WouldBlock`](io::ErrorKind::WouldBlock) is allowed here too, when it is about the obvious
@@ -69,6 +74,7 @@ impl fmt::Display for TlsError {
             Self::WantRead => f.write_str("TLS waits for something to read"),
             Self::WantWrite => f.write_str("TLS waits to write"),
             Self::Eof => f.write_str("TCP ended without close_notify"),
+            Self::EndUnknown => f.write_str("TLS ended, with close_notify or without"),
             Self::Failed(error) => write!(f, "TLS failed: {error}"),
             Self::Io(error) => write!(f, "below TLS: {error}"),
         }
@@ -99,10 +105,19 @@ pub struct OverTls<S: TlsSession, T: Transport + AsFd> {
 ///
 /// ```text
 #[doc = include_str!("../../tests/tls/openssl_session.rs")]
+/// ssl.set_connect_state(); // we are the client; a server calls set_accept_state()
 /// let session = OpensslSession(openssl::ssl::SslStream::new(ssl, tcp.try_clone()?)?);
 /// let mut transport = xmpp_close::over(session, tcp)?;
 /// transport.handshake(std::time::Duration::from_secs(10))?;
 /// let mut stream = xmpp_close::Stream::new(transport);
+/// ```
+///
+/// With the `native-tls` crate, which neither tells `close_notify` from the end of TCP nor has a TLS handshake in steps:
+///
+/// ```text
+#[doc = include_str!("../../tests/tls/native_session.rs")]
+/// let session = NativeSession(connector.connect("example.org", tcp.try_clone()?)?); // blocks
+/// let mut stream = xmpp_close::Stream::new(xmpp_close::over(session, tcp)?);
 /// ```
 ///
 /// # Errors
@@ -147,7 +162,7 @@ impl<S: TlsSession, T: Transport + AsFd> OverTls<S, T> {
             Err(TlsError::WantRead) => return blocked(wants(self), Interest::READ),
             Err(TlsError::WantWrite) => return blocked(wants(self), Interest::WRITE),
             Err(TlsError::Io(error)) if is_blocked(&error) => return blocked(wants(self), natural),
-            Err(TlsError::Eof) => io::ErrorKind::UnexpectedEof.into(),
+            Err(TlsError::Eof | TlsError::EndUnknown) => io::ErrorKind::UnexpectedEof.into(),
             Err(TlsError::Failed(error)) => io::Error::new(io::ErrorKind::InvalidData, error),
             Err(TlsError::Io(error)) => error,
         };

@@ -105,7 +105,7 @@ static IDENTITY: LazyLock<(X509, PKey<Private>)> = LazyLock::new(|| {
     (certificate.build(), key)
 });
 
-fn certificate() -> CertificateDer<'static> {
+pub fn certificate() -> CertificateDer<'static> {
     IDENTITY.0.to_der().unwrap().into()
 }
 

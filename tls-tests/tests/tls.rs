@@ -10,6 +10,10 @@ mod batch;
 mod deadlines;
 #[path = "../../tests/tls/failures.rs"]
 mod failures;
+#[path = "../../tests/tls/native.rs"]
+mod native;
+#[path = "../../tests/tls/native_session.rs"]
+mod native_session;
 #[path = "../../tests/tls/nothing_lost.rs"]
 mod nothing_lost;
 #[path = "../../tests/tls/openssl_session.rs"]

@@ -1,0 +1,36 @@
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    net::TcpStream,
+};
+
+use native_tls::TlsStream;
+use xmpp_close::{TlsError, TlsSession};
+
+/// A session of the `native-tls` crate, whose TLS handshake `connect` or `accept` has completed.
+pub struct NativeSession(pub TlsStream<TcpStream>);
+
+impl TlsSession for NativeSession {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, TlsError> {
+        match self.0.read(buf).map_err(judge)? {
+            0 if !buf.is_empty() => Err(TlsError::EndUnknown), // close_notify, or TCP's end without it
+            count => Ok(count),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, TlsError> {
+        self.0.write(bytes).map_err(judge)
+    }
+
+    fn close_notify(&mut self) -> Result<(), TlsError> {
+        self.0.shutdown().map_err(judge)
+    }
+
+    fn pending(&self) -> usize {
+        self.0.buffered_read_size().unwrap_or(0)
+    }
+}
+
+/// Failures of the TLS layer come as errors of no kind.
+fn judge(error: io::Error) -> TlsError {
+    if error.kind() == ErrorKind::Other { TlsError::Failed(error.into()) } else { TlsError::Io(error) }
+}
