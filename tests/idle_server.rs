@@ -10,6 +10,8 @@ mod management;
 mod server;
 #[path = "idle_server/shutdown.rs"]
 mod shutdown;
+#[path = "idle_server/strangers.rs"]
+mod strangers;
 
 use std::{
     io::{self, Read},

@@ -19,6 +19,8 @@ use crate::{
 pub const NAMESPACES: &str = "xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'";
 /// How deep a stanza may be nested; no extension needs more.
 const MAX_DEPTH: u32 = 100;
+/// How many attributes, and how many namespaces in scope, an element may have: the reader copies them for each.
+const MAX_ATTRIBUTES: usize = 100;
 
 /// Names are `{namespace}local`.
 #[derive(Default)]
@@ -40,6 +42,11 @@ impl Element {
         let mut depth = 0;
         for event in EventReader::new(root.as_bytes().chain(stanza.as_bytes())) {
             match event {
+                Ok(XmlEvent::StartElement { attributes, namespace, .. })
+                    if attributes.len() > MAX_ATTRIBUTES || namespace.0.len() > MAX_ATTRIBUTES =>
+                {
+                    return Err(stop("policy-violation"));
+                }
                 Ok(XmlEvent::StartElement { name, attributes, .. }) => {
                     let name = format!("{{{}}}{}", name.namespace.unwrap_or_default(), name.local_name);
                     match depth {

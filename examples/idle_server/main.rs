@@ -22,10 +22,14 @@ mod tls;
 
 use std::{
     env, io,
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     path::PathBuf,
     process,
-    sync::{Arc, mpsc::Sender},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::Sender,
+    },
     thread,
     time::Duration,
 };
@@ -34,6 +38,7 @@ use router::Router;
 use session::Session;
 use shutdown::{Leaving, Shutdown};
 use tls::Tls;
+use xmpp_close::{CloseOptions, Stream, StreamError};
 
 const DOMAIN: &str = "localhost";
 const USAGE: &str = "\
@@ -41,12 +46,17 @@ usage: idle_server [ADDRESS:PORT] [OPTION]...   (default: 127.0.0.1:5222 --idle 
 
   --idle SECONDS           close a stream after so long a silence
   --spare ACCOUNT          but never one of this account
+  --login SECONDS          close a stream that has bound no resource after so long (default: 60)
+  --connections NUMBER     refuse those beyond so many (default: 1000)
   --limit SECONDS          on SIGTERM, be gone after so long (default: 10); a second SIGTERM does not wait
   --cert FILE --key FILE   offer STARTTLS with this certificate and its key (PEM)";
 
 /// What all connections have in common.
 struct Server {
     idle: Duration,
+    login: Duration,
+    connections: usize,
+    connected: AtomicUsize,
     spared: Option<String>,
     tls: Option<Tls>,
     router: Router,
@@ -85,23 +95,62 @@ fn accept(listener: &TcpListener, server: &Arc<Server>, leaving: &Sender<Leaving
             thread::sleep(Duration::from_millis(100));
             continue;
         };
-        let (server, leaving) = (server.clone(), leaving.clone());
-        thread::spawn(move || match Session::new(tcp, peer.to_string(), server, leaving) {
+        let connection = Connection::of(server);
+        let leaving = leaving.clone();
+        let thread = thread::Builder::new().spawn(move || connection.serve(tcp, &peer.to_string(), leaving));
+        // There is none to be had: this one is dropped, the others live on.
+        if let Err(error) = thread {
+            println!("{peer}: {error}");
+        }
+    }
+}
+
+/// One of those that are there at the same time.
+struct Connection {
+    server: Arc<Server>,
+    number: usize,
+}
+
+impl Connection {
+    fn of(server: &Arc<Server>) -> Self {
+        Self { server: server.clone(), number: server.connected.fetch_add(1, Ordering::SeqCst) + 1 }
+    }
+
+    fn serve(self, tcp: TcpStream, peer: &str, leaving: Sender<Leaving>) {
+        if self.number > self.server.connections {
+            return refuse(tcp);
+        }
+        match Session::new(tcp, peer.to_owned(), self.server.clone(), leaving) {
             Ok(session) => session.run(),
             Err(error) => println!("{peer}: {error}"),
-        });
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.server.connected.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Says why, and waits for nothing.
+fn refuse(tcp: TcpStream) {
+    if let Ok(error) = StreamError::new("resource-constraint") {
+        let _ = Stream::new(tcp).close(&CloseOptions::new().stream_error(error).total(Duration::ZERO));
     }
 }
 
 fn arguments(mut arguments: impl Iterator<Item = String>) -> Result<(String, Server), String> {
     let mut address = "127.0.0.1:5222".to_owned();
     let (mut idle, mut spared, mut cert, mut key) = (Duration::from_secs(60), None, None, None);
-    let mut limit = Duration::from_secs(10);
+    let (mut limit, mut login, mut connections) = (Duration::from_secs(10), Duration::from_secs(60), 1000);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or_else(|| USAGE.to_owned());
         match argument.as_str() {
             "--idle" => idle = seconds(&value()?).ok_or(USAGE)?,
             "--spare" => spared = Some(value()?),
+            "--login" => login = seconds(&value()?).ok_or(USAGE)?,
+            "--connections" => connections = value()?.parse().map_err(|_| USAGE)?,
             "--limit" => limit = seconds(&value()?).ok_or(USAGE)?,
             "--cert" => cert = Some(PathBuf::from(value()?)),
             "--key" => key = Some(PathBuf::from(value()?)),
@@ -114,7 +163,8 @@ fn arguments(mut arguments: impl Iterator<Item = String>) -> Result<(String, Ser
         (None, None) => None,
         _ => return Err(USAGE.to_owned()),
     };
-    Ok((address, Server { idle, spared, tls, router: Router::default(), shutdown: Shutdown::new(limit) }))
+    let (router, shutdown) = (Router::default(), Shutdown::new(limit));
+    Ok((address, Server { idle, login, connections, connected: AtomicUsize::new(0), spared, tls, router, shutdown }))
 }
 
 fn seconds(text: &str) -> Option<Duration> {

@@ -20,7 +20,7 @@ pub struct Router(Mutex<HashMap<String, Mailbox>>);
 /// Where other threads put stanzas for a session.
 #[derive(Clone)]
 pub struct Mailbox {
-    pub sender: mpsc::Sender<String>,
+    pub sender: mpsc::SyncSender<String>,
     pub waker: Waker,
 }
 
@@ -71,7 +71,7 @@ impl Router {
     fn deliver(&self, to: &str, stanza: &str) -> bool {
         let sessions = self.lock();
         let mailboxes = sessions.iter().filter(|(jid, _)| *jid == to || bare(jid) == to).map(|(_, mailbox)| mailbox);
-        let delivered = mailboxes.filter(|mailbox| mailbox.sender.send(stanza.to_owned()).is_ok());
+        let delivered = mailboxes.filter(|mailbox| mailbox.sender.try_send(stanza.to_owned()).is_ok());
         delivered.inspect(|mailbox| mailbox.waker.wake()).count() > 0
     }
 }

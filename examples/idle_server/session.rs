@@ -4,11 +4,12 @@ use std::{
     io,
     net::TcpStream,
     sync::{Arc, Mutex, PoisonError, mpsc},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use xmpp_close::{
-    Batch, CloseOptions, DEFAULT_STANZA_LIMIT, Error, Incoming, Stanza, Stream, StreamError, Transport, xml::Header,
+    Batch, CloseOptions, DEFAULT_STANZA_LIMIT, Error, Incoming, MIN_STANZA_LIMIT, Stanza, Stream, StreamError,
+    Transport, xml::Header,
 };
 
 use crate::{
@@ -19,8 +20,10 @@ use crate::{
     sm::{self, Management},
 };
 
-/// How long a client that logs in may be silent.
-const LOGIN_LIMIT: Duration = Duration::from_secs(60);
+/// How much a stranger may send at once: the least that a limit may be.
+const STRANGERS_STANZA: usize = MIN_STANZA_LIMIT;
+/// How many stanzas wait for a session that does not take them; for those beyond it is not there.
+const MAILBOX: usize = 10_000;
 
 pub struct Session<T: Transport> {
     stream: Stream<T>,
@@ -32,6 +35,8 @@ struct Client {
     server: Arc<Server>,
     mail: mpsc::Receiver<String>,
     mailbox: Mailbox,
+    /// By when a resource has to be bound.
+    deadline: Instant,
     secure: bool,
     user: Option<&'static str>,
     /// The full JID, once a resource is bound; before, the address of the connection.
@@ -75,6 +80,13 @@ impl From<Error> for Stop {
     }
 }
 
+impl Client {
+    /// How long the login may still take.
+    fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
 impl Session<TcpStream> {
     pub fn new(
         tcp: TcpStream,
@@ -84,11 +96,12 @@ impl Session<TcpStream> {
     ) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
         let mut stream = Stream::new(tcp);
-        stream.idle_after(Some(LOGIN_LIMIT));
-        let (sender, mail) = mpsc::channel();
+        stream.stanza_limit(STRANGERS_STANZA);
+        let (sender, mail) = mpsc::sync_channel(MAILBOX);
         let mailbox = Mailbox { sender, waker: stream.waker()? };
         server.shutdown.opened(&address, &mailbox.waker);
         let client = Client {
+            deadline: Instant::now() + server.login,
             server,
             mail,
             mailbox,
@@ -113,7 +126,7 @@ impl Session<TcpStream> {
     fn start_tls(self) {
         let Self { stream, mut client } = self;
         let Some(tls) = &client.server.tls else { return };
-        match stream.upgrade(|tcp| tls.accept(tcp, LOGIN_LIMIT)) {
+        match stream.upgrade(|tcp| tls.accept(tcp, client.time_left())) {
             Ok(stream) => {
                 client.secure = true;
                 let mut session = Session { stream, client };
@@ -136,7 +149,11 @@ impl<T: Transport + Send + 'static> Session<T> {
             if self.client.server.shutdown.has_begun() {
                 return Stop::Leave;
             }
-            let done = match self.stream.receive() {
+            let received = match self.client.bound {
+                true => self.stream.receive(),
+                false => self.stream.receive_within(self.client.time_left()),
+            };
+            let done = match received {
                 Ok(Incoming::Header(header)) => self.greet(&header),
                 Ok(Incoming::Stanza(stanza)) => self.handle(&stanza),
                 Ok(Incoming::Woken) => {
@@ -144,7 +161,7 @@ impl<T: Transport + Send + 'static> Session<T> {
                     mail.try_for_each(|stanza| self.stream.send(stanza)).map_err(Stop::from)
                 }
                 Ok(Incoming::Oversize(_)) => Err(stop("policy-violation")),
-                // Idle: nobody is to blame, so there is no error. A peer that closed, or sent an error, is answered.
+                // Idle, or still not logged in: nobody is to blame, so there is no error. A peer that closed, or sent an error, is answered.
                 Ok(_) => Err(Stop::Close(None)),
                 Err(error) => Err(error.into()),
             };
@@ -254,12 +271,13 @@ impl<T: Transport + Send + 'static> Session<T> {
     fn limits(&self) -> String {
         let Client { server, user, .. } = &self.client;
         let idle = match user {
-            None => Some(LOGIN_LIMIT),
+            None => Some(server.login),
             Some(user) => server.idle_limit(user),
         };
         let whole_seconds = idle.map(|idle| idle.as_secs()).filter(|seconds| *seconds > 0);
         let idle = whole_seconds.map_or_else(String::new, |seconds| format!("<idle-seconds>{seconds}</idle-seconds>"));
-        let bytes = format!("<max-bytes>{DEFAULT_STANZA_LIMIT}</max-bytes>");
+        let bytes = if user.is_some() { DEFAULT_STANZA_LIMIT } else { STRANGERS_STANZA };
+        let bytes = format!("<max-bytes>{bytes}</max-bytes>");
         format!("<limits xmlns='urn:xmpp:stream-limits:0'>{bytes}{idle}</limits>")
     }
 
@@ -283,6 +301,7 @@ impl<T: Transport + Send + 'static> Session<T> {
                 self.client.user = Some(user);
                 self.stream.send(format!("<success {SASL}/>"))?;
                 self.stream.restart();
+                self.stream.stanza_limit(DEFAULT_STANZA_LIMIT);
                 Ok(())
             }
             ("{jabber:client}iq", Some(user)) if element.child == "{urn:ietf:params:xml:ns:xmpp-bind}bind" => {

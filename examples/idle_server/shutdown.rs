@@ -99,7 +99,6 @@ impl Shutdown {
 fn add(batch: &mut Batch<'static>, names: &mut Vec<String>, (name, join): Leaving) {
     match join(batch) {
         Ok(_) => names.push(name),
-        // Without a header of ours there is no stream to close (RFC 6120 section 4.4).
         Err(error) => println!("{name}: {error}"),
     }
 }

@@ -39,13 +39,13 @@ fn authenticated(server: &Server, token: &str) -> (Client, String) {
 fn the_idle_limit_is_announced_before_the_login_and_after_it() {
     let server = Server::start(&["--idle", "600.9", "--spare", "bob"]);
     let limits =
-        |idle: &str| format!("<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>1048576</max-bytes>{idle}</limits>");
+        |bytes, idle| format!("<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>{bytes}</max-bytes>{idle}</limits>");
     let before = Client::connect(&server).features;
-    assert!(before.contains(&limits("<idle-seconds>60</idle-seconds>")), "{before}");
+    assert!(before.contains(&limits(10_000, "<idle-seconds>60</idle-seconds>")), "{before}");
     let (_, after) = authenticated(&server, ALICE);
-    assert!(after.contains(&limits("<idle-seconds>600</idle-seconds>")), "{after}");
+    assert!(after.contains(&limits(1_048_576, "<idle-seconds>600</idle-seconds>")), "{after}");
     let (_, spared) = authenticated(&server, BOB);
-    assert!(spared.contains(&limits("")), "nothing is announced where nothing is closed: {spared}");
+    assert!(spared.contains(&limits(1_048_576, "")), "nothing is announced where nothing is closed: {spared}");
 }
 
 #[test]
