@@ -16,7 +16,7 @@ use crate::{
     managed::{handle, managed, resume, resume_in_vain},
     prosody::{IDLE_LIMIT, Prosody},
     relay::{Relay, Seen},
-    sm::Managed,
+    sm::{Handled, Managed},
 };
 
 /// Fewer than Prosody keeps for a session, which are 500.
@@ -238,4 +238,67 @@ fn the_idle_limit_is_read_from_the_features() {
     let session = login::log_in(opened, DOMAIN, "alice", PASSWORD, Instant::now() + PATIENCE).unwrap();
     assert_eq!(xml::idle_seconds(&session.features), announced, "{}", session.features);
     assert_eq!(session.stream.close(&CloseOptions::new()).unwrap().outcome, Outcome::Clean);
+}
+
+/// Sends bob's messages to a managed alice until Prosody has asked her what she has handled; how many elements came.
+fn until_asked(bob: &mut Client, alice: &mut Client, handled: &Handled) -> u32 {
+    let (mut elements, mut asked) = (0, false);
+    for number in 0.. {
+        bob.send("alice", number..number + 1, 10);
+        alice.read_message(|stanza| {
+            handled.count(stanza);
+            elements += 1;
+            asked |= stanza.name() == "r";
+        });
+        if asked {
+            break;
+        }
+    }
+    elements
+}
+
+/// An acknowledgement of more than was sent is an error, so it matters what is counted.
+#[test]
+fn requests_for_an_acknowledgement_are_not_counted_among_what_was_handled() {
+    let server = Prosody::start();
+    for all in [false, true] {
+        let (mut alice, session) = managed(server.addr, USUAL, false);
+        let mut bob = Client::available(server.addr, "bob", USUAL);
+        let elements = until_asked(&mut bob, &mut alice, &session.handled);
+        let stanzas = session.handled.number();
+        assert!(elements > stanzas, "{elements} elements, {stanzas} stanzas");
+        drop(alice.raw);
+        let number = if all { elements } else { stanzas };
+        let last_word = format!("<a xmlns='urn:xmpp:sm:3' h='{number}'/>");
+        let report = alice.stream.close(&CloseOptions::new().farewell(last_word)).unwrap();
+        println!("managed    | h='{number}' for {stanzas} stanzas      | {report}");
+        assert_eq!(report.outcome, Outcome::Clean, "{report}");
+        assert_eq!(report.stream_error.is_some(), all, "{report}");
+        bob.close();
+    }
+}
+
+/// What we sent is acknowledged among the late elements, so they are to be read to the end; after `clean`, all of it.
+#[test]
+fn after_a_clean_close_of_ours_the_server_has_handled_all_that_we_sent() {
+    let server = Prosody::start();
+    for _ in 0..3 {
+        let (alice, session) = managed(server.addr, USUAL, false);
+        let mut bob = Client::available(server.addr, "bob", USUAL);
+        drop(alice.raw);
+        let mut closing = alice.stream.begin(&CloseOptions::new().farewell(messages("bob", 0..OWED, BODY))).unwrap();
+        let mut acknowledged = Vec::new();
+        for element in closing.by_ref() {
+            session.handled.count(&element);
+            if element.name() == "a" {
+                acknowledged.push(crate::client::attribute(&element, "h").unwrap());
+            }
+        }
+        let report = closing.finish();
+        println!("managed    | our own, unacknowledged    | {report}; acknowledged {acknowledged:?}");
+        assert_eq!((report.outcome, report.initiator), (Outcome::Clean, Some(Initiator::Us)), "{report}");
+        assert_eq!(bob.read(OWED), Vec::from_iter(0..OWED), "none is lost, and none comes twice");
+        assert_eq!(acknowledged.last(), Some(&OWED.to_string()), "Prosody's last word before its tag");
+        bob.close();
+    }
 }
