@@ -221,8 +221,9 @@ typedef struct xmpp_close_options {
     /// Called once, when all that had arrived was handled and the tag is next:
     /// stores up to len (4096) bytes in buf and their number in `*n`, to be sent
     /// behind farewell and right in front of the tag. For a final <a/> of
-    /// XEP-0198, which must count every stanza that was handled. Return 0 to
-    /// go on, anything else to stop at once. NULL: nothing.
+    /// XEP-0198, which counts each message, presence and iq that was handled,
+    /// and nothing else: an <r/> is no stanza. Return 0 to go on, anything else
+    /// to stop at once. NULL: nothing.
     int (*on_farewell)(void *userdata, uint8_t *buf, size_t len, size_t *n);
     /// 1: TCP is ended without a closing tag, once farewell is sent, so that an
     /// XEP-0198 session stays resumable. What still arrives is discarded, and
@@ -329,7 +330,8 @@ typedef enum xmpp_close_attempt {
     XMPP_CLOSE_WANT_READ = -1,
     /// It would block until the descriptor is writable.
     XMPP_CLOSE_WANT_WRITE = -2,
-    /// Over TLS: TCP ended without close_notify.
+    /// Over TLS: TCP ended without close_notify, or it cannot be told whether
+    /// there was one.
     XMPP_CLOSE_TLS_EOF = -3,
     /// The TLS layer failed. What was not written will never be.
     XMPP_CLOSE_TLS_ERROR = -4,
@@ -727,6 +729,9 @@ int xmpp_close_framer_next(xmpp_close_framer *f,
                            size_t *xml_len);
 
 /// Expects a new stream header, as it follows STARTTLS, SASL and compression.
+/// What you have read behind the element that agreed to it is yours: after SASL
+/// feed it, for it begins the new stream; after STARTTLS drop it (RFC 6120,
+/// section 5.4.3.3); after compression it is compressed.
 int xmpp_close_framer_restart(xmpp_close_framer *f);
 
 /// 1 if the end of TCP would come between two stanzas here, 0 if inside one, or

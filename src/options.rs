@@ -132,17 +132,24 @@ impl CloseOptions {
     }
 
     /// Lets `compose` say what goes right before the closing tag, behind the [`farewell`](Self::farewell): a final XEP-0198
-    /// `<a/>` (SE-03), which must count every stanza that was handled. It is called once, by the thread that closes,
-    /// when what was read has been handled, and what had arrived by then was read.
+    /// `<a/>` (SE-03), which counts each message, presence and iq that was handled, and nothing else. It is called once, by
+    /// the thread that closes, when what was read has been handled, and what had arrived by then was read.
     ///
     /// ```
     /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+    /// use xmpp_close::Stanza;
     ///
-    /// let handled = Arc::new(AtomicU32::new(0)); // counts on while the close hands over stanzas
+    /// let handled = Arc::new(AtomicU32::new(0));
     /// let count = handled.clone();
     /// let options = xmpp_close::CloseOptions::new().farewell_with(move || {
     ///     format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", count.load(Ordering::Relaxed)).into_bytes()
     /// });
+    /// // To be called for all that is handled, also while the close hands it over. An `<r/>` does not count.
+    /// let handle = |stanza: Stanza| {
+    ///     if matches!(stanza.name(), "message" | "presence" | "iq") {
+    ///         handled.fetch_add(1, Ordering::Relaxed);
+    ///     }
+    /// };
     /// ```
     pub fn farewell_with(mut self, compose: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> Self {
         self.last_words = Some(LastWords(Arc::new(move || Some(compose()))));

@@ -132,7 +132,7 @@ pub struct Report {
     pub tag_sent: bool,
     /// The peer's closing tag was seen.
     pub tag_received: bool,
-    /// Stanzas that arrived while closing and were delivered.
+    /// First-level elements that arrived while closing and were delivered: not only what XEP-0198 counts.
     pub stanzas: u64,
     /// Stanzas that arrived while closing and were over the limit: passed over, not delivered.
     pub oversize: u64,

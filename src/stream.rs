@@ -211,8 +211,8 @@ impl<T: Transport> Stream<T> {
     /// session of the socket, which is as it was when the stream was made. The TLS handshake may block.
     ///
     /// What came behind `<proceed/>` in the clear is dropped, because anybody may have put it there (RFC 6120 section
-    /// 5.4.3.3). The same goes for compression (XEP-0138): the peer says nothing behind `<compressed/>` before it has
-    /// our new header, or we its.
+    /// 5.4.3.3). The same is done for compression (XEP-0138), where nothing can be there: behind `<compress/>` or
+    /// `<compressed/>` the peer waits for the other side.
     ///
     /// # Errors
     /// Those of `tls`; the connection is then gone, without a closing tag (NG-02).

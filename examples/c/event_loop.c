@@ -165,7 +165,7 @@ static void on_stanza(void *owner, const stanza *stanza)
         if (!late)
             send_stanza(c, reply, sm_reply(&c->sm, stanza, reply, sizeof reply));
     } else {
-        c->sm.handled++;
+        sm_count(&c->sm, stanza);
         c->late += (unsigned)late;
     }
     if (is_iq_request(stanza)) {

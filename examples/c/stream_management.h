@@ -16,6 +16,13 @@ typedef struct stream_management {
     uint32_t handled; /* stanzas since then */
 } stream_management;
 
+/* To be called for every element that is handled: only stanzas count, and not an <r/>, say. */
+static inline void sm_count(stream_management *sm, const stanza *element)
+{
+    if (!strcmp(element->name, "message") || !strcmp(element->name, "presence") || !strcmp(element->name, "iq"))
+        sm->handled++;
+}
+
 /* The length of an <a/>, or 0 when it has not been asked for ever. */
 static inline size_t sm_ack(const stream_management *sm, char *buf, size_t len)
 {

@@ -34,7 +34,8 @@ pub enum xmpp_close_attempt {
     XMPP_CLOSE_WANT_READ = -1,
     /// It would block until the descriptor is writable.
     XMPP_CLOSE_WANT_WRITE = -2,
-    /// Over TLS: TCP ended without close_notify.
+    /// Over TLS: TCP ended without close_notify, or it cannot be told whether
+    /// there was one.
     XMPP_CLOSE_TLS_EOF = -3,
     /// The TLS layer failed. What was not written will never be.
     XMPP_CLOSE_TLS_ERROR = -4,

@@ -191,6 +191,9 @@ pub unsafe extern "C" fn xmpp_close_framer_next(
 }
 
 /// Expects a new stream header, as it follows STARTTLS, SASL and compression.
+/// What you have read behind the element that agreed to it is yours: after SASL
+/// feed it, for it begins the new stream; after STARTTLS drop it (RFC 6120,
+/// section 5.4.3.3); after compression it is compressed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_framer_restart(f: *mut xmpp_close_framer) -> c_int {
     guard(|| {

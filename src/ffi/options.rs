@@ -108,8 +108,9 @@ pub struct xmpp_close_options {
     /// Called once, when all that had arrived was handled and the tag is next:
     /// stores up to len (4096) bytes in buf and their number in `*n`, to be sent
     /// behind farewell and right in front of the tag. For a final <a/> of
-    /// XEP-0198, which must count every stanza that was handled. Return 0 to
-    /// go on, anything else to stop at once. NULL: nothing.
+    /// XEP-0198, which counts each message, presence and iq that was handled,
+    /// and nothing else: an <r/> is no stanza. Return 0 to go on, anything else
+    /// to stop at once. NULL: nothing.
     pub on_farewell:
         Option<unsafe extern "C" fn(userdata: *mut c_void, buf: *mut u8, len: usize, n: *mut usize) -> c_int>,
     /// 1: TCP is ended without a closing tag, once farewell is sent, so that an
