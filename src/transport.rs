@@ -51,8 +51,9 @@ impl Interest {
 ///
 /// What an error means: [`WouldBlock`](io::ErrorKind::WouldBlock) is "wait, then ask again" and
 /// [`Interrupted`](io::ErrorKind::Interrupted) "ask again"; over TLS, [`UnexpectedEof`](io::ErrorKind::UnexpectedEof)
-/// is the end of TCP without `close_notify` and [`InvalidData`](io::ErrorKind::InvalidData) a failure of the TLS layer
-/// (both as in rustls); anything else is the end of the connection.
+/// is the end of TCP without `close_notify`, or an end of which nobody can tell whether there was one, and
+/// [`InvalidData`](io::ErrorKind::InvalidData) a failure of the TLS layer (both as in rustls); anything else is the end of
+/// the connection.
 pub trait Transport {
     /// Reads once, without waiting. 0 is the end: of TCP, or over TLS the peer's `close_notify`.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>;

@@ -99,7 +99,7 @@ const MISTAKES: [(&str, Mistake); 5] = [
     ("a detach with a stream error", |tcp| {
         CloseOptions::new().stream_error(StreamError::new("conflict").unwrap()).detach(tcp).is_err()
     }),
-    ("a stream without a header", |tcp| Stream::new(tcp).close(&CloseOptions::new()).is_err()),
+    ("a header that is none", |tcp| Stream::new(tcp).close(&CloseOptions::new().header("<a/>")).is_err()),
     ("a bad tag in a batch", |tcp| {
         Batch::new().unwrap().add(tcp, &CloseOptions::new().closing_tag("<a/>"), |_| {}).is_err()
     }),
