@@ -280,8 +280,7 @@ impl<T: Transport> Stream<T> {
 
     /// Sends what is queued, then [detaches](CloseOptions::detach), with the same errors.
     pub fn detach(self, options: &CloseOptions) -> Result<Report, Error> {
-        let (transport, options, opened) =
-            self.hand_over(CloseOptions { detach: true, header: None, ..options.clone() });
+        let (transport, options, opened) = self.hand_over(CloseOptions { detach: true, ..options.clone() });
         Ok(options.begin_opened(transport, opened)?.finish())
     }
 
