@@ -705,7 +705,10 @@ typedef struct xmpp_close_framer xmpp_close_framer;
 int xmpp_close_framer_new(size_t stanza_limit, xmpp_close_framer **out);
 
 /// The same from between two stanzas on. root is the name in the peer's stream
-/// header, usually "stream:stream". NULL: any name may close it.
+/// header, usually "stream:stream": only an end tag with this name closes the
+/// stream. NULL: the name is unknown, and "stream" with any prefix or none
+/// closes it. Any other end tag between stanzas is
+/// XMPP_CLOSE_FRAME_MALFORMED.
 int xmpp_close_framer_new_inside(const char *root,
                                  size_t stanza_limit,
                                  xmpp_close_framer **out);

@@ -145,7 +145,7 @@ impl<T: Transport> Stream<T> {
         let mut rest = xml;
         while let Some(frame) = outgoing.next(&mut rest) {
             match frame {
-                Frame::End { .. } => return Err(Error::Invalid("the closing tag is sent by `close`")),
+                Frame::End => return Err(Error::Invalid("the closing tag is sent by `close`")),
                 Frame::Malformed(_) => return Err(Error::Invalid("not well-formed XML for a stream")),
                 Frame::Header(_) | Frame::Stanza(_) | Frame::Oversize(_) => {}
             }
@@ -307,7 +307,7 @@ impl<T: Transport> Stream<T> {
                 None => Incoming::Stanza(Stanza::new(stanza.to_vec(), self.header.clone())),
             },
             Some(Frame::Oversize(bytes)) => Incoming::Oversize(bytes),
-            Some(Frame::End { .. }) => {
+            Some(Frame::End) => {
                 self.peer_closed = true;
                 Incoming::PeerClosed
             }

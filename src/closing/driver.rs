@@ -136,6 +136,11 @@ pub(crate) struct Driver<T> {
     detach: bool,
 }
 
+/// A qualified name without its prefix.
+fn local_name(name: &str) -> &str {
+    name.split_once(':').map_or(name, |(_, local)| local)
+}
+
 impl<T: Transport> Driver<T> {
     /// A stream that is still open. Nothing is read or written before the first step, nothing said before the start.
     pub(crate) fn new(transport: T, options: &CloseOptions, opened: Opened) -> Result<Self, Error> {
@@ -161,7 +166,7 @@ impl<T: Transport> Driver<T> {
         Ok(Self {
             transport,
             handshake,
-            framer: opened.framer.map(|framer| framer.limit(options.stanza_limit)),
+            framer: opened.framer.map(|framer| framer.limit(options.stanza_limit).unknown_root(local_name(&root))),
             header: opened.header,
             canceller: options.canceller.clone(),
             clock: Instant::now(),

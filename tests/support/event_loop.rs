@@ -72,12 +72,12 @@ impl Loop<'_> {
                 let mut rest = &buffer[..count];
                 while !discards {
                     let Some(frame) = framer.next(&mut rest) else { break };
-                    discards = matches!(frame, Frame::End { .. } | Frame::Malformed(_));
+                    discards = matches!(frame, Frame::End | Frame::Malformed(_));
                     let event = match frame {
                         Frame::Stanza(xml) if xml.starts_with(b"<stream:error") => Event::StreamError,
                         Frame::Stanza(xml) if (self.on_stanza)(xml) => Event::Stanza,
                         Frame::Stanza(_) => Event::Cancel,
-                        Frame::End { .. } => Event::PeerClosed,
+                        Frame::End => Event::PeerClosed,
                         Frame::Malformed(_) => Event::Malformed,
                         other => panic!("{other:?}"),
                     };

@@ -153,7 +153,7 @@ impl<T: Transport> Driver<T> {
                 }
             },
             Some(Frame::Oversize(_)) => Event::Oversize,
-            Some(Frame::End { .. }) => Event::PeerClosed,
+            Some(Frame::End) => Event::PeerClosed,
             Some(Frame::Malformed(malformed)) => {
                 self.tell(Event::Malformed);
                 self.insert_error(&StreamError::defined(malformed.condition()));
