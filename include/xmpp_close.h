@@ -157,9 +157,11 @@ typedef struct xmpp_close_options {
     /// just before the close.
     uint32_t total_ms;
     /// For any stretch in which not a byte moves, inside total_ms: a peer that
-    /// stays silent is waited for so long. 0: 10000. As much as total_ms
-    /// switches it off; a program that pauses its reading needs that.
-    uint32_t idle_ms;
+    /// stays silent is waited for so long. 0: there is no such limit, and only
+    /// total_ms bounds the wait. Healthy peers pause: after a network was down
+    /// for 3 s, TCP was silent for 8.7 s more, and servers with rate limits
+    /// stop reading for longer than that.
+    uint32_t no_progress_ms;
     /// For the end of TCP once both tags were exchanged, inside total_ms.
     /// 0: 2000.
     uint32_t linger_ms;
@@ -496,7 +498,7 @@ void xmpp_close_batch_free(xmpp_close_batch *batch);
  * Tell it what happened, and when; do what it answers. It does no I/O, has no
  * clock, calls nothing back and allocates nothing but its handle, which may be
  * kept in structs that are copied. now_ms comes from one monotonic clock of
- * yours. Ticks may be seconds apart, and reading may pause (see idle_ms).
+ * yours. Ticks may be seconds apart, and reading may pause.
  *
  * With expat, switch reparse deferral off, as said at on_data.
  *
@@ -545,7 +547,7 @@ typedef enum xmpp_close_action {
 typedef struct xmpp_close_handshake xmpp_close_handshake;
 
 /// Stores a handshake for an open stream, at any time before its close. Of the
-/// options it takes total_ms, idle_ms, linger_ms, answer_ms, half_close,
+/// options it takes total_ms, no_progress_ms, linger_ms, answer_ms, half_close,
 /// peer_closed and tls; the others are not looked at. NULL: all defaults. With
 /// peer_closed it begins where _peer_closed leads: send what is still owed,
 /// then _begin. It fails only for arguments that make no sense.

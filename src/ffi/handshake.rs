@@ -3,7 +3,7 @@
 //! Tell it what happened, and when; do what it answers. It does no I/O, has no
 //! clock, calls nothing back and allocates nothing but its handle, which may be
 //! kept in structs that are copied. now_ms comes from one monotonic clock of
-//! yours. Ticks may be seconds apart, and reading may pause (see idle_ms).
+//! yours. Ticks may be seconds apart, and reading may pause.
 //!
 //! With expat, switch reparse deferral off, as said at on_data.
 //!
@@ -94,7 +94,7 @@ unsafe fn event(h: *mut xmpp_close_handshake, event: Event, now_ms: u64) -> c_in
 }
 
 /// Stores a handshake for an open stream, at any time before its close. Of the
-/// options it takes total_ms, idle_ms, linger_ms, answer_ms, half_close,
+/// options it takes total_ms, no_progress_ms, linger_ms, answer_ms, half_close,
 /// peer_closed and tls; the others are not looked at. NULL: all defaults. With
 /// peer_closed it begins where _peer_closed leads: send what is still owed,
 /// then _begin. It fails only for arguments that make no sense.

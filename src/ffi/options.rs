@@ -44,9 +44,11 @@ pub struct xmpp_close_options {
     /// just before the close.
     pub total_ms: u32,
     /// For any stretch in which not a byte moves, inside total_ms: a peer that
-    /// stays silent is waited for so long. 0: 10000. As much as total_ms
-    /// switches it off; a program that pauses its reading needs that.
-    pub idle_ms: u32,
+    /// stays silent is waited for so long. 0: there is no such limit, and only
+    /// total_ms bounds the wait. Healthy peers pause: after a network was down
+    /// for 3 s, TCP was silent for 8.7 s more, and servers with rate limits
+    /// stop reading for longer than that.
+    pub no_progress_ms: u32,
     /// For the end of TCP once both tags were exchanged, inside total_ms.
     /// 0: 2000.
     pub linger_ms: u32,
@@ -176,7 +178,7 @@ impl xmpp_close_options {
         let or = |millis, default| if millis == 0 { default } else { Duration::from_millis(u64::from(millis)) };
         Ok(Limits {
             total: or(self.total_ms, defaults.total),
-            no_progress: or(self.idle_ms, defaults.no_progress),
+            no_progress: or(self.no_progress_ms, defaults.no_progress),
             linger: or(self.linger_ms, defaults.linger),
             half_close: flag(self.half_close)?,
         })

@@ -39,7 +39,7 @@ pub fn c_options(outcome: Outcome, setting: Setting, farewell: &[u8]) -> xmpp_cl
     let mut options: xmpp_close_options = unsafe { std::mem::zeroed() };
     options.struct_size = size_of::<xmpp_close_options>();
     options.total_ms = total(outcome).as_millis() as u32;
-    options.idle_ms = PATIENCE.as_millis() as u32;
+    options.no_progress_ms = PATIENCE.as_millis() as u32;
     options.linger_ms = PATIENCE.as_millis() as u32;
     options.peer_closed = (setting == Setting::PeerClosed).into();
     options.farewell = farewell.as_ptr().cast();
