@@ -505,7 +505,9 @@ void xmpp_close_batch_free(xmpp_close_batch *batch);
  * An open stream needs no handle yet: one made when the close begins knows
  * whether there is TLS by then, and costs the other streams nothing.
  *
- *    you want to close     _begin, which answers DO_SEND_TAG: queue the tag
+ *    you want to close     read, handle and answer what has arrived; _arrived with
+ *                          what is unread all the same; _begin, which answers
+ *                          DO_SEND_TAG: queue the tag
  *    every writer          asks _may_write first; if not, the stanza is to be
  *                          stored or bounced, not dropped. Any event may end it
  *    queue went empty      _flushed, which may answer DO_END_OUTPUT
@@ -566,6 +568,18 @@ int xmpp_close_handshake_begin(xmpp_close_handshake *h, uint64_t now_ms);
 /// resumable: report _flushed when what is queued is written. The outcome is
 /// then XMPP_CLOSE_CANCELLED, with tag_sent 0.
 int xmpp_close_handshake_detach(xmpp_close_handshake *h, uint64_t now_ms);
+
+/// n bytes of the peer's stream have arrived, but were not told by _received
+/// yet. To be said right before _begin, or before the tag is written: a closing
+/// tag, or stream error, among them came before ours, which makes the initiator
+/// XMPP_CLOSE_INITIATOR_CROSSING, and proves nothing about what we sent last.
+///
+/// Plaintext: n is what ioctl(fd, FIONREAD, &n) stores, and what you have read
+/// but not handled. Over TLS that number counts encrypted bytes: instead of
+/// this, read between _begin and the first write, and tell as ever.
+int xmpp_close_handshake_arrived(xmpp_close_handshake *h,
+                                 size_t n,
+                                 uint64_t now_ms);
 
 /// n bytes of our output were taken by the kernel. Optional: shows progress
 /// while a long queue is written.

@@ -450,6 +450,7 @@ public:
 
     action begin(uint64_t now) noexcept { return action(xmpp_close_handshake_begin(get(), now)); }
     action detach(uint64_t now) noexcept { return action(xmpp_close_handshake_detach(get(), now)); }
+    action arrived(size_t n, uint64_t now) noexcept { return action(xmpp_close_handshake_arrived(get(), n, now)); }
     action written(size_t n, uint64_t now) noexcept { return action(xmpp_close_handshake_written(get(), n, now)); }
     action flushed(uint64_t now) noexcept { return action(xmpp_close_handshake_flushed(get(), now)); }
     action received(size_t n, uint64_t now) noexcept { return action(xmpp_close_handshake_received(get(), n, now)); }

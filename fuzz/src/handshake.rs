@@ -29,6 +29,7 @@ fn event(bytes: &mut Bytes) -> Event {
         15 => Event::OutputFailed(bytes.byte().into()),
         16 => Event::TlsFailed,
         17 => Event::Cancel,
+        18 => Event::Arrived(bytes.byte().into()),
         _ => Event::Tick,
     }
 }
@@ -41,6 +42,7 @@ unsafe fn tell(h: *mut xmpp_close_handshake, event: Event, now: u64) -> c_int {
         match event {
             Event::Begin => xmpp_close_handshake_begin(h, now),
             Event::Detach => xmpp_close_handshake_detach(h, now),
+            Event::Arrived(n) => xmpp_close_handshake_arrived(h, n, now),
             Event::Written(n) => xmpp_close_handshake_written(h, n, now),
             Event::Flushed => xmpp_close_handshake_flushed(h, now),
             Event::Received(n) => xmpp_close_handshake_received(h, n, now),

@@ -11,7 +11,9 @@
 //! whether there is TLS by then, and costs the other streams nothing.
 //!
 //! ```text
-//! you want to close     _begin, which answers DO_SEND_TAG: queue the tag
+//! you want to close     read, handle and answer what has arrived; _arrived with
+//!                       what is unread all the same; _begin, which answers
+//!                       DO_SEND_TAG: queue the tag
 //! every writer          asks _may_write first; if not, the stanza is to be
 //!                       stored or bounced, not dropped. Any event may end it
 //! queue went empty      _flushed, which may answer DO_END_OUTPUT
@@ -150,6 +152,20 @@ pub unsafe extern "C" fn xmpp_close_handshake_begin(h: *mut xmpp_close_handshake
 pub unsafe extern "C" fn xmpp_close_handshake_detach(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
     // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
     unsafe { event(h, Event::Detach, now_ms) }
+}
+
+/// n bytes of the peer's stream have arrived, but were not told by _received
+/// yet. To be said right before _begin, or before the tag is written: a closing
+/// tag, or stream error, among them came before ours, which makes the initiator
+/// XMPP_CLOSE_INITIATOR_CROSSING, and proves nothing about what we sent last.
+///
+/// Plaintext: n is what ioctl(fd, FIONREAD, &n) stores, and what you have read
+/// but not handled. Over TLS that number counts encrypted bytes: instead of
+/// this, read between _begin and the first write, and tell as ever.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_arrived(h: *mut xmpp_close_handshake, n: usize, now_ms: u64) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
+    unsafe { event(h, Event::Arrived(n), now_ms) }
 }
 
 /// n bytes of our output were taken by the kernel. Optional: shows progress

@@ -151,6 +151,24 @@ fn linger_is_short_and_inside_the_total() {
 }
 
 #[test]
+fn when_our_output_is_lost_a_peer_that_goes_on_sending_is_heard_out() {
+    let mut handshake = after(&[Event::Begin, Event::OutputFailed(32)]);
+    for second in 3..30 {
+        let _ = handshake.handle(Event::Received(10), secs(second));
+        let _ = handshake.handle(Event::Stanza, secs(second));
+        let _ = handshake.handle(Event::Received(0), secs(second) + Duration::from_millis(900));
+        assert_eq!(handshake.deadline(), Some((secs(second) + LINGER).min(secs(1) + TOTAL)), "linger counts silence");
+        assert_eq!(handshake.handle(Event::Tick, secs(second + 1)), Action::Nothing);
+    }
+    let mut silent = handshake.clone();
+    assert_eq!(silent.handle(Event::Tick, secs(29) + LINGER), Action::Teardown);
+    assert_eq!(silent.report(secs(31)).outcome, Outcome::Reset);
+    let _ = handshake.handle(Event::Received(10), secs(30));
+    assert_eq!(handshake.handle(Event::Tick, secs(1) + TOTAL), Action::Teardown, "inside the total");
+    assert_eq!((handshake.report(secs(31)).outcome, handshake.report(secs(31)).stanzas), (Outcome::Reset, 27));
+}
+
+#[test]
 fn an_open_or_finished_stream_has_no_deadline() {
     assert_eq!(after(&[]).deadline(), None);
     assert_eq!(after(&[Event::Begin, Event::Cancel]).deadline(), None);

@@ -141,7 +141,6 @@ impl<T: Transport> Driver<T> {
             Some(Frame::Stanza(stanza)) => match xml::stream_error(stanza, &self.header) {
                 Some(error) => {
                     self.stream_error.get_or_insert(error);
-                    self.error_at.get_or_insert(self.handshake.report(now).bytes_read);
                     Event::StreamError
                 }
                 None => {
