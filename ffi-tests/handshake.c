@@ -142,6 +142,56 @@ static void crossing_tags(void)
     CHECK_INT(finished(h, XMPP_CLOSE_CLEAN).initiator, XMPP_CLOSE_INITIATOR_CROSSING);
 }
 
+static void what_had_arrived_before_our_tag_is_a_crossing(void)
+{
+    static const struct {
+        size_t arrived, received;
+        uint32_t initiator;
+    } cases[] = { { 16, 16, XMPP_CLOSE_INITIATOR_CROSSING }, { 16, 17, XMPP_CLOSE_INITIATOR_US },
+                  { 0, 16, XMPP_CLOSE_INITIATOR_US }, { SIZE_MAX, SIZE_MAX, XMPP_CLOSE_INITIATOR_CROSSING } };
+    size_t i;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        xmpp_close_handshake *h = handshake_new(NULL, 0);
+        CHECK_INT(xmpp_close_handshake_arrived(h, cases[i].arrived, 0), NOTHING);
+        CHECK_INT(xmpp_close_handshake_begin(h, 0), XMPP_CLOSE_DO_SEND_TAG);
+        CHECK_INT(xmpp_close_handshake_flushed(h, 10), NOTHING);
+        CHECK_INT(xmpp_close_handshake_received(h, cases[i].received, 20), NOTHING);
+        CHECK_INT(xmpp_close_handshake_peer_closed(h, 20), XMPP_CLOSE_DO_END_OUTPUT);
+        CHECK_INT(xmpp_close_handshake_eof(h, 30), TEARDOWN);
+        CHECK_INT(finished(h, XMPP_CLOSE_CLEAN).initiator, cases[i].initiator);
+    }
+}
+
+static void counters_stay_at_the_largest_number(void)
+{
+    xmpp_close_handshake *h = waiting(NULL, 0);
+    CHECK_INT(xmpp_close_handshake_received(h, SIZE_MAX, 1), NOTHING);
+    CHECK_INT(xmpp_close_handshake_received(h, SIZE_MAX, 1), NOTHING);
+    CHECK(report_of(h).bytes_read == SIZE_MAX);
+    CHECK_INT(xmpp_close_handshake_peer_closed(h, 1), XMPP_CLOSE_DO_END_OUTPUT);
+    CHECK_INT(xmpp_close_handshake_received(h, SIZE_MAX, 2), TEARDOWN); /* far beyond what is swallowed */
+    CHECK(finished(h, XMPP_CLOSE_CLEAN).bytes_after_tag == SIZE_MAX);
+
+    h = handshake_new(NULL, 0);
+    CHECK_INT(xmpp_close_handshake_begin(h, 0), XMPP_CLOSE_DO_SEND_TAG);
+    CHECK_INT(xmpp_close_handshake_peer_closed(h, 1), NOTHING);
+    CHECK_INT(xmpp_close_handshake_received(h, SIZE_MAX, 1), NOTHING);
+    CHECK_INT(xmpp_close_handshake_received(h, SIZE_MAX, 1), NOTHING);
+    CHECK_INT(xmpp_close_handshake_flushed(h, 2), XMPP_CLOSE_DO_END_OUTPUT);
+    CHECK_INT(xmpp_close_handshake_received(h, 1, 3), TEARDOWN);
+    CHECK(finished(h, XMPP_CLOSE_CLEAN).bytes_after_tag == SIZE_MAX);
+}
+
+static void what_follows_something_malformed_is_swallowed_up_to_a_limit(void)
+{
+    xmpp_close_handshake *h = waiting(NULL, 0);
+    CHECK_INT(xmpp_close_handshake_malformed(h, 1), XMPP_CLOSE_DO_END_OUTPUT);
+    CHECK_INT(xmpp_close_handshake_flushed(h, 1), NOTHING);
+    CHECK_INT(xmpp_close_handshake_received(h, 16 << 20, 2), NOTHING);
+    CHECK_INT(xmpp_close_handshake_received(h, 1, 2), TEARDOWN);
+    finished(h, XMPP_CLOSE_MALFORMED);
+}
+
 static void each_way_to_end_while_waiting(void)
 {
     xmpp_close_report report;
@@ -351,6 +401,9 @@ int main(int argc, char **argv)
     RUN(an_answer_may_come_later);
     RUN(a_peer_that_closed_before_the_handshake_was_made);
     RUN(crossing_tags);
+    RUN(what_had_arrived_before_our_tag_is_a_crossing);
+    RUN(counters_stay_at_the_largest_number);
+    RUN(what_follows_something_malformed_is_swallowed_up_to_a_limit);
     RUN(each_way_to_end_while_waiting);
     RUN(time_runs_out);
     RUN(stream_errors);

@@ -162,8 +162,9 @@ typedef struct xmpp_close_options {
     /// for 3 s, TCP was silent for 8.7 s more, and servers with rate limits
     /// stop reading for longer than that.
     uint32_t no_progress_ms;
-    /// For the end of TCP once both tags were exchanged, inside total_ms.
-    /// 0: 2000.
+    /// For the end of TCP once both tags were exchanged and ours is written,
+    /// inside total_ms. When our output is lost: for any stretch in which the
+    /// peer sends nothing. 0: 2000.
     uint32_t linger_ms;
     /// 1: shutdown(SHUT_WR) right after our closing tag. 0: only after the
     /// peer's, since widespread servers drop what they still had to send when
@@ -175,7 +176,9 @@ typedef struct xmpp_close_options {
     /// 1: the stream runs over TLS. For xmpp_close_handshake_new() only:
     /// xmpp_close_transport has a member of its own, and a plain fd has none.
     uint32_t tls;
-    /// The end tag of *your* stream header. NULL: "</stream:stream>".
+    /// The end tag of *your* stream header. NULL: "</stream:stream>". Where the
+    /// library looks for the peer's without knowing its header, it takes any end
+    /// tag with the same local name, whatever its prefix.
     const char *closing_tag;
     /// To be sent right in front of the tag: whole stanzas, such as unavailable
     /// presence or a last <a/>. What your program still has queued goes here,
@@ -505,8 +508,8 @@ void xmpp_close_batch_free(xmpp_close_batch *batch);
  * An open stream needs no handle yet: one made when the close begins knows
  * whether there is TLS by then, and costs the other streams nothing.
  *
- *    you want to close     read, handle and answer what has arrived; _arrived with
- *                          what is unread all the same; _begin, which answers
+ *    you want to close     read, handle and answer what has arrived, or say how
+ *                          much that is: _arrived. Then _begin, which answers
  *                          DO_SEND_TAG: queue the tag
  *    every writer          asks _may_write first; if not, the stanza is to be
  *                          stored or bounced, not dropped. Any event may end it

@@ -18,7 +18,7 @@
 //!
 //! let clock = Instant::now();
 //! let mut handshake = Handshake::new(Limits::default());
-//! // First read, handle and answer what has arrived; what is still unread then (FIONREAD) came before our tag:
+//! // Read, handle and answer what has arrived. What is unread all the same (FIONREAD) came before our tag:
 //! # let unread = 0;
 //! assert_eq!(handshake.handle(Event::Arrived(unread), clock.elapsed()), Action::Nothing);
 //! assert_eq!(handshake.handle(Event::Begin, clock.elapsed()), Action::SendTag);

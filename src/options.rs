@@ -23,7 +23,9 @@ pub struct Limits {
     /// and healthy networks pause: TCP itself was silent for 8.7 s after a link had been down for 3 s, and servers with rate
     /// limits read nothing for longer than that. Zero: do not wait for a byte.
     pub no_progress: Duration,
-    /// For the end of the TCP connection once both closing tags have been exchanged, inside `total` (TC-03). Zero: do not wait.
+    /// For the end of the TCP connection once both closing tags have been exchanged and ours is written, inside `total`
+    /// (TC-03). The same after our last bytes when what the peer sends is malformed; and when our own output is lost, for
+    /// any stretch in which the peer sends nothing. Zero: do not wait.
     pub linger: Duration,
     /// Half-close right after our own closing tag (ProtoJEP 2.1, I-01). Off by default: Prosody and jabberd2 drop
     /// half of what they still had to send when they see it, and no TLS peer must get it (TL-04).
@@ -103,7 +105,8 @@ impl CloseOptions {
         self
     }
 
-    /// The closing tag, when our own header had another name than `stream:stream` (HS-13): `"</stream>"`.
+    /// The closing tag, when our own header had another name than `stream:stream` (HS-13): `"</stream>"`. Where the peer's
+    /// header is unknown, the peer's closing tag must have the same local name, with any prefix or none.
     pub fn closing_tag(mut self, tag: impl Into<String>) -> Self {
         self.closing_tag = Some(tag.into());
         self

@@ -11,8 +11,8 @@
 //! whether there is TLS by then, and costs the other streams nothing.
 //!
 //! ```text
-//! you want to close     read, handle and answer what has arrived; _arrived with
-//!                       what is unread all the same; _begin, which answers
+//! you want to close     read, handle and answer what has arrived, or say how
+//!                       much that is: _arrived. Then _begin, which answers
 //!                       DO_SEND_TAG: queue the tag
 //! every writer          asks _may_write first; if not, the stanza is to be
 //!                       stored or bounced, not dropped. Any event may end it

@@ -49,8 +49,9 @@ pub struct xmpp_close_options {
     /// for 3 s, TCP was silent for 8.7 s more, and servers with rate limits
     /// stop reading for longer than that.
     pub no_progress_ms: u32,
-    /// For the end of TCP once both tags were exchanged, inside total_ms.
-    /// 0: 2000.
+    /// For the end of TCP once both tags were exchanged and ours is written,
+    /// inside total_ms. When our output is lost: for any stretch in which the
+    /// peer sends nothing. 0: 2000.
     pub linger_ms: u32,
     /// 1: shutdown(SHUT_WR) right after our closing tag. 0: only after the
     /// peer's, since widespread servers drop what they still had to send when
@@ -62,7 +63,9 @@ pub struct xmpp_close_options {
     /// 1: the stream runs over TLS. For xmpp_close_handshake_new() only:
     /// xmpp_close_transport has a member of its own, and a plain fd has none.
     pub tls: u32,
-    /// The end tag of *your* stream header. NULL: "</stream:stream>".
+    /// The end tag of *your* stream header. NULL: "</stream:stream>". Where the
+    /// library looks for the peer's without knowing its header, it takes any end
+    /// tag with the same local name, whatever its prefix.
     pub closing_tag: *const c_char,
     /// To be sent right in front of the tag: whole stanzas, such as unavailable
     /// presence or a last <a/>. What your program still has queued goes here,

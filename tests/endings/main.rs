@@ -11,8 +11,10 @@ mod peer;
 mod c_api;
 mod no_end;
 mod rust;
+mod steady;
 mod through_loop;
 mod toy_tls;
+mod ways;
 
 use std::{
     net::TcpStream,

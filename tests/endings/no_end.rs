@@ -1,18 +1,14 @@
 //! An end tag that is not the root's ends no stream: what comes behind it is not thrown away as if all had been said.
-#![allow(unsafe_code, reason = "half of this is the C API")]
+#![allow(unsafe_code, reason = "the machine and framer of C are among them")]
 
-use std::{
-    ffi::{c_int, c_void},
-    net::TcpStream,
-    ptr,
-};
+use std::{ffi::c_char, ptr};
 
-use xmpp_close::{Batch, BatchOptions, CloseOptions, Frame, Framer, Incoming, Outcome, Stream, ffi};
+use xmpp_close::{CloseOptions, Frame, Framer, Outcome, ffi};
 
 use crate::{
-    BATCH_ADD, FD, Setting,
-    c_api::{self, c_options, empty_report},
-    peer::{self, PATIENCE, TAG},
+    c_api::empty_report,
+    peer::{self, TAG},
+    ways::{Ended, HEADER, WAYS, open},
 };
 
 /// What the peer sends behind our tag, and how many stanzas it has up to the end that is none.
@@ -24,80 +20,39 @@ const INPUTS: [(&str, usize); 6] = [
     ("</body></message><message id='2'/>", 0),
     ("</stream:streams>", 0),
 ];
-const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
-
-/// Outcome, and what was delivered.
-type Ended = (Outcome, Vec<String>);
-
-fn options() -> CloseOptions {
-    CloseOptions::new().total(PATIENCE)
-}
-
-fn through_close(tcp: TcpStream) -> Ended {
-    let mut closing = options().begin(tcp).unwrap();
-    let late = closing.by_ref().map(|stanza| stanza.to_string()).collect();
-    (closing.finish().outcome, late)
-}
-
-fn through_stream(tcp: TcpStream) -> Ended {
-    let mut stream = Stream::new(tcp);
-    stream.send(HEADER).unwrap();
-    assert!(matches!(stream.receive_within(PATIENCE), Ok(Incoming::Header(_))));
-    let mut closing = stream.begin(&options()).unwrap();
-    let late = closing.by_ref().map(|stanza| stanza.to_string()).collect();
-    (closing.finish().outcome, late)
-}
-
-fn through_batch(tcp: TcpStream) -> Ended {
-    let mut late = Vec::new();
-    let mut batch = Batch::new().unwrap();
-    batch.add(tcp, &options(), |stanza| late.push(stanza.to_string())).unwrap();
-    let outcome = batch.run(BatchOptions::new().total(PATIENCE)).unwrap().reports[0].outcome;
-    drop(batch);
-    (outcome, late)
-}
-
-fn in_c(tcp: TcpStream, close: c_api::Close) -> Ended {
-    // SAFETY: `userdata` is the Vec below, and the stanza has `len` bytes.
-    unsafe extern "C" fn on_stanza(userdata: *mut c_void, xml: *const u8, len: usize) -> c_int {
-        // SAFETY: as said above.
-        let (late, xml) = unsafe { (&mut *userdata.cast::<Vec<String>>(), std::slice::from_raw_parts(xml, len)) };
-        late.push(String::from_utf8_lossy(xml).into_owned());
-        0
-    }
-    let mut late = Vec::<String>::new();
-    let mut options = c_options(Outcome::Malformed, Setting::Plain, b"");
-    options.on_stanza = Some(on_stanza);
-    options.userdata = (&raw mut late).cast();
-    let (outcome, _) = close(&tcp, Setting::Plain, &options);
-    (Outcome::ALL[outcome as usize], late)
-}
 
 #[test]
 fn an_end_tag_that_is_not_the_roots_is_never_clean_through_any_api() {
-    let ways: [(&str, bool, &dyn Fn(TcpStream) -> Ended); 7] = [
-        ("close", false, &through_close),
-        ("Stream", true, &through_stream),
-        ("Batch", false, &through_batch),
-        (FD, false, &|tcp| in_c(tcp, c_api::with_fd)),
-        ("xmpp_close_with", false, &|tcp| in_c(tcp, c_api::with_callbacks)),
-        (BATCH_ADD, false, &|tcp| in_c(tcp, c_api::with_batch_add)),
-        ("xmpp_close_batch_add_with", false, &|tcp| in_c(tcp, c_api::with_batch_add_with)),
-    ];
     for (input, count) in INPUTS {
-        for (way, header, close) in ways {
+        for (way, close) in WAYS {
             let (ours, theirs) = peer::pair();
             let peer = peer::peer(theirs, move |mut peer| {
-                if header {
-                    peer.send(HEADER);
-                }
+                open(way, &mut peer);
                 peer.read_tag().send([input, "<message id='behind'/>", TAG].concat()).expect_eof();
             });
-            let (outcome, late) = close(ours);
+            let (outcome, late) = close(ours, "");
             peer.join().unwrap();
             check(way, input, count, outcome, &late);
         }
         check_loops(input, count);
+    }
+}
+
+#[test]
+fn the_peers_root_is_named_as_our_closing_tag_when_its_header_is_unknown() {
+    for (ours, theirs, outcome) in [
+        ("</stream>", "</stream:stream>", Outcome::Clean),
+        ("</x:stream>", "</stream>", Outcome::Clean),
+        ("</x:flow>", "</y:flow>", Outcome::Clean),
+        ("</flow>", "</flow>", Outcome::Clean),
+        ("</x:flow>", "</stream:stream>", Outcome::Malformed),
+        ("</x:flow>", "</x>", Outcome::Malformed),
+    ] {
+        let (tcp, other) = peer::pair();
+        let peer = peer::peer(other, move |mut peer| peer.read_until(ours).send(theirs).expect_eof());
+        let report = CloseOptions::new().closing_tag(ours).close(tcp).unwrap();
+        peer.join().unwrap();
+        assert_eq!(report.outcome, outcome, "{ours} {theirs}");
     }
 }
 
@@ -137,7 +92,7 @@ fn check_loops(input: &str, count: usize) {
 }
 
 /// An event loop that was told to close, whose peer then sends `bytes`, and ends TCP.
-fn machine_in_c(root: Option<*const std::ffi::c_char>, mut bytes: &[u8]) -> Ended {
+fn machine_in_c(root: Option<*const c_char>, mut bytes: &[u8]) -> Ended {
     let (mut framer, mut h, mut late) = (ptr::null_mut(), ptr::null_mut(), Vec::new());
     let mut report = empty_report();
     // SAFETY: all pointers are to live values, and the handles are freed once.
