@@ -263,21 +263,13 @@ static void deliver_replies(uint64_t until)
     }
 }
 
-static int is_idle(const conn *c)
-{
-    return !c->owed && now - c->active_at >= idle_ms;
-}
-
 static void on_time(void)
 {
     wake_at = now + 1000;
     epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &listening);
     for (conn *c = LIST_FIRST(&conns), *next; c; c = next) {
         next = LIST_NEXT(c, link);
-        /* What has just arrived is handled and answered first, and then the stream is not idle. */
-        if (is_idle(c) && xmpp_close_handshake_may_write(c->handshake) && xmpp_close_handshake_wants_input(c->handshake))
-            on_readable(c);
-        if (is_idle(c))
+        if (!c->owed && now - c->active_at >= idle_ms && (on_readable(c), c->active_at < now)) /* nothing just came */
             told(c, begin); /* an idle stream gets no error; one that is closing already stays as it is */
         told(c, tick);
         settle(c);
