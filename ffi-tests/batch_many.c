@@ -93,7 +93,7 @@ static void *close_crowd(void *arg)
         xmpp_close_options each = XMPP_CLOSE_OPTIONS_INIT;
         places[i].crowd = crowd;
         places[i].number = i;
-        each.total_ms = each.idle_ms = each.linger_ms = 80000;
+        each.total_ms = each.no_progress_ms = each.linger_ms = 80000;
         each.on_stanza = count_stanza;
         each.userdata = &places[i];
         CHECK_INT(xmpp_close_batch_add(crowd->batch, crowd->ours[i], &each, NULL), XMPP_CLOSE_OK);

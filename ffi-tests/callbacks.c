@@ -101,7 +101,7 @@ static int close_the_same_again(void *userdata, const uint8_t *xml, size_t len)
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
     (void)xml, (void)len;
     options.total_ms = 300;
-    options.idle_ms = 60000;
+    options.no_progress_ms = 60000;
     again->count++;
     CHECK_INT(xmpp_close_fd(again->fd, &options, &report), XMPP_CLOSE_OK);
     again->inner_outcome = report.outcome;
@@ -160,7 +160,7 @@ static void a_callback_may_close_the_descriptor(void)
     struct channel channel;
     struct peer peer;
     unsigned long long cpu = cpu_ms();
-    options.total_ms = options.idle_ms = 20000;
+    options.total_ms = options.no_progress_ms = 20000;
     peer_start(&peer, TCP, script, NULL, NULL);
     channel_init(&channel, peer.fd, 0, &transport);
     options.on_stanza = close_descriptor;

@@ -68,7 +68,7 @@ static void *close_in(void *arg)
     unsigned long long start;
     int ok, result;
     options.total_ms = situation->total_ms;
-    options.idle_ms = 60000;
+    options.no_progress_ms = 60000;
     options.farewell = farewell;
     options.farewell_len = situation->big ? sizeof farewell : 0;
     peer_start(&peer, situation->kind, situation->script, NULL, NULL);
@@ -134,7 +134,7 @@ static void silence_ends_it_before_the_total_time(void)
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
     unsigned long long took;
     options.total_ms = 60000;
-    options.idle_ms = 1500;
+    options.no_progress_ms = 1500;
     took = timed(script, &options, XMPP_CLOSE_TIMED_OUT);
     CHECK(took >= 2100 && took <= 2100 + 20000); /* 1500 ms after the last byte */
 }
@@ -146,7 +146,7 @@ static void a_peer_that_keeps_tcp_open_is_waited_for_as_long_as_linger(void)
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
     unsigned long long took;
     options.total_ms = 60000;
-    options.idle_ms = 60000;
+    options.no_progress_ms = 60000;
     options.linger_ms = 300;
     took = timed(script, &options, XMPP_CLOSE_CLEAN);
     CHECK(took >= 300 && took <= 300 + 20000);

@@ -136,7 +136,7 @@ static xmpp_close_options options_of(const struct ending *ending, const struct s
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
     int waits = ending->outcome == XMPP_CLOSE_TIMED_OUT || ending->outcome == XMPP_CLOSE_STALLED;
     options.total_ms = waits ? 1000 + (uint32_t)check_slack() / 5 : 60000;
-    options.idle_ms = 60000;
+    options.no_progress_ms = 60000;
     options.linger_ms = 60000;
     options.canceller = stopper->canceller;
     options.peer_closed = (ending->options & PEER_CLOSED) != 0;

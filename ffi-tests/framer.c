@@ -97,8 +97,12 @@ static void inside_a_stream_the_root_may_be_known_or_not(void)
         const char *root, *input, *expected;
     } cases[] = {
         { "stream:stream", "<a/></stream:stream>", "S<a/>|E|" },
-        { NULL, "<a/></anything>", "S<a/>|E|" },
-        { NULL, "</a></b>", "E|" },
+        { "stream:stream", "<a/></stream>", "S<a/>|Mnot-well-formed|" },
+        { "stream:stream", "<a/></a></stream:stream>", "S<a/>|Mnot-well-formed|" },
+        { NULL, "<a/></stream>", "S<a/>|E|" },
+        { NULL, "<a/></s:stream>", "S<a/>|E|" },
+        { NULL, "<a/></a></stream:stream>", "S<a/>|Mnot-well-formed|" },
+        { NULL, "</x>", "Mnot-well-formed|" },
         { "stream", "<stream><stream/></stream></stream>", "S<stream><stream/></stream>|E|" },
         { "stream", "<a></stream>", "Mnot-well-formed|" },
         { NULL, "<a></b>", "Mnot-well-formed|" },
@@ -160,7 +164,7 @@ static void a_stanza_over_the_limit_is_passed_over(void)
     CHECK_INT(xmpp_close_framer_new_inside(NULL, 5 /* counts as 10 000 */, &framer), XMPP_CLOSE_OK);
     feed(framer, "<a/><big>", 9, 4, &notes);
     feed(framer, text, strlen(text), 1000, &notes);
-    feed(framer, "</big><c/></s>", 14, 5, &notes);
+    feed(framer, "</big><c/></stream>", 19, 5, &notes);
     CHECK_TEXT(notes.text, "S<a/>|O12011|S<c/>|E|");
     xmpp_close_framer_free(framer);
 }

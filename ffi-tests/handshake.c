@@ -64,10 +64,9 @@ static void a_close_begun_by_us(void)
     CHECK_INT(report_of(h).initiator, XMPP_CLOSE_INITIATOR_NONE);
     CHECK_INT(xmpp_close_handshake_begin(h, 100000000), XMPP_CLOSE_DO_SEND_TAG);
     CHECK_INT(xmpp_close_handshake_may_write(h), 0);
-    CHECK(xmpp_close_handshake_deadline(h) == 100010000);
+    CHECK(xmpp_close_handshake_deadline(h) == 100030000); /* silence has no limit of its own */
     CHECK_INT(xmpp_close_handshake_begin(h, 100000000), NOTHING); /* one tag only */
     CHECK_INT(xmpp_close_handshake_written(h, 4096, 100002000), NOTHING);
-    CHECK(xmpp_close_handshake_deadline(h) == 100012000); /* progress */
     CHECK_INT(xmpp_close_handshake_flushed(h, 100003000), NOTHING);
     CHECK_INT(xmpp_close_handshake_received(h, 300, 100009000), NOTHING);
     CHECK_INT(xmpp_close_handshake_stanza(h, 100009000), NOTHING);
@@ -143,6 +142,56 @@ static void crossing_tags(void)
     CHECK_INT(finished(h, XMPP_CLOSE_CLEAN).initiator, XMPP_CLOSE_INITIATOR_CROSSING);
 }
 
+static void what_had_arrived_before_our_tag_is_a_crossing(void)
+{
+    static const struct {
+        size_t arrived, received;
+        uint32_t initiator;
+    } cases[] = { { 16, 16, XMPP_CLOSE_INITIATOR_CROSSING }, { 16, 17, XMPP_CLOSE_INITIATOR_US },
+                  { 0, 16, XMPP_CLOSE_INITIATOR_US }, { SIZE_MAX, SIZE_MAX, XMPP_CLOSE_INITIATOR_CROSSING } };
+    size_t i;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        xmpp_close_handshake *h = handshake_new(NULL, 0);
+        CHECK_INT(xmpp_close_handshake_arrived(h, cases[i].arrived, 0), NOTHING);
+        CHECK_INT(xmpp_close_handshake_begin(h, 0), XMPP_CLOSE_DO_SEND_TAG);
+        CHECK_INT(xmpp_close_handshake_flushed(h, 10), NOTHING);
+        CHECK_INT(xmpp_close_handshake_received(h, cases[i].received, 20), NOTHING);
+        CHECK_INT(xmpp_close_handshake_peer_closed(h, 20), XMPP_CLOSE_DO_END_OUTPUT);
+        CHECK_INT(xmpp_close_handshake_eof(h, 30), TEARDOWN);
+        CHECK_INT(finished(h, XMPP_CLOSE_CLEAN).initiator, cases[i].initiator);
+    }
+}
+
+static void counters_stay_at_the_largest_number(void)
+{
+    xmpp_close_handshake *h = waiting(NULL, 0);
+    CHECK_INT(xmpp_close_handshake_received(h, SIZE_MAX, 1), NOTHING);
+    CHECK_INT(xmpp_close_handshake_received(h, SIZE_MAX, 1), NOTHING);
+    CHECK(report_of(h).bytes_read == SIZE_MAX);
+    CHECK_INT(xmpp_close_handshake_peer_closed(h, 1), XMPP_CLOSE_DO_END_OUTPUT);
+    CHECK_INT(xmpp_close_handshake_received(h, SIZE_MAX, 2), TEARDOWN); /* far beyond what is swallowed */
+    CHECK(finished(h, XMPP_CLOSE_CLEAN).bytes_after_tag == SIZE_MAX);
+
+    h = handshake_new(NULL, 0);
+    CHECK_INT(xmpp_close_handshake_begin(h, 0), XMPP_CLOSE_DO_SEND_TAG);
+    CHECK_INT(xmpp_close_handshake_peer_closed(h, 1), NOTHING);
+    CHECK_INT(xmpp_close_handshake_received(h, SIZE_MAX, 1), NOTHING);
+    CHECK_INT(xmpp_close_handshake_received(h, SIZE_MAX, 1), NOTHING);
+    CHECK_INT(xmpp_close_handshake_flushed(h, 2), XMPP_CLOSE_DO_END_OUTPUT);
+    CHECK_INT(xmpp_close_handshake_received(h, 1, 3), TEARDOWN);
+    CHECK(finished(h, XMPP_CLOSE_CLEAN).bytes_after_tag == SIZE_MAX);
+}
+
+static void what_follows_something_malformed_is_swallowed_up_to_a_limit(void)
+{
+    xmpp_close_handshake *h = waiting(NULL, 0);
+    CHECK_INT(xmpp_close_handshake_malformed(h, 1), XMPP_CLOSE_DO_END_OUTPUT);
+    CHECK_INT(xmpp_close_handshake_flushed(h, 1), NOTHING);
+    CHECK_INT(xmpp_close_handshake_received(h, 16 << 20, 2), NOTHING);
+    CHECK_INT(xmpp_close_handshake_received(h, 1, 2), TEARDOWN);
+    finished(h, XMPP_CLOSE_MALFORMED);
+}
+
 static void each_way_to_end_while_waiting(void)
 {
     xmpp_close_report report;
@@ -181,7 +230,7 @@ static void time_runs_out(void)
     xmpp_close_handshake *h;
     uint64_t now;
     options.total_ms = 20000;
-    options.idle_ms = 3000;
+    options.no_progress_ms = 3000;
     h = waiting(&options, 50000);
     for (now = 50000; now < 70000; now += 2000) {
         CHECK(xmpp_close_handshake_deadline(h) == (now == 50000 ? 53000 : now + 1000));
@@ -336,7 +385,7 @@ static void odd_times_and_counts_are_harmless(void)
     CHECK_INT(xmpp_close_handshake_cancel(h, 0), TEARDOWN);
     CHECK_INT(finished(h, XMPP_CLOSE_CANCELLED).elapsed_ms, 0);
 
-    options.total_ms = options.idle_ms = options.linger_ms = UINT32_MAX;
+    options.total_ms = options.no_progress_ms = options.linger_ms = UINT32_MAX;
     h = waiting(&options, 1000);
     CHECK(xmpp_close_handshake_deadline(h) == 1000 + (uint64_t)UINT32_MAX);
     CHECK_INT(xmpp_close_handshake_tick(h, 500), NOTHING); /* the clock went back */
@@ -352,6 +401,9 @@ int main(int argc, char **argv)
     RUN(an_answer_may_come_later);
     RUN(a_peer_that_closed_before_the_handshake_was_made);
     RUN(crossing_tags);
+    RUN(what_had_arrived_before_our_tag_is_a_crossing);
+    RUN(counters_stay_at_the_largest_number);
+    RUN(what_follows_something_malformed_is_swallowed_up_to_a_limit);
     RUN(each_way_to_end_while_waiting);
     RUN(time_runs_out);
     RUN(stream_errors);

@@ -30,7 +30,7 @@ int thrown_by(const Over &over, const xmpp_close::options &options)
     } catch (const mine &caught) {
         number = caught.number;
     }
-    CHECK(now_ms() - start < 1000 + static_cast<unsigned long long>(check_slack())); // and not after idle_ms
+    CHECK(now_ms() - start < 1000 + static_cast<unsigned long long>(check_slack())); // and not after total_ms
     return number;
 }
 

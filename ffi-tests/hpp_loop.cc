@@ -31,7 +31,7 @@ struct event {
     }
 
 const event events[] = {
-    EVENT(begin), EVENT(detach), EVENT_OF(written, 17), EVENT(flushed), EVENT_OF(received, 33), EVENT(stanza),
+    EVENT(begin), EVENT(detach), EVENT_OF(arrived, 33), EVENT_OF(written, 17), EVENT(flushed), EVENT_OF(received, 33), EVENT(stanza),
     EVENT(oversize), EVENT_OF(stream_error, "conflict"), EVENT_OF(stream_error, nullptr), EVENT(peer_closed),
     EVENT(malformed), EVENT(eof), EVENT(truncated), EVENT(close_notify), EVENT_OF(failed, ECONNRESET),
     EVENT_OF(output_failed, EPIPE), EVENT(tls_failed), EVENT(cancel), EVENT(tick)

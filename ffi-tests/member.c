@@ -13,7 +13,7 @@ void member_start(struct member *member, enum kind kind, const struct step *scri
     memset(member, 0, sizeof *member);
     peer_start(&member->peer, kind, script, call, arg);
     member->options = init;
-    member->options.total_ms = member->options.idle_ms = member->options.linger_ms = NEVER_MS;
+    member->options.total_ms = member->options.no_progress_ms = member->options.linger_ms = NEVER_MS;
     member->options.userdata = member;
 }
 

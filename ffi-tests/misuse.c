@@ -42,6 +42,7 @@ static void every_event_without_a_handshake_is_an_error(void)
 {
     CHECK_INT(xmpp_close_handshake_begin(NULL, 0), XMPP_CLOSE_ERR_NULL);
     CHECK_INT(xmpp_close_handshake_detach(NULL, 0), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(xmpp_close_handshake_arrived(NULL, 1, 0), XMPP_CLOSE_ERR_NULL);
     CHECK_INT(xmpp_close_handshake_written(NULL, 1, 0), XMPP_CLOSE_ERR_NULL);
     CHECK_INT(xmpp_close_handshake_flushed(NULL, 0), XMPP_CLOSE_ERR_NULL);
     CHECK_INT(xmpp_close_handshake_received(NULL, 1, 0), XMPP_CLOSE_ERR_NULL);

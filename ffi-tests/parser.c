@@ -57,7 +57,7 @@ static void session_start(struct session *session)
 enum { OVER_FD, OVER_CALLBACKS, VARIANTS };
 
 static xmpp_close_report close_session(struct session *session, const struct step *script, int variant,
-                                       const char *residual, uint32_t idle_ms)
+                                       const char *residual, uint32_t no_progress_ms)
 {
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
@@ -66,7 +66,7 @@ static xmpp_close_report close_session(struct session *session, const struct ste
     struct peer peer;
     session_start(session);
     options.total_ms = 60000;
-    options.idle_ms = idle_ms;
+    options.no_progress_ms = no_progress_ms;
     options.on_data = parse;
     options.userdata = session;
     options.residual = residual;

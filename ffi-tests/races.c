@@ -89,7 +89,7 @@ static int race_once(enum way way, int peers_answer)
     pthread_mutex_init(&race.lock, NULL);
     pthread_cond_init(&race.may_begin, NULL);
     CHECK_INT(xmpp_close_canceller_new(&race.canceller), XMPP_CLOSE_OK);
-    options.total_ms = options.idle_ms = options.linger_ms = 60000;
+    options.total_ms = options.no_progress_ms = options.linger_ms = 60000;
     options.canceller = race.canceller;
     for (i = 0; i < streams; i++) {
         race.reports[i] = report;

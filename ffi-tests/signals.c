@@ -60,7 +60,7 @@ static void close_under_signals(int flags, const struct step *script, int over_c
     unsigned long long start, took;
     int hits;
     options.total_ms = total_ms;
-    options.idle_ms = 60000;
+    options.no_progress_ms = 60000;
     options.farewell = farewell;
     options.farewell_len = big ? sizeof farewell : 0;
     start_quiet_peer(&peer, TCP_SMALL, script);

@@ -40,7 +40,7 @@ static void *close_job(void *arg)
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
     xmpp_close_transport transport;
     struct channel channel;
-    options.total_ms = options.idle_ms = options.linger_ms = 60000;
+    options.total_ms = options.no_progress_ms = options.linger_ms = 60000;
     options.on_stanza = count_stanza;
     options.userdata = job;
     options.canceller = job->canceller;

@@ -38,7 +38,7 @@ static xmpp_close_report close_oddly(struct odd *odd, const struct step *script,
     xmpp_close_transport transport;
     if (options == NULL) {
         options = &defaults;
-        options->total_ms = options->idle_ms = 20000;
+        options->total_ms = options->no_progress_ms = 20000;
     }
     peer_start(peer, TCP, script, NULL, NULL);
     channel_init(&odd->channel, peer->fd, 0, &transport);

@@ -157,11 +157,14 @@ typedef struct xmpp_close_options {
     /// just before the close.
     uint32_t total_ms;
     /// For any stretch in which not a byte moves, inside total_ms: a peer that
-    /// stays silent is waited for so long. 0: 10000. As much as total_ms
-    /// switches it off; a program that pauses its reading needs that.
-    uint32_t idle_ms;
-    /// For the end of TCP once both tags were exchanged, inside total_ms.
-    /// 0: 2000.
+    /// stays silent is waited for so long. 0: there is no such limit, and only
+    /// total_ms bounds the wait. Healthy peers pause: after a network was down
+    /// for 3 s, TCP was silent for 8.7 s more, and servers with rate limits
+    /// stop reading for longer than that.
+    uint32_t no_progress_ms;
+    /// For the end of TCP once both tags were exchanged and ours is written,
+    /// inside total_ms. When our output is lost: for any stretch in which the
+    /// peer sends nothing. 0: 2000.
     uint32_t linger_ms;
     /// 1: shutdown(SHUT_WR) right after our closing tag. 0: only after the
     /// peer's, since widespread servers drop what they still had to send when
@@ -173,7 +176,9 @@ typedef struct xmpp_close_options {
     /// 1: the stream runs over TLS. For xmpp_close_handshake_new() only:
     /// xmpp_close_transport has a member of its own, and a plain fd has none.
     uint32_t tls;
-    /// The end tag of *your* stream header. NULL: "</stream:stream>".
+    /// The end tag of *your* stream header. NULL: "</stream:stream>". Where the
+    /// library looks for the peer's without knowing its header, it takes any end
+    /// tag with the same local name, whatever its prefix.
     const char *closing_tag;
     /// To be sent right in front of the tag: whole stanzas, such as unavailable
     /// presence or a last <a/>. What your program still has queued goes here,
@@ -498,14 +503,16 @@ void xmpp_close_batch_free(xmpp_close_batch *batch);
  * Tell it what happened, and when; do what it answers. It does no I/O, has no
  * clock, calls nothing back and allocates nothing but its handle, which may be
  * kept in structs that are copied. now_ms comes from one monotonic clock of
- * yours. Ticks may be seconds apart, and reading may pause (see idle_ms).
+ * yours. Ticks may be seconds apart, and reading may pause.
  *
  * With expat, switch reparse deferral off, as said at on_data.
  *
  * An open stream needs no handle yet: one made when the close begins knows
  * whether there is TLS by then, and costs the other streams nothing.
  *
- *    you want to close     _begin, which answers DO_SEND_TAG: queue the tag
+ *    you want to close     read, handle and answer what has arrived, or say how
+ *                          much that is: _arrived. Then _begin, which answers
+ *                          DO_SEND_TAG: queue the tag
  *    every writer          asks _may_write first; if not, the stanza is to be
  *                          stored or bounced, not dropped. Any event may end it
  *    queue went empty      _flushed, which may answer DO_END_OUTPUT
@@ -547,7 +554,7 @@ typedef enum xmpp_close_action {
 typedef struct xmpp_close_handshake xmpp_close_handshake;
 
 /// Stores a handshake for an open stream, at any time before its close. Of the
-/// options it takes total_ms, idle_ms, linger_ms, answer_ms, half_close,
+/// options it takes total_ms, no_progress_ms, linger_ms, answer_ms, half_close,
 /// peer_closed and tls; the others are not looked at. NULL: all defaults. With
 /// peer_closed it begins where _peer_closed leads: send what is still owed,
 /// then _begin. It fails only for arguments that make no sense.
@@ -566,6 +573,18 @@ int xmpp_close_handshake_begin(xmpp_close_handshake *h, uint64_t now_ms);
 /// resumable: report _flushed when what is queued is written. The outcome is
 /// then XMPP_CLOSE_CANCELLED, with tag_sent 0.
 int xmpp_close_handshake_detach(xmpp_close_handshake *h, uint64_t now_ms);
+
+/// n bytes of the peer's stream have arrived, but were not told by _received
+/// yet. To be said right before _begin, or before the tag is written: a closing
+/// tag, or stream error, among them came before ours, which makes the initiator
+/// XMPP_CLOSE_INITIATOR_CROSSING, and proves nothing about what we sent last.
+///
+/// Plaintext: n is what ioctl(fd, FIONREAD, &n) stores, and what you have read
+/// but not handled. Over TLS that number counts encrypted bytes: instead of
+/// this, read between _begin and the first write, and tell as ever.
+int xmpp_close_handshake_arrived(xmpp_close_handshake *h,
+                                 size_t n,
+                                 uint64_t now_ms);
 
 /// n bytes of our output were taken by the kernel. Optional: shows progress
 /// while a long queue is written.
@@ -707,7 +726,10 @@ typedef struct xmpp_close_framer xmpp_close_framer;
 int xmpp_close_framer_new(size_t stanza_limit, xmpp_close_framer **out);
 
 /// The same from between two stanzas on. root is the name in the peer's stream
-/// header, usually "stream:stream". NULL: any name may close it.
+/// header, usually "stream:stream": only an end tag with this name closes the
+/// stream. NULL: the name is unknown, and "stream" with any prefix or none
+/// closes it. Any other end tag between stanzas is
+/// XMPP_CLOSE_FRAME_MALFORMED.
 int xmpp_close_framer_new_inside(const char *root,
                                  size_t stanza_limit,
                                  xmpp_close_framer **out);

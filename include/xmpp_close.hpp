@@ -114,7 +114,7 @@ public:
 /// xmpp_close_options.
 struct options {
     uint32_t total_ms = 0;
-    uint32_t idle_ms = 0;
+    uint32_t no_progress_ms = 0;
     uint32_t linger_ms = 0;
     bool half_close = false;
     bool peer_closed = false;
@@ -235,7 +235,7 @@ struct stream : boundary {
     {
         xmpp_close_options c = XMPP_CLOSE_OPTIONS_INIT;
         c.total_ms = with->total_ms;
-        c.idle_ms = with->idle_ms;
+        c.no_progress_ms = with->no_progress_ms;
         c.linger_ms = with->linger_ms;
         c.half_close = with->half_close;
         c.peer_closed = with->peer_closed;
@@ -450,6 +450,7 @@ public:
 
     action begin(uint64_t now) noexcept { return action(xmpp_close_handshake_begin(get(), now)); }
     action detach(uint64_t now) noexcept { return action(xmpp_close_handshake_detach(get(), now)); }
+    action arrived(size_t n, uint64_t now) noexcept { return action(xmpp_close_handshake_arrived(get(), n, now)); }
     action written(size_t n, uint64_t now) noexcept { return action(xmpp_close_handshake_written(get(), n, now)); }
     action flushed(uint64_t now) noexcept { return action(xmpp_close_handshake_flushed(get(), now)); }
     action received(size_t n, uint64_t now) noexcept { return action(xmpp_close_handshake_received(get(), n, now)); }

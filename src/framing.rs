@@ -40,11 +40,9 @@ pub enum Frame<'a> {
     Stanza(&'a [u8]),
     /// A first-level element larger than the limit ended; its length. It was passed over in constant memory.
     Oversize(u64),
-    /// The closing tag of the stream, or the `/>` of its header.
-    End {
-        /// It is an end tag, but not that of the root (F-21).
-        mismatched: bool,
-    },
+    /// The closing tag of the stream, or the `/>` of its header. Any other end tag in its place is
+    /// [`Malformed`](Frame::Malformed).
+    End,
     /// What came is no XMPP stream; nothing after it is looked at.
     Malformed(Malformed),
 }
@@ -89,7 +87,7 @@ impl fmt::Display for Malformed {
 /// assert_eq!(framer.next(&mut input), None); // all of it is consumed
 ///
 /// let mut input: &[u8] = b"stream>\n";
-/// assert_eq!(framer.next(&mut input), Some(Frame::End { mismatched: false }));
+/// assert_eq!(framer.next(&mut input), Some(Frame::End));
 /// assert_eq!(input, b"\n"); // what comes after the end is left to the caller
 /// ```
 #[derive(Clone, Debug)]
@@ -115,7 +113,11 @@ impl Framer {
     }
 
     /// Starts between stanzas, for a stream whose header was read by someone else (F-28). `root` is the qualified
-    /// name in its header, usually `stream:stream`; with `None`, any name may close it.
+    /// name in its header, usually `stream:stream`, and only an end tag with exactly this name closes the stream. With
+    /// `None` the header is unknown, and what closes the stream is an end tag with the local name `stream`, with any
+    /// prefix or none: `</stream:stream>`, `</stream>`. Where a close is given a
+    /// [`closing_tag`](crate::CloseOptions::closing_tag), the local name of that takes the place of `stream`. Every other end
+    /// tag between stanzas is [`Malformed`](Frame::Malformed): an element that is closed twice is no end of the stream.
     pub fn inside(root: Option<&str>) -> Self {
         Self::with(Scanner::inside(root))
     }
@@ -131,6 +133,13 @@ impl Framer {
             over: false,
             malformed: None,
         }
+    }
+
+    /// The local name of a root of which nothing else is known.
+    #[must_use]
+    pub(crate) fn unknown_root(mut self, local: &str) -> Self {
+        self.scanner.root.assume_local(local);
+        self
     }
 
     /// Sets the length of the largest stanza to deliver; a longer one is an [`Oversize`](Frame::Oversize). Less than
@@ -154,14 +163,16 @@ impl Framer {
         self.forget_delivered();
         if self.ends {
             self.over = true;
-            return Some(Frame::End { mismatched: false });
+            return Some(Frame::End);
         }
         match self.advance(input) {
             Err(malformed) => self.fail(malformed),
-            Ok((Token::End { mismatched }, _)) => {
+            Ok((Token::End, _)) => {
                 self.over = true;
-                Some(Frame::End { mismatched })
+                Some(Frame::End)
             }
+            // Not even an element that was closed twice ends the stream (F-21).
+            Ok((Token::StrayEnd, _)) => self.fail(Malformed::NotWellFormed),
             Ok((token @ (Token::Header { .. } | Token::Element), part)) => self.deliver(token, part),
             Ok(_) => None,
         }
@@ -184,7 +195,7 @@ impl Framer {
                 }
                 Token::Declaration => {}
                 Token::StrayCdata => self.scanner.stray_bytes += self.begun + part.len() as u64,
-                Token::Header { .. } | Token::Element | Token::End { .. } => return Ok((token, part)),
+                Token::Header { .. } | Token::Element | Token::End | Token::StrayEnd => return Ok((token, part)),
             }
             self.buffer.clear();
             self.begun = 0;
@@ -196,7 +207,8 @@ impl Framer {
         self.begun = 0;
         self.ends = token == Token::Header { empty: true };
         let is_header = token != Token::Element;
-        if length > self.limit as u64 {
+        let is_nameless = is_header && self.root().is_none(); // so that no end tag could close it
+        if length > self.limit as u64 || is_nameless {
             self.buffer.clear();
             return if is_header { self.fail(Malformed::NotWellFormed) } else { Some(Frame::Oversize(length)) };
         }
@@ -280,9 +292,10 @@ impl Framer {
         self.malformed
     }
 
-    /// The qualified name of the root, once known; never one longer than 4 KiB, which any end tag may close.
+    /// The qualified name of the root, once known. A header whose root has a name longer than 4 KiB is
+    /// [`Malformed`](Frame::Malformed).
     pub fn root(&self) -> Option<&str> {
-        self.scanner.root.as_deref()
+        self.scanner.root.name()
     }
 
     /// Bytes of text between stanzas that were passed over, not counting white space (F-13, F-20): XMPP allows none.

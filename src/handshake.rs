@@ -18,6 +18,9 @@
 //!
 //! let clock = Instant::now();
 //! let mut handshake = Handshake::new(Limits::default());
+//! // Read, handle and answer what has arrived. What is unread all the same (FIONREAD) came before our tag:
+//! # let unread = 0;
+//! assert_eq!(handshake.handle(Event::Arrived(unread), clock.elapsed()), Action::Nothing);
 //! assert_eq!(handshake.handle(Event::Begin, clock.elapsed()), Action::SendTag);
 //! // …queue `</stream:stream>` behind what is queued already; once the kernel has taken it all:
 //! assert_eq!(handshake.handle(Event::Flushed, clock.elapsed()), Action::Nothing);
@@ -38,7 +41,8 @@ use crate::{
     report::{Initiator, Outcome, Report, TlsAlerts},
 };
 
-/// How many bytes after the peer's closing tag are swallowed before TCP is ended without waiting for more (XM-09).
+/// How many bytes behind the end of the peer's stream, be that its closing tag or what made it malformed, are swallowed
+/// before TCP is ended without waiting for more (XM-09).
 pub const TRAILING_LIMIT: u64 = 16 << 20;
 
 /// Where a handshake stands.
@@ -77,6 +81,10 @@ pub enum Event {
     Written(usize),
     /// All of our output was taken by the kernel. In [`State::Bye`]: the output is ended.
     Flushed,
+    /// So many bytes of the peer's stream had arrived, but were not yet [received](Self::Received), when our closing tag was
+    /// about to be written. The peer's closing tag, or its stream error, in them came before our tag, so that it
+    /// acknowledges nothing ([`Initiator::Crossing`]). To be told right before or after [`Event::Begin`].
+    Arrived(usize),
     /// This many bytes came from the peer.
     Received(usize),
     /// A stanza among them was handed to the application.
@@ -157,10 +165,13 @@ pub struct Handshake {
     stanzas: u64,
     oversize: u64,
     bytes_read: u64,
-    bytes_after_tag: u64,
+    /// How much of the peer's stream, counted like `bytes_read`, had arrived before our tag was written.
+    arrived: u64,
+    /// Bytes that came when the peer's stream was over.
+    discarded: u64,
     began: Option<Duration>,
     progress: Duration,
-    /// The short limit of `Bye`, `Linger` and `Void`.
+    /// The short limit of `Bye`, `Linger` and `Void`, from when our output is written; and of `Wait` when it cannot be.
     linger_until: Option<Duration>,
     ended: Option<Duration>,
 }
@@ -186,7 +197,8 @@ impl Handshake {
             stanzas: 0,
             oversize: 0,
             bytes_read: 0,
-            bytes_after_tag: 0,
+            arrived: 0,
+            discarded: 0,
             began: None,
             progress: Duration::ZERO,
             linger_until: None,
@@ -226,9 +238,10 @@ impl Handshake {
             Event::Detach => self.detach(now),
             Event::Written(bytes) => self.written(bytes, now),
             Event::Flushed => self.flushed(now),
+            Event::Arrived(bytes) => self.arrived(bytes as u64),
             Event::Received(bytes) => self.received(bytes as u64, now),
-            Event::Stanza => self.count(|handshake| handshake.stanzas += 1),
-            Event::Oversize => self.count(|handshake| handshake.oversize += 1),
+            Event::Stanza => self.count(|handshake| &mut handshake.stanzas),
+            Event::Oversize => self.count(|handshake| &mut handshake.oversize),
             Event::StreamError => self.stream_error(now),
             Event::PeerClosed => self.peer_closed(now),
             Event::Malformed => self.malformed(now),
@@ -307,6 +320,8 @@ impl Handshake {
     /// stream error) is left empty.
     pub fn report(&self, now: Duration) -> Report {
         let end = self.ended.unwrap_or(now);
+        // What comes behind something malformed, or after a detach, is read although it is looked at no more.
+        let (read, after_tag) = if self.tag_received { (0, self.discarded) } else { (self.discarded, 0) };
         Report {
             outcome: self.outcome,
             initiator: self.initiator,
@@ -314,8 +329,8 @@ impl Handshake {
             tag_received: self.tag_received,
             stanzas: self.stanzas,
             oversize: self.oversize,
-            bytes_read: self.bytes_read,
-            bytes_after_tag: self.bytes_after_tag,
+            bytes_read: self.bytes_read.saturating_add(read),
+            bytes_after_tag: after_tag,
             bytes_unsent: 0,
             bytes_unacked: 0,
             tls: self.tls,

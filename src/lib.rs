@@ -54,7 +54,7 @@ pub use closing::{Closing, LateBytes, close};
 pub use error::Error;
 pub use framing::{DEFAULT_STANZA_LIMIT, Frame, Framer, MIN_STANZA_LIMIT, Malformed};
 pub use handshake::{Action, Event, Handshake, State, TRAILING_LIMIT};
-pub use options::{CloseOptions, DEFAULT_LINGER, DEFAULT_NO_PROGRESS, DEFAULT_TOTAL, Limits};
+pub use options::{CloseOptions, DEFAULT_LINGER, DEFAULT_TOTAL, Limits};
 pub use report::{Initiator, Outcome, Report, TlsAlerts};
 pub use stream::{Incoming, Stream};
 pub use stream_error::StreamError;

@@ -14,8 +14,6 @@ use crate::{
 /// Thirty seconds, because servers read the closing tag only after everything sent before it: with shipped rate
 /// limits a healthy Prosody answered after 7.0 s, a healthy ejabberd after 16.8 s, when 73 kB had been sent just before.
 pub const DEFAULT_TOTAL: Duration = Duration::from_secs(30);
-/// Default of [`Limits::no_progress`].
-pub const DEFAULT_NO_PROGRESS: Duration = Duration::from_secs(10);
 /// Default of [`Limits::linger`].
 pub const DEFAULT_LINGER: Duration = Duration::from_secs(2);
 /// The root when nothing else is known of the stream.
@@ -26,9 +24,13 @@ const DEFAULT_ROOT: &str = "stream:stream";
 pub struct Limits {
     /// For everything: flushing, the tag, the wait, the TLS alerts and the drain (HS-05). Zero: send the tag and do not wait.
     pub total: Duration,
-    /// For any stretch in which not a byte moves, inside `total`. Zero: do not wait for a byte.
+    /// For any stretch in which not a byte moves, inside `total`. [`Duration::MAX`], the default: off, for healthy peers
+    /// and healthy networks pause: TCP itself was silent for 8.7 s after a link had been down for 3 s, and servers with rate
+    /// limits read nothing for longer than that. Zero: do not wait for a byte.
     pub no_progress: Duration,
-    /// For the end of the TCP connection once both closing tags have been exchanged, inside `total` (TC-03). Zero: do not wait.
+    /// For the end of the TCP connection once both closing tags have been exchanged and ours is written, inside `total`
+    /// (TC-03). The same after our last bytes when what the peer sends is malformed; and when our own output is lost, for
+    /// any stretch in which the peer sends nothing. Zero: do not wait.
     pub linger: Duration,
     /// Half-close right after our own closing tag (ProtoJEP 2.1, I-01). Off by default: Prosody and jabberd2 drop
     /// half of what they still had to send when they see it, and no TLS peer must get it (TL-04).
@@ -37,7 +39,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { total: DEFAULT_TOTAL, no_progress: DEFAULT_NO_PROGRESS, linger: DEFAULT_LINGER, half_close: false }
+        Self { total: DEFAULT_TOTAL, no_progress: Duration::MAX, linger: DEFAULT_LINGER, half_close: false }
     }
 }
 
@@ -68,7 +70,7 @@ impl Default for CloseOptions {
 }
 
 impl CloseOptions {
-    /// Thirty seconds in all, ten without progress, two of linger, `</stream:stream>`, no half-close.
+    /// Thirty seconds in all, two of linger, `</stream:stream>`, no half-close.
     pub fn new() -> Self {
         Self {
             limits: Limits::default(),
@@ -92,7 +94,7 @@ impl CloseOptions {
         self
     }
 
-    /// Bounds any stretch in which not a byte moves ([`Limits::no_progress`]).
+    /// Bounds any stretch in which not a byte moves ([`Limits::no_progress`]); off by default.
     pub fn no_progress(mut self, limit: Duration) -> Self {
         self.limits.no_progress = limit;
         self
@@ -110,7 +112,8 @@ impl CloseOptions {
         self
     }
 
-    /// The closing tag, when our own header had another name than `stream:stream` (HS-13): `"</stream>"`.
+    /// The closing tag, when our own header had another name than `stream:stream` (HS-13): `"</stream>"`. Where the peer's
+    /// header is unknown, the peer's closing tag must have the same local name, with any prefix or none.
     pub fn closing_tag(mut self, tag: impl Into<String>) -> Self {
         self.closing_tag = Some(tag.into());
         self

@@ -160,7 +160,7 @@ impl<T: Transport> Stream<T> {
         let mut rest = xml;
         while let Some(frame) = outgoing.next(&mut rest) {
             match frame {
-                Frame::End { .. } => return Err(Error::Invalid("the closing tag is sent by `close`")),
+                Frame::End => return Err(Error::Invalid("the closing tag is sent by `close`")),
                 Frame::Malformed(_) => return Err(Error::Invalid("not well-formed XML for a stream")),
                 Frame::Header(_) | Frame::Stanza(_) | Frame::Oversize(_) => {}
             }

@@ -21,7 +21,6 @@ pub(crate) enum Seen {
     Stanza(String),
     Oversize(u64),
     End,
-    WrongEnd,
     Bad(xmpp_close::Malformed),
 }
 

@@ -29,7 +29,7 @@ fn framer(stream: &[u8], size: usize) -> usize {
         while let Some(frame) = framer.next(&mut piece) {
             match frame {
                 Frame::Stanza(_) => stanzas += 1,
-                Frame::Header(_) | Frame::End { .. } => {}
+                Frame::Header(_) | Frame::End => {}
                 other => panic!("{other:?}"),
             }
         }

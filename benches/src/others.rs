@@ -65,7 +65,7 @@ impl Clock {
 const LIBRARIES: [(&str, [&str; 3]); 5] = [
     (
         "xmpp-close",
-        ["the peer's tag, at most 30 s, 10 s without progress; its end of TCP, 2 s", "handed over", "a report"],
+        ["the peer's tag, at most 30 s; its end of TCP, 2 s", "handed over", "a report"],
     ),
     ("xmpp-close, linger 0", ["the same without the end of TCP", "handed over", "a report"]),
     ("tokio-xmpp", ["the peer's tag and end of TCP, 10 s; ends its own half at once", "dropped", "nothing"]),

@@ -269,7 +269,7 @@ static void on_time(void)
     epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &listening);
     for (conn *c = LIST_FIRST(&conns), *next; c; c = next) {
         next = LIST_NEXT(c, link);
-        if (!c->owed && now - c->active_at >= idle_ms)
+        if (!c->owed && now - c->active_at >= idle_ms && (on_readable(c), c->active_at < now)) /* nothing just came */
             told(c, begin); /* an idle stream gets no error; one that is closing already stays as it is */
         told(c, tick);
         settle(c);

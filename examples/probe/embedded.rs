@@ -141,7 +141,7 @@ impl Script {
         while let Some(frame) = self.framer.next(&mut bytes) {
             match frame {
                 Frame::Stanza(stanza) if number(stanza) == Some(self.got) => self.got += 1,
-                Frame::End { .. } => self.closed = true,
+                Frame::End => self.closed = true,
                 _ => {}
             }
         }

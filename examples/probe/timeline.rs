@@ -290,7 +290,7 @@ impl Seen {
         match frame {
             Some(Frame::Header(tag) | Frame::Stanza(tag)) => Self::Frame(name(tag)),
             Some(Frame::Oversize(_)) => Self::Frame("<…/>".into()),
-            Some(Frame::End { .. }) => Self::End,
+            Some(Frame::End) => Self::End,
             Some(Frame::Malformed(_)) => Self::Junk,
             None => Self::Part,
         }
@@ -301,7 +301,7 @@ impl Seen {
 fn ends(mut framer: Framer, mut bytes: &[u8]) -> bool {
     loop {
         match framer.next(&mut bytes) {
-            Some(Frame::End { .. }) => return true,
+            Some(Frame::End) => return true,
             Some(_) => {}
             None => return false,
         }

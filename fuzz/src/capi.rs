@@ -173,7 +173,7 @@ fn framer(texts: &Texts, payload: &[u8]) {
                 Some(Frame::Header(bytes)) => (1, Some(bytes)),
                 Some(Frame::Stanza(bytes)) => (2, Some(bytes)),
                 Some(Frame::Oversize(_)) => (3, None),
-                Some(Frame::End { .. }) => (4, None),
+                Some(Frame::End) => (4, None),
                 Some(Frame::Malformed(why)) => (5, Some(why.condition().as_bytes())),
             };
             assert_eq!((frame, payload.len() - at), (expected, rest.len()));

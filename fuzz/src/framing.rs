@@ -13,7 +13,7 @@ enum Seen {
     Header(usize, Vec<u8>),
     Stanza(usize, Vec<u8>),
     Oversize(usize, u64),
-    End(usize, bool),
+    End(usize),
     Malformed(Malformed),
 }
 
@@ -28,7 +28,7 @@ fn see<'a>(framer: &mut Framer, start: usize, pieces: impl Iterator<Item = &'a [
                 Frame::Header(xml) => Seen::Header(at, xml.to_vec()),
                 Frame::Stanza(xml) => Seen::Stanza(at, xml.to_vec()),
                 Frame::Oversize(length) => Seen::Oversize(at, length),
-                Frame::End { mismatched } => Seen::End(at, mismatched),
+                Frame::End => Seen::End(at),
                 Frame::Malformed(why) => Seen::Malformed(why),
             });
         }
@@ -100,18 +100,18 @@ pub(crate) enum Mark {
 
 fn agree(data: &[u8]) {
     let mut framer = Framer::default().limit(usize::MAX);
-    let (mut rest, mut ours, mut mismatched) = (data, Vec::new(), false);
+    let (mut rest, mut ours) = (data, Vec::new());
     while let Some(frame) = framer.next(&mut rest) {
         let at = data.len() - rest.len();
         match frame {
             Frame::Header(_) => ours.push(Mark::Header(at)),
             Frame::Stanza(_) | Frame::Oversize(_) => ours.push(Mark::Stanza(at)),
-            Frame::End { mismatched: wrong } => (ours.push(Mark::End(at)), mismatched = wrong).1,
+            Frame::End => ours.push(Mark::End(at)),
             Frame::Malformed(_) => {}
         }
     }
     // Names are not remembered at any depth and length.
-    let unchecked = mismatched || data.len() > 4096 || data.iter().filter(|&&byte| byte == b'<').count() > 128;
+    let unchecked = data.len() > 4096 || data.iter().filter(|&&byte| byte == b'<').count() > 128;
     let why = framer.malformed();
 
     let (theirs, error) = expat::marks(data);

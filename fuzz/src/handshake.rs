@@ -29,6 +29,7 @@ fn event(bytes: &mut Bytes) -> Event {
         15 => Event::OutputFailed(bytes.byte().into()),
         16 => Event::TlsFailed,
         17 => Event::Cancel,
+        18 => Event::Arrived(bytes.byte().into()),
         _ => Event::Tick,
     }
 }
@@ -41,6 +42,7 @@ unsafe fn tell(h: *mut xmpp_close_handshake, event: Event, now: u64) -> c_int {
         match event {
             Event::Begin => xmpp_close_handshake_begin(h, now),
             Event::Detach => xmpp_close_handshake_detach(h, now),
+            Event::Arrived(n) => xmpp_close_handshake_arrived(h, n, now),
             Event::Written(n) => xmpp_close_handshake_written(h, n, now),
             Event::Flushed => xmpp_close_handshake_flushed(h, now),
             Event::Received(n) => xmpp_close_handshake_received(h, n, now),
@@ -80,13 +82,13 @@ impl Run {
     fn new(bytes: &mut Bytes) -> Self {
         let flags = bytes.byte();
         let mut millis = || 1 + u32::from(bytes.u16());
-        let (total_ms, idle_ms, linger_ms, answer_ms) = (millis(), millis(), millis(), millis());
+        let (total_ms, no_progress_ms, linger_ms, answer_ms) = (millis(), millis(), millis(), millis());
         let [half_close, tls, answers] = [1, 2, 4].map(|bit| u32::from(flags & bit != 0));
         let ms = |number: u32| Duration::from_millis(number.into());
         let half = half_close == 1;
         let mut machine = Handshake::new(Limits {
             total: ms(total_ms),
-            no_progress: ms(idle_ms),
+            no_progress: ms(no_progress_ms),
             linger: ms(linger_ms),
             half_close: half,
         });
@@ -100,7 +102,7 @@ impl Run {
         let c = unsafe {
             let mut options: xmpp_close_options = std::mem::zeroed();
             options.struct_size = size_of::<xmpp_close_options>();
-            (options.total_ms, options.idle_ms, options.linger_ms) = (total_ms, idle_ms, linger_ms);
+            (options.total_ms, options.no_progress_ms, options.linger_ms) = (total_ms, no_progress_ms, linger_ms);
             (options.half_close, options.tls, options.answer_ms) = (half_close, tls, answers * answer_ms);
             let mut c = ptr::null_mut();
             assert_eq!(xmpp_close_handshake_new(&options, 0, &mut c), 0);

@@ -84,7 +84,7 @@ fn stanzas(mut input: &[u8]) -> (Vec<Vec<u8>>, bool) {
         match framer.next(&mut input) {
             Some(Frame::Stanza(xml)) if is_error(xml) => {}
             Some(Frame::Stanza(xml)) => stanzas.push(xml.to_vec()),
-            Some(Frame::End { .. }) => return (stanzas, true),
+            Some(Frame::End) => return (stanzas, true),
             Some(_) | None => return (stanzas, false),
         }
     }

@@ -22,7 +22,7 @@ use crate::{
     framing::Framer,
     handshake::{Action, Event, Handshake, State},
     options::{CloseOptions, LastWords},
-    report::{Initiator, Outcome, Report},
+    report::{Outcome, Report},
     stream_error::StreamError,
     transport::Transport,
 };
@@ -112,8 +112,6 @@ pub(crate) struct Driver<T> {
     input: Buffer,
     /// What SO_RCVTIMEO is set to.
     armed: Option<Duration>,
-    /// How much of the peer's stream had arrived when we began: a closing tag in it came before ours (I-09).
-    arrived: u64,
     /// What was moved since the deadline has passed, or since the last words could have been said.
     last_bytes: usize,
     stream_error: Option<StreamError>,
@@ -122,8 +120,6 @@ pub(crate) struct Driver<T> {
     tls_failure_code: Option<i32>,
     /// The TLS layer failed: it is left alone from then on (TL-12).
     tls_failed: bool,
-    /// How far the peer's stream had been read when its stream error came.
-    error_at: Option<u64>,
     /// `end_output` found a connection to end.
     fin_sent: bool,
     unacked: u64,
@@ -134,6 +130,11 @@ pub(crate) struct Driver<T> {
     tag_sent: bool,
     end: Option<End>,
     detach: bool,
+}
+
+/// A qualified name without its prefix.
+fn local_name(name: &str) -> &str {
+    name.split_once(':').map_or(name, |(_, local)| local)
 }
 
 impl<T: Transport> Driver<T> {
@@ -164,7 +165,7 @@ impl<T: Transport> Driver<T> {
         Ok(Self {
             transport,
             handshake,
-            framer: opened.framer.map(|framer| framer.limit(options.stanza_limit)),
+            framer: opened.framer.map(|framer| framer.limit(options.stanza_limit).unknown_root(local_name(&root))),
             header: opened.header,
             canceller: options.canceller.clone(),
             clock: Instant::now(),
@@ -180,13 +181,11 @@ impl<T: Transport> Driver<T> {
             below_tls: false,
             input: Buffer::holding(options.residual.clone()),
             armed: None,
-            arrived: 0,
             last_bytes: 0,
             stream_error: opened.stream_error,
             error_sent: options.stream_error.is_some() || options.tag_sent,
             tls_failure_code: None,
             tls_failed: false,
-            error_at: None,
             fin_sent: false,
             unacked: 0,
             alert_sent: false,
@@ -242,10 +241,11 @@ impl<T: Transport> Driver<T> {
         let early = if quiet || self.has_input() || self.end.is_some() { nothing } else { self.fill(None) };
         // An interrupted read says nothing about what is there.
         if self.has_input() || early.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
-            self.arrived = self.input.rest().len() as u64 + self.transport.unread();
-        }
-        if self.tag_sent && self.output.is_empty() {
-            self.arrived = 0; // nobody knows any more what came before our tag
+            let arrived = (self.input.rest().len() as u64).saturating_add(self.transport.unread());
+            // With our tag written long ago, nobody knows any more what came before it.
+            if !self.tag_sent || !self.output.is_empty() {
+                self.tell(Event::Arrived(usize::try_from(arrived).unwrap_or(usize::MAX)));
+            }
         }
         early
     }
@@ -268,11 +268,6 @@ impl<T: Transport> Driver<T> {
     /// The report; complete once the handshake is done.
     pub(crate) fn report(&self) -> Report {
         let mut report = self.handshake.report(self.now);
-        let had_ended = report.tag_received && report.bytes_read <= self.arrived;
-        let had_failed = self.error_at.is_some_and(|position| position <= self.arrived);
-        if report.initiator == Some(Initiator::Us) && (had_ended || had_failed) {
-            report.initiator = Some(Initiator::Crossing);
-        }
         report.bytes_unsent = (self.output.len() - self.written) as u64;
         report.bytes_unacked = self.unacked;
         report.stream_error = self.stream_error.clone();

@@ -90,7 +90,7 @@ impl xmpp_close_framer {
                 let len = usize::try_from(length).unwrap_or(usize::MAX);
                 return Found { frame: XMPP_CLOSE_FRAME_OVERSIZE, xml: ptr::null(), len };
             }
-            Some(Frame::End { .. }) => (XMPP_CLOSE_FRAME_END, c""),
+            Some(Frame::End) => (XMPP_CLOSE_FRAME_END, c""),
             Some(Frame::Malformed(malformed)) => (XMPP_CLOSE_FRAME_MALFORMED, condition(malformed)),
         };
         self.last = Some(last);
@@ -128,7 +128,10 @@ pub unsafe extern "C" fn xmpp_close_framer_new(stanza_limit: usize, out: *mut *m
 }
 
 /// The same from between two stanzas on. root is the name in the peer's stream
-/// header, usually "stream:stream". NULL: any name may close it.
+/// header, usually "stream:stream": only an end tag with this name closes the
+/// stream. NULL: the name is unknown, and "stream" with any prefix or none
+/// closes it. Any other end tag between stanzas is
+/// XMPP_CLOSE_FRAME_MALFORMED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_framer_new_inside(
     root: *const c_char,

@@ -3,7 +3,7 @@
 //! Tell it what happened, and when; do what it answers. It does no I/O, has no
 //! clock, calls nothing back and allocates nothing but its handle, which may be
 //! kept in structs that are copied. now_ms comes from one monotonic clock of
-//! yours. Ticks may be seconds apart, and reading may pause (see idle_ms).
+//! yours. Ticks may be seconds apart, and reading may pause.
 //!
 //! With expat, switch reparse deferral off, as said at on_data.
 //!
@@ -11,7 +11,9 @@
 //! whether there is TLS by then, and costs the other streams nothing.
 //!
 //! ```text
-//! you want to close     _begin, which answers DO_SEND_TAG: queue the tag
+//! you want to close     read, handle and answer what has arrived, or say how
+//!                       much that is: _arrived. Then _begin, which answers
+//!                       DO_SEND_TAG: queue the tag
 //! every writer          asks _may_write first; if not, the stanza is to be
 //!                       stored or bounced, not dropped. Any event may end it
 //! queue went empty      _flushed, which may answer DO_END_OUTPUT
@@ -94,7 +96,7 @@ unsafe fn event(h: *mut xmpp_close_handshake, event: Event, now_ms: u64) -> c_in
 }
 
 /// Stores a handshake for an open stream, at any time before its close. Of the
-/// options it takes total_ms, idle_ms, linger_ms, answer_ms, half_close,
+/// options it takes total_ms, no_progress_ms, linger_ms, answer_ms, half_close,
 /// peer_closed and tls; the others are not looked at. NULL: all defaults. With
 /// peer_closed it begins where _peer_closed leads: send what is still owed,
 /// then _begin. It fails only for arguments that make no sense.
@@ -150,6 +152,20 @@ pub unsafe extern "C" fn xmpp_close_handshake_begin(h: *mut xmpp_close_handshake
 pub unsafe extern "C" fn xmpp_close_handshake_detach(h: *mut xmpp_close_handshake, now_ms: u64) -> c_int {
     // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
     unsafe { event(h, Event::Detach, now_ms) }
+}
+
+/// n bytes of the peer's stream have arrived, but were not told by _received
+/// yet. To be said right before _begin, or before the tag is written: a closing
+/// tag, or stream error, among them came before ours, which makes the initiator
+/// XMPP_CLOSE_INITIATOR_CROSSING, and proves nothing about what we sent last.
+///
+/// Plaintext: n is what ioctl(fd, FIONREAD, &n) stores, and what you have read
+/// but not handled. Over TLS that number counts encrypted bytes: instead of
+/// this, read between _begin and the first write, and tell as ever.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_handshake_arrived(h: *mut xmpp_close_handshake, n: usize, now_ms: u64) -> c_int {
+    // SAFETY: NULL, or from xmpp_close_handshake_new() and used by this thread only, as the header says.
+    unsafe { event(h, Event::Arrived(n), now_ms) }
 }
 
 /// n bytes of our output were taken by the kernel. Optional: shows progress

@@ -1,9 +1,53 @@
 //! The names of the elements that are open, so that an end tag is held against its start tag.
 
+use std::borrow::Cow;
+
 /// Bytes of names kept at a time.
 const MAX_BYTES: usize = 4096;
 /// Elements whose names are kept at a time.
 const MAX_LEVELS: usize = 128;
+
+/// What an end tag outside every stanza is held against.
+#[derive(Clone, Debug)]
+pub(super) enum Root {
+    /// The qualified name of the root.
+    Named(String),
+    /// No header was seen: any qualified name with this local part closes the root, whatever its prefix.
+    Unknown { local: Cow<'static, str> },
+}
+
+impl Root {
+    /// When nothing is known of the root.
+    pub const UNKNOWN: Self = Self::Unknown { local: Cow::Borrowed("stream") };
+
+    /// Says what the local name is, should nothing be known of the root.
+    pub fn assume_local(&mut self, name: &str) {
+        if let Self::Unknown { local } = self {
+            if local != name {
+                *local = name.to_owned().into();
+            }
+        }
+    }
+
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::Unknown { .. } => None,
+        }
+    }
+
+    /// Whether an end tag with this qualified name is that of the root.
+    pub fn is_closed_by(&self, name: &[u8]) -> bool {
+        match self {
+            Self::Named(root) => name == root.as_bytes(),
+            Self::Unknown { local } => match name.strip_suffix(local.as_bytes()) {
+                Some([]) => true,
+                Some([prefix @ .., b':']) => !prefix.is_empty() && !prefix.contains(&b':'),
+                _ => false,
+            },
+        }
+    }
+}
 
 /// A stack with a bottom but no ceiling: elements nested deeper than its bounds are counted, and
 /// their end tags are believed. A peer cannot make it grow, and no stanza is nested so deep.

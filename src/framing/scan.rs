@@ -5,7 +5,7 @@ use super::Malformed::{self, NotWellFormed, RestrictedXml};
 use super::bytes::{is_ascii_name, is_space};
 use super::content::Content;
 use super::declaration::{self, MAX_DECLARATION};
-use super::names::Names;
+use super::names::{Names, Root};
 use super::plain::{self, start_tag};
 use super::state::State;
 
@@ -22,8 +22,10 @@ pub(super) enum Token {
     Header { empty: bool },
     /// A first-level element.
     Element,
-    /// The end tag of the root, or another one in its place.
-    End { mismatched: bool },
+    /// The end tag of the root.
+    End,
+    /// An end tag where only the root's may stand, but with another name.
+    StrayEnd,
 }
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -34,8 +36,7 @@ pub(super) struct Scanner {
     state: State,
     /// Elements that are open, the root included.
     depth: u64,
-    /// The qualified name of the root; `None` before it is known, and when any end tag may close it.
-    pub root: Option<String>,
+    pub root: Root,
     /// What was passed over between stanzas and is no white space.
     pub stray_bytes: u64,
     names: Names,
@@ -48,7 +49,7 @@ impl Scanner {
         Self {
             state: State::Start { matched: 0 },
             depth: 0,
-            root: None,
+            root: Root::UNKNOWN,
             stray_bytes: 0,
             names: Names::default(),
             content: Content::default(),
@@ -58,7 +59,11 @@ impl Scanner {
 
     /// Inside the root, between stanzas.
     pub fn inside(root: Option<&str>) -> Self {
-        Self { state: State::Text, depth: 1, root: root.map(str::to_owned), ..Self::new() }
+        let mut scanner = Self { state: State::Text, depth: 1, ..Self::new() };
+        if let Some(root) = root {
+            scanner.root = Root::Named(root.to_owned());
+        }
+        scanner
     }
 
     /// Outside every element but the root, and with no character half read.
@@ -337,7 +342,9 @@ impl Scanner {
     }
 
     fn learn_root(&mut self) {
-        self.root = self.names.current().map(|name| String::from_utf8_lossy(name).into_owned());
+        if let Some(name) = self.names.current() {
+            self.root = Root::Named(String::from_utf8_lossy(name).into_owned());
+        }
         self.names.forget();
     }
 
@@ -347,9 +354,8 @@ impl Scanner {
         self.state = State::Text;
         self.depth -= 1;
         if self.depth == 0 {
-            let name = self.names.current();
-            let mismatched = self.root.as_deref().is_some_and(|root| name != Some(root.as_bytes()));
-            return Some(Token::End { mismatched });
+            let is_of_the_root = self.names.current().is_some_and(|name| self.root.is_closed_by(name));
+            return Some(if is_of_the_root { Token::End } else { Token::StrayEnd });
         }
         self.names.pop();
         (self.depth == 1).then_some(Token::Element)

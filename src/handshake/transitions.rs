@@ -77,35 +77,62 @@ impl Handshake {
 
     pub(super) fn received(&mut self, bytes: u64, now: Duration) -> Action {
         match self.state {
-            State::Open => {}
-            State::Flush | State::Wait | State::Void => {
-                self.bytes_read += bytes;
-                if bytes > 0 && self.state != State::Void {
+            State::Open => self.arrived = self.arrived.saturating_sub(bytes), // handled before the closing began
+            State::Flush | State::Wait => {
+                self.bytes_read = self.bytes_read.saturating_add(bytes);
+                if bytes > 0 {
                     self.progress = now;
+                    if self.output_lost {
+                        self.linger_from(now); // nothing else can happen, so whoever goes on sending is heard out
+                    }
                 }
             }
-            // After the peer's tag nothing it sends is progress any more.
-            State::Answer | State::Reply | State::Bye | State::Linger | State::Done => {
-                self.bytes_after_tag += bytes;
-                if self.bytes_after_tag > TRAILING_LIMIT && matches!(self.state, State::Bye | State::Linger) {
-                    return self.done(Outcome::Clean, now);
+            // Once the peer's stream is over nothing that it sends is progress any more.
+            State::Answer | State::Reply | State::Bye | State::Linger | State::Void | State::Done => {
+                self.discarded = self.discarded.saturating_add(bytes);
+                if self.discarded > TRAILING_LIMIT {
+                    match self.state {
+                        State::Bye | State::Linger => return self.done(Outcome::Clean, now),
+                        State::Void if !self.output_pending() => return self.done(self.verdict, now),
+                        _ => {} // ours is still to be written, and who does not read must not stop the peer's reading
+                    }
                 }
             }
         }
         Action::Nothing
     }
 
-    pub(super) fn count(&mut self, add: impl FnOnce(&mut Self)) -> Action {
+    pub(super) fn count(&mut self, counter: impl FnOnce(&mut Self) -> &mut u64) -> Action {
         if matches!(self.state, State::Flush | State::Wait) {
-            add(self);
+            let counter = counter(self);
+            *counter = counter.saturating_add(1);
         }
         Action::Nothing
+    }
+
+    pub(super) fn arrived(&mut self, bytes: u64) -> Action {
+        if matches!(self.state, State::Open | State::Flush) {
+            self.arrived = self.arrived.max(self.bytes_read.saturating_add(bytes));
+        }
+        Action::Nothing
+    }
+
+    /// The peer's tag or stream error came: a crossing, if that was before our tag was written (I-09).
+    fn look_for_crossing(&mut self) {
+        let had_arrived = self.arrived > 0 && self.bytes_read <= self.arrived;
+        if self.initiator == Some(Initiator::Us) && (self.state == State::Flush || had_arrived) {
+            self.initiator = Some(Initiator::Crossing);
+        }
     }
 
     pub(super) fn stream_error(&mut self, now: Duration) -> Action {
-        if self.state == State::Open {
-            self.start(State::Flush, Initiator::Peer, now); // ER-02: "close in return"
-            return Action::SendTag;
+        match self.state {
+            State::Open => {
+                self.start(State::Flush, Initiator::Peer, now); // ER-02: "close in return"
+                return Action::SendTag;
+            }
+            State::Flush | State::Wait => self.look_for_crossing(),
+            _ => {}
         }
         Action::Nothing
     }
@@ -118,15 +145,14 @@ impl Handshake {
                 Action::Answer
             }
             State::Flush => {
-                if self.initiator == Some(Initiator::Us) {
-                    self.initiator = Some(Initiator::Crossing);
-                }
+                self.look_for_crossing();
                 self.progress = now;
                 self.tag_received = true;
                 self.state = State::Reply;
                 Action::Nothing
             }
             State::Wait => {
+                self.look_for_crossing();
                 self.tag_received = true;
                 if self.output_lost { self.done(Outcome::Reset, now) } else { self.bye(now) }
             }
@@ -171,14 +197,13 @@ impl Handshake {
         self.input_ended = true;
         match self.state {
             State::Open | State::Flush => {
-                // The peer may have half-closed: it gets the rest and our tag, if it takes them soon.
+                // The peer may have half-closed: it gets the rest and our tag, as long as it takes them.
                 let opened = self.state == State::Open;
                 if opened {
                     self.start(State::Void, Initiator::Peer, now);
                 }
                 self.state = State::Void;
                 self.verdict = outcome;
-                self.linger_from(now);
                 if opened { Action::SendTag } else { Action::Nothing }
             }
             State::Wait if self.output_lost => self.done(Outcome::Reset, now), // TC-04: the first error counts
@@ -194,7 +219,7 @@ impl Handshake {
         self.os_error.get_or_insert(code);
         self.output_lost = true;
         match self.state {
-            // What the peer sent before is still to be read, up to its tag or the end (TC-05).
+            // What the peer sent before is still to be read, up to its tag or the end (TC-05), or until it falls silent.
             State::Open | State::Flush => {
                 if self.state == State::Open {
                     self.start(State::Wait, Initiator::Peer, now);

@@ -77,7 +77,7 @@ impl<T: Transport> Stream<T> {
                 None => Incoming::Stanza(Stanza::new(stanza.to_vec(), self.header.clone())),
             },
             Some(Frame::Oversize(bytes)) => Incoming::Oversize(bytes),
-            Some(Frame::End { .. }) => {
+            Some(Frame::End) => {
                 self.peer_closed = true;
                 Incoming::PeerClosed
             }

@@ -39,7 +39,7 @@ pub fn c_options(outcome: Outcome, setting: Setting, farewell: &[u8]) -> xmpp_cl
     let mut options: xmpp_close_options = unsafe { std::mem::zeroed() };
     options.struct_size = size_of::<xmpp_close_options>();
     options.total_ms = total(outcome).as_millis() as u32;
-    options.idle_ms = PATIENCE.as_millis() as u32;
+    options.no_progress_ms = PATIENCE.as_millis() as u32;
     options.linger_ms = PATIENCE.as_millis() as u32;
     options.peer_closed = (setting == Setting::PeerClosed).into();
     options.farewell = farewell.as_ptr().cast();
@@ -48,43 +48,32 @@ pub fn c_options(outcome: Outcome, setting: Setting, farewell: &[u8]) -> xmpp_cl
     options
 }
 
-pub fn through_fd(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
-    let farewell = farewell(setting);
-    let options = c_options(outcome, setting, &farewell);
+/// A call that closes, and gives outcome and initiator.
+pub type Close = fn(&TcpStream, Setting, &xmpp_close_options) -> (u32, u32);
+
+pub fn with_fd(tcp: &TcpStream, _: Setting, options: &xmpp_close_options) -> (u32, u32) {
     let mut report = empty_report();
     // SAFETY: all pointers are to live values that say their size.
-    assert_eq!(unsafe { ffi::xmpp_close_fd(tcp.as_raw_fd(), &raw const options, &raw mut report) }, 0);
+    assert_eq!(unsafe { ffi::xmpp_close_fd(tcp.as_raw_fd(), options, &raw mut report) }, 0);
     (report.outcome, report.initiator)
 }
 
-pub fn through_with(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
+pub fn with_callbacks(tcp: &TcpStream, setting: Setting, options: &xmpp_close_options) -> (u32, u32) {
     let mut userdata: Box<dyn Callbacks> = Box::new(transport(tcp, setting));
     let transport = callbacks::transport(&mut userdata, tcp.as_raw_fd(), setting == Setting::Tls);
-    let farewell = farewell(setting);
-    let options = c_options(outcome, setting, &farewell);
     let mut report = empty_report();
     // SAFETY: all pointers are to live values that say their size.
-    let result = unsafe { ffi::xmpp_close_with(&raw const transport, &raw const options, &raw mut report) };
-    assert_eq!(result, 0);
+    assert_eq!(unsafe { ffi::xmpp_close_with(&raw const transport, options, &raw mut report) }, 0);
     (report.outcome, report.initiator)
 }
 
 /// A batch of one stream, which `add` puts in.
-fn through_batch(
-    outcome: Outcome,
-    setting: Setting,
-    add: impl FnOnce(*mut ffi::xmpp_close_batch, *const xmpp_close_options) -> c_int,
-) -> (u32, u32) {
+fn with_batch(add: impl FnOnce(*mut ffi::xmpp_close_batch) -> c_int) -> (u32, u32) {
     let mut batch = ptr::null_mut();
     let mut report = empty_report();
-    {
-        // What the batch needs of these it has copied.
-        let farewell = farewell(setting);
-        let options = c_options(outcome, setting, &farewell);
-        // SAFETY: stored on success.
-        assert_eq!(unsafe { ffi::xmpp_close_batch_new(&raw mut batch) }, 0);
-        assert_eq!(add(batch, &raw const options), 0);
-    }
+    // SAFETY: stored on success.
+    assert_eq!(unsafe { ffi::xmpp_close_batch_new(&raw mut batch) }, 0);
+    assert_eq!(add(batch), 0);
     // SAFETY: numbers and pointers, like XMPP_CLOSE_BATCH_OPTIONS_INIT.
     let mut options: ffi::xmpp_close_batch_options = unsafe { std::mem::zeroed() };
     options.struct_size = size_of::<ffi::xmpp_close_batch_options>();
@@ -98,20 +87,41 @@ fn through_batch(
     (report.outcome, report.initiator)
 }
 
-pub fn through_batch_add(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
-    through_batch(outcome, setting, |batch, options| {
-        // SAFETY: both are live, and the socket outlives the batch.
-        unsafe { ffi::xmpp_close_batch_add(batch, tcp.as_raw_fd(), options, ptr::null_mut()) }
+pub fn with_batch_add(tcp: &TcpStream, _: Setting, options: &xmpp_close_options) -> (u32, u32) {
+    // What the batch needs of the options it copies.
+    let options = Box::new(*options);
+    // SAFETY: both are live, and the socket outlives the batch.
+    with_batch(move |batch| unsafe {
+        ffi::xmpp_close_batch_add(batch, tcp.as_raw_fd(), &raw const *options, ptr::null_mut())
     })
 }
 
-pub fn through_batch_add_with(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
+pub fn with_batch_add_with(tcp: &TcpStream, setting: Setting, options: &xmpp_close_options) -> (u32, u32) {
     let mut userdata: Box<dyn Callbacks> = Box::new(transport(tcp, setting));
     let transport = callbacks::transport(&mut userdata, tcp.as_raw_fd(), setting == Setting::Tls);
-    through_batch(outcome, setting, |batch, options| {
-        // SAFETY: all are live, and what the callbacks use outlives the batch.
-        unsafe { ffi::xmpp_close_batch_add_with(batch, &raw const transport, options, ptr::null_mut()) }
-    })
+    // SAFETY: all are live, and what the callbacks use outlives the batch.
+    with_batch(|batch| unsafe { ffi::xmpp_close_batch_add_with(batch, &raw const transport, options, ptr::null_mut()) })
+}
+
+fn close(how: Close, tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
+    let farewell = farewell(setting);
+    how(tcp, setting, &c_options(outcome, setting, &farewell))
+}
+
+pub fn through_fd(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
+    close(with_fd, tcp, outcome, setting)
+}
+
+pub fn through_with(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
+    close(with_callbacks, tcp, outcome, setting)
+}
+
+pub fn through_batch_add(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
+    close(with_batch_add, tcp, outcome, setting)
+}
+
+pub fn through_batch_add_with(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
+    close(with_batch_add_with, tcp, outcome, setting)
 }
 
 /// A peer whose stanzas are there at once, and the count of calls that end our output.

@@ -9,9 +9,12 @@ mod event_loop;
 mod peer;
 
 mod c_api;
+mod no_end;
 mod rust;
+mod steady;
 mod through_loop;
 mod toy_tls;
+mod ways;
 
 use std::{
     net::TcpStream,
@@ -20,7 +23,7 @@ use std::{
 };
 
 use peer::{PATIENCE, Peer, TAG};
-use xmpp_close::Outcome;
+use xmpp_close::{Initiator, Outcome};
 
 /// What a row sets beside the script of the peer.
 #[derive(Clone, Copy, PartialEq)]
@@ -63,24 +66,24 @@ type Close = fn(&TcpStream, Outcome, Setting) -> (u32, u32);
 
 const FD: &str = "xmpp_close_fd";
 const BATCH_ADD: &str = "xmpp_close_batch_add";
+const APIS: [(&str, Close); 8] = [
+    ("Rust", rust::through_closing),
+    ("a batch in Rust", rust::through_batch),
+    ("an event loop in Rust", through_loop::in_rust),
+    ("an event loop in C", through_loop::in_c),
+    (FD, c_api::through_fd),
+    ("xmpp_close_with", c_api::through_with),
+    (BATCH_ADD, c_api::through_batch_add),
+    ("xmpp_close_batch_add_with", c_api::through_batch_add_with),
+];
 
 #[test]
 fn each_ending_has_its_outcome_through_every_api() {
-    let apis: [(&str, Close); 8] = [
-        ("Rust", rust::through_closing),
-        ("a batch in Rust", rust::through_batch),
-        ("an event loop in Rust", through_loop::in_rust),
-        ("an event loop in C", through_loop::in_c),
-        (FD, c_api::through_fd),
-        ("xmpp_close_with", c_api::through_with),
-        (BATCH_ADD, c_api::through_batch_add),
-        ("xmpp_close_batch_add_with", c_api::through_batch_add_with),
-    ];
     let mut wrong = Vec::new();
     let mut outcomes = std::collections::HashSet::new();
     for (name, outcome, setting, script) in ROWS {
         let mut initiators = Vec::new();
-        for (api, close) in apis {
+        for (api, close) in APIS {
             if setting == Tls && [FD, BATCH_ADD].contains(&api) {
                 continue; // a plain socket has no TLS
             }
@@ -109,22 +112,39 @@ fn each_ending_has_its_outcome_through_every_api() {
 }
 
 #[test]
-fn a_tag_that_came_before_ours_is_a_crossing_also_through_callbacks() {
-    for (api, close) in [
-        (FD, c_api::through_fd as Close),
-        ("xmpp_close_with", c_api::through_with),
-        (BATCH_ADD, c_api::through_batch_add),
-        ("xmpp_close_batch_add_with", c_api::through_batch_add_with),
-    ] {
-        let (ours, theirs) = peer::pair();
-        let mut peer = Peer { tcp: theirs, got: Vec::new() };
-        peer.send(TAG);
-        peer::wait_until(|| ours.peek(&mut [0; 64]).unwrap() == TAG.len());
-        let peer = std::thread::spawn(move || peer.read_tag().expect_eof());
-        assert_eq!(close(&ours, Outcome::Clean, Plain), (1, 3), "{api}: it acknowledges nothing");
-        drop(ours);
-        peer.join().unwrap();
+fn one_wire_has_one_initiator_through_every_api() {
+    const ERROR: &str = "<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+    // What has arrived before we begin, what comes when the peer has read our tag, and who then began.
+    let wires = [
+        ("its tag", TAG.to_owned(), "", Initiator::Crossing),
+        ("stanzas and its tag", peer::stanzas(10) + TAG, "", Initiator::Crossing),
+        ("an error and its tag", ERROR.to_owned() + TAG, "", Initiator::Crossing),
+        ("an error", ERROR.to_owned(), TAG, Initiator::Crossing),
+        ("half of its tag", "</stream:str".to_owned(), "eam>", Initiator::Us),
+        ("a stanza", "<message/>".to_owned(), TAG, Initiator::Us),
+        ("nothing", String::new(), TAG, Initiator::Us),
+    ];
+    // A loop that writes at once can only say what has arrived.
+    let at_once: [(&str, Close); 2] =
+        [("a hasty event loop in Rust", through_loop::in_rust_at_once), ("in C", through_loop::in_c_at_once)];
+    let mut wrong = Vec::new();
+    for (name, before, behind, initiator) in &wires {
+        for (api, close) in APIS.into_iter().chain(at_once) {
+            let (ours, theirs) = peer::pair();
+            let mut peer = Peer { tcp: theirs, got: Vec::new() };
+            peer.send(before);
+            peer::wait_until(|| before.is_empty() || ours.peek(&mut [0; 1024]).unwrap() == before.len());
+            let behind = *behind;
+            let peer = std::thread::spawn(move || peer.read_tag().send(behind).expect_eof());
+            let ended = close(&ours, Outcome::Clean, Plain);
+            drop(ours);
+            peer.join().unwrap();
+            if ended != (Outcome::Clean as u32, *initiator as u32) {
+                wrong.push(format!("{name} had arrived, {api}: {ended:?}, not {initiator}"));
+            }
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 fn total(outcome: Outcome) -> Duration {

@@ -17,12 +17,13 @@ use crate::{
     toy_tls::transport,
 };
 
-fn run(tcp: &TcpStream, setting: Setting, machine: &mut dyn Machine) {
+fn run(tcp: &TcpStream, setting: Setting, reads_first: bool, machine: &mut dyn Machine) {
     Loop {
         clock: Instant::now(),
         transport: &mut transport(tcp, setting),
         machine,
         peer_closed: setting == PeerClosed,
+        reads_first,
         detach: false,
         farewell: farewell(setting),
         is_cancelled: &|| false,
@@ -33,20 +34,38 @@ fn run(tcp: &TcpStream, setting: Setting, machine: &mut dyn Machine) {
 }
 
 pub fn in_rust(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
+    in_rust_that(true, tcp, outcome, setting)
+}
+
+/// Writes before it reads.
+pub fn in_rust_at_once(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
+    in_rust_that(false, tcp, outcome, setting)
+}
+
+fn in_rust_that(reads_first: bool, tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
     let limits = Limits { total: total(outcome), no_progress: PATIENCE, linger: PATIENCE, half_close: false };
     let machine = Handshake::new(limits);
     let mut machine = if setting == Tls { machine.over_tls() } else { machine };
-    run(tcp, setting, &mut machine);
+    run(tcp, setting, reads_first, &mut machine);
     let report = machine.report(Duration::ZERO);
     (report.outcome as u32, report.initiator.map_or(0, |initiator| initiator as u32))
 }
 
 pub fn in_c(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
+    in_c_that(true, tcp, outcome, setting)
+}
+
+/// Writes before it reads.
+pub fn in_c_at_once(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
+    in_c_that(false, tcp, outcome, setting)
+}
+
+fn in_c_that(reads_first: bool, tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
     let mut options = c_options(outcome, PeerClosed, &[]);
     options.peer_closed = 0; // told by an event
     options.tls = (setting == Tls).into();
     let (mut machine, mut report) = (InC::new(&options), empty_report());
-    run(tcp, setting, &mut machine);
+    run(tcp, setting, reads_first, &mut machine);
     machine.report(&mut report);
     (report.outcome, report.initiator)
 }

@@ -19,6 +19,7 @@ fn run(case: &Case, ours: &mut Ours, clock: Instant, machine: &mut dyn Machine) 
         transport: &mut ours.transport(),
         machine,
         peer_closed: case.side == Side::Responder,
+        reads_first: true,
         detach: case.how == How::Detach,
         farewell: case.farewell(),
         is_cancelled: &|| stop.as_ref().is_some_and(|stop| stop.canceller.is_cancelled()),

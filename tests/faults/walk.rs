@@ -28,6 +28,9 @@ struct Model {
     /// What the peer's stream ended in, if not in its tag.
     verdict: Option<Outcome>,
     trailing: u64,
+    /// Bytes of the peer's stream since we began, and how many of them had come before our tag was written.
+    read: u64,
+    early: u64,
     /// When there was a sign of life last, and since when both tags are done.
     alive: u64,
     both: Option<u64>,
@@ -72,6 +75,13 @@ impl Model {
                 (self.detached, self.verdict, self.alive) = (true, Some(Outcome::Cancelled), now);
                 nothing
             }
+            Arrived(bytes) => {
+                let flushing = self.asked && !self.written && !self.lost && self.reads();
+                if self.begun.is_none() || flushing {
+                    self.early = self.early.max(self.read + bytes as u64);
+                }
+                nothing
+            }
             StreamError if self.begun.is_none() => {
                 self.begins(Initiator::Peer, now);
                 self.alive = now;
@@ -79,6 +89,7 @@ impl Model {
             }
             PeerClosed if self.reads() => {
                 self.alive = now;
+                self.crosses();
                 if self.lost {
                     return Err(Outcome::Reset);
                 }
@@ -88,14 +99,13 @@ impl Model {
                         self.begins(Initiator::Peer, now);
                         Ok(Action::Answer)
                     }
-                    Some((who, _)) if !self.written => {
-                        if *who == Initiator::Us {
-                            *who = Initiator::Crossing;
-                        }
-                        nothing
-                    }
+                    _ if !self.written => nothing,
                     _ => self.finish(now),
                 }
+            }
+            StreamError if self.reads() => {
+                self.crosses();
+                nothing
             }
             Malformed if self.reads() => {
                 if self.lost {
@@ -138,14 +148,32 @@ impl Model {
             }
             Received(bytes) => {
                 self.alive = if bytes > 0 { now } else { self.alive };
-                self.trailing += if self.theirs { bytes as u64 } else { 0 };
-                if both && self.trailing > TRAILING_LIMIT { Err(Outcome::Clean) } else { nothing }
+                let is_over = self.theirs || self.verdict.is_some();
+                *(if is_over { &mut self.trailing } else { &mut self.read }) += bytes as u64;
+                if self.begun.is_none() {
+                    (self.read, self.early) = (0, self.early.saturating_sub(bytes as u64));
+                }
+                let too_much = self.trailing > TRAILING_LIMIT;
+                match self.verdict {
+                    Some(verdict) if too_much && self.finished => Err(verdict),
+                    _ if too_much && both => Err(Outcome::Clean),
+                    _ => nothing,
+                }
             }
             Written(bytes) => {
                 self.alive = if bytes > 0 { now } else { self.alive };
                 nothing
             }
             _ => nothing,
+        }
+    }
+
+    /// The peer's tag or error, if it came before our tag was written.
+    fn crosses(&mut self) {
+        let had_come = self.early > 0 && self.read <= self.early;
+        match &mut self.begun {
+            Some((who @ Initiator::Us, _)) if had_come || !self.written && !self.lost => *who = Initiator::Crossing,
+            _ => {}
         }
     }
 
@@ -213,7 +241,8 @@ fn event(code: u32) -> (Event, u64) {
         48..50 => Event::StreamError,
         50..52 => Event::Malformed,
         52..54 => Event::OutputFailed(32),
-        54..56 => Event::Oversize,
+        54 => Event::Oversize,
+        55 => Event::Arrived(bytes),
         56 => Event::Detach,
         57 => Event::Truncated,
         58 => Event::Failed(104),

@@ -24,7 +24,7 @@ fn a_stanza_over_the_limit_is_passed_over_in_constant_memory() {
     assert_eq!(seen, []);
     assert!(memory <= 20_000, "{memory} bytes were held");
     assert_eq!(framer.buffered(), 0);
-    let (seen, _) = peak(&mut framer, [&b"</b></a><c/></s>"[..]]);
+    let (seen, _) = peak(&mut framer, [&b"</b></a><c/></stream>"[..]]);
     assert_eq!(seen, [Seen::Oversize(6 + 40_960_000 + 8), Seen::Stanza("<c/>".into()), Seen::End]);
 }
 

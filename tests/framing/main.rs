@@ -20,7 +20,6 @@ pub(crate) enum Seen {
     Stanza(String),
     Oversize(u64),
     End,
-    WrongEnd,
     Bad(Malformed),
 }
 
@@ -31,8 +30,7 @@ impl From<Frame<'_>> for Seen {
             Frame::Header(tag) => Self::Header(text(tag)),
             Frame::Stanza(element) => Self::Stanza(text(element)),
             Frame::Oversize(length) => Self::Oversize(length),
-            Frame::End { mismatched: false } => Self::End,
-            Frame::End { mismatched: true } => Self::WrongEnd,
+            Frame::End => Self::End,
             Frame::Malformed(why) => Self::Bad(why),
         }
     }
@@ -151,7 +149,8 @@ fn damaged_streams_are_seen_the_same_however_they_are_cut() {
 fn a_framer_starts_in_mid_stream() {
     // F-28: the header was read by someone else.
     let input = "<a/>x</stream:stream>".as_bytes();
-    for (root, end) in [(Some("stream:stream"), Seen::End), (Some("s:stream"), Seen::WrongEnd), (None, Seen::End)] {
+    let no_end = Seen::Bad(Malformed::NotWellFormed);
+    for (root, end) in [(Some("stream:stream"), Seen::End), (Some("s:stream"), no_end), (None, Seen::End)] {
         for size in [1, input.len()] {
             let mut framer = Framer::inside(root);
             assert!(framer.between_stanzas());
@@ -163,6 +162,62 @@ fn a_framer_starts_in_mid_stream() {
     }
     let refused = see(&mut Framer::inside(None), [&b"<?xml version='1.0'?><s>"[..]]).0;
     assert_eq!(refused, [Seen::Bad(Malformed::NotWellFormed)]);
+}
+
+#[test]
+fn an_end_tag_that_is_not_the_roots_is_malformed_wherever_the_stream_was_joined() {
+    // F-21: the root is known by its header, by its name, or not at all: then "stream" with any prefix closes it.
+    let header = "<stream:stream xmlns:stream='http://etherx.jabber.org/streams'>";
+    let cases: [(&str, [bool; 3]); 14] = [
+        ("</stream:stream>", [true; 3]),
+        ("</stream:stream \n>", [true; 3]),
+        ("</stream>", [false, false, true]),
+        ("</s:stream>", [false, false, true]),
+        ("</ströme:stream>", [false, false, true]),
+        ("</x>", [false; 3]),
+        ("</message>", [false; 3]),
+        ("</body>", [false; 3]),
+        ("</xstream>", [false; 3]),
+        ("</streamx>", [false; 3]),
+        ("</stream:x>", [false; 3]),
+        ("</:stream>", [false; 3]),
+        ("</a:b:stream>", [false; 3]),
+        ("</Stream>", [false; 3]),
+    ];
+    for (tag, closes) in cases {
+        for (framer, closes) in
+            [Framer::new(), Framer::inside(Some("stream:stream")), Framer::inside(None)].iter().zip(closes)
+        {
+            let start = if framer.between_stanzas() { "" } else { header };
+            let input = [start, "<message/>", tag, "<message/></stream:stream>"].concat();
+            for size in [1, 7, input.len()] {
+                let mut framer = framer.clone();
+                let (seen, left) = see(&mut framer, input.as_bytes().chunks(size));
+                let end = if closes { Seen::End } else { Seen::Bad(Malformed::NotWellFormed) };
+                let stanza = Seen::Stanza("<message/>".into());
+                assert_eq!(seen[seen.len() - 2..], [stanza, end], "{tag} after {start:?} in pieces of {size}");
+                assert!(framer.is_over() && left.ends_with(b"<message/></stream:stream>"), "{tag}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_root_whose_name_is_too_long_to_be_kept_is_closed_by_none() {
+    for length in [4096, 4097, 100_000] {
+        let name = "s".repeat(length);
+        let input = format!("<{name}><a/></{name}>");
+        for size in [1000, input.len()] {
+            let mut framer = Framer::new();
+            let (seen, _) = see(&mut framer, input.as_bytes().chunks(size));
+            if length <= 4096 {
+                assert_eq!(seen[1..], [Seen::Stanza("<a/>".into()), Seen::End]);
+                assert_eq!(framer.root(), Some(&*name));
+            } else {
+                assert_eq!(seen, [Seen::Bad(Malformed::NotWellFormed)], "{length}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use xmpp_close::{Action, Event, Handshake, Limits, Outcome, State};
 
-use crate::{EOF, after, secs};
+use crate::{EOF, after, run, secs};
 
 const TOTAL: Duration = Duration::from_secs(30);
 const NO_PROGRESS: Duration = Duration::from_secs(10);
+const IMPATIENT: Limits = Limits { total: TOTAL, no_progress: NO_PROGRESS, linger: LINGER, half_close: false };
 const LINGER: Duration = Duration::from_secs(2);
 
 #[test]
@@ -26,8 +27,26 @@ fn the_total_deadline_is_never_extended_by_traffic() {
 }
 
 #[test]
+fn silence_is_bounded_by_the_total_alone_unless_a_limit_is_set() {
+    let defaults = Limits { no_progress: Duration::MAX, ..IMPATIENT };
+    assert_eq!(Limits::default(), defaults);
+    let ways: [&[Event]; 4] = [
+        &[Event::Begin],
+        &[Event::Begin, Event::Flushed],
+        &[Event::PeerClosed, Event::Begin],
+        &[Event::Begin, Event::Malformed],
+    ];
+    for way in ways {
+        let mut handshake = after(way);
+        assert_eq!(handshake.deadline(), Some(secs(1) + TOTAL), "{way:?}");
+        assert_eq!(handshake.handle(Event::Tick, secs(30)), Action::Nothing, "{way:?}");
+        assert_eq!(handshake.handle(Event::Tick, secs(1) + TOTAL), Action::Teardown, "{way:?}");
+    }
+}
+
+#[test]
 fn without_progress_it_ends_sooner() {
-    let mut handshake = after(&[Event::Begin, Event::Flushed]);
+    let mut handshake = run(Handshake::new(IMPATIENT), &[Event::Begin, Event::Flushed]);
     assert_eq!(handshake.deadline(), Some(secs(2) + NO_PROGRESS));
     let _ = handshake.handle(Event::Received(1), secs(5));
     assert_eq!(handshake.deadline(), Some(secs(5) + NO_PROGRESS));
@@ -38,7 +57,7 @@ fn without_progress_it_ends_sooner() {
 
 #[test]
 fn written_bytes_are_progress_and_bytes_after_the_tag_are_not() {
-    let mut handshake = after(&[Event::PeerClosed, Event::Begin]);
+    let mut handshake = run(Handshake::new(IMPATIENT), &[Event::PeerClosed, Event::Begin]);
     let _ = handshake.handle(Event::Written(1), secs(8));
     assert_eq!(handshake.deadline(), Some(secs(8) + NO_PROGRESS));
     let _ = handshake.handle(Event::Written(0), secs(9));
@@ -48,13 +67,13 @@ fn written_bytes_are_progress_and_bytes_after_the_tag_are_not() {
 
 #[test]
 fn the_application_has_the_whole_time_to_answer() {
-    let handshake = after(&[Event::PeerClosed]);
+    let handshake = run(Handshake::new(IMPATIENT), &[Event::PeerClosed]);
     assert_eq!(handshake.deadline(), Some(secs(1) + TOTAL), "no progress can come from a peer that closed");
 }
 
 #[test]
 fn a_detach_after_the_peers_tag_does_not_start_the_time_anew() {
-    let mut handshake = Handshake::new(Limits { no_progress: TOTAL, ..Limits::default() });
+    let mut handshake = Handshake::new(Limits::default());
     assert_eq!(handshake.handle(Event::PeerClosed, secs(1)), Action::Answer);
     let _ = handshake.handle(Event::Detach, secs(20));
     assert_eq!(handshake.deadline(), Some(secs(1) + TOTAL));
@@ -86,7 +105,7 @@ fn after_the_whole_time_there_is_no_answer_any_more() {
 
 #[test]
 fn an_empty_queue_is_no_progress_once_the_tag_is_out() {
-    let mut handshake = after(&[Event::Begin, Event::Flushed]);
+    let mut handshake = run(Handshake::new(IMPATIENT), &[Event::Begin, Event::Flushed]);
     assert_eq!(handshake.deadline(), Some(secs(2) + NO_PROGRESS));
     assert_eq!(handshake.handle(Event::Flushed, secs(5)), Action::Nothing);
     assert_eq!(handshake.deadline(), Some(secs(2) + NO_PROGRESS));
@@ -129,6 +148,24 @@ fn linger_is_short_and_inside_the_total() {
     let mut late = after(&[Event::Begin, Event::Flushed]);
     let _ = late.handle(Event::PeerClosed, secs(30));
     assert_eq!(late.deadline(), Some(secs(1) + TOTAL));
+}
+
+#[test]
+fn when_our_output_is_lost_a_peer_that_goes_on_sending_is_heard_out() {
+    let mut handshake = after(&[Event::Begin, Event::OutputFailed(32)]);
+    for second in 3..30 {
+        let _ = handshake.handle(Event::Received(10), secs(second));
+        let _ = handshake.handle(Event::Stanza, secs(second));
+        let _ = handshake.handle(Event::Received(0), secs(second) + Duration::from_millis(900));
+        assert_eq!(handshake.deadline(), Some((secs(second) + LINGER).min(secs(1) + TOTAL)), "linger counts silence");
+        assert_eq!(handshake.handle(Event::Tick, secs(second + 1)), Action::Nothing);
+    }
+    let mut silent = handshake.clone();
+    assert_eq!(silent.handle(Event::Tick, secs(29) + LINGER), Action::Teardown);
+    assert_eq!(silent.report(secs(31)).outcome, Outcome::Reset);
+    let _ = handshake.handle(Event::Received(10), secs(30));
+    assert_eq!(handshake.handle(Event::Tick, secs(1) + TOTAL), Action::Teardown, "inside the total");
+    assert_eq!((handshake.report(secs(31)).outcome, handshake.report(secs(31)).stanzas), (Outcome::Reset, 27));
 }
 
 #[test]

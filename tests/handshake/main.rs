@@ -40,6 +40,36 @@ fn the_initiator_is_who_was_first_and_crossing_tags_are_told_apart() {
     assert_eq!(initiator(&[Event::Failed(104)]), Some(Initiator::Peer));
     assert_eq!(initiator(&[Event::OutputFailed(32)]), Some(Initiator::Peer));
     assert_eq!(initiator(&[Event::Begin, Event::OutputFailed(32)]), Some(Initiator::Us));
+    assert_eq!(initiator(&[Event::Begin, Event::StreamError]), Some(Initiator::Crossing));
+    assert_eq!(initiator(&[Event::Begin, Event::Flushed, Event::StreamError]), Some(Initiator::Us));
+}
+
+#[test]
+fn what_had_arrived_before_our_tag_was_written_makes_it_a_crossing() {
+    use Event::{Arrived, Begin, Flushed, OutputFailed, PeerClosed, Received, StreamError};
+    let ends = |events: &[Event]| {
+        let initiators = [PeerClosed, StreamError].map(|end| {
+            let report = after(&[events, &[end]].concat()).report(secs(9));
+            report.initiator.unwrap()
+        });
+        assert_eq!(initiators[0], initiators[1], "{events:?}");
+        initiators[0]
+    };
+    let (us, peer, crossing) = (Initiator::Us, Initiator::Peer, Initiator::Crossing);
+    assert_eq!(ends(&[Arrived(16), Begin, Flushed, Received(16)]), crossing);
+    assert_eq!(ends(&[Begin, Arrived(16), Flushed, Received(16)]), crossing);
+    assert_eq!(ends(&[Arrived(16), Begin, Flushed, Received(8), Received(8)]), crossing);
+    assert_eq!(ends(&[Arrived(16), Begin, Flushed, Received(17)]), us, "its last byte came later");
+    assert_eq!(ends(&[Arrived(0), Begin, Flushed, Received(16)]), us);
+    assert_eq!(ends(&[Begin, Flushed, Arrived(16), Received(16)]), us, "too late to tell");
+    assert_eq!(ends(&[Begin, Received(4), Arrived(16), Flushed, Received(16)]), crossing);
+    assert_eq!(ends(&[Arrived(16), Received(4), Begin, Flushed, Received(12)]), crossing, "four were handled before");
+    assert_eq!(ends(&[Arrived(16), Received(4), Begin, Flushed, Received(13)]), us);
+    assert_eq!(ends(&[Arrived(16), Received(16), Begin, Flushed, Received(1)]), us, "nothing was left of them");
+    assert_eq!(ends(&[Arrived(16), Received(16)]), peer, "nobody had begun");
+    assert_eq!(ends(&[Arrived(16), Begin, OutputFailed(32), Received(16)]), crossing);
+    assert_eq!(ends(&[Begin, Flushed]), us, "although no byte was told of");
+    assert_eq!(ends(&[Received(5), Arrived(usize::MAX), Begin, Arrived(usize::MAX), Flushed, Received(5)]), crossing);
 }
 
 #[test]
@@ -175,19 +205,30 @@ fn a_half_closed_peer_gets_the_rest_and_our_tag() {
 }
 
 #[test]
-fn eof_without_tag_while_flushing_leaves_a_short_time_for_our_output() {
-    let mut handshake = after(&[Event::Begin, EOF]);
-    assert_eq!(handshake.deadline(), Some(secs(2) + secs(2)));
-    assert_eq!(handshake.handle(Event::Flushed, secs(3)), Action::Teardown);
-    let report = handshake.report(secs(3));
-    assert_eq!((report.outcome, report.tag_sent), (Outcome::PeerEof, true));
+fn after_an_eof_without_tag_our_output_has_the_time_it_needs() {
+    // The peer may have half-closed, and read on steadily: linger begins when our output is written.
+    for events in [&[Event::Begin, EOF][..], &[EOF], &[NOTIFY]] {
+        let mut handshake = after(events);
+        let now = secs(events.len() as u64);
+        assert_eq!(handshake.deadline(), Some(secs(1 + 30)), "{events:?}");
+        for second in 3..30 {
+            assert_eq!(handshake.handle(Event::Written(100), secs(second)), Action::Nothing);
+            assert_eq!(handshake.handle(Event::Tick, secs(second)), Action::Nothing);
+        }
+        let mut stuck = handshake.clone();
+        assert_eq!(handshake.handle(Event::Flushed, secs(30)), Action::Teardown, "{now:?}");
+        let report = handshake.report(secs(30));
+        assert_eq!((report.outcome, report.tag_sent), (Outcome::PeerEof, true));
+        assert_eq!(stuck.handle(Event::Tick, secs(31)), Action::Teardown, "but not longer than the total");
+        assert_eq!((stuck.report(secs(31)).outcome, stuck.report(secs(31)).tag_sent), (Outcome::PeerEof, false));
+    }
 }
 
 #[test]
 fn after_a_failed_write_what_the_peer_sent_is_still_read() {
     let mut handshake = after(&[Event::Begin, Event::OutputFailed(32)]);
     assert!(handshake.wants_input() && handshake.expects_stanzas());
-    assert_eq!(handshake.deadline(), Some(secs(2 + 2)), "but no longer than the linger limit");
+    assert_eq!(handshake.deadline(), Some(secs(2 + 2)), "but no longer than the linger limit when it is silent");
     assert_eq!(handshake.handle(Event::Stanza, secs(3)), Action::Nothing);
     assert_eq!(handshake.handle(Event::PeerClosed, secs(3)), Action::Teardown);
     let report = handshake.report(secs(3));
@@ -236,6 +277,57 @@ fn trailing_bytes_are_counted_and_capped() {
     assert_eq!(handshake.handle(Event::Received(1), secs(3)), Action::Teardown);
     let report = handshake.report(secs(3));
     assert_eq!((report.outcome, report.bytes_after_tag), (Outcome::Clean, xmpp_close::TRAILING_LIMIT + 1));
+}
+
+#[test]
+fn bytes_after_the_end_are_capped_however_the_peers_stream_ended() {
+    let flood = 64 << 20;
+    let void = [Event::Begin, Event::Flushed, Event::Malformed, Event::Flushed];
+    let mut handshake = after(&void);
+    assert_eq!(handshake.handle(Event::Received(flood), secs(5)), Action::Teardown);
+    let report = handshake.report(secs(5));
+    assert_eq!((report.outcome, report.bytes_read, report.bytes_after_tag), (Outcome::Malformed, 64 << 20, 0));
+    // Detached, and what was queued is written.
+    let mut handshake = after(&[Event::Detach, Event::Flushed]);
+    assert_eq!(handshake.handle(Event::Received(flood), secs(5)), Action::Teardown);
+    // While our own output is still to be written it goes on: who does not read may be waited for by a peer that writes.
+    for way in [&[Event::Begin, Event::Malformed][..], &[Event::Begin, Event::PeerClosed], &[Event::PeerClosed]] {
+        let mut handshake = after(way);
+        assert_eq!(handshake.handle(Event::Received(flood), secs(5)), Action::Nothing, "{way:?}");
+        assert!(handshake.wants_input());
+    }
+}
+
+#[test]
+fn counters_stay_at_the_largest_number() {
+    let counts = |handshake: &Handshake| {
+        let report = handshake.report(secs(9));
+        [report.bytes_read, report.bytes_after_tag, report.stanzas, report.oversize]
+    };
+    let most = usize::MAX as u64;
+    let full = Event::Received(usize::MAX);
+    assert_eq!(counts(&after(&[Event::Begin, full, full, full])), [most, 0, 0, 0]);
+    assert_eq!(counts(&after(&[Event::Begin, Event::PeerClosed, full, full])), [0, most, 0, 0]);
+    assert_eq!(counts(&after(&[Event::Begin, full, Event::Malformed, full, full])), [most, 0, 0, 0]);
+    // A limit that was passed stays passed.
+    let mut handshake = after(&[Event::Begin, Event::PeerClosed, full, Event::Received(1), Event::Flushed]);
+    assert_eq!(handshake.handle(Event::Received(1), secs(6)), Action::Teardown);
+    assert_eq!(counts(&handshake), [0, most, 0, 0]);
+}
+
+#[test]
+fn what_came_is_counted_for_what_it_was_whatever_follows() {
+    let counts = |events: &[Event]| {
+        let report = after(events).report(secs(9));
+        (report.tag_received, report.bytes_read, report.bytes_after_tag)
+    };
+    let (seven, hundred) = (Event::Received(7), Event::Received(100));
+    assert_eq!(counts(&[Event::PeerClosed, seven, Event::Detach, hundred]), (true, 0, 107));
+    assert_eq!(counts(&[Event::PeerClosed, seven, Event::Begin, hundred, Event::Flushed, hundred]), (true, 0, 207));
+    assert_eq!(counts(&[Event::Begin, seven, Event::PeerClosed, hundred]), (true, 7, 100));
+    assert_eq!(counts(&[Event::Begin, seven, Event::Malformed, hundred]), (false, 107, 0));
+    assert_eq!(counts(&[seven, Event::Detach, hundred]), (false, 100, 0), "seven came before the close");
+    assert_eq!(counts(&[Event::Begin, seven, Event::OutputFailed(32), hundred, Event::PeerClosed]), (true, 107, 0));
 }
 
 #[test]

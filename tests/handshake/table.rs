@@ -22,12 +22,13 @@ const COLUMNS: [(State, &[Event]); 10] = [
 
 /// `.`: nothing happens. `wait`: the next state, without an action. `wait+tag`: with one. `=reset`: over, with that outcome.
 #[rustfmt::skip]
-const TABLE: [(Event, [&str; 10]); 21] = [
+const TABLE: [(Event, [&str; 10]); 22] = [
     //                        Open         Answer     Flush      Wait        Reply     Bye     Linger  Void        Void (written) Done
     (Event::Begin,           ["flush+tag", "reply+tag", ".",     ".",        ".",      ".",    ".",    ".",        ".",           "=clean"]),
     (Event::Detach,          ["void",      "void",    ".",       ".",        ".",      ".",    ".",    ".",        ".",           "=clean"]),
     (Event::Written(5),      [".",         ".",       ".",       ".",        ".",      ".",    ".",    ".",        ".",           "=clean"]),
     (Event::Flushed,         [".",         ".",       "wait",    ".",        "bye+end", "linger", ".",  "void+end", ".",           "=clean"]),
+    (Event::Arrived(5),      [".",         ".",       ".",       ".",        ".",      ".",    ".",    ".",        ".",           "=clean"]),
     (Event::Received(5),     [".",         ".",       ".",       ".",        ".",      ".",    ".",    ".",        ".",           "=clean"]),
     (Event::Stanza,          [".",         ".",       ".",       ".",        ".",      ".",    ".",    ".",        ".",           "=clean"]),
     (Event::Oversize,        [".",         ".",       ".",       ".",        ".",      ".",    ".",    ".",        ".",           "=clean"]),

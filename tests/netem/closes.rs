@@ -30,7 +30,6 @@ const CONNECT: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy)]
 pub struct Plan {
     pub total: Duration,
-    pub no_progress: Duration,
     /// How long a peer waits for a byte.
     pub patience: Duration,
     pub cut: Option<Cut>,
@@ -168,7 +167,7 @@ type OurEnd = (Option<Report>, Vec<usize>, Duration);
 const HALF: usize = STANZAS / 2;
 
 fn options(plan: Plan) -> CloseOptions {
-    CloseOptions::new().total(plan.total).no_progress(plan.no_progress).farewell(stanzas(HALF..STANZAS))
+    CloseOptions::new().total(plan.total).farewell(stanzas(HALF..STANZAS))
 }
 
 fn by_batch(ours: Vec<(TcpStream, Duration)>, plan: Plan) -> Vec<OurEnd> {

@@ -26,7 +26,7 @@ use crate::{
 struct Options {
     struct_size: usize,
     total_ms: u32,
-    idle_ms: u32,
+    no_progress_ms: u32,
     linger_ms: u32,
     half_close: u32,
     peer_closed: u32,

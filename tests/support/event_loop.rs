@@ -32,6 +32,8 @@ pub struct Loop<'a> {
     pub machine: &'a mut dyn Machine,
     /// The application has seen the peer's tag.
     pub peer_closed: bool,
+    /// Reads what has arrived before it writes. Else it asks the socket how much that is, and writes first.
+    pub reads_first: bool,
     pub detach: bool,
     /// Goes out before our tag.
     pub farewell: Vec<u8>,
@@ -72,12 +74,12 @@ impl Loop<'_> {
                 let mut rest = &buffer[..count];
                 while !discards {
                     let Some(frame) = framer.next(&mut rest) else { break };
-                    discards = matches!(frame, Frame::End { .. } | Frame::Malformed(_));
+                    discards = matches!(frame, Frame::End | Frame::Malformed(_));
                     let event = match frame {
                         Frame::Stanza(xml) if xml.starts_with(b"<stream:error") => Event::StreamError,
                         Frame::Stanza(xml) if (self.on_stanza)(xml) => Event::Stanza,
                         Frame::Stanza(_) => Event::Cancel,
-                        Frame::End { .. } => Event::PeerClosed,
+                        Frame::End => Event::PeerClosed,
                         Frame::Malformed(_) => Event::Malformed,
                         other => panic!("{other:?}"),
                     };
@@ -106,12 +108,19 @@ impl Loop<'_> {
         if self.peer_closed {
             self.tell(Event::PeerClosed, self.clock.elapsed());
         }
+        if !self.reads_first {
+            let unread = usize::try_from(self.transport.unread()).unwrap();
+            self.tell(Event::Arrived(unread), self.clock.elapsed());
+        }
         self.tell(if self.detach { Event::Detach } else { Event::Begin }, self.clock.elapsed());
         if self.detach {
             self.output.queue = mem::take(&mut self.farewell);
             if self.output.queue.is_empty() {
                 self.tell(Event::Flushed, self.clock.elapsed());
             }
+        }
+        if !self.reads_first {
+            self.write(self.clock.elapsed());
         }
     }
 
@@ -197,6 +206,7 @@ impl Machine for InC {
             match event {
                 Event::Begin => ffi::xmpp_close_handshake_begin(h, now),
                 Event::Detach => ffi::xmpp_close_handshake_detach(h, now),
+                Event::Arrived(count) => ffi::xmpp_close_handshake_arrived(h, count, now),
                 Event::Written(count) => ffi::xmpp_close_handshake_written(h, count, now),
                 Event::Flushed => ffi::xmpp_close_handshake_flushed(h, now),
                 Event::Received(count) => ffi::xmpp_close_handshake_received(h, count, now),

@@ -141,7 +141,6 @@ impl<T: Transport> Driver<T> {
             Some(Frame::Stanza(stanza)) => match xml::stream_error(stanza, &self.header) {
                 Some(error) => {
                     self.stream_error.get_or_insert(error);
-                    self.error_at.get_or_insert(self.handshake.report(now).bytes_read);
                     Event::StreamError
                 }
                 None => {
@@ -153,7 +152,7 @@ impl<T: Transport> Driver<T> {
                 }
             },
             Some(Frame::Oversize(_)) => Event::Oversize,
-            Some(Frame::End { .. }) => Event::PeerClosed,
+            Some(Frame::End) => Event::PeerClosed,
             Some(Frame::Malformed(malformed)) => {
                 self.tell(Event::Malformed);
                 self.insert_error(&StreamError::defined(malformed.condition()));

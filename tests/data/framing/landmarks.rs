@@ -20,7 +20,7 @@ pub(crate) fn landmarks_of_the_framer(input: &[u8]) -> Vec<Landmark> {
         landmarks.push(match frame {
             Seen::Header(_) => Landmark::Header(at),
             Seen::Stanza(_) | Seen::Oversize(_) => Landmark::Stanza(at),
-            Seen::End | Seen::WrongEnd => Landmark::End(at),
+            Seen::End => Landmark::End(at),
             Seen::Bad(_) => Landmark::Error,
         });
     }
