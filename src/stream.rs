@@ -14,7 +14,7 @@ use crate::{
     options::CloseOptions,
     report::Report,
     stream_error::StreamError,
-    transport::{Interest, Transport},
+    transport::{Interest, Pace, Transport},
     xml::{self, Stanza},
 };
 
@@ -76,6 +76,7 @@ pub struct Stream<T: Transport> {
     waker: Option<Waker>,
     /// What SO_RCVTIMEO is set to.
     armed: Option<Duration>,
+    pace: Pace,
     /// How the last read ended, when there is nothing more to read.
     end: Option<End>,
 }
@@ -96,6 +97,7 @@ impl<T: Transport> Stream<T> {
             write_limit: crate::DEFAULT_TOTAL,
             waker: None,
             armed: None,
+            pace: Pace::default(),
             end: None,
         }
     }
@@ -193,6 +195,7 @@ impl<T: Transport> Stream<T> {
                 return Ok(Incoming::Idle);
             }
             if self.waker.as_ref().is_some_and(Waker::take) {
+                self.pace.moved();
                 return Ok(Incoming::Woken);
             }
             match self.read(left) {
@@ -232,6 +235,7 @@ impl<T: Transport> Stream<T> {
             write_limit: self.write_limit,
             waker: self.waker,
             armed: None,
+            pace: Pace::default(),
             end: self.end,
         };
         stream.restart();
@@ -317,12 +321,17 @@ impl<T: Transport> Stream<T> {
 
     /// Reads once, waiting `limit` at most, or until the waker is used.
     fn read(&mut self, limit: Duration) -> io::Result<usize> {
-        let Self { input, transport, armed, .. } = self;
+        let Self { input, transport, armed, pace, .. } = self;
         let result = match &self.waker {
-            None => input.fill(|buf| transport.read_within(buf, limit, armed)),
+            None => input.fill(|buf| pace.read_within(transport, buf, limit, armed)),
             Some(waker) => match input.fill(|buf| transport.read(buf)) {
-                Err(error) if retry(&error) => transport.wait(Interest::READ, limit, Some(waker.fd())).and(Err(error)),
-                result => result,
+                Err(error) if retry(&error) => {
+                    pace.wait(transport, Interest::READ, limit, Some(waker.fd())).and(Err(error))
+                }
+                result => {
+                    pace.moved();
+                    result
+                }
             },
         };
         self.end = End::of(&result);
@@ -340,6 +349,7 @@ impl<T: Transport> Stream<T> {
             match self.transport.write(&self.queued[written..]) {
                 Ok(bytes) => {
                     written += bytes;
+                    self.pace.moved();
                     moved = Instant::now();
                     continue;
                 }
@@ -352,7 +362,8 @@ impl<T: Transport> Stream<T> {
                 break Err(io::ErrorKind::TimedOut.into());
             }
             let room = self.input.rest().len() < READ_AHEAD;
-            match self.transport.wait(if ahead && room { Interest::BOTH } else { Interest::WRITE }, left, None) {
+            let interest = if ahead && room { Interest::BOTH } else { Interest::WRITE };
+            match self.pace.wait(&mut self.transport, interest, left, None) {
                 // At the end of what the peer sends, only the output matters; the next `receive` finds that end.
                 Ok(ready) if ready.read => ahead = self.read_ahead(),
                 Ok(_) => {}
@@ -367,7 +378,10 @@ impl<T: Transport> Stream<T> {
     /// Reads once behind what is kept already; false at the end.
     fn read_ahead(&mut self) -> bool {
         match self.input.fill_behind(|buf| self.transport.read(buf)) {
-            Ok(bytes) => bytes > 0,
+            Ok(bytes) => {
+                self.pace.moved();
+                bytes > 0
+            }
             Err(error) => retry(&error),
         }
     }

@@ -24,7 +24,7 @@ use crate::{
     options::{CloseOptions, LastWords},
     report::{Initiator, Outcome, Report},
     stream_error::StreamError,
-    transport::Transport,
+    transport::{Pace, Transport},
 };
 
 /// What was begun before the close: how far both sides of the stream have come.
@@ -112,6 +112,7 @@ pub(crate) struct Driver<T> {
     input: Buffer,
     /// What SO_RCVTIMEO is set to.
     armed: Option<Duration>,
+    pace: Pace,
     /// How much of the peer's stream had arrived when we began: a closing tag in it came before ours (I-09).
     arrived: u64,
     /// What was moved since the deadline has passed, or since the last words could have been said.
@@ -177,6 +178,7 @@ impl<T: Transport> Driver<T> {
             below_tls: false,
             input: Buffer::holding(options.residual.clone()),
             armed: None,
+            pace: Pace::default(),
             arrived: 0,
             last_bytes: 0,
             stream_error: opened.stream_error,
@@ -332,6 +334,10 @@ impl<T: Transport> Driver<T> {
 
     pub(crate) fn canceller(&self) -> Option<&Canceller> {
         self.canceller.as_ref()
+    }
+
+    pub(crate) fn pace(&mut self) -> &mut Pace {
+        &mut self.pace
     }
 
     /// The closing began, or the peer leaves no choice but to begin.
