@@ -31,35 +31,37 @@ const SLICE: Duration = Duration::from_secs(1);
 /// The first slice. Most peers answer within it, and then nobody had to ask for SO_RCVLOWAT.
 const FIRST_SLICE: Duration = Duration::from_millis(50);
 
+/// A zero SO_RCVTIMEO would mean "for ever", and the system rounds down.
+const LEAST_SLICE: Duration = Duration::from_millis(1);
+
 /// For a socket that is ours: SO_RCVTIMEO carries the limit, and needs no restoring.
 fn recv_within(fd: BorrowedFd<'_>, buf: &mut [u8], limit: Duration, armed: &mut Option<Duration>) -> io::Result<usize> {
-    // A zero SO_RCVTIMEO would mean "for ever".
-    let slice = limit.clamp(Duration::from_millis(1), SLICE);
-    let mut timeout = match *armed {
+    let slice = limit.clamp(LEAST_SLICE, SLICE);
+    let timeout = match *armed {
         Some(timeout) if timeout <= slice => timeout,
         Some(_) => arm(fd, slice, armed)?,
         None => arm(fd, slice.min(FIRST_SLICE), armed)?,
     };
-    loop {
-        match recv(fd, buf, 0) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // SO_RCVTIMEO does not apply to a non-blocking socket.
-                if SockRef::from(&fd).nonblocking()? {
-                    poll(Some(fd), Interest::READ, limit, None)?;
-                    return recv(fd, buf, ATTEMPT);
-                }
-                // Where less than SO_RCVLOWAT has come, it is the end of a slice that brings it: they stay short.
-                if timeout > FIRST_SLICE || timeout >= slice || holds_back(fd) {
-                    return Err(error);
-                }
-                timeout = arm(fd, slice - timeout, armed)?;
-            }
-            result => return result,
+    match recv(fd, buf, 0) {
+        // SO_RCVTIMEO does not apply to a non-blocking socket.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && SockRef::from(&fd).nonblocking()? => {
+            poll(Some(fd), Interest::READ, limit, None)?;
+            recv(fd, buf, ATTEMPT)
         }
+        // Where less than SO_RCVLOWAT has come, it is the end of a slice that brings it: there they stay short.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && timeout <= FIRST_SLICE => {
+            if timeout >= slice || holds_back(fd) {
+                return Err(error);
+            }
+            arm(fd, slice - timeout, armed)?;
+            recv(fd, buf, 0)
+        }
+        result => result,
     }
 }
 
 fn arm(fd: BorrowedFd<'_>, timeout: Duration, armed: &mut Option<Duration>) -> io::Result<Duration> {
+    let timeout = timeout.max(LEAST_SLICE);
     SockRef::from(&fd).set_read_timeout(Some(timeout))?;
     *armed = Some(timeout);
     Ok(timeout)
@@ -89,14 +91,10 @@ fn unread(fd: BorrowedFd<'_>) -> u64 {
 }
 
 /// How much follows the mark of urgent data, if that is what comes next; without its byte, which no read gets.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(any(target_arch = "mips", target_arch = "mips64"))))]
 fn behind_mark(fd: BorrowedFd<'_>) -> u64 {
-    #[allow(unsafe_code)]
-    // SAFETY: it takes a number and only asks; this is its declaration in sys/socket.h.
-    unsafe extern "C" {
-        safe fn sockatmark(fd: libc::c_int) -> libc::c_int;
-    }
-    if sockatmark(fd.as_raw_fd()) != 1 {
+    const SIOCATMARK: libc::Ioctl = 0x8905;
+    if queue_length(fd, SIOCATMARK) == 0 {
         return 0;
     }
     let flags = libc::MSG_PEEK | libc::MSG_TRUNC | ATTEMPT;
@@ -106,7 +104,7 @@ fn behind_mark(fd: BorrowedFd<'_>) -> u64 {
     u64::try_from(bytes).unwrap_or(0)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(any(target_arch = "mips", target_arch = "mips64")))))]
 fn behind_mark(_: BorrowedFd<'_>) -> u64 {
     0
 }
@@ -114,7 +112,7 @@ fn behind_mark(_: BorrowedFd<'_>) -> u64 {
 fn queue_length(fd: BorrowedFd<'_>, queue: libc::Ioctl) -> u64 {
     let mut bytes: libc::c_int = 0;
     #[allow(unsafe_code)]
-    // SAFETY: TIOCOUTQ and FIONREAD store one int through the pointer.
+    // SAFETY: TIOCOUTQ, FIONREAD and SIOCATMARK store one int through the pointer.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), queue, &raw mut bytes) };
     if result == 0 { u64::try_from(bytes).unwrap_or(0) } else { 0 }
 }
