@@ -248,23 +248,6 @@ static void descriptors_that_are_no_stream_sockets_are_refused(void)
     close(listener);
 }
 
-/* It is a stream socket, so how the close ends is in the report. */
-static void a_socket_without_a_connection_ends_at_once(void)
-{
-    xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
-    unsigned long long start = now_ms();
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0)
-        check_fatal("socket");
-    CHECK_INT(xmpp_close_fd(fd, NULL, &report), XMPP_CLOSE_OK);
-    CHECK_INT(report.outcome, XMPP_CLOSE_RESET);
-    CHECK_INT(report.tag_sent, 0);
-    CHECK_INT(report.bytes_unsent, strlen(TAG));
-    CHECK(report.os_error == EPIPE || report.os_error == ENOTCONN);
-    CHECK(now_ms() - start < 5000);
-    close(fd);
-}
-
 static void a_transport_without_a_descriptor_or_a_size_is_refused(void)
 {
     xmpp_close_transport transport;
@@ -303,7 +286,6 @@ int main(int argc, char **argv)
     RUN(ways_to_end_that_exclude_each_other_are_refused);
     RUN(bytes_at_null_are_an_error_unless_there_are_none);
     RUN(descriptors_that_are_no_stream_sockets_are_refused);
-    RUN(a_socket_without_a_connection_ends_at_once);
     RUN(a_transport_without_a_descriptor_or_a_size_is_refused);
     return check_done();
 }

@@ -41,6 +41,11 @@
  * - Callbacks run on the calling thread, inside the call that was given them. They
  *   may call every function here, on other objects. They must return: a C++
  *   exception or longjmp() may not leave them.
+ * - A thread that is cancelled by pthread_cancel() is so once the call has returned,
+ *   not inside it, nor inside a callback. A callback may not enable that.
+ * - After fork(), what was made before is the parent's. The child may call only the
+ *   _free functions with it, and the parent does not notice. To use a canceller or
+ *   a batch of the parent's does not reach the parent either, but is a mistake.
  * - There are no globals. Calls on different objects never meet; one object is for
  *   one thread at a time, but for xmpp_close_canceller.
  * - The library starts no threads, raises and blocks no signals (SIGPIPE included),
@@ -295,7 +300,8 @@ typedef struct xmpp_close_report {
 /* One call */
 
 /// Closes the stream on a connected stream socket, and TCP after it. Blocks
-/// for total_ms at most.
+/// for total_ms at most. A socket that was never connected, or not yet, is
+/// XMPP_CLOSE_ERR_INVALID; one whose peer is gone is not.
 ///
 /// The socket may be blocking or not; its flags, timeouts and options are left
 /// alone. It stays yours to close(), which loses nothing then. Nothing else

@@ -15,9 +15,10 @@ use crate::{
     closing::{Driver, Opened},
     error::Error,
     options::CloseOptions,
+    process::Owner,
     report::Report,
     stream::Stream,
-    transport::{Interest, Readiness, Transport},
+    transport::{Interest, Readiness, Transport, holds_back},
     xml::Stanza,
 };
 
@@ -52,6 +53,7 @@ pub struct Batch<'a> {
     readiness: Readiness,
     members: Vec<Slot<'a>>,
     cancellers: Vec<Canceller>,
+    owner: Owner,
 }
 
 /// Keys above this are those of cancellers.
@@ -72,15 +74,15 @@ struct Member<'a> {
     watched: Option<Interest>,
     /// When its time is looked at next.
     timer: Option<Instant>,
-    /// Times in a row that it was ready and nothing moved.
-    fruitless: u32,
+    /// What has come does not always show: it is tried again and again, with pauses.
+    holds_back: bool,
 }
 
 impl Slot<'_> {
     /// Something is to be done before anything comes.
     fn is_urgent(&self) -> bool {
         match self {
-            Self::Running(member) => member.driver.must_start() || member.driver.has_input(),
+            Self::Running(member) => member.driver.must_start() || member.driver.has_input() || member.holds_back,
             Self::Ended(_) => false,
         }
     }
@@ -98,7 +100,12 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// When the system has no more of them.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { readiness: Readiness::new()?, members: Vec::new(), cancellers: Vec::new() })
+        Ok(Self {
+            readiness: Readiness::new()?,
+            members: Vec::new(),
+            cancellers: Vec::new(),
+            owner: Owner::this_process(),
+        })
     }
 
     /// Adds the open stream on `transport`, and returns its index. What still arrives on it is lent to `on_stanza`,
@@ -139,10 +146,12 @@ impl<'a> Batch<'a> {
         opened: Opened,
         handle: Handle<'a>,
     ) -> Result<usize, Error> {
+        self.check_owner()?;
         let index = self.members.len();
         let driver = Driver::new(transport, options, opened)?;
         let watched = Some(Interest::READ);
-        let member = Member { driver, handle, started: false, put_off: false, watched, timer: None, fruitless: 0 };
+        let holds_back = driver.transport().watch(Interest::READ).is_some_and(|(fd, _)| holds_back(fd));
+        let member = Member { driver, handle, started: false, put_off: false, watched, timer: None, holds_back };
         match member.fd().map(|fd| self.readiness.watch(fd, index, None, watched)) {
             Some(Ok(())) => {}
             Some(Err(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -175,6 +184,12 @@ impl<'a> Batch<'a> {
         self.members.is_empty()
     }
 
+    /// What is waited for in a child of the process that made it, the parent would wait for.
+    fn check_owner(&self) -> Result<(), Error> {
+        let invalid = Error::Invalid("this batch belongs to the parent process");
+        if self.owner.is_this_process() { Ok(()) } else { Err(invalid) }
+    }
+
     /// Lets a canceller wake the batch.
     fn watch_canceller(&mut self, canceller: &Canceller) -> io::Result<()> {
         let key = CANCELLERS + self.cancellers.len();
@@ -196,9 +211,13 @@ fn hand_over<'a>(mut on_stanza: impl FnMut(Stanza<&str>) + 'a) -> Handle<'a> {
     })
 }
 
-/// Streams that were never closed end here, as any socket that is dropped.
+/// Streams that were never closed end here, as any socket that is dropped. In a child of the process that made it, the
+/// parent still waits for its own.
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
+        if !self.owner.is_this_process() {
+            return;
+        }
         for slot in &self.members {
             if let Slot::Running(member) = slot {
                 member.fd().inspect(|fd| self.readiness.forget(*fd));

@@ -16,6 +16,8 @@ use std::{
 
 use bell::Bell;
 
+use crate::process::Owner;
+
 /// Stops a close in progress at once, from any thread; the outcome is then
 /// [`Cancelled`](crate::Outcome::Cancelled). Clones stop the same closes.
 #[derive(Clone, Debug)]
@@ -76,6 +78,7 @@ impl Waker {
 struct Pair {
     sender: UnixStream,
     receiver: UnixStream,
+    owner: Owner,
 }
 
 impl Pair {
@@ -83,17 +86,21 @@ impl Pair {
         let (sender, receiver) = UnixStream::pair()?;
         sender.set_nonblocking(true)?;
         receiver.set_nonblocking(true)?;
-        Ok(Self { sender, receiver })
+        Ok(Self { sender, receiver, owner: Owner::this_process() })
     }
 
+    /// In a child of the process that made it, nothing: there the pair is the parent's as well, but the flag is not.
     fn put(&self) {
+        if !self.owner.is_this_process() {
+            return;
+        }
         // Cannot fail: the pair is empty and its other end is open. The flag would do for all but a wait.
         let _ = (&self.sender).write(&[1]);
     }
 
     /// Whether there was a byte.
     fn take(&self) -> bool {
-        matches!((&self.receiver).read(&mut [0; 1]), Ok(1))
+        self.owner.is_this_process() && matches!((&self.receiver).read(&mut [0; 1]), Ok(1))
     }
 }
 

@@ -37,6 +37,7 @@ mod error;
 mod framing;
 mod handshake;
 mod options;
+mod process;
 mod report;
 mod stream;
 mod stream_error;

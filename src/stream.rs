@@ -17,7 +17,7 @@ use crate::{
     options::CloseOptions,
     report::Report,
     stream_error::StreamError,
-    transport::Transport,
+    transport::{Pace, Transport},
     xml::Stanza,
 };
 
@@ -78,6 +78,7 @@ pub struct Stream<T: Transport> {
     silent_since: Instant,
     write_limit: Duration,
     waker: Option<Waker>,
+    pace: Pace,
     /// The start tag of the peer's header, until ours is out: who closes before that has to answer it.
     unanswered: Vec<u8>,
     /// How the last read ended, when there is nothing more to read.
@@ -100,6 +101,7 @@ impl<T: Transport> Stream<T> {
             silent_since: Instant::now(),
             write_limit: crate::DEFAULT_TOTAL,
             waker: None,
+            pace: Pace::default(),
             unanswered: Vec::new(),
             end: None,
         }
@@ -230,6 +232,7 @@ impl<T: Transport> Stream<T> {
             silent_since: Instant::now(),
             write_limit: self.write_limit,
             waker: self.waker,
+            pace: Pace::default(),
             unanswered: self.unanswered,
             end: self.end,
         };

@@ -3,6 +3,10 @@
 //! The driver makes non-blocking attempts and waits in between, so that both directions move while output is pending
 //! (TC-13: two peers that only write would wait for each other for ever) and one deadline covers it all.
 
+#[cfg(feature = "capi")]
+mod connected;
+mod option;
+mod pace;
 mod poll;
 #[cfg(feature = "batch")]
 mod readiness;
@@ -13,11 +17,16 @@ mod tls;
 
 use std::{io, os::fd::BorrowedFd, time::Duration};
 
+#[cfg(feature = "capi")]
+pub(crate) use connected::check_connected;
+pub(crate) use pace::{PAUSE, Pace};
 pub(crate) use poll::poll;
 #[cfg(feature = "batch")]
 pub(crate) use readiness::Readiness;
 #[cfg(feature = "rustls")]
 pub use rustls::RustlsTransport;
+#[cfg(feature = "batch")]
+pub(crate) use socket::holds_back;
 pub use tls::{OverTls, TlsError, TlsSession, over};
 
 /// The `errno` of an error; `EIO` for one that has none, from a transport of the caller's.
@@ -76,8 +85,8 @@ pub trait Transport {
     /// [`NotConnected`](io::ErrorKind::NotConnected), there being nothing to end, is no failure.
     fn end_output(&mut self) -> io::Result<()>;
 
-    /// Waits until a direction of `interest` may move, `wake` becomes readable, or `limit` has passed. It may return
-    /// early for no reason, but must not when it could be called again and again without anything having happened.
+    /// Waits until a direction of `interest` may move, `wake` becomes readable, or `limit` has passed. Early returns are
+    /// allowed: when several in a row bring nothing, the caller makes a pause of 5 ms before it tries again.
     fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest>;
 
     /// For a batch, which waits for many at once: the descriptor on which readiness for `interest` shows once an attempt

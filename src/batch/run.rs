@@ -14,7 +14,7 @@ use crate::{
     cancel::Canceller,
     closing::{Buffer, Driver, Step},
     error::Error,
-    transport::Interest,
+    transport::{Interest, PAUSE},
 };
 
 /// How many closes begin before those that have begun are looked after: few enough that what their answers touch is
@@ -22,11 +22,6 @@ use crate::{
 const BEGIN_AT_ONCE: usize = 128;
 /// How much one stream may move before the others get their turn.
 const STEPS: u32 = 32;
-/// How often a stream may be ready without anything moving before there are pauses: a TLS record comes in about a dozen
-/// segments, and only the last of them yields anything.
-const FRUITLESS: u32 = 16;
-/// Such a pause: short enough not to be felt, long enough to cost nothing.
-const PAUSE: Duration = Duration::from_millis(5);
 /// How often progress is told.
 const PROGRESS: Duration = Duration::from_millis(100);
 /// As good as.
@@ -41,6 +36,7 @@ impl Batch<'_> {
     /// canceller. Nothing has been sent then, and the streams are still in it. Once it runs it always ends with a report.
     pub fn run(&mut self, mut options: BatchOptions<'_>) -> Result<BatchReport, Error> {
         options.check()?;
+        self.check_owner()?;
         if let Some(canceller) = &options.canceller {
             self.watch_canceller(canceller)?;
         }
@@ -177,9 +173,6 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
                 Step::Input => (member.handle)(&mut member.driver),
                 Step::Moved => steps += 1,
                 Step::Blocked(interest) => {
-                    if steps > 0 {
-                        member.fruitless = 0;
-                    }
                     self.settle(index, interest);
                     return steps > 0;
                 }
@@ -218,7 +211,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
     fn is_ready(&mut self, index: usize) {
         if !self.advance(index) {
             if let Slot::Running(member) = &mut self.batch.members[index] {
-                member.fruitless += 1;
+                member.driver.pace().fruitless();
             }
         }
     }
@@ -227,8 +220,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         if let Slot::Running(member) = &mut self.batch.members[index] {
             if member.timer == Some(time) {
                 member.timer = None;
-                // After a pause it is waited for again: one that is not ready any more costs nothing then.
-                member.fruitless = member.fruitless.min(FRUITLESS);
+                member.driver.pace().paused();
                 self.advance(index);
             }
         }
@@ -239,8 +231,9 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         let Slot::Running(member) = &mut self.batch.members[index] else { return };
         member.driver.return_buffer(&mut self.buffer);
         let mut due = member.driver.due();
+        let pauses = member.driver.pace().wants_pause() || (member.holds_back && interest.read);
         let watch = member.driver.transport().watch(interest);
-        let on = watch.map(|(_, on)| on).filter(|on| *on != NEITHER && member.fruitless <= FRUITLESS);
+        let on = watch.map(|(_, on)| on).filter(|on| *on != NEITHER && !pauses);
         if on.is_none() {
             let pause = Instant::now() + PAUSE;
             due = Some(due.map_or(pause, |due| due.min(pause)));

@@ -24,7 +24,7 @@ use crate::{
     options::{CloseOptions, LastWords},
     report::{Outcome, Report},
     stream_error::StreamError,
-    transport::Transport,
+    transport::{Pace, Transport},
 };
 
 /// What was begun before the close: how far both sides of the stream have come.
@@ -112,6 +112,7 @@ pub(crate) struct Driver<T> {
     input: Buffer,
     /// What SO_RCVTIMEO is set to.
     armed: Option<Duration>,
+    pace: Pace,
     /// What was moved since the deadline has passed, or since the last words could have been said.
     last_bytes: usize,
     stream_error: Option<StreamError>,
@@ -181,6 +182,7 @@ impl<T: Transport> Driver<T> {
             below_tls: false,
             input: Buffer::holding(options.residual.clone()),
             armed: None,
+            pace: Pace::default(),
             last_bytes: 0,
             stream_error: opened.stream_error,
             error_sent: options.stream_error.is_some() || options.tag_sent,
@@ -330,6 +332,10 @@ impl<T: Transport> Driver<T> {
 
     pub(crate) fn canceller(&self) -> Option<&Canceller> {
         self.canceller.as_ref()
+    }
+
+    pub(crate) fn pace(&mut self) -> &mut Pace {
+        &mut self.pace
     }
 
     /// The closing began, or the peer leaves no choice but to begin.

@@ -2,7 +2,6 @@
 
 use std::{
     ffi::c_int,
-    io,
     os::fd::{BorrowedFd, RawFd},
 };
 
@@ -16,11 +15,12 @@ use crate::{
     closing::{Driver, Opened, Parsed},
     options::CloseOptions,
     report::Report,
-    transport::{Transport, os_error},
+    transport::{Transport, check_connected, os_error},
 };
 
 /// Closes the stream on a connected stream socket, and TCP after it. Blocks
-/// for total_ms at most.
+/// for total_ms at most. A socket that was never connected, or not yet, is
+/// XMPP_CLOSE_ERR_INVALID; one whose peer is gone is not.
 ///
 /// The socket may be blocking or not; its flags, timeouts and options are left
 /// alone. It stays yours to close(), which loses nothing then. Nothing else
@@ -121,22 +121,17 @@ impl Taker {
 
 /// Misuse is told apart from a connection that broke, which is an outcome.
 pub(super) fn connected_socket<'fd>(fd: RawFd) -> Result<BorrowedFd<'fd>, Refusal> {
-    let option = |name| socket_option(fd, name).map_err(|error| INVALID.because(os_error(&error)));
-    if option(libc::SO_TYPE)? != libc::SOCK_STREAM {
-        return Err(INVALID.because(libc::EPROTOTYPE));
-    }
-    if option(libc::SO_ACCEPTCONN)? != 0 {
-        return Err(INVALID.because(libc::ENOTCONN));
-    }
-    // SAFETY: it is open; that it stays so during the call is the header's condition. Should it not, system calls fail
-    // with EBADF, and the close with them.
-    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
+    let fd = lent(fd)?;
+    check_connected(fd).map_err(|error| INVALID.because(os_error(&error)))?;
+    Ok(fd)
 }
 
-fn socket_option(fd: RawFd, name: c_int) -> io::Result<c_int> {
-    let mut value: c_int = 0;
-    let mut len = size_of_val(&value) as libc::socklen_t;
-    // SAFETY: the system stores at most `len` bytes to `value`; a number that is no descriptor gives EBADF.
-    let result = unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, name, (&raw mut value).cast(), &raw mut len) };
-    if result == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
+/// A descriptor that the program promises to leave open.
+pub(super) fn lent<'fd>(fd: RawFd) -> Result<BorrowedFd<'fd>, Refusal> {
+    if fd < 0 {
+        return Err(INVALID.because(libc::EBADF));
+    }
+    // SAFETY: it is no reserved number. That it is open, and stays so during the call, is the header's condition; should
+    // it not be, system calls fail with EBADF, and the close with them.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }

@@ -13,18 +13,18 @@
 use std::{
     ffi::{c_int, c_void},
     io,
-    os::fd::{BorrowedFd, RawFd},
+    os::fd::BorrowedFd,
     time::Duration,
 };
 
 use super::{
-    blocking,
+    blocking::{self, lent},
     guard::{INVALID, NULL, Refusal, guard},
     options::xmpp_close_options,
     report::xmpp_close_report,
     sized::{self, Versioned, flag},
 };
-use crate::transport::{Interest, Transport, poll};
+use crate::transport::{Interest, PAUSE, Transport, check_connected, os_error, poll};
 
 /// What the callbacks of a transport return, beside 0 and errno values.
 #[repr(C)]
@@ -94,11 +94,6 @@ pub unsafe extern "C" fn xmpp_close_with(
 
 /// How often an attempt is made again at once after EINTR.
 const RETRIES: u32 = 8;
-/// How many attempts on a ready descriptor may move nothing before there are pauses between them. A TLS record comes in
-/// about a dozen segments, and only the last of them yields anything.
-const FRUITLESS: u32 = 16;
-/// Such a pause: short enough not to be felt, long enough to cost nothing.
-const PAUSE: Duration = Duration::from_millis(5);
 /// Waits for no direction: the next attempt is due after a pause.
 const NEITHER: Interest = Interest { read: false, write: false };
 
@@ -112,8 +107,6 @@ pub(super) struct Callbacks {
     read_wants: Interest,
     /// The same for write and end_output.
     write_wants: Interest,
-    /// Attempts in a row that moved nothing although the descriptor was ready.
-    fruitless: u32,
 }
 
 impl Callbacks {
@@ -129,9 +122,13 @@ impl Callbacks {
             functions,
             read_wants: Interest::READ,
             write_wants: Interest::WRITE,
-            fruitless: 0,
         };
-        if is_open(functions.fd) { Ok(callbacks) } else { Err(INVALID.because(libc::EBADF)) }
+        match check_connected(lent(functions.fd)?) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOTCONN)) => {
+                Err(INVALID.because(os_error(&error)))
+            }
+            _ => Ok(callbacks), // a stream socket with a connection, or of a kind that only the program knows
+        }
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -192,16 +189,13 @@ enum Attempt {
 
 impl Attempt {
     /// Notes what the next wait must know.
-    fn note(self, wants: &mut Interest, fruitless: &mut u32) -> io::Result<usize> {
+    fn note(self, wants: &mut Interest) -> io::Result<usize> {
         match self {
             Self::Blocked(direction) => {
                 *wants = direction;
                 Err(io::ErrorKind::WouldBlock.into())
             }
-            Self::Moved(count) => {
-                *fruitless = 0;
-                Ok(count)
-            }
+            Self::Moved(count) => Ok(count),
             Self::Failed(error) => Err(error),
         }
     }
@@ -212,7 +206,7 @@ impl Transport for Callbacks {
         let (start, len) = (buf.as_mut_ptr(), buf.len());
         // SAFETY: the header says what the function must be; the buffer is as long as it is told.
         let call = |count: &mut usize| unsafe { (self.read)(self.functions.userdata, start, len, count) };
-        self.attempt(len, Interest::READ, call).note(&mut self.read_wants, &mut self.fruitless)
+        self.attempt(len, Interest::READ, call).note(&mut self.read_wants)
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -224,33 +218,21 @@ impl Transport for Callbacks {
             Attempt::Moved(0) if !bytes.is_empty() => Attempt::Blocked(Interest::WRITE),
             attempt => attempt,
         };
-        attempt.note(&mut self.write_wants, &mut self.fruitless)
+        attempt.note(&mut self.write_wants)
     }
 
     fn end_output(&mut self) -> io::Result<()> {
         let Some(end_output) = self.functions.end_output else { return Ok(()) };
         // SAFETY: as above.
         let call = |_: &mut usize| unsafe { end_output(self.functions.userdata) };
-        self.attempt(0, Interest::WRITE, call).note(&mut self.write_wants, &mut self.fruitless).map(|_| ())
+        self.attempt(0, Interest::WRITE, call).note(&mut self.write_wants).map(|_| ())
     }
 
     fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
         let (on, pauses) = self.below(interest);
         let limit = if pauses { limit.min(PAUSE) } else { limit };
-        if on == NEITHER {
-            poll(None, NEITHER, limit, wake)?;
-        } else if poll(Some(self.fd()), on, Duration::ZERO, None)? == NEITHER {
-            self.fruitless = 0;
-            poll(Some(self.fd()), on, limit, wake)?;
-        } else {
-            self.fruitless += 1;
-            if self.fruitless > FRUITLESS {
-                if !is_open(self.functions.fd) {
-                    return Err(io::Error::from_raw_os_error(libc::EBADF));
-                }
-                poll(None, NEITHER, limit.min(PAUSE), wake)?;
-            }
-        }
+        let fd = (on != NEITHER).then(|| self.fd());
+        poll(fd, on, limit, wake)?;
         Ok(interest)
     }
 
@@ -287,9 +269,4 @@ impl Transport for Callbacks {
     fn unacked(&self) -> u64 {
         self.fd().unacked()
     }
-}
-
-fn is_open(fd: RawFd) -> bool {
-    // SAFETY: F_GETFD only asks; a number that is no descriptor gives -1.
-    fd >= 0 && unsafe { libc::fcntl(fd, libc::F_GETFD) } != -1
 }

@@ -21,7 +21,7 @@ use std::{
 };
 
 use super::{
-    guard::{self, Refusal, guard, guard_or},
+    guard::{self, Refusal, guard, guard_or, guard_pure},
     sized::int,
 };
 use crate::{
@@ -172,7 +172,7 @@ pub unsafe extern "C" fn xmpp_close_framer_next(
     xml: *mut *const u8,
     xml_len: *mut usize,
 ) -> c_int {
-    guard(|| {
+    guard_pure(|| {
         // SAFETY: the header says what the pointers must be.
         let (f, consumed, mut rest) = unsafe {
             let consumed = guard::writable(consumed)?;

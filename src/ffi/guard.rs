@@ -37,6 +37,11 @@ impl From<Error> for Refusal {
 
 /// Runs the body of a function that returns an int: what it answers, its refusal, or `XMPP_CLOSE_ERR_PANIC`.
 pub(super) fn guard(body: impl FnOnce() -> Result<c_int, Refusal>) -> c_int {
+    uncancelled(|| guard_pure(body))
+}
+
+/// The same for one that makes no system call: there the thread cannot be cancelled, and an event loop calls it often.
+pub(super) fn guard_pure(body: impl FnOnce() -> Result<c_int, Refusal>) -> c_int {
     guard_or(xmpp_close_result::XMPP_CLOSE_ERR_PANIC as c_int, || {
         body().unwrap_or_else(|refusal| refusal.result as c_int)
     })
@@ -46,6 +51,36 @@ pub(super) fn guard(body: impl FnOnce() -> Result<c_int, Refusal>) -> c_int {
 pub(super) fn guard_or<R>(otherwise: R, body: impl FnOnce() -> R) -> R {
     // Unwind safety: what a panic leaves half done is an object that only the caller of the failed call holds.
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(otherwise)
+}
+
+/// pthread_cancel(3) unwinds from within a system call, which cannot pass through Rust: the process would be aborted. So it
+/// is put off until the caller's own next system call.
+fn uncancelled<R>(body: impl FnOnce() -> R) -> R {
+    let before = set_cancel_state(PTHREAD_CANCEL_DISABLE);
+    let result = body();
+    if let Some(state) = before {
+        set_cancel_state(state);
+    }
+    result
+}
+
+/// The same everywhere but there.
+const PTHREAD_CANCEL_DISABLE: c_int = if cfg!(any(target_vendor = "apple", target_os = "hurd")) { 0 } else { 1 };
+
+/// The state before, if there is such a thing.
+#[cfg(not(target_os = "android"))]
+fn set_cancel_state(state: c_int) -> Option<c_int> {
+    unsafe extern "C" {
+        fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
+    }
+    let mut before = 0;
+    // SAFETY: the system stores an int to `before`.
+    (unsafe { pthread_setcancelstate(state, &raw mut before) } == 0).then_some(before)
+}
+
+#[cfg(target_os = "android")]
+fn set_cancel_state(_: c_int) -> Option<c_int> {
+    None
 }
 
 /// # Safety
@@ -115,7 +150,7 @@ pub(super) unsafe fn give<T>(object: T, out: *mut *mut T) -> Result<c_int, Refus
 pub(super) unsafe fn take_back<T>(object: *mut T) {
     if !object.is_null() {
         // SAFETY: it came from Box::into_raw, and this is its only release.
-        guard_or((), || drop(unsafe { Box::from_raw(object) }));
+        uncancelled(|| guard_or((), || drop(unsafe { Box::from_raw(object) })));
     }
 }
 

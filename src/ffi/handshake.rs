@@ -35,7 +35,7 @@ use std::{
 };
 
 use super::{
-    guard::{self, Refusal, guard},
+    guard::{self, Refusal, guard, guard_pure},
     options::{self, xmpp_close_options},
     sized::flag,
 };
@@ -92,7 +92,7 @@ impl xmpp_close_handshake {
 /// `h` is NULL, or a handshake that nobody else uses now.
 unsafe fn event(h: *mut xmpp_close_handshake, event: Event, now_ms: u64) -> c_int {
     // SAFETY: as the caller promises.
-    guard(|| Ok(unsafe { guard::exclusive(h) }?.handle(event, now_ms)))
+    guard_pure(|| Ok(unsafe { guard::exclusive(h) }?.handle(event, now_ms)))
 }
 
 /// Stores a handshake for an open stream, at any time before its close. Of the
@@ -215,7 +215,7 @@ pub unsafe extern "C" fn xmpp_close_handshake_stream_error(
     condition: *const c_char,
     now_ms: u64,
 ) -> c_int {
-    guard(|| {
+    guard_pure(|| {
         // SAFETY: the header says what the pointers must be.
         let (h, condition) = unsafe {
             let name = if condition.is_null() { c"" } else { CStr::from_ptr(condition) };

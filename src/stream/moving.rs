@@ -39,6 +39,7 @@ impl<T: Transport> Stream<T> {
                 return Ok(Incoming::Idle);
             }
             if self.waker.as_ref().is_some_and(Waker::take) {
+                self.pace.moved();
                 return Ok(Incoming::Woken);
             }
             if late {
@@ -93,6 +94,7 @@ impl<T: Transport> Stream<T> {
         match result {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) => {
+                self.pace.moved();
                 self.silent_since = Instant::now();
                 Ok(true)
             }
@@ -104,7 +106,7 @@ impl<T: Transport> Stream<T> {
     /// Waits for something to read, or for the waker.
     fn wait(&mut self, limit: Duration) -> io::Result<()> {
         let wake = self.waker.as_ref().map(Waker::fd);
-        match self.transport.wait(Interest::READ, limit, wake) {
+        match self.pace.wait(&mut self.transport, Interest::READ, limit, wake) {
             Err(error) if !retry(&error) => Err(error),
             _ => Ok(()),
         }
@@ -119,11 +121,13 @@ impl<T: Transport> Stream<T> {
                 break Ok(());
             }
             match self.transport.write(&self.queued[written..]) {
-                Ok(bytes) => {
-                    written += bytes;
+                Ok(bytes) if bytes > 0 => {
+                    self.pace.moved();
+                    written += bytes.min(self.queued.len() - written);
                     moved = Instant::now();
                     continue;
                 }
+                Ok(_) => {} // nothing was taken, which means the same as to block
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => break Err(error),
@@ -133,7 +137,8 @@ impl<T: Transport> Stream<T> {
                 break Err(io::ErrorKind::TimedOut.into());
             }
             let room = self.input.rest().len() < READ_AHEAD;
-            match self.transport.wait(if ahead && room { Interest::BOTH } else { Interest::WRITE }, left, None) {
+            let interest = if ahead && room { Interest::BOTH } else { Interest::WRITE };
+            match self.pace.wait(&mut self.transport, interest, left, None) {
                 // At the end of what the peer sends, only the output matters; the next `receive` finds that end.
                 Ok(ready) if ready.read => ahead = self.read_ahead(),
                 Ok(_) => {}
@@ -150,6 +155,7 @@ impl<T: Transport> Stream<T> {
         match self.input.fill_behind(|buf| self.transport.read(buf)) {
             Ok(0) => false,
             Ok(_) => {
+                self.pace.moved();
                 self.silent_since = Instant::now();
                 true
             }

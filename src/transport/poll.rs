@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use super::Interest;
+use super::{Interest, PAUSE, socket::holds_back};
 
-/// Waits until `fd` is ready for `interest`, `wake` is readable, or `limit` has passed.
+/// Waits until `fd` is ready for `interest`, `wake` is readable, or `limit` has passed; a moment only, when it cannot tell.
 pub(crate) fn poll(
     fd: Option<BorrowedFd<'_>>,
     interest: Interest,
@@ -16,25 +16,46 @@ pub(crate) fn poll(
     wake: Option<BorrowedFd<'_>>,
 ) -> io::Result<Interest> {
     let events = if interest.read { libc::POLLIN } else { 0 } | if interest.write { libc::POLLOUT } else { 0 };
-    // A negative fd is ignored by poll(2).
-    let raw = |fd: Option<BorrowedFd<'_>>| fd.map_or(-1, |fd| fd.as_raw_fd());
-    let mut fds = [
-        libc::pollfd { fd: raw(fd), events, revents: 0 },
-        libc::pollfd { fd: raw(wake), events: libc::POLLIN, revents: 0 },
-    ];
+    // Only an attempt finds what has come, if it is less than the caller wants to be told of.
+    let hidden = interest.read && limit > PAUSE && fd.is_some_and(holds_back);
+    let limit = if hidden { PAUSE } else { limit };
+    let entry = |fd: Option<BorrowedFd<'_>>, events| libc::pollfd {
+        fd: fd.map_or(-1, |fd| fd.as_raw_fd()),
+        events,
+        revents: 0,
+    };
+    let mut both = [entry(fd, events), entry(wake, libc::POLLIN)];
+    // No entry that is not needed: RLIMIT_NOFILE may allow one descriptor only.
+    let fds = match (fd, wake) {
+        (Some(_), Some(_)) => &mut both[..],
+        (Some(_), None) => &mut both[..1],
+        (None, Some(_)) => &mut both[1..],
+        (None, None) => &mut [],
+    };
+    match call(fds, limit) {
+        // RLIMIT_NOFILE does not allow so many: what is ready shows in attempts.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            return call(&mut [], limit.min(PAUSE)).map(|()| interest);
+        }
+        result => result?,
+    }
+    let ready = both[0].revents;
+    if ready & libc::POLLNVAL != 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // POLLHUP and POLLERR show in the next attempt (TC-17).
+    let broken = ready & !(libc::POLLIN | libc::POLLOUT) != 0;
+    Ok(Interest {
+        read: interest.read && (hidden || broken || ready & libc::POLLIN != 0),
+        write: interest.write && (broken || ready & libc::POLLOUT != 0),
+    })
+}
+
+fn call(fds: &mut [libc::pollfd], limit: Duration) -> io::Result<()> {
     // Rounded up: a wait that ends early would turn into a busy loop.
     let millis = i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX);
-    let count = fds.len() as libc::nfds_t;
     #[allow(unsafe_code)]
-    // SAFETY: `fds` is a live array of `count` pollfd structs, and the borrowed fds stay open during the call.
-    let ready = unsafe { libc::poll(fds.as_mut_ptr(), count, millis) };
-    if ready < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // POLLHUP, POLLERR and POLLNVAL show in the next attempt (TC-17).
-    let broken = fds[0].revents & !(libc::POLLIN | libc::POLLOUT) != 0;
-    Ok(Interest {
-        read: interest.read && (broken || fds[0].revents & libc::POLLIN != 0),
-        write: interest.write && (broken || fds[0].revents & libc::POLLOUT != 0),
-    })
+    // SAFETY: `fds` is a live array of so many pollfd structs; their descriptors, which are borrowed, stay open.
+    let ready = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, millis) };
+    if ready < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

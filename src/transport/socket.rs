@@ -13,7 +13,7 @@ use std::{
 
 use socket2::{Domain, SockRef};
 
-use super::{Interest, Transport, poll};
+use super::{Interest, Transport, option::option, poll};
 
 /// No wait on a blocking socket, and no SIGPIPE in a C program when the peer is gone (TC-10).
 const ATTEMPT: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
@@ -28,22 +28,49 @@ fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io::Result<us
 /// What SO_RCVTIMEO is set to at most; short enough to be left as it is until the end, which is awaited for two seconds.
 const SLICE: Duration = Duration::from_secs(1);
 
+/// The first slice. Most peers answer within it, and then nobody had to ask for SO_RCVLOWAT.
+const FIRST_SLICE: Duration = Duration::from_millis(50);
+
+/// A zero SO_RCVTIMEO would mean "for ever", and the system rounds down.
+const LEAST_SLICE: Duration = Duration::from_millis(1);
+
 /// For a socket that is ours: SO_RCVTIMEO carries the limit, and needs no restoring.
 fn recv_within(fd: BorrowedFd<'_>, buf: &mut [u8], limit: Duration, armed: &mut Option<Duration>) -> io::Result<usize> {
-    // A zero SO_RCVTIMEO would mean "for ever".
-    let slice = limit.clamp(Duration::from_millis(1), SLICE);
-    if *armed != Some(slice) {
-        SockRef::from(&fd).set_read_timeout(Some(slice))?;
-        *armed = Some(slice);
-    }
+    let slice = limit.clamp(LEAST_SLICE, SLICE);
+    let timeout = match *armed {
+        Some(timeout) if timeout <= slice => timeout,
+        Some(_) => arm(fd, slice, armed)?,
+        None => arm(fd, slice.min(FIRST_SLICE), armed)?,
+    };
     match recv(fd, buf, 0) {
         // SO_RCVTIMEO does not apply to a non-blocking socket.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock && SockRef::from(&fd).nonblocking()? => {
             poll(Some(fd), Interest::READ, limit, None)?;
             recv(fd, buf, ATTEMPT)
         }
+        // Where less than SO_RCVLOWAT has come, it is the end of a slice that brings it: there they stay short.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && timeout <= FIRST_SLICE => {
+            if timeout >= slice || holds_back(fd) {
+                return Err(error);
+            }
+            arm(fd, slice - timeout, armed)?;
+            recv(fd, buf, 0)
+        }
         result => result,
     }
+}
+
+fn arm(fd: BorrowedFd<'_>, timeout: Duration, armed: &mut Option<Duration>) -> io::Result<Duration> {
+    let timeout = timeout.max(LEAST_SLICE);
+    SockRef::from(&fd).set_read_timeout(Some(timeout))?;
+    *armed = Some(timeout);
+    Ok(timeout)
+}
+
+/// The caller has set SO_RCVLOWAT: poll(2) and a waiting recv(2) keep to themselves what has come as long as it is less,
+/// but an attempt gets it. The closing tag is shorter than that.
+pub(crate) fn holds_back(fd: BorrowedFd<'_>) -> bool {
+    option(fd, libc::SOL_SOCKET, libc::SO_RCVLOWAT, 0).is_ok_and(|least: libc::c_int| least > 1)
 }
 
 fn unacked(fd: BorrowedFd<'_>) -> u64 {
@@ -55,10 +82,37 @@ fn unacked(fd: BorrowedFd<'_>) -> u64 {
     }
 }
 
+/// FIONREAD counts up to the mark of urgent data, at which the first read stops, too; from there on, a look counts.
+fn unread(fd: BorrowedFd<'_>) -> u64 {
+    match queue_length(fd, libc::FIONREAD) {
+        0 => behind_mark(fd),
+        bytes => bytes,
+    }
+}
+
+/// How much follows the mark of urgent data, if that is what comes next; without its byte, which no read gets.
+#[cfg(all(target_os = "linux", not(any(target_arch = "mips", target_arch = "mips64"))))]
+fn behind_mark(fd: BorrowedFd<'_>) -> u64 {
+    const SIOCATMARK: libc::Ioctl = 0x8905;
+    if queue_length(fd, SIOCATMARK) == 0 {
+        return 0;
+    }
+    let flags = libc::MSG_PEEK | libc::MSG_TRUNC | ATTEMPT;
+    #[allow(unsafe_code)]
+    // SAFETY: with these flags TCP only counts; should anything be stored, there is no memory at NULL, which is EFAULT.
+    let bytes = unsafe { libc::recv(fd.as_raw_fd(), std::ptr::null_mut(), libc::c_int::MAX as usize, flags) };
+    u64::try_from(bytes).unwrap_or(0)
+}
+
+#[cfg(not(all(target_os = "linux", not(any(target_arch = "mips", target_arch = "mips64")))))]
+fn behind_mark(_: BorrowedFd<'_>) -> u64 {
+    0
+}
+
 fn queue_length(fd: BorrowedFd<'_>, queue: libc::Ioctl) -> u64 {
     let mut bytes: libc::c_int = 0;
     #[allow(unsafe_code)]
-    // SAFETY: TIOCOUTQ and FIONREAD store one int through the pointer.
+    // SAFETY: TIOCOUTQ, FIONREAD and SIOCATMARK store one int through the pointer.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), queue, &raw mut bytes) };
     if result == 0 { u64::try_from(bytes).unwrap_or(0) } else { 0 }
 }
@@ -68,13 +122,8 @@ fn queue_length(fd: BorrowedFd<'_>, queue: libc::Ioctl) -> u64 {
 fn queues_are_empty(fd: BorrowedFd<'_>) -> bool {
     const QUEUES: [libc::c_int; 3] =
         [libc::SK_MEMINFO_RMEM_ALLOC, libc::SK_MEMINFO_WMEM_QUEUED, libc::SK_MEMINFO_BACKLOG];
-    let mut memory = [1_u32; libc::SK_MEMINFO_DROPS as usize + 1];
-    let mut length = size_of_val(&memory) as libc::socklen_t;
-    let (level, name) = (libc::SOL_SOCKET, libc::SO_MEMINFO);
-    #[allow(unsafe_code)]
-    // SAFETY: the system stores at most `length` bytes, each counter an u32, to `memory`.
-    let result = unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, memory.as_mut_ptr().cast(), &raw mut length) };
-    result == 0 && QUEUES.iter().all(|queue| memory[*queue as usize] == 0)
+    let memory = option(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, [1_u32; libc::SK_MEMINFO_DROPS as usize + 1]);
+    memory.is_ok_and(|memory| QUEUES.iter().all(|queue| memory[*queue as usize] == 0))
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -135,7 +184,7 @@ macro_rules! transport {
             }
 
             fn unread(&self) -> u64 {
-                queue_length(self.as_fd(), libc::FIONREAD)
+                unread(self.as_fd())
             }
 
             fn unacked(&self) -> u64 {

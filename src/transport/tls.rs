@@ -8,7 +8,8 @@ use std::{
 
 use socket2::SockRef;
 
-use super::{Interest, Transport};
+use super::{Interest, Pace, Transport};
+use crate::process::Owner;
 
 /// As much as one TLS record holds: then a session that is blocked has no more of our bytes than that.
 pub(super) const RECORD: usize = 16 * 1024;
@@ -88,6 +89,7 @@ pub struct OverTls<S: TlsSession, T: Transport + AsFd> {
     session: S,
     socket: T,
     was_nonblocking: bool,
+    owner: Owner,
     read_wants: Interest,
     write_wants: Interest,
     /// How many bytes the write that is blocked was about: some libraries insist on the same again.
@@ -129,6 +131,7 @@ pub fn over<S: TlsSession, T: Transport + AsFd>(session: S, socket: T) -> io::Re
         session,
         socket,
         was_nonblocking,
+        owner: Owner::this_process(),
         read_wants: Interest::READ,
         write_wants: Interest::WRITE,
         blocked: 0,
@@ -270,7 +273,10 @@ impl<S: TlsSession, T: Transport + AsFd> Transport for OverTls<S, T> {
 
 impl<S: TlsSession, T: Transport + AsFd> Drop for OverTls<S, T> {
     fn drop(&mut self) {
-        let _ = SockRef::from(&self.socket).set_nonblocking(self.was_nonblocking);
+        // The flag is also that of a parent's socket, which goes on with its session.
+        if self.owner.is_this_process() {
+            let _ = SockRef::from(&self.socket).set_nonblocking(self.was_nonblocking);
+        }
     }
 }
 
@@ -312,25 +318,19 @@ pub(super) fn is_blocked(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 
-/// Repeats an attempt, first without waiting, for what has been decrypted does not show in poll(2); and again after each
-/// wait that brought nothing but a part of a record.
+/// An attempt, first without waiting, for what has been decrypted does not show in poll(2); and again after a wait, which
+/// may have brought nothing but a part of a record.
 pub(super) fn attempt_within<T: Transport, R>(
     transport: &mut T,
     limit: Duration,
     mut attempt: impl FnMut(&mut T) -> io::Result<R>,
 ) -> io::Result<R> {
-    let start = Instant::now();
-    loop {
-        let result = attempt(transport);
-        if !result.as_ref().is_err_and(is_blocked) {
-            return result;
-        }
-        let left = limit.saturating_sub(start.elapsed());
-        if left.is_zero() {
-            return result;
-        }
-        transport.wait(Interest::READ, left, None)?;
+    let result = attempt(transport);
+    if !result.as_ref().is_err_and(is_blocked) {
+        return result;
     }
+    transport.wait(Interest::READ, limit, None)?;
+    attempt(transport)
 }
 
 /// Repeats a step of the TLS handshake until it is done.
@@ -340,11 +340,20 @@ pub(super) fn handshake_within<T: Transport>(
     mut step: impl FnMut(&mut T) -> io::Result<()>,
 ) -> io::Result<()> {
     let start = Instant::now();
+    let mut pace = Pace::default();
     loop {
-        match attempt_within(transport, limit.saturating_sub(start.elapsed()), &mut step) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if is_blocked(&error) => return Err(io::ErrorKind::TimedOut.into()),
+        match step(transport) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if is_blocked(&error) => {}
             result => return result,
+        }
+        let left = limit.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match pace.wait(transport, Interest::READ, left, None) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
         }
     }
 }

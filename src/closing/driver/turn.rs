@@ -81,8 +81,9 @@ impl<T: Transport> Driver<T> {
 
     /// Waits for a direction to move, but never past the next deadline.
     pub(super) fn wait(&mut self, interest: Interest) {
+        let left = self.left();
         let wake = self.canceller.as_ref().map(Canceller::wake);
-        match self.transport.wait(interest, self.left(), wake) {
+        match self.pace.wait(&mut self.transport, interest, left, wake) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => self.failed(&error),
             _ => {}
         }
@@ -132,12 +133,18 @@ impl<T: Transport> Driver<T> {
             }
             let rest = &self.output[self.written..end];
             let most = rest.len();
-            self.transport.write(rest).map(|bytes| self.wrote(bytes.min(most)))
+            match self.transport.write(rest) {
+                Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
+                result => result.map(|bytes| self.wrote(bytes.min(most))),
+            }
         } else {
             return Output::Done;
         };
         match result {
-            Ok(()) => Output::Moved,
+            Ok(()) => {
+                self.pace.moved();
+                Output::Moved
+            }
             Err(error) => match error.kind() {
                 // Nobody is left to be told; how the connection went shows in the next read.
                 io::ErrorKind::NotConnected if self.ending_output => {
@@ -185,16 +192,19 @@ impl<T: Transport> Driver<T> {
 
     /// Reads once, without acting on it.
     pub(super) fn fill(&mut self, within: Option<Duration>) -> io::Result<usize> {
-        let Self { input, transport, armed, .. } = self;
+        let Self { input, transport, armed, pace, .. } = self;
         let result = match within {
             _ if self.below_tls => input.fill(|buf| transport.drain(buf)),
-            Some(limit) => input.fill(|buf| transport.read_within(buf, limit, armed)),
+            Some(limit) => input.fill(|buf| pace.read_within(transport, buf, limit, armed)),
             None => input.fill(|buf| transport.read(buf)),
         };
         if within.is_some() {
             self.look_at_clock();
         }
         self.last_bytes += self.input.rest().len();
+        if result.is_ok() {
+            self.pace.moved();
+        }
         result
     }
 

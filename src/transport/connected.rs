@@ -1,0 +1,63 @@
+//! Whether a descriptor is a stream socket with a connection (feature `capi`): what is none was lent by mistake.
+
+use std::{io, os::fd::BorrowedFd};
+
+use socket2::{SockRef, Type};
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::option::option;
+
+/// An error unless `fd` is a stream socket that is connected, or was until the peer ended it: how that went is for the
+/// close to find out. `EBADF`, `ENOTSOCK`, `EPROTOTYPE` (no stream), or `ENOTCONN`: never connected, or not yet.
+pub(crate) fn check_connected(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let not_connected = || Err(io::Error::from_raw_os_error(libc::ENOTCONN));
+    match tcp_was_connected(fd) {
+        Ok(true) => return Ok(()),
+        Ok(false) => return not_connected(),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOTSOCK)) => return Err(error),
+        Err(_) => {} // it is not TCP
+    }
+    let socket = SockRef::from(&fd);
+    if socket.r#type()? != Type::STREAM {
+        return Err(io::Error::from_raw_os_error(libc::EPROTOTYPE));
+    }
+    if socket.peer_addr().is_ok() || had_a_peer(&socket) { Ok(()) } else { not_connected() }
+}
+
+/// getpeername(2) cannot tell: after a reset it says what it says of a socket that was never connected. But only a
+/// connection has measured its round trip, or moved a byte; and to look costs nobody the error of the reset.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn tcp_was_connected(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    // Places in `struct tcp_info`, by words: the state in the first byte, tcpi_rtt, tcpi_bytes_acked and _received.
+    const TRACES: [usize; 5] = [17, 30, 31, 32, 33];
+    const SYN_SENT: u8 = 2;
+    const CLOSE: u8 = 7;
+    const LISTEN: u8 = 10;
+    let info = option(fd, libc::IPPROTO_TCP, libc::TCP_INFO, [0_u32; 34])?;
+    Ok(match info[0].to_ne_bytes()[0] {
+        SYN_SENT | LISTEN => false,
+        CLOSE => TRACES.iter().any(|word| info[*word] != 0),
+        _ => true,
+    })
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn tcp_was_connected(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    // Not known so; but what is no socket says so here.
+    SockRef::from(&fd).r#type()?;
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Nobody is there any more.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn had_a_peer(_: &SockRef<'_>) -> bool {
+    false // a Unix socket keeps the name of its peer
+}
+
+/// On the BSDs a look at the data leaves the error of a reset where it is, and tells an end from no connection at all.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn had_a_peer(socket: &SockRef<'_>) -> bool {
+    let mut byte = [std::mem::MaybeUninit::uninit()];
+    let look = socket.recv_with_flags(&mut byte, libc::MSG_PEEK | libc::MSG_DONTWAIT);
+    !look.is_err_and(|error| matches!(error.kind(), io::ErrorKind::NotConnected | io::ErrorKind::WouldBlock))
+}
