@@ -73,7 +73,7 @@ fn with_canceller(options: CloseOptions) -> CloseOptions {
 }
 
 fn idle(stream: &mut Stream<impl xmpp_close::Transport>, limit: Duration) {
-    assert!(matches!(stream.receive_within(limit), Ok(Incoming::Idle)));
+    assert!(matches!(stream.receive_within(limit), Ok(Incoming::TimedOut)));
 }
 
 /// TLS without TLS, and a TLS handshake that never ends.
