@@ -4,6 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Where expat can put off parsing, it must be told not to, and where it cannot, there is nothing to tell it. */
+#ifndef HAVE_DECL_XML_SETREPARSEDEFERRALENABLED
+#error "Look whether expat.h declares XML_SetReparseDeferralEnabled, and define this as 1 or 0, as the Makefile does."
+#endif
+
 #define STREAMS "http://etherx.jabber.org/streams"
 #define STREAM_MANAGEMENT "urn:xmpp:sm:3"
 #define SEPARATOR '|'           /* expat puts it between namespace and name */
@@ -183,8 +188,10 @@ stanza_parser *stanza_parser_new(void (*on_header)(void *owner), void (*on_stanz
     p->on_stanza = on_stanza;
     p->owner = owner;
     XML_SetUserData(p->expat, p);
+#if HAVE_DECL_XML_SETREPARSEDEFERRALENABLED
     /* Otherwise a closing tag that comes in two segments may wait inside expat for a third that never comes. */
     XML_SetReparseDeferralEnabled(p->expat, XML_FALSE);
+#endif
     XML_SetElementHandler(p->expat, on_start, on_end);
     XML_SetDefaultHandler(p->expat, on_raw);
     XML_SetCommentHandler(p->expat, on_comment);

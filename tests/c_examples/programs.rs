@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{clib, client::PATIENCE};
+use crate::{clib, client::PATIENCE, expat_header};
 
 /// How an example is built and run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,37 +24,16 @@ pub enum Variant {
     Sanitized,
     /// As `Static`, run under valgrind, which knows what Rust allocates, too.
     Valgrind,
+    /// As `Static`, with an `expat.h` that does not declare `XML_SetReparseDeferralEnabled`.
+    WithoutDeferral,
+    /// As `Static`, with one that does, and a function that prints what it is called with.
+    WithDeferral,
 }
 
 pub const VARIANTS: [Variant; 4] = [Variant::Static, Variant::Shared, Variant::Sanitized, Variant::Valgrind];
 
 pub fn source(file: &str) -> PathBuf {
     clib::root().join("examples/c").join(file)
-}
-
-/// The files that make up an example, and the libraries it needs beside ours.
-fn parts(name: &str) -> (Vec<String>, &'static [&'static str]) {
-    let (others, libraries): (&[&str], &[&str]) = match name {
-        "close_fd" => (&[], &[]),
-        "event_loop" => {
-            (&["channel", "router", "stanza_parser", "tls_bio"], &["-lexpat", "-lssl", "-lcrypto", "-lpthread"])
-        }
-        _ => (&["stanza_parser"], &["-lexpat", "-lpthread"]),
-    };
-    ([&[name], others].concat().iter().map(|part| format!("{part}.c")).collect(), libraries)
-}
-
-/// The C compiler with the flags that every example must pass.
-pub fn compiler(name: &str, standard: &str) -> Command {
-    let mut command = Command::new(name);
-    command.arg(format!("-std={standard}")).args(["-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
-    command.arg("-I").arg(&clib::build().include);
-    command
-}
-
-pub fn succeed(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn build(name: &str, variant: Variant) -> PathBuf {
@@ -67,20 +46,24 @@ fn build(name: &str, variant: Variant) -> PathBuf {
 
 fn compile(name: &str, variant: Variant) -> PathBuf {
     let library = clib::build();
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{variant:?}"));
-    let mut cc = compiler(if variant == Variant::Shared { "clang" } else { "gcc" }, "c99");
-    let (files, libraries) = parts(name);
-    cc.args(["-g", "-O1", "-o"]).arg(&program).args(files.iter().map(|file| source(file)));
-    if variant == Variant::Sanitized {
-        cc.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("c-examples-{variant:?}"));
+    let mut flags = "-std=c99 -g -O1".to_owned();
+    let mut settings = vec![format!("OUT={}", out.display()), clib::linked_statically()];
+    let mut compiler = "gcc";
+    match variant {
+        Variant::Static | Variant::Valgrind => {}
+        Variant::Shared => {
+            compiler = "clang";
+            let (include, dir) = (library.include.display(), library.dir.display());
+            settings[1] = format!("XMPP_CLOSE=-I{include} -L{dir} -Wl,-rpath,{dir} -lxmpp_close");
+        }
+        Variant::Sanitized => flags += " -fsanitize=address,undefined -fno-sanitize-recover=all",
+        Variant::WithoutDeferral | Variant::WithDeferral => {
+            expat_header::prepare(&out, variant == Variant::WithDeferral, &mut settings)
+        }
     }
-    if variant == Variant::Shared {
-        cc.arg("-L").arg(&library.dir).arg(format!("-Wl,-rpath,{}", library.dir.display())).arg("-lxmpp_close");
-    } else {
-        cc.arg(library.dir.join("libxmpp_close.a")).args(&library.native_libs);
-    }
-    succeed(cc.args(libraries));
-    program
+    clib::make_examples(&[name], compiler, &flags, &settings);
+    out.join(name)
 }
 
 /// The command that runs an example; it fails on any error of memory that its variant can see.

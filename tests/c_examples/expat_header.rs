@@ -1,0 +1,51 @@
+//! Another `expat.h` than this machine's: one that declares the function that switches reparse deferral off, or does not.
+
+use std::{fs, path::Path, process::Command};
+
+use crate::clib;
+
+const FUNCTION: &str = "XML_SetReparseDeferralEnabled";
+const DECLARATION: &str = "XMLPARSEAPI(XML_Bool) XML_SetReparseDeferralEnabled(XML_Parser parser, XML_Bool enabled);";
+/// In the place of the library's function, which this machine's may not have.
+const PRINTS: &str = r#"
+#include <expat.h>
+#include <stdio.h>
+XML_Bool XMLCALL XML_SetReparseDeferralEnabled(XML_Parser parser, XML_Bool enabled)
+{
+    (void)parser;
+    printf("reparse deferral: %d\n", enabled);
+    return XML_TRUE;
+}
+"#;
+
+/// This machine's `expat.h`.
+fn header() -> String {
+    let rule = clib::run(Command::new("gcc").args(["-M", "-include", "expat.h", "-x", "c", "/dev/null"]));
+    let path = rule.split_whitespace().find(|word| word.ends_with("/expat.h")).expect("expat.h");
+    fs::read_to_string(path).unwrap()
+}
+
+/// Puts a copy of `expat.h` into a folder, and has the examples built with that.
+pub fn prepare(folder: &Path, declared: bool, settings: &mut Vec<String>) {
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join("expat.h"), header_that_declares(declared)).unwrap();
+    settings.push(format!("CPPFLAGS=-I{}", folder.display()));
+    if declared {
+        let prints = folder.join("prints.c");
+        fs::write(&prints, PRINTS).unwrap();
+        settings[1] += &format!(" {}", prints.display());
+    }
+}
+
+fn header_that_declares(declared: bool) -> String {
+    let header = header();
+    match (header.contains(FUNCTION), declared) {
+        (true, false) => header.replace(FUNCTION, "XML_NotInThisVersion"),
+        (false, true) => {
+            let before = "#define XML_MAJOR_VERSION";
+            assert!(header.contains(before), "another place is needed");
+            header.replacen(before, &format!("{DECLARATION}\n{before}"), 1)
+        }
+        _ => header,
+    }
+}
