@@ -127,7 +127,7 @@ static void ask_expat(const char *xml, size_t len, size_t first, size_t piece, s
     marks->parser = XML_ParserCreateNS(NULL, '|');
     if (marks->parser == NULL)
         check_fatal("XML_ParserCreateNS");
-#ifdef EXPAT_DEFERS
+#if HAVE_DECL_XML_SETREPARSEDEFERRALENABLED
     /* Or it may sit on a closing tag that came in two pieces until more comes, and nothing will. */
     XML_SetReparseDeferralEnabled(marks->parser, XML_FALSE);
 #endif

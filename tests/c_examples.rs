@@ -11,7 +11,7 @@ mod client;
 mod close_fd;
 #[path = "c_examples/event_loop.rs"]
 mod event_loop;
-#[path = "c_examples/expat_header.rs"]
+#[path = "support/expat_header.rs"]
 mod expat_header;
 #[path = "c_examples/programs.rs"]
 mod programs;

@@ -6,7 +6,7 @@ mod clib;
 #[path = "../../tests/c_examples/client.rs"]
 #[allow(dead_code, reason = "shared with the tests without TLS")]
 mod client;
-#[path = "../../tests/c_examples/expat_header.rs"]
+#[path = "../../tests/support/expat_header.rs"]
 mod expat_header;
 #[path = "../../tests/support/peer.rs"]
 mod peer;

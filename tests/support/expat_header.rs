@@ -6,18 +6,6 @@ use crate::clib;
 
 const FUNCTION: &str = "XML_SetReparseDeferralEnabled";
 const DECLARATION: &str = "XMLPARSEAPI(XML_Bool) XML_SetReparseDeferralEnabled(XML_Parser parser, XML_Bool enabled);";
-/// In the place of the library's function, which this machine's may not have.
-const PRINTS: &str = r#"
-#include <expat.h>
-#include <stdio.h>
-XML_Bool XMLCALL XML_SetReparseDeferralEnabled(XML_Parser parser, XML_Bool enabled)
-{
-    (void)parser;
-    printf("reparse deferral: %d\n", enabled);
-    return XML_TRUE;
-}
-"#;
-
 /// This machine's `expat.h`.
 fn header() -> String {
     let rule = clib::run(Command::new("gcc").args(["-M", "-include", "expat.h", "-x", "c", "/dev/null"]));
@@ -25,16 +13,9 @@ fn header() -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// Puts a copy of `expat.h` into a folder, and has the examples built with that.
-pub fn prepare(folder: &Path, declared: bool, settings: &mut Vec<String>) {
-    fs::create_dir_all(folder).unwrap();
+/// Puts a copy of it into a folder, which must exist: with the declaration, or without.
+pub fn write(folder: &Path, declared: bool) {
     fs::write(folder.join("expat.h"), header_that_declares(declared)).unwrap();
-    settings.push(format!("CPPFLAGS=-I{}", folder.display()));
-    if declared {
-        let prints = folder.join("prints.c");
-        fs::write(&prints, PRINTS).unwrap();
-        settings[1] += &format!(" {}", prints.display());
-    }
 }
 
 fn header_that_declares(declared: bool) -> String {
