@@ -81,6 +81,7 @@ static const struct sample samples[] = {
     AGREE("no space between attributes", OPEN "<b/><a b='1'c='2'/>" CLOSE),
     AGREE("no value", OPEN "<b/><a b/>" CLOSE),
     AGREE("mismatched inside", OPEN "<b/><a></b>" CLOSE),
+#include "conformance.h"
 };
 
 /* Where things end, in bytes from the start. */
