@@ -47,6 +47,7 @@
     NEWER("[4] U+EFFFF, the last letter", "<a\xf3\xaf\xbf\xbf/>"),
     WELL("[4] U+F0000 is none", "<a\xf3\xb0\x80\x80/>"),
     WELL("[4] U+037E is none", "<a\xcd\xbe/>"),
+    WELL("[4] U+3000, a space, is none", "<a\xe3\x80\x80/>"),
     WELL("[4] U+2000 is none", "<a\xe2\x80\x80/>"),
 
     /* Attributes. */
