@@ -13,6 +13,8 @@ mod close_fd;
 mod event_loop;
 #[path = "support/expat_header.rs"]
 mod expat_header;
+#[path = "c_examples/hostile.rs"]
+mod hostile;
 #[path = "c_examples/programs.rs"]
 mod programs;
 #[path = "c_examples/servers.rs"]

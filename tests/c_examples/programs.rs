@@ -24,6 +24,8 @@ pub enum Variant {
     Sanitized,
     /// As `Static`, run under valgrind, which knows what Rust allocates, too.
     Valgrind,
+    /// As `Static`, and a peer has one second to log in.
+    Impatient,
     /// As `Static`, with an `expat.h` that does not declare `XML_SetReparseDeferralEnabled`.
     WithoutDeferral,
     /// As `Static`, with one that does, and a function that prints what it is called with.
@@ -55,17 +57,19 @@ fn build(name: &str, variant: Variant) -> PathBuf {
 fn compile(name: &str, variant: Variant) -> PathBuf {
     let library = clib::build();
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("c-examples-{variant:?}"));
-    let mut flags = "-std=c99 -g -O1".to_owned();
+    // Whoever is slow in a test is not hostile.
+    let patience = if variant == Variant::Impatient { 1 } else { 100_000 };
+    let flags = format!("-std=c99 -g -O1 -DLOGIN_SECONDS={patience}");
     let mut settings = vec![format!("OUT={}", out.display()), clib::linked_statically()];
-    let mut compiler = "gcc";
+    let (mut compiler, mut sanitized) = ("gcc", "");
     match variant {
-        Variant::Static | Variant::Valgrind => {}
+        Variant::Static | Variant::Valgrind | Variant::Impatient => {}
         Variant::Shared => {
             compiler = "clang";
             let (include, dir) = (library.include.display(), library.dir.display());
             settings[1] = format!("XMPP_CLOSE=-I{include} -L{dir} -Wl,-rpath,{dir} -lxmpp_close");
         }
-        Variant::Sanitized => flags += " -fsanitize=address,undefined -fno-sanitize-recover=all",
+        Variant::Sanitized => sanitized = " -fsanitize=address,undefined -fno-sanitize-recover=all",
         Variant::WithoutDeferral | Variant::WithDeferral => {
             std::fs::create_dir_all(&out).unwrap();
             expat_header::write(&out, variant == Variant::WithDeferral);
@@ -76,7 +80,7 @@ fn compile(name: &str, variant: Variant) -> PathBuf {
             }
         }
     }
-    clib::make_examples(&[name], compiler, &flags, &settings);
+    clib::make_examples(&[name], compiler, &(flags + sanitized), &settings);
     out.join(name)
 }
 
@@ -151,6 +155,19 @@ impl Server {
     pub fn start_with(name: &str, variant: Variant, idle_seconds: u32, limit_seconds: u32, more: &[&OsStr]) -> Self {
         let mut command = command(name, variant);
         command.args(["0", &idle_seconds.to_string(), &limit_seconds.to_string()]).args(more);
+        Self::run(name, command)
+    }
+
+    /// With its system calls of that kind written to a file.
+    pub fn start_traced(name: &str, calls: &str, log: &Path) -> Self {
+        let mut command = Command::new("strace");
+        // As a grandchild of ours: the server itself is our child.
+        command.args(["-D", "-e", &format!("trace={calls}"), "-o"]).arg(log).arg(build(name, Variant::Static));
+        command.args(["0", "100000"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::run(name, command)
+    }
+
+    fn run(name: &str, mut command: Command) -> Self {
         let mut child = command.spawn().expect("it can be run");
         let log = Arc::new(Log::default());
         collect(child.stdout.take().expect("piped"), "", &log);
@@ -178,10 +195,21 @@ impl Server {
         self.log.read().lines.iter().filter_map(|line| line.strip_prefix(&start)).map(str::to_owned).collect()
     }
 
+    /// The most that it has had in memory so far.
+    pub fn peak_memory_kb(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it is alive");
+        peak.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     pub fn send_sigterm(&self) {
+        self.signal(libc::SIGTERM);
+    }
+
+    pub fn signal(&self, signal: libc::c_int) {
         let pid = i32::try_from(self.child.id()).expect("a pid");
         // SAFETY: kill(2) on our own child, which has not been waited for.
-        assert_eq!(unsafe { libc::kill(pid, libc::SIGTERM) }, 0);
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
     }
 
     /// Waits for the end of the process, which must be a success without a word on stderr.
