@@ -6,6 +6,7 @@ use crate::clib;
 
 const FUNCTION: &str = "XML_SetReparseDeferralEnabled";
 const DECLARATION: &str = "XMLPARSEAPI(XML_Bool) XML_SetReparseDeferralEnabled(XML_Parser parser, XML_Bool enabled);";
+
 /// This machine's `expat.h`.
 fn header() -> String {
     let rule = clib::run(Command::new("gcc").args(["-M", "-include", "expat.h", "-x", "c", "/dev/null"]));
@@ -14,8 +15,17 @@ fn header() -> String {
 }
 
 /// Puts a copy of it into a folder, which must exist: with the declaration, or without.
+#[allow(dead_code, reason = "not all tests care for the declaration")]
 pub fn write(folder: &Path, declared: bool) {
     fs::write(folder.join("expat.h"), header_that_declares(declared)).unwrap();
+}
+
+/// Puts a copy of it into a folder that says it is of a version to come.
+#[allow(dead_code, reason = "most tests care for the declaration")]
+pub fn write_newer(folder: &Path) {
+    let version = "#define XML_MINOR_VERSION ";
+    assert!(header().contains(version));
+    fs::write(folder.join("expat.h"), header().replace(version, &format!("{version}9"))).unwrap();
 }
 
 fn header_that_declares(declared: bool) -> String {
