@@ -82,6 +82,7 @@ static const struct sample samples[] = {
     AGREE("no space between attributes", OPEN "<b/><a b='1'c='2'/>" CLOSE),
     AGREE("no value", OPEN "<b/><a b/>" CLOSE),
     AGREE("mismatched inside", OPEN "<b/><a></b>" CLOSE),
+#include "conformance.h"
 };
 
 /* Where things end, in bytes from the start. */
@@ -128,7 +129,7 @@ static void ask_expat(const char *xml, size_t len, size_t first, size_t piece, s
     marks->parser = XML_ParserCreateNS(NULL, '|');
     if (marks->parser == NULL)
         check_fatal("XML_ParserCreateNS");
-#ifdef EXPAT_DEFERS
+#if HAVE_DECL_XML_SETREPARSEDEFERRALENABLED
     /* Or it may sit on a closing tag that came in two pieces until more comes, and nothing will. */
     XML_SetReparseDeferralEnabled(marks->parser, XML_FALSE);
 #endif

@@ -45,7 +45,7 @@ static void session_start(struct session *session)
     session->parser = XML_ParserCreate(NULL);
     if (session->parser == NULL)
         check_fatal("XML_ParserCreate");
-#ifdef EXPAT_DEFERS
+#if HAVE_DECL_XML_SETREPARSEDEFERRALENABLED
     /* Or it may sit on a closing tag that came in two pieces until more comes, and nothing will. */
     XML_SetReparseDeferralEnabled(session->parser, XML_FALSE);
 #endif

@@ -207,9 +207,11 @@ typedef struct xmpp_close_options {
     /// XMPP_CLOSE_PEER_CLOSED once the parser has seen the peer's closing tag,
     /// anything else to stop at once. The library does not look into the bytes
     /// then: it counts no stanzas, and calls every end without a tag
-    /// XMPP_CLOSE_PEER_EOF, be it inside an element or not. With expat 2.6, or
-    /// a patched older one, call XML_SetReparseDeferralEnabled(parser,
-    /// XML_FALSE) first, or a tag that comes in pieces is seen too late.
+    /// XMPP_CLOSE_PEER_EOF, be it inside an element or not. With expat, call
+    /// XML_SetReparseDeferralEnabled(parser, XML_FALSE) first, or a tag that
+    /// comes in pieces is seen too late; an expat that lacks the function does
+    /// not need it. Whether expat.h declares it is found out when the program
+    /// is built, and not by the version: patched older ones have it, too.
     int (*on_data)(void *userdata, const uint8_t *data, size_t len);
     /// Passed to the callbacks as it is.
     void *userdata;

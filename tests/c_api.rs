@@ -3,20 +3,34 @@
 
 #[path = "support/clib.rs"]
 mod clib;
+#[path = "support/expat_header.rs"]
+mod expat_header;
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    process::Command,
+    time::{Duration, SystemTime},
+};
 
-/// Builds and runs them all; what failed is in the output that a failure prints.
-fn run(variant: &str) {
+/// `make` in their folder, with the library that was just built.
+fn make(goal: &str) -> Command {
     let library = clib::build();
     let mut make = Command::new("make");
     make.arg("-C")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("ffi-tests"))
-        .arg(variant)
+        .arg(goal)
         .arg(format!("CAPI={}", library.dir.display()))
         .arg(format!("INCLUDE={}", library.include.display()))
         .arg(format!("NATIVE_LIBS={}", library.native_libs.join(" ")));
-    let output = clib::run(clib::forget_cargo(&mut make));
+    clib::forget_cargo(&mut make);
+    make
+}
+
+/// Builds and runs them all; what failed is in the output that a failure prints.
+fn run(variant: &str) {
+    let output = clib::run(&mut make(variant));
     println!("{output}");
     assert!(output.contains(&format!("{variant}: all programs passed")), "{output}");
     assert!(!output.contains("FAILED"), "{output}");
@@ -55,6 +69,30 @@ fn valgrind_finds_nothing_with_the_shared_library() {
 #[test]
 fn threads_race_for_nothing() {
     run("static-helgrind");
+}
+
+#[test]
+fn programs_are_built_again_when_a_header_of_the_system_changes_even_to_an_older_one() {
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("built-again");
+    let _ = fs::remove_dir_all(&out);
+    fs::create_dir_all(&out).unwrap();
+    let object = out.join("static-plain/parser.o");
+    let build = || {
+        let mut make = make(object.to_str().unwrap());
+        make.arg(format!("OUT={}", out.display())).args(["LINK=static", "RUN=plain"]).env("CPATH", &out);
+        clib::run(&mut make);
+        clib::run(Command::new("nm").arg("--undefined-only").arg(&object)).contains("XML_SetReparseDeferralEnabled")
+    };
+    for declared in [false, true, false] {
+        expat_header::write(&out, declared);
+        // As a package brings it: made long before our object was.
+        let header = fs::File::options().write(true).open(out.join("expat.h")).unwrap();
+        header.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)).unwrap();
+        assert_eq!(build(), declared, "whether the object calls what the header has");
+    }
+    let built = fs::metadata(&object).unwrap().modified().unwrap();
+    build();
+    assert_eq!(fs::metadata(&object).unwrap().modified().unwrap(), built, "nothing has changed since");
 }
 
 /// The names that follow `xmpp_close_` where a `(` follows them.

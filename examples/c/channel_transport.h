@@ -2,9 +2,19 @@
 #ifndef CHANNEL_TRANSPORT_H
 #define CHANNEL_TRANSPORT_H
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <xmpp_close.h>
 
 #include "channel.h"
+
+/* A result of the library; less than 0 means that we told it nonsense. */
+static inline int checked(int result)
+{
+    if (result < 0)
+        fprintf(stderr, "%s\n", xmpp_close_strerror(result)), abort();
+    return result;
+}
 
 static inline int channel_transport_read(void *userdata, uint8_t *buf, size_t len, size_t *n)
 {

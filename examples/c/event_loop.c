@@ -5,23 +5,24 @@
  *     event_loop PORT IDLE_SECONDS [LIMIT_SECONDS [CERTIFICATE KEY]]    with a certificate: TLS from the first byte on
  *
  * To carry over: `send_stanza`, which every writer goes through; `apply`, which does what the handshake wants done; the
- * calls of `told`, which tell it what happened; and, for the shutdown, all from `close_all` on. */
+ * calls of `told`, which tell it what happened; and, for the shutdown, all from `on_late_data` on. */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <sys/epoll.h>
 #include <sys/queue.h>
 #include <xmpp_close.h>
 
 #include "channel_transport.h"
+#include "newcomers.h"
+#include "progress.h"
 #include "router.h"
 #include "server.h"
 #include "stream_management.h"
 
 #define QUEUE_LIMIT 65536
-#define TAG "</stream:stream>"
 
 typedef struct conn {
     LIST_ENTRY(conn) link;
+    newcomer newcomer;
     unsigned number;
     channel channel;                 /* its socket, with TLS and the queue */
     uint32_t watched;                /* what epoll knows */
@@ -44,14 +45,6 @@ static xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
 /* told(c, eof) tells the handshake of an EOF, and does what it wants done. */
 #define told(c, event) apply(c, xmpp_close_handshake_##event((c)->handshake, now))
 #define told_of(c, event, detail) apply(c, xmpp_close_handshake_##event((c)->handshake, detail, now))
-
-/* An action, or a result; less than 0 means that we told the library nonsense. */
-static int checked(int result)
-{
-    if (result < 0)
-        fprintf(stderr, "%s\n", xmpp_close_strerror(result)), abort();
-    return result;
-}
 
 static void enqueue(conn *c, const char *bytes, size_t len)
 {
@@ -110,9 +103,7 @@ static void flush(conn *c)
             c->active_at = now;
             told_of(c, written, n);
         }
-        if (error == EAGAIN)
-            return;
-        if (error)
+        if (error && error != EAGAIN)
             told_of(c, output_failed, error);
         if (error || !c->unflushed)
             return;
@@ -165,6 +156,7 @@ static void on_stanza(void *owner, const stanza *stanza)
         if (!late)
             send_stanza(c, reply, sm_reply(&c->sm, stanza, reply, sizeof reply));
     } else {
+        newcomer_end(&c->newcomer);
         sm_count(&c->sm, stanza);
         c->late += (unsigned)late;
     }
@@ -197,8 +189,7 @@ static void on_readable(conn *c)
         c->active_at = now;
         take(c, bytes, n);
     }
-    const int inside = stanza_parser_inside(c->parser);
-    if (inside && (result == CHANNEL_END || result == CHANNEL_NOTIFIED))
+    if (stanza_parser_inside(c->parser) && (result == CHANNEL_END || result == CHANNEL_NOTIFIED))
         told(c, truncated);
     else if (result == CHANNEL_END || result == CHANNEL_CUT_OFF)
         told(c, eof); /* it knows whether close_notify has come before */
@@ -211,14 +202,9 @@ static void on_readable(conn *c)
     settle(c);
 }
 
-static void on_connection(void)
+static void on_connection(int fd)
 {
     static unsigned count;
-    const int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0) { /* out of descriptors: on_time listens again */
-        epoll_ctl(epoll_fd, EPOLL_CTL_DEL, listener, NULL);
-        return;
-    }
     conn *c = need(calloc(1, sizeof *c));
     struct epoll_event event = { 0, { .ptr = c } };
     channel_open(&c->channel, fd);
@@ -229,13 +215,38 @@ static void on_connection(void)
         abort();
     session_begin(c->number, c);
     LIST_INSERT_HEAD(&conns, c, link);
+    newcomer_begin(&c->newcomer, c, now);
     settle(c);
+}
+
+/* Who does not log in is told why; but begun closes go on as they are. */
+static void refuse(conn *c, const char *condition)
+{
+    c->condition = condition;
+    told(c, begin);
+    settle(c);
+}
+
+static void on_connections(void)
+{
+    conn *oldest;
+    int fd = 0;
+    for (int i = 0; i < ACCEPTS && (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0; i++) {
+        on_connection(fd);
+        if ((oldest = newcomer_too_many())) {
+            refuse(oldest, "resource-constraint");
+            told(oldest, cancel); /* there is no room for those that close, either */
+        }
+    }
+    if (fd < 0 && out_of_descriptors(errno)) /* on_time listens again */
+        epoll_ctl(epoll_fd, EPOLL_CTL_DEL, listener, NULL);
 }
 
 /* Neither the loop nor the router knows of this stream any more. */
 static void leave(conn *c)
 {
     LIST_REMOVE(c, link);
+    newcomer_end(&c->newcomer);
     session_end(c->number);
 }
 
@@ -267,6 +278,8 @@ static void on_time(void)
 {
     wake_at = now + 1000;
     epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &listening);
+    for (conn *late; (late = newcomer_too_late(now));)
+        refuse(late, "policy-violation");
     for (conn *c = LIST_FIRST(&conns), *next; c; c = next) {
         next = LIST_NEXT(c, link);
         if (!c->owed && now - c->active_at >= idle_ms && (on_readable(c), c->active_at < now)) /* nothing just came */
@@ -293,7 +306,7 @@ static void turn(int may_wait)
     for (int i = 0; i < ready; i++) {
         conn *c = events[i].data.ptr;
         if (!c)
-            on_connection();
+            on_connections();
         else if (events[i].events == EPOLLOUT)
             settle(c);
         else
@@ -304,12 +317,9 @@ static void turn(int may_wait)
         on_time();
 }
 
-/* ---- SIGTERM: the library closes all streams at once. ------------------------------------------------------------ */
-
 static int on_late_data(void *userdata, const uint8_t *data, size_t len)
 {
-    conn *c = userdata;
-    const stanza_parsed parsed = stanza_parser_feed(c->parser, data, len);
+    const stanza_parsed parsed = stanza_parser_feed(((conn *)userdata)->parser, data, len);
     return parsed == STREAM_CLOSED ? XMPP_CLOSE_PEER_CLOSED : parsed == STREAM_BROKEN ? -1 : 0;
 }
 
@@ -322,17 +332,8 @@ static int on_farewell(void *userdata, uint8_t *buf, size_t len, size_t *n)
 /* Meanwhile the loop serves the others: streams whose close had begun before. */
 static int on_progress(void *userdata, const xmpp_close_summary *so_far)
 {
-    static uint32_t shown = UINT32_MAX;
     (void)userdata;
-    if (so_far->ended != shown) {
-        printf("%s ", so_far->ended < so_far->streams ? "closing" : "closed");
-        printf("%u streams, %u ms:", so_far->streams, so_far->elapsed_ms);
-        for (uint32_t outcome = 0; outcome < sizeof so_far->outcomes / sizeof *so_far->outcomes; outcome++)
-            if (so_far->outcomes[outcome])
-                printf(" %u %s", so_far->outcomes[outcome], xmpp_close_outcome_name(outcome));
-        printf("\n");
-    }
-    shown = so_far->ended;
+    print_progress(so_far);
     turn(0);
     return 0;
 }
@@ -383,7 +384,6 @@ int main(int argc, char **argv)
     catch_sigterm(&unblocked);
     listener = listen_on(argv[1]);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-
     while (!terminated)
         turn(1);
     close(listener), listener = -1;

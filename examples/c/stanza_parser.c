@@ -3,14 +3,26 @@
 #include <expat.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+#include "expat_memory.h"
+
+/* Where expat can put off parsing, it must be told not to, and where it cannot, there is nothing to tell it. */
+#ifndef HAVE_DECL_XML_SETREPARSEDEFERRALENABLED
+#error "Look whether expat.h declares XML_SetReparseDeferralEnabled, and define this as 1 or 0, as the Makefile does."
+#endif
 
 #define STREAMS "http://etherx.jabber.org/streams"
 #define STREAM_MANAGEMENT "urn:xmpp:sm:3"
 #define SEPARATOR '|'           /* expat puts it between namespace and name */
 #define STANZA_LIMIT (1u << 20) /* RFC 6120, section 13.12: never below 10000 */
+#define TAG_LIMIT 16384         /* of one tag with its attributes; expat keeps it until it is whole */
+#define DEPTH_LIMIT 100         /* elements in elements */
+#define PIECE 4096              /* what expat gets at once, so that the limits are looked at in time */
 
 struct stanza_parser {
     XML_Parser expat;
+    expat_account memory;
     void (*on_header)(void *owner);
     void (*on_stanza)(void *owner, const stanza *stanza);
     void *owner;
@@ -24,7 +36,8 @@ struct stanza_parser {
 
 static void stop(stanza_parser *p, const char *condition)
 {
-    p->broken = condition;
+    if (!p->broken)
+        p->broken = condition;
     XML_StopParser(p->expat, XML_FALSE);
 }
 
@@ -123,6 +136,10 @@ static void on_start(void *userdata, const XML_Char *name, const XML_Char **attr
         stop(p, "invalid-namespace");
         return;
     }
+    if (p->depth == DEPTH_LIMIT) {
+        stop(p, "policy-violation");
+        return;
+    }
     p->depth++;
     if (p->depth == 1)
         p->on_header(p->owner);
@@ -168,13 +185,52 @@ static void on_doctype(void *userdata, const XML_Char *name, const XML_Char *sys
     on_comment(userdata, name);
 }
 
+/* RFC 6120, section 11.6: a stream is UTF-8, whatever it declares. */
+static void on_declaration(void *userdata, const XML_Char *version, const XML_Char *encoding, int standalone)
+{
+    (void)version, (void)standalone;
+    if (encoding && strcasecmp(encoding, "UTF-8"))
+        stop(userdata, "unsupported-encoding");
+}
+
+/* In UTF-16 one of the first two bytes is 0, or they are a byte order mark, which expat would follow against our will. */
+static int is_utf16(const stanza_parser *p, const unsigned char *bytes, size_t len)
+{
+    size_t i;
+    for (i = 0; i < len && p->fed + i < 2; i++)
+        if (bytes[i] == 0 || bytes[i] >= 0xfe)
+            return 1;
+    return 0;
+}
+
+/* How much expat holds back, since it is half a tag. */
+static unsigned long long unfinished(const stanza_parser *p)
+{
+    return p->fed ? p->fed - (unsigned long long)XML_GetCurrentByteIndex(p->expat) : 0;
+}
+
+/* The condition of RFC 6120, section 4.9.3, for what expat has refused. */
+static const char *condition(const stanza_parser *p)
+{
+    switch (XML_GetErrorCode(p->expat)) {
+    case XML_ERROR_UNDEFINED_ENTITY:
+        return "restricted-xml"; /* section 11.1 */
+    case XML_ERROR_NO_MEMORY:
+        return "policy-violation"; /* it has had its share */
+    default:
+        return "not-well-formed";
+    }
+}
+
 stanza_parser *stanza_parser_new(void (*on_header)(void *owner), void (*on_stanza)(void *owner, const stanza *stanza),
                                  void *owner)
 {
+    static const XML_Char separator[] = { SEPARATOR, '\0' };
     stanza_parser *p = calloc(1, sizeof *p);
     if (!p)
         return NULL;
-    p->expat = XML_ParserCreateNS("UTF-8", SEPARATOR);
+    expat_charged = &p->memory;
+    p->expat = XML_ParserCreate_MM("UTF-8", &expat_memory, separator);
     if (!p->expat) {
         free(p);
         return NULL;
@@ -183,13 +239,16 @@ stanza_parser *stanza_parser_new(void (*on_header)(void *owner), void (*on_stanz
     p->on_stanza = on_stanza;
     p->owner = owner;
     XML_SetUserData(p->expat, p);
+#if HAVE_DECL_XML_SETREPARSEDEFERRALENABLED
     /* Otherwise a closing tag that comes in two segments may wait inside expat for a third that never comes. */
     XML_SetReparseDeferralEnabled(p->expat, XML_FALSE);
+#endif
     XML_SetElementHandler(p->expat, on_start, on_end);
     XML_SetDefaultHandler(p->expat, on_raw);
     XML_SetCommentHandler(p->expat, on_comment);
     XML_SetProcessingInstructionHandler(p->expat, on_instruction);
     XML_SetStartDoctypeDeclHandler(p->expat, on_doctype);
+    XML_SetXmlDeclHandler(p->expat, on_declaration);
     return p;
 }
 
@@ -197,6 +256,7 @@ void stanza_parser_free(stanza_parser *p)
 {
     if (!p)
         return;
+    expat_charged = &p->memory;
     XML_ParserFree(p->expat);
     free(p->stanza.id);
     free(p->stanza.xml);
@@ -205,25 +265,31 @@ void stanza_parser_free(stanza_parser *p)
 
 stanza_parsed stanza_parser_feed(stanza_parser *p, const void *bytes, size_t len)
 {
+    const char *rest = bytes;
     if (p->closed || p->broken)
         return STREAM_GOES_ON;
-    enum XML_Status status = XML_Parse(p->expat, bytes, (int)len, 0);
-    p->fed += len;
-    if (p->closed)
-        return STREAM_CLOSED;
-    if (!p->broken && status == XML_STATUS_OK)
-        return STREAM_GOES_ON;
-    if (!p->broken)
-        p->broken = "not-well-formed";
-    return STREAM_BROKEN;
+    if (is_utf16(p, bytes, len))
+        p->broken = "unsupported-encoding";
+    expat_charged = &p->memory;
+    while (len && !p->closed && !p->broken) {
+        const size_t piece = len < PIECE ? len : PIECE;
+        const enum XML_Status status = XML_Parse(p->expat, rest, (int)piece, 0);
+        rest += piece;
+        len -= piece;
+        p->fed += piece;
+        if (p->closed || p->broken)
+            break;
+        if (status != XML_STATUS_OK)
+            p->broken = condition(p);
+        else if (unfinished(p) > TAG_LIMIT)
+            p->broken = "policy-violation";
+    }
+    return p->closed ? STREAM_CLOSED : p->broken ? STREAM_BROKEN : STREAM_GOES_ON;
 }
 
 int stanza_parser_inside(const stanza_parser *p)
 {
-    if (p->closed || p->broken)
-        return 0;
-    /* expat holds back what it cannot tell yet, such as half a tag */
-    return p->depth > 1 || (unsigned long long)XML_GetCurrentByteIndex(p->expat) < p->fed;
+    return !p->closed && !p->broken && (p->depth > 1 || unfinished(p));
 }
 
 const char *stanza_parser_condition(const stanza_parser *p)

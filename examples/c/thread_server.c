@@ -10,6 +10,7 @@
 #include <sys/select.h>
 #include <xmpp_close.h>
 
+#include "newcomers.h"
 #include "server.h"
 
 typedef struct session {
@@ -21,8 +22,10 @@ typedef struct session {
     char *unsent; /* what the peer was too slow to take, or could not be sent any more */
     size_t unsent_len;
     unsigned late; /* stanzas behind our closing tag; the library does not see them */
-    char opened, refused, closing;
-    char over; /* under `lock`: the thread can be joined without waiting */
+    char opened, refused, closing, logged_in;
+    newcomer newcomer; /* under `lock`, and so are these: */
+    char expelled;     /* somebody else needs the room */
+    char over;         /* the thread can be joined without waiting */
 } session;
 
 static session *sessions; /* the main thread's */
@@ -31,13 +34,30 @@ static int going_down[2]; /* a pipe: readable once SIGTERM came */
 static int idle_ms;
 static uint32_t total_ms;
 
+/* It is a newcomer no more: it has logged in, or it ends. */
+static void settled(session *s)
+{
+    pthread_mutex_lock(&lock);
+    newcomer_end(&s->newcomer);
+    pthread_mutex_unlock(&lock);
+}
+
+/* How long the peer has for the next thing that it does; 0: it should have logged in by now. */
+static int patience(const session *s)
+{
+    const uint64_t age = clock_ms() - s->newcomer.since;
+    if (s->logged_in)
+        return idle_ms;
+    return age >= LOGIN_MS ? 0 : LOGIN_MS - age < (uint64_t)idle_ms ? (int)(LOGIN_MS - age) : idle_ms;
+}
+
 /* Waits for the peer. False: not in time, or the server goes down. */
 static int ready(const session *s, short events)
 {
     struct pollfd fds[2] = { { s->fd, events, 0 }, { going_down[0], POLLIN, 0 } };
     int n;
     do
-        n = poll(fds, 2, idle_ms);
+        n = poll(fds, 2, patience(s));
     while (n < 0 && errno == EINTR);
     return n > 0 && !fds[1].revents;
 }
@@ -80,6 +100,9 @@ static void on_stanza(void *owner, const stanza *stanza)
     session *s = owner;
     printf("[%u] %s%s %s\n", s->number, s->closing ? "late " : "", stanza->name, stanza->id);
     s->late += (unsigned)s->closing;
+    if (!s->logged_in && !stanza->stream_error)
+        settled(s);
+    s->logged_in |= !stanza->stream_error;
     if (stanza->stream_error) {
         s->refused = 1; /* we close in return (RFC 6120, section 4.9.1.1) */
     } else if (is_message(stanza) && !s->closing) {
@@ -117,21 +140,28 @@ static void serve(session *s, xmpp_close_options *options)
 {
     uint8_t bytes[8192];
     stanza_parsed parsed = STREAM_GOES_ON;
-    while (parsed == STREAM_GOES_ON && !s->refused && !s->unsent && ready(s, POLLIN)) {
+    while (parsed == STREAM_GOES_ON && !s->refused && !s->unsent && patience(s) && ready(s, POLLIN)) {
         ssize_t n = recv(s->fd, bytes, sizeof bytes, MSG_DONTWAIT);
         if (n < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (n <= 0)
-            return; /* the peer has ended TCP: xmpp_close_fd finds out how */
+            break; /* the peer has ended TCP: xmpp_close_fd finds out how; or the main thread has */
         parsed = stanza_parser_feed(s->parser, bytes, (size_t)n);
     }
+    pthread_mutex_lock(&lock);
+    const int expelled = s->expelled;
+    pthread_mutex_unlock(&lock);
     if (parsed == STREAM_CLOSED)
         options->peer_closed = 1;
     else if (parsed == STREAM_BROKEN)
         options->stream_error = stanza_parser_condition(s->parser);
+    else if (expelled)
+        options->stream_error = "resource-constraint";
+    else if (!s->logged_in && !patience(s))
+        options->stream_error = "policy-violation";
     else if (!s->unsent && poll(&(struct pollfd){ going_down[0], POLLIN, 0 }, 1, 0) > 0)
         options->stream_error = "system-shutdown";
-    if (parsed == STREAM_BROKEN)
+    if (parsed == STREAM_BROKEN || expelled)
         options->total_ms = 2000; /* long enough for our error to arrive: theirs is no stream to wait for */
 }
 
@@ -154,6 +184,7 @@ static void *run(void *argument)
         printf("[%u] %s\n", s->number, xmpp_close_strerror(result));
     printf("[%u] ended: %s, %u late stanzas\n", s->number, xmpp_close_outcome_name(report.outcome), s->late);
 
+    settled(s); /* before the descriptor is another's */
     stanza_parser_free(s->parser);
     free(s->unsent);
     close(s->fd);
@@ -163,18 +194,31 @@ static void *run(void *argument)
     return NULL;
 }
 
-/* False: out of descriptors or threads. */
-static int on_connection(int listener)
+/* The oldest newcomer makes room: its thread finds no more to read, and closes. */
+static void make_room(void)
+{
+    pthread_mutex_lock(&lock);
+    session *oldest = newcomer_too_many();
+    if (oldest) {
+        oldest->expelled = 1;
+        shutdown(oldest->fd, SHUT_RD);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+/* False: there are no threads. */
+static int begin_session(int fd)
 {
     static unsigned count;
-    const int fd = accept(listener, NULL, NULL);
-    if (fd < 0)
-        return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED;
     session *s = need(calloc(1, sizeof *s));
     s->fd = fd;
     s->number = ++count;
     s->parser = need(stanza_parser_new(on_header, on_stanza, s));
+    pthread_mutex_lock(&lock);
+    newcomer_begin(&s->newcomer, s, clock_ms());
+    pthread_mutex_unlock(&lock);
     if (pthread_create(&s->thread, NULL, run, s)) {
+        settled(s);
         stanza_parser_free(s->parser);
         free(s);
         close(fd);
@@ -182,6 +226,19 @@ static int on_connection(int listener)
     }
     s->next = sessions;
     sessions = s;
+    make_room();
+    return 1;
+}
+
+/* All who wait to be let in, up to a number. False: out of descriptors or threads. */
+static int on_connections(int listener)
+{
+    for (int i = 0, fd; i < ACCEPTS; i++) {
+        if ((fd = accept(listener, NULL, NULL)) < 0)
+            return !out_of_descriptors(errno);
+        if (!begin_session(fd))
+            return 0;
+    }
     return 1;
 }
 
@@ -221,7 +278,7 @@ int main(int argc, char **argv)
         if (accepting)
             FD_SET(listener, &readable);
         const int n = pselect(listener + 1, &readable, NULL, NULL, &second, &unblocked);
-        accepting = n <= 0 || on_connection(listener); /* else: again in a second */
+        accepting = n <= 0 || on_connections(listener); /* else: again in a second */
         join(0);
     }
     close(listener);

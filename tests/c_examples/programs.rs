@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{clib, client::PATIENCE};
+use crate::{clib, client::PATIENCE, expat_header};
 
 /// How an example is built and run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,38 +24,27 @@ pub enum Variant {
     Sanitized,
     /// As `Static`, run under valgrind, which knows what Rust allocates, too.
     Valgrind,
+    /// As `Static`, and a peer has one second to log in.
+    Impatient,
+    /// As `Static`, with an `expat.h` that does not declare `XML_SetReparseDeferralEnabled`.
+    WithoutDeferral,
+    /// As `Static`, with one that does, and a function that prints what it is called with.
+    WithDeferral,
 }
 
 pub const VARIANTS: [Variant; 4] = [Variant::Static, Variant::Shared, Variant::Sanitized, Variant::Valgrind];
 
-pub fn source(file: &str) -> PathBuf {
-    clib::root().join("examples/c").join(file)
+/// In the place of the library's function, which this machine's may not have.
+const PRINTS: &str = r#"
+#include <expat.h>
+#include <stdio.h>
+XML_Bool XMLCALL XML_SetReparseDeferralEnabled(XML_Parser parser, XML_Bool enabled)
+{
+    (void)parser;
+    printf("reparse deferral: %d\n", enabled);
+    return XML_TRUE;
 }
-
-/// The files that make up an example, and the libraries it needs beside ours.
-fn parts(name: &str) -> (Vec<String>, &'static [&'static str]) {
-    let (others, libraries): (&[&str], &[&str]) = match name {
-        "close_fd" => (&[], &[]),
-        "event_loop" => {
-            (&["channel", "router", "stanza_parser", "tls_bio"], &["-lexpat", "-lssl", "-lcrypto", "-lpthread"])
-        }
-        _ => (&["stanza_parser"], &["-lexpat", "-lpthread"]),
-    };
-    ([&[name], others].concat().iter().map(|part| format!("{part}.c")).collect(), libraries)
-}
-
-/// The C compiler with the flags that every example must pass.
-pub fn compiler(name: &str, standard: &str) -> Command {
-    let mut command = Command::new(name);
-    command.arg(format!("-std={standard}")).args(["-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
-    command.arg("-I").arg(&clib::build().include);
-    command
-}
-
-pub fn succeed(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
+"#;
 
 fn build(name: &str, variant: Variant) -> PathBuf {
     static BUILT: Mutex<Option<HashMap<(String, Variant), PathBuf>>> = Mutex::new(None);
@@ -67,20 +56,32 @@ fn build(name: &str, variant: Variant) -> PathBuf {
 
 fn compile(name: &str, variant: Variant) -> PathBuf {
     let library = clib::build();
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{variant:?}"));
-    let mut cc = compiler(if variant == Variant::Shared { "clang" } else { "gcc" }, "c99");
-    let (files, libraries) = parts(name);
-    cc.args(["-g", "-O1", "-o"]).arg(&program).args(files.iter().map(|file| source(file)));
-    if variant == Variant::Sanitized {
-        cc.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("c-examples-{variant:?}"));
+    // Whoever is slow in a test is not hostile.
+    let patience = if variant == Variant::Impatient { 1 } else { 100_000 };
+    let flags = format!("-std=c99 -g -O1 -DLOGIN_SECONDS={patience}");
+    let mut settings = vec![format!("OUT={}", out.display()), clib::linked_statically()];
+    let (mut compiler, mut sanitized) = ("gcc", "");
+    match variant {
+        Variant::Static | Variant::Valgrind | Variant::Impatient => {}
+        Variant::Shared => {
+            compiler = "clang";
+            let (include, dir) = (library.include.display(), library.dir.display());
+            settings[1] = format!("XMPP_CLOSE=-I{include} -L{dir} -Wl,-rpath,{dir} -lxmpp_close");
+        }
+        Variant::Sanitized => sanitized = " -fsanitize=address,undefined -fno-sanitize-recover=all",
+        Variant::WithoutDeferral | Variant::WithDeferral => {
+            std::fs::create_dir_all(&out).unwrap();
+            expat_header::write(&out, variant == Variant::WithDeferral);
+            settings.push(format!("CPPFLAGS=-I{}", out.display()));
+            if variant == Variant::WithDeferral {
+                std::fs::write(out.join("prints.c"), PRINTS).unwrap();
+                settings[1] += &format!(" {}", out.join("prints.c").display());
+            }
+        }
     }
-    if variant == Variant::Shared {
-        cc.arg("-L").arg(&library.dir).arg(format!("-Wl,-rpath,{}", library.dir.display())).arg("-lxmpp_close");
-    } else {
-        cc.arg(library.dir.join("libxmpp_close.a")).args(&library.native_libs);
-    }
-    succeed(cc.args(libraries));
-    program
+    clib::make_examples(&[name], compiler, &(flags + sanitized), &settings);
+    out.join(name)
 }
 
 /// The command that runs an example; it fails on any error of memory that its variant can see.
@@ -154,6 +155,19 @@ impl Server {
     pub fn start_with(name: &str, variant: Variant, idle_seconds: u32, limit_seconds: u32, more: &[&OsStr]) -> Self {
         let mut command = command(name, variant);
         command.args(["0", &idle_seconds.to_string(), &limit_seconds.to_string()]).args(more);
+        Self::run(name, command)
+    }
+
+    /// With its system calls of that kind written to a file.
+    pub fn start_traced(name: &str, calls: &str, log: &Path) -> Self {
+        let mut command = Command::new("strace");
+        // As a grandchild of ours: the server itself is our child.
+        command.args(["-D", "-e", &format!("trace={calls}"), "-o"]).arg(log).arg(build(name, Variant::Static));
+        command.args(["0", "100000"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::run(name, command)
+    }
+
+    fn run(name: &str, mut command: Command) -> Self {
         let mut child = command.spawn().expect("it can be run");
         let log = Arc::new(Log::default());
         collect(child.stdout.take().expect("piped"), "", &log);
@@ -181,10 +195,21 @@ impl Server {
         self.log.read().lines.iter().filter_map(|line| line.strip_prefix(&start)).map(str::to_owned).collect()
     }
 
+    /// The most that it has had in memory so far.
+    pub fn peak_memory_kb(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it is alive");
+        peak.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     pub fn send_sigterm(&self) {
+        self.signal(libc::SIGTERM);
+    }
+
+    pub fn signal(&self, signal: libc::c_int) {
         let pid = i32::try_from(self.child.id()).expect("a pid");
         // SAFETY: kill(2) on our own child, which has not been waited for.
-        assert_eq!(unsafe { libc::kill(pid, libc::SIGTERM) }, 0);
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
     }
 
     /// Waits for the end of the process, which must be a success without a word on stderr.

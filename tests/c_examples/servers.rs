@@ -9,6 +9,10 @@ use std::{
 
 use crate::{
     client::{Client, HEADER, TAG, iq, iq_result, message},
+    hostile::{
+        honest_clients_get_in_while_others_sit_there, other_encodings_than_utf_8_are_refused,
+        thirty_greedy_clients_get_no_memory, whoever_does_not_log_in_is_closed_in_form,
+    },
     programs::{Server, Variant},
 };
 
@@ -40,6 +44,10 @@ for_both! {
     broken_streams_are_told_why
     streams_cut_off_are_not_called_clean
     no_memory_is_lost_or_misused
+    thirty_greedy_clients_get_no_memory
+    honest_clients_get_in_while_others_sit_there
+    whoever_does_not_log_in_is_closed_in_form
+    other_encodings_than_utf_8_are_refused
 }
 
 fn late_stanzas_are_handled_in_order(name: &str) {
@@ -220,7 +228,9 @@ fn broken_streams_are_told_why(name: &str) {
     let server = Server::start(name, Variant::Static, FOREVER, 5);
     for (bytes, condition) in [
         ("<a></b>", "not-well-formed"),
-        ("<a>&undefined;</a>", "not-well-formed"),
+        ("<a>&undefined;</a>", "restricted-xml"),
+        ("<a b='&undefined;'/>", "restricted-xml"),
+        ("<a>&#0;</a>", "not-well-formed"),
         ("<!-- -->", "restricted-xml"),
         ("<?p i?>", "restricted-xml"),
         (&format!("<message>{}", "x".repeat(2 << 20)), "policy-violation"),
@@ -232,7 +242,12 @@ fn broken_streams_are_told_why(name: &str) {
         drop(client);
     }
     // Before our header was sent, it comes first.
-    for (bytes, condition) in [("<!DOCTYPE x []>", "restricted-xml"), ("<html>", "invalid-namespace")] {
+    for (bytes, condition) in [
+        ("<!DOCTYPE x []>", "restricted-xml"),
+        ("<!DOCTYPE x SYSTEM 'y'>", "restricted-xml"),
+        ("<!DOCTYPE x [<!ENTITY a 'b'>]>", "restricted-xml"),
+        ("<html>", "invalid-namespace"),
+    ] {
         let mut client = Client::connect(server.port);
         client.send(bytes);
         client.read_start();

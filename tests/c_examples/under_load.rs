@@ -173,10 +173,12 @@ fn some_peers<P: Peer>(
     delivered: &Barrier,
     written: &AtomicUsize,
 ) -> Vec<Seen> {
-    let mut peers: Vec<P> = which.map(|n| P::connect(server.port, n)).collect();
-    for peer in &mut peers {
+    let log_in = |n| {
+        let mut peer = P::connect(server.port, n);
         peer.send(&format!("{HEADER}{}", iq("q")));
-    }
+        peer
+    };
+    let mut peers: Vec<P> = which.map(log_in).collect();
     let mut seen: Vec<Seen> = Vec::new();
     for peer in &mut peers {
         seen.push(Seen { number: number(&peer.read_until(FEATURES)), sent: Vec::new(), received: String::new() });

@@ -41,14 +41,6 @@ impl Example {
         clib::root().join("examples/c").join(self.name()).with_extension("c")
     }
 
-    /// The compiler with the flags that every example must pass.
-    pub fn compiler(self, name: &str, standard: &str) -> Command {
-        let mut compiler = Command::new(name);
-        compiler.arg(format!("-std={standard}")).args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I"]);
-        compiler.arg(&clib::build().include).arg(self.source());
-        compiler
-    }
-
     fn build(self, variant: Variant) -> PathBuf {
         static BUILT: Mutex<Option<HashMap<(Example, bool), PathBuf>>> = Mutex::new(None);
         let sanitized = variant == Variant::Sanitized;
@@ -57,18 +49,12 @@ impl Example {
     }
 
     fn compile(self, sanitized: bool) -> PathBuf {
-        let library = clib::build();
-        let name = format!("{}{}", self.name(), if sanitized { "-sanitized" } else { "" });
-        let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let flags = clib::run(Command::new("pkg-config").args(["--cflags", "--libs", self.name()]));
-        let mut gcc = self.compiler("gcc", "c99");
-        gcc.args(["-g", "-O1", "-o"]).arg(&program);
-        if sanitized {
-            gcc.args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
-        }
-        gcc.arg(library.dir.join("libxmpp_close.a")).args(&library.native_libs).args(flags.split_whitespace());
-        clib::run(&mut gcc);
-        program
+        let flags = if sanitized { " -fsanitize=address,undefined -fno-sanitize-recover=all" } else { "" };
+        let out =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("c-tls{}", if sanitized { "-sanitized" } else { "" }));
+        let settings = [format!("OUT={}", out.display()), clib::linked_statically()];
+        clib::make_examples(&[self.name()], "gcc", &format!("-std=c99 -g -O1{flags}"), &settings);
+        out.join(self.name())
     }
 
     /// The command that runs it; it fails on any error of memory, and on any descriptor left open, that its variant can see.
@@ -156,11 +142,10 @@ impl Drop for Program {
 
 #[test]
 fn examples_compile_without_a_warning() {
-    for example in EXAMPLES {
-        for compiler in ["gcc", "clang"] {
-            for standard in ["c99", "c11", "c17"] {
-                clib::run(example.compiler(compiler, standard).arg("-fsyntax-only"));
-            }
+    for compiler in ["gcc", "clang"] {
+        for standard in ["c99", "c11", "c17"] {
+            let flags = format!("-std={standard} -fsyntax-only -Wno-unused-command-line-argument");
+            clib::make_examples(&EXAMPLES.map(Example::name), compiler, &flags, &[clib::linked_statically()]);
         }
     }
 }

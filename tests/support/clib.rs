@@ -46,6 +46,21 @@ pub fn make(arguments: &[&str]) {
     run(forget_cargo(&mut make));
 }
 
+/// Builds C examples by their own Makefile, as a reader would, with a compiler and flags of the test's.
+pub fn make_examples(names: &[&str], compiler: &str, flags: &str, settings: &[String]) {
+    let mut make = Command::new("make");
+    make.arg("-C").arg(root().join("examples/c")).arg("--always-make").args(names);
+    make.arg(format!("CC={compiler}")).arg(format!("CFLAGS=-Wall -Wextra -Wpedantic -Werror {flags}")).args(settings);
+    run(forget_cargo(&mut make));
+}
+
+/// A setting for [`make_examples`]: with the static library.
+pub fn linked_statically() -> String {
+    let library = build();
+    let archive = library.dir.join("libxmpp_close.a");
+    format!("XMPP_CLOSE=-I{} {} {}", library.include.display(), archive.display(), library.native_libs.join(" "))
+}
+
 /// Removes what the Cargo or make that runs this test has set for its own children, so that those of the test begin anew.
 pub fn forget_cargo(command: &mut Command) -> &mut Command {
     for (name, _) in env::vars_os() {

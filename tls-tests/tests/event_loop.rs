@@ -6,6 +6,8 @@ mod clib;
 #[path = "../../tests/c_examples/client.rs"]
 #[allow(dead_code, reason = "shared with the tests without TLS")]
 mod client;
+#[path = "../../tests/support/expat_header.rs"]
+mod expat_header;
 #[path = "../../tests/support/peer.rs"]
 mod peer;
 #[path = "../../tests/c_examples/programs.rs"]
