@@ -134,6 +134,7 @@ struct options {
     bool detach = false;
     bool tag_sent = false;
     uint32_t answer_ms = 0; ///< for `handshake` only
+    std::string stream_error_address{};
 };
 
 /// xmpp_close_batch_options.
@@ -145,6 +146,7 @@ struct batch_options {
     std::string stream_error_text{};
     std::function<int(const summary &so_far)> on_progress{};
     std::function<void(size_t index, const report &ended)> on_end{};
+    std::string stream_error_address{};
 };
 
 /// xmpp_close_transport: each callable makes one attempt.
@@ -266,6 +268,7 @@ struct stream : boundary {
         c.detach = with->detach;
         c.tag_sent = with->tag_sent;
         c.answer_ms = with->answer_ms;
+        c.stream_error_address = text(with->stream_error_address);
         return c;
     }
 
@@ -377,6 +380,7 @@ public:
         detail::set_canceller(c, with.canceller);
         c.stream_error = detail::text(with.stream_error);
         c.stream_error_text = detail::text(with.stream_error_text);
+        c.stream_error_address = detail::text(with.stream_error_address);
         if (with.on_progress)
             c.on_progress = [](void *userdata, const xmpp_close_summary *so_far) {
                 decltype(all) &mine = *static_cast<decltype(all) *>(userdata);

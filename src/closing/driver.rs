@@ -87,6 +87,8 @@ pub(crate) struct Driver<T> {
     transport: T,
     handshake: Handshake,
     framer: Option<Framer>,
+    /// Without a framer: the caller's parser is inside an element.
+    parser_inside: bool,
     header: Arc<[u8]>,
     canceller: Option<Canceller>,
     clock: Instant,
@@ -162,6 +164,7 @@ impl<T: Transport> Driver<T> {
             transport,
             handshake,
             framer: opened.framer.map(|framer| framer.limit(options.stanza_limit)),
+            parser_inside: false,
             header: opened.header,
             canceller: options.canceller.clone(),
             clock: Instant::now(),

@@ -19,13 +19,16 @@
 //!     { sizeof(xmpp_close_summary), 0, 0, 0, 0, { 0 }, 0 }
 //!
 //! #define XMPP_CLOSE_BATCH_OPTIONS_INIT                                          \
-//!     { sizeof(xmpp_close_batch_options), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
+//!     { sizeof(xmpp_close_batch_options), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, \
+//!       NULL }
 //! ```
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
 
 use std::{
     ffi::{c_char, c_int, c_void},
+    mem::offset_of,
+    ptr,
     time::Duration,
 };
 
@@ -33,7 +36,7 @@ use super::{
     blocking::connected_socket,
     callbacks::{Callbacks, xmpp_close_transport},
     guard::{self, INVALID, Refusal, SYSTEM, guard},
-    options::{self, xmpp_close_canceller, xmpp_close_options},
+    options::{self, Words, xmpp_close_canceller, xmpp_close_options},
     report::xmpp_close_report,
     sized::{self, Out, Versioned},
 };
@@ -101,10 +104,15 @@ pub struct xmpp_close_batch_options {
         Option<unsafe extern "C" fn(stream_userdata: *mut c_void, index: usize, report: *const xmpp_close_report)>,
     /// Passed to on_progress as it is.
     pub userdata: *mut c_void,
+    /// To go with stream_error "see-other-host", as in xmpp_close_options. NULL:
+    /// none.
+    pub stream_error_address: *const c_char,
 }
 
 // SAFETY: repr(C), the size comes first, and zero is a number, NULL, or no function.
-unsafe impl Versioned for xmpp_close_batch_options {}
+unsafe impl Versioned for xmpp_close_batch_options {
+    const EARLIER: &'static [usize] = &[offset_of!(xmpp_close_batch_options, stream_error_address)];
+}
 
 /// Streams that are to be closed together.
 pub struct xmpp_close_batch {
@@ -236,8 +244,13 @@ unsafe fn to_rust<'a>(
         if let Some(canceller) = options.canceller.as_ref() {
             rust = rust.canceller(&canceller.0);
         }
-        let error = options::stream_error(options.stream_error, options.stream_error_text, std::ptr::null())?;
-        if let Some(error) = error {
+        let words = Words {
+            condition: options.stream_error,
+            text: options.stream_error_text,
+            address: options.stream_error_address,
+            element: ptr::null(),
+        };
+        if let Some(error) = words.to_rust()? {
             rust = rust.stream_error(error);
         }
     }
@@ -304,6 +317,6 @@ mod tests {
     #[cfg(target_pointer_width = "64")]
     fn there_is_no_padding_in_which_a_later_member_could_land() {
         assert_eq!(size_of::<xmpp_close_summary>(), 72);
-        assert_eq!(size_of::<xmpp_close_batch_options>(), 64);
+        assert_eq!(size_of::<xmpp_close_batch_options>(), 72);
     }
 }

@@ -8,7 +8,9 @@ use std::{
 
 use super::{
     guard::{INVALID, Refusal, guard},
-    options::{self, Taker, XMPP_CLOSE_PEER_CLOSED, xmpp_close_options},
+    options::{
+        self, Taker, XMPP_CLOSE_MID_ELEMENT, XMPP_CLOSE_NOT_XMPP, XMPP_CLOSE_PEER_CLOSED, xmpp_close_options,
+    },
     report::xmpp_close_report,
     sized::Out,
 };
@@ -112,6 +114,8 @@ impl Taker {
                 driver.parse(&mut |data| match unsafe { callback(userdata, data.as_ptr(), data.len()) } {
                     0 => Parsed::Open,
                     XMPP_CLOSE_PEER_CLOSED => Parsed::PeerClosed,
+                    XMPP_CLOSE_NOT_XMPP => Parsed::Malformed,
+                    XMPP_CLOSE_MID_ELEMENT => Parsed::Inside,
                     _ => Parsed::Stop,
                 });
             }

@@ -3,7 +3,7 @@
 //! ```c
 //! #define XMPP_CLOSE_OPTIONS_INIT                                                \
 //!     { sizeof(xmpp_close_options), 0, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0,    \
-//!       NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0 }
+//!       NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, NULL }
 //! ```
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
@@ -28,6 +28,12 @@ use crate::{
 
 /// What on_data returns when its parser has seen the end of the peer's stream.
 pub const XMPP_CLOSE_PEER_CLOSED: c_int = 1;
+/// What on_data returns when its parser refuses what the peer sent: it is not
+/// well-formed, or no XMPP stream.
+pub const XMPP_CLOSE_NOT_XMPP: c_int = 2;
+/// What on_data may return instead of 0 when the stream goes on and its parser
+/// is inside an element, deeper than the stream's root.
+pub const XMPP_CLOSE_MID_ELEMENT: c_int = 3;
 
 /// Stops closes from another thread; see xmpp_close_canceller_new().
 pub struct xmpp_close_canceller(pub(super) Canceller);
@@ -80,11 +86,17 @@ pub struct xmpp_close_options {
     /// (XMPP_CLOSE_CANCELLED). NULL: stanzas are counted and discarded.
     pub on_stanza: Option<unsafe extern "C" fn(userdata: *mut c_void, xml: *const u8, len: usize) -> c_int>,
     /// Instead of on_stanza, for programs with a parser: called with the bytes
-    /// that arrive, in pieces of any size, residual first. Return 0 to go on,
-    /// XMPP_CLOSE_PEER_CLOSED once the parser has seen the peer's closing tag,
+    /// that arrive, in pieces of any size, residual first. Return 0 to go on, or
+    /// XMPP_CLOSE_MID_ELEMENT to go on from inside an element;
+    /// XMPP_CLOSE_PEER_CLOSED once the parser has seen the peer's closing tag;
+    /// XMPP_CLOSE_NOT_XMPP when it refuses what came, which is then answered by
+    /// the stream error not-well-formed, if our tag has not been started;
     /// anything else to stop at once. The library does not look into the bytes
-    /// then: it counts no stanzas, and calls every end without a tag
-    /// XMPP_CLOSE_PEER_EOF, be it inside an element or not. With expat 2.6, or
+    /// then: it counts no stanzas and sees no stream error. An end without a tag
+    /// is XMPP_CLOSE_TRUNCATED after XMPP_CLOSE_MID_ELEMENT, otherwise
+    /// XMPP_CLOSE_PEER_EOF. Bytes that you have parsed before the call are not
+    /// shown again: those that made your parser fail belong into residual, so
+    /// that on_data can say so. With expat 2.6, or
     /// a patched older one, call XML_SetReparseDeferralEnabled(parser,
     /// XML_FALSE) first, or a tag that comes in pieces is seen too late.
     pub on_data: Option<unsafe extern "C" fn(userdata: *mut c_void, data: *const u8, len: usize) -> c_int>,
@@ -126,10 +138,15 @@ pub struct xmpp_close_options {
     pub answer_ms: u32,
     /// Always 0.
     pub reserved: u32,
+    /// Where the peer is to go instead, to go with stream_error
+    /// "see-other-host", which needs it; no other condition has one. NULL: none.
+    pub stream_error_address: *const c_char,
 }
 
 // SAFETY: repr(C), the size comes first, and zero is a number, NULL, or no function.
-unsafe impl Versioned for xmpp_close_options {}
+unsafe impl Versioned for xmpp_close_options {
+    const EARLIER: &'static [usize] = &[mem::offset_of!(xmpp_close_options, stream_error_address)];
+}
 
 type Compose = unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int;
 
@@ -212,7 +229,13 @@ impl xmpp_close_options {
             options.farewell = copy(guard::bytes(self.farewell, self.farewell_len)?)?;
             options.residual = copy(guard::bytes(self.residual, self.residual_len)?)?;
             options.canceller = self.canceller.as_ref().map(|canceller| canceller.0.clone());
-            options.stream_error = stream_error(self.stream_error, self.stream_error_text, self.stream_error_element)?;
+            options.stream_error = Words {
+                condition: self.stream_error,
+                text: self.stream_error_text,
+                address: self.stream_error_address,
+                element: self.stream_error_element,
+            }
+            .to_rust()?;
         }
         if self.stanza_limit != 0 {
             options.stanza_limit = self.stanza_limit;
@@ -222,28 +245,46 @@ impl xmpp_close_options {
     }
 }
 
-/// # Safety
-/// The three strings are NULL, or end in NUL.
-pub(super) unsafe fn stream_error(
-    condition: *const c_char,
-    words: *const c_char,
-    element: *const c_char,
-) -> Result<Option<StreamError>, Refusal> {
-    // SAFETY: as the caller promises.
-    let (condition, words, element) = unsafe { (guard::text(condition)?, guard::text(words)?, guard::text(element)?) };
-    let Some(condition) = condition else {
-        return if words.or(element).is_some() { Err(INVALID) } else { Ok(None) };
-    };
-    let mut error = match element {
-        Some(element) if !is_one_element(element) => return Err(INVALID),
-        Some(element) if condition == "undefined-condition" => StreamError::undefined(element),
-        Some(element) => StreamError::new(condition)?.application(element),
-        None => StreamError::new(condition)?,
-    };
-    if let Some(words) = words {
-        error = error.text(words);
+/// The members of a struct that make a stream error.
+pub(super) struct Words {
+    pub(super) condition: *const c_char,
+    pub(super) text: *const c_char,
+    pub(super) address: *const c_char,
+    pub(super) element: *const c_char,
+}
+
+impl Words {
+    /// # Safety
+    /// The strings are NULL, or end in NUL.
+    pub(super) unsafe fn to_rust(&self) -> Result<Option<StreamError>, Refusal> {
+        // SAFETY: as the caller promises.
+        let [condition, text, address, element] = unsafe {
+            [
+                guard::text(self.condition)?,
+                guard::text(self.text)?,
+                guard::text(self.address)?,
+                guard::text(self.element)?,
+            ]
+        };
+        let mut error = match (condition, address, element) {
+            (None, None, None) if text.is_none() => return Ok(None),
+            (None, ..) => return Err(INVALID),
+            (Some("see-other-host"), Some(address), _) => StreamError::see_other_host(address)?,
+            (Some(_), Some(_), _) => return Err(INVALID),
+            (Some("undefined-condition"), None, Some(element)) => StreamError::undefined(element),
+            (Some(condition), None, _) => StreamError::new(condition)?,
+        };
+        if let Some(element) = element {
+            if !is_one_element(element) {
+                return Err(INVALID);
+            }
+            error = error.application(element);
+        }
+        if let Some(text) = text {
+            error = error.text(text);
+        }
+        Ok(Some(error))
     }
-    Ok(Some(error))
 }
 
 /// Reads a program's options; all defaults for NULL.
@@ -293,7 +334,7 @@ mod tests {
 
     #[test]
     fn values_that_make_no_sense_are_refused() {
-        let refused: [fn(&mut xmpp_close_options); 14] = [
+        let refused: [fn(&mut xmpp_close_options); 18] = [
             |options| options.half_close = 2,
             |options| options.peer_closed = 2,
             |options| options.tls = 2,
@@ -310,6 +351,16 @@ mod tests {
             |options| options.stream_error = c"no-such-condition".as_ptr(),
             |options| options.stream_error = c"undefined-condition".as_ptr(),
             |options| options.stream_error_text = c"a text without an error".as_ptr(),
+            |options| options.stream_error_address = c"an.address.without.an.error".as_ptr(),
+            |options| options.stream_error = c"see-other-host".as_ptr(),
+            |options| {
+                options.stream_error = c"see-other-host".as_ptr();
+                options.stream_error_address = c" ".as_ptr();
+            },
+            |options| {
+                options.stream_error = c"reset".as_ptr();
+                options.stream_error_address = c"an.address.of.another.error".as_ptr();
+            },
             |options| {
                 options.stream_error = c"reset".as_ptr();
                 options.stream_error_element = c"<a/></stream:stream>".as_ptr();
@@ -331,6 +382,15 @@ mod tests {
         let error = to_rust(options).unwrap().stream_error.unwrap();
         assert_eq!((error.condition(), error.get_text()), ("undefined-condition", Some("no")));
         assert_eq!(error.get_application(), Some("<too-many xmlns='urn:example'/>"));
+    }
+
+    #[test]
+    fn see_other_host_has_its_address() {
+        let mut options = xmpp_close_options::defaults();
+        options.stream_error = c"see-other-host".as_ptr();
+        options.stream_error_address = c"[2001:db8::1]:5222".as_ptr();
+        let error = to_rust(options).unwrap().stream_error.unwrap();
+        assert_eq!((error.condition(), error.get_detail()), ("see-other-host", Some("[2001:db8::1]:5222")));
     }
 
     #[test]

@@ -203,7 +203,7 @@ impl<T: Transport> Driver<T> {
         match result {
             Ok(0) => {
                 let inside = self.handshake.expects_stanzas()
-                    && self.framer.as_ref().is_some_and(|framer| !framer.between_stanzas());
+                    && self.framer.as_ref().map_or(self.parser_inside, |framer| !framer.between_stanzas());
                 let notify = self.transport.is_tls() && !self.below_tls;
                 self.below_tls |= notify;
                 self.tell(if notify { Event::CloseNotify { inside } } else { Event::Eof { inside } });
