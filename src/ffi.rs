@@ -72,6 +72,7 @@ mod options;
 mod queries;
 mod report;
 mod sized;
+mod stream_error;
 mod words;
 
 pub use batch::*;

@@ -5,7 +5,7 @@ mod turn;
 
 use std::{
     borrow::Cow,
-    io,
+    io, mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -138,23 +138,31 @@ pub(crate) struct Driver<T> {
     detach: bool,
 }
 
+fn append(output: &mut Vec<u8>, bytes: &[u8]) -> io::Result<()> {
+    output.try_reserve_exact(bytes.len()).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    output.extend_from_slice(bytes);
+    Ok(())
+}
+
 impl<T: Transport> Driver<T> {
     /// A stream that is still open. Nothing is read or written before the first step, nothing said before the start.
-    pub(crate) fn new(transport: T, options: &CloseOptions, opened: Opened) -> Result<Self, Error> {
+    ///
+    /// What may be large in the options is taken over, not copied; memory that the system refuses is an error.
+    pub(crate) fn new(transport: T, options: CloseOptions, opened: Opened) -> Result<Self, Error> {
         options.check()?;
         let root = options.root()?;
-        let mut output = opened.queued;
-        output.reserve_exact(options.farewell.len() + "</>".len() + root.len());
-        output.extend_from_slice(&options.farewell);
+        let mut output = options.farewell;
+        if !opened.queued.is_empty() {
+            let farewell = mem::replace(&mut output, opened.queued);
+            append(&mut output, &farewell)?;
+        }
         let ending_at = output.len();
         if let Some(error) = &options.stream_error {
-            output.extend_from_slice(error.to_xml(&root).as_bytes());
+            append(&mut output, error.to_xml(&root).as_bytes())?;
         }
         let tag_at = output.len();
         if !options.detach && !options.tag_sent {
-            for part in ["</", &root, ">"] {
-                output.extend_from_slice(part.as_bytes());
-            }
+            append(&mut output, format!("</{root}>").as_bytes())?;
         }
         let mut handshake = Handshake::new(options.limits);
         if transport.is_tls() {
@@ -166,19 +174,19 @@ impl<T: Transport> Driver<T> {
             framer: opened.framer.map(|framer| framer.limit(options.stanza_limit)),
             parser_inside: false,
             header: opened.header,
-            canceller: options.canceller.clone(),
+            canceller: options.canceller,
             clock: Instant::now(),
             now: Duration::ZERO,
             output,
             written: 0,
             ending_at,
             tag_at,
-            last_words: options.last_words.clone(),
+            last_words: options.last_words,
             write_blocked: false,
             root,
             ending_output: false,
             below_tls: false,
-            input: Buffer::holding(options.residual.clone()),
+            input: Buffer::holding(options.residual),
             armed: None,
             arrived: 0,
             last_bytes: 0,
@@ -291,8 +299,16 @@ impl<T: Transport> Driver<T> {
 
     fn put_error(&mut self, error: &StreamError) {
         let error = error.to_xml(&self.root);
-        self.output.splice(self.tag_at..self.tag_at, error.bytes());
-        self.error_sent = true;
+        self.error_sent = self.insert(self.tag_at, error.as_bytes());
+    }
+
+    /// Puts something into the output; false, with nothing changed, when the system refuses the memory.
+    fn insert(&mut self, at: usize, bytes: &[u8]) -> bool {
+        let has_room = self.output.try_reserve_exact(bytes.len()).is_ok();
+        if has_room {
+            self.output.splice(at..at, bytes.iter().copied());
+        }
+        has_room
     }
 
     fn look_at_clock(&mut self) {
@@ -363,14 +379,14 @@ impl<T: Transport> Driver<T> {
     /// Takes the buffer that is lent to whoever is moved, unless it has one.
     pub(crate) fn borrow_buffer(&mut self, lent: &mut Buffer) {
         if self.input.is_unused() {
-            self.input = std::mem::take(lent);
+            self.input = mem::take(lent);
         }
     }
 
     /// Gives it back, once what is in it has been handled: those that wait hold no memory for it.
     pub(crate) fn return_buffer(&mut self, lent: &mut Buffer) {
         if !self.has_input() {
-            *lent = std::mem::take(&mut self.input);
+            *lent = mem::take(&mut self.input);
         }
     }
 }

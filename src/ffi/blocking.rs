@@ -58,7 +58,7 @@ pub(super) unsafe fn close<T: Transport>(
             let options = options::read(options)?;
             (options.to_rust()?, options.taker()?)
         };
-        run(open()?, &options, &taker)
+        run(open()?, options, &taker)
     };
     match answer() {
         Ok(result) => {
@@ -76,7 +76,7 @@ pub(super) unsafe fn close<T: Transport>(
     }
 }
 
-fn run<T: Transport>(transport: T, options: &CloseOptions, taker: &Taker) -> Result<Report, Refusal> {
+fn run<T: Transport>(transport: T, options: CloseOptions, taker: &Taker) -> Result<Report, Refusal> {
     let mut driver = Driver::new(transport, options, taker.opened())?;
     driver.start();
     while driver.next_chunk() {

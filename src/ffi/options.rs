@@ -18,12 +18,11 @@ use std::{
 use super::{
     guard::{self, INVALID, Refusal, SYSTEM},
     sized::{self, Versioned, flag},
+    stream_error::Words,
 };
 use crate::{
     cancel::Canceller,
-    framing::{Frame, Framer},
     options::{CloseOptions, LastWords, Limits},
-    stream_error::StreamError,
 };
 
 /// What on_data returns when its parser has seen the end of the peer's stream.
@@ -70,8 +69,9 @@ pub struct xmpp_close_options {
     pub closing_tag: *const c_char,
     /// To be sent right in front of the tag: whole stanzas, such as unavailable
     /// presence or a last <a/>. What your program still has queued goes here,
-    /// too, for it comes after what was written to the socket, be it in the
-    /// middle of a stanza.
+    /// too, for it comes after what was written to the socket: so the first may
+    /// be the rest of a stanza that is half written. What ends inside a stanza,
+    /// or has text between them or a closing tag, is XMPP_CLOSE_ERR_INVALID.
     pub farewell: *const c_void,
     /// Length of farewell in bytes.
     pub farewell_len: usize,
@@ -119,9 +119,10 @@ pub struct xmpp_close_options {
     pub stanza_limit: usize,
     /// Called once, when all that had arrived was handled and the tag is next:
     /// stores up to len (4096) bytes in buf and their number in `*n`, to be sent
-    /// behind farewell and right in front of the tag. For a final <a/> of
-    /// XEP-0198, which must count every stanza that was handled. Return 0 to
-    /// go on, anything else to stop at once. NULL: nothing.
+    /// behind farewell and right in front of the tag: whole stanzas. For a final
+    /// <a/> of XEP-0198, which must count every stanza that was handled. Return 0
+    /// to go on, anything else to stop at once, as do bytes that are no whole
+    /// stanzas; they are not sent. NULL: nothing.
     pub on_farewell:
         Option<unsafe extern "C" fn(userdata: *mut c_void, buf: *mut u8, len: usize, n: *mut usize) -> c_int>,
     /// 1: TCP is ended without a closing tag, once farewell is sent, so that an
@@ -130,7 +131,8 @@ pub struct xmpp_close_options {
     /// XMPP_CLOSE_CANCELLED, with tag_sent 0. Not with stream_error.
     pub detach: u32,
     /// 1: your closing tag has been written already, or ends farewell, so that
-    /// no other is sent. Not with detach, stream_error or on_farewell.
+    /// no other is sent; farewell is then empty, or ends in the tag. Not with
+    /// detach, stream_error or on_farewell.
     pub tag_sent: u32,
     /// For xmpp_close_handshake_new() only: how long after DO_ANSWER the machine
     /// begins by itself (_tick then answers DO_SEND_TAG), for programs that
@@ -226,6 +228,7 @@ impl xmpp_close_options {
         // SAFETY: as the caller promises, for this and the pointers below.
         unsafe {
             options.closing_tag = guard::text(self.closing_tag)?.map(str::to_owned);
+            options.farewell_begun = true;
             options.farewell = copy(guard::bytes(self.farewell, self.farewell_len)?)?;
             options.residual = copy(guard::bytes(self.residual, self.residual_len)?)?;
             options.canceller = self.canceller.as_ref().map(|canceller| canceller.0.clone());
@@ -242,48 +245,6 @@ impl xmpp_close_options {
         }
         options.check()?;
         Ok(options)
-    }
-}
-
-/// The members of a struct that make a stream error.
-pub(super) struct Words {
-    pub(super) condition: *const c_char,
-    pub(super) text: *const c_char,
-    pub(super) address: *const c_char,
-    pub(super) element: *const c_char,
-}
-
-impl Words {
-    /// # Safety
-    /// The strings are NULL, or end in NUL.
-    pub(super) unsafe fn to_rust(&self) -> Result<Option<StreamError>, Refusal> {
-        // SAFETY: as the caller promises.
-        let [condition, text, address, element] = unsafe {
-            [
-                guard::text(self.condition)?,
-                guard::text(self.text)?,
-                guard::text(self.address)?,
-                guard::text(self.element)?,
-            ]
-        };
-        let mut error = match (condition, address, element) {
-            (None, None, None) if text.is_none() => return Ok(None),
-            (None, ..) => return Err(INVALID),
-            (Some("see-other-host"), Some(address), _) => StreamError::see_other_host(address)?,
-            (Some(_), Some(_), _) => return Err(INVALID),
-            (Some("undefined-condition"), None, Some(element)) => StreamError::undefined(element),
-            (Some(condition), None, _) => StreamError::new(condition)?,
-        };
-        if let Some(element) = element {
-            if !is_one_element(element) {
-                return Err(INVALID);
-            }
-            error = error.application(element);
-        }
-        if let Some(text) = text {
-            error = error.text(text);
-        }
-        Ok(Some(error))
     }
 }
 
@@ -304,13 +265,6 @@ fn copy(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
     copy.try_reserve_exact(bytes.len()).map_err(|_| SYSTEM.because(libc::ENOMEM))?;
     copy.extend_from_slice(bytes);
     Ok(copy)
-}
-
-/// What is sent as it is must not end the stream early, or make it ill-formed.
-fn is_one_element(xml: &str) -> bool {
-    let mut rest = xml.as_bytes();
-    let mut framer = Framer::inside(None).limit(usize::MAX);
-    matches!(framer.next(&mut rest), Some(Frame::Stanza(element)) if element.len() == xml.len())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::{io, time::Duration};
 use super::Driver;
 use crate::{
     cancel::Canceller,
+    framing::{Leaves, leaves},
     handshake::Event,
     transport::{Interest, Transport, os_error},
 };
@@ -101,11 +102,8 @@ impl<T: Transport> Driver<T> {
     /// Says what the application says last (SE-03).
     fn compose(&mut self) {
         match self.last_words.take().and_then(|words| words.0()) {
-            Some(words) => {
-                self.tag_at += words.len();
-                self.output.splice(self.ending_at..self.ending_at, words);
-            }
-            None => self.tell(Event::Cancel),
+            Some(words) if leaves(&words, &self.root, false) == Leaves::Between && self.insert(self.ending_at, &words) => self.tag_at += words.len(),
+            _ => self.tell(Event::Cancel),
         }
     }
 
