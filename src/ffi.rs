@@ -43,8 +43,14 @@
 //!   but for the callbacks of a batch. What a _new function stores is yours to give
 //!   to its _free; NULL is fine there.
 //! - Callbacks run on the calling thread, inside the call that was given them. They
-//!   may call every function here, on other objects. They must return: a C++
-//!   exception or longjmp() may not leave them.
+//!   may call every function here, on other objects; and on their own batch, as is
+//!   said there. They must not close the descriptor, nor begin another close of it:
+//!   nobody else may use it then. They must return: a C++ exception or longjmp()
+//!   may not leave them.
+//! - What may be large is asked of the system so that it may refuse: the copies of
+//!   farewell and residual, and handles, which is XMPP_CLOSE_ERR_SYSTEM, and the
+//!   buffer of a late stanza, which is passed over then, as one over stanza_limit.
+//!   When it refuses less, some KiB for each stream, the process ends by abort().
 //! - There are no globals. Calls on different objects never meet; one object is for
 //!   one thread at a time, but for xmpp_close_canceller.
 //! - The library starts no threads, raises and blocks no signals (SIGPIPE included),

@@ -149,6 +149,7 @@ impl<T: Transport> Driver<T> {
     ///
     /// What may be large in the options is taken over, not copied; memory that the system refuses is an error.
     pub(crate) fn new(transport: T, options: CloseOptions, opened: Opened) -> Result<Self, Error> {
+        let clock = Instant::now(); // to look through a long farewell takes time, too
         options.check()?;
         let root = options.root()?;
         let mut output = options.farewell;
@@ -175,7 +176,7 @@ impl<T: Transport> Driver<T> {
             parser_inside: false,
             header: opened.header,
             canceller: options.canceller,
-            clock: Instant::now(),
+            clock,
             now: Duration::ZERO,
             output,
             written: 0,

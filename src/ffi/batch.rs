@@ -117,9 +117,10 @@ unsafe impl Versioned for xmpp_close_batch_options {
     const EARLIER: &'static [usize] = &[offset_of!(xmpp_close_batch_options, stream_error_address)];
 }
 
-/// Streams that are to be closed together.
-///
-/// A callback may use the batch that it is called by, so everything in it is changed through a shared reference.
+// A callback may use the batch that it is called by, so everything in it is changed through a shared reference.
+
+/// Streams that are to be closed together. Its callbacks may use it: each
+/// function says what it does then.
 pub struct xmpp_close_batch {
     /// `None` while it runs, and afterwards.
     batch: Cell<Option<Batch<'static>>>,

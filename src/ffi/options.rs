@@ -96,9 +96,9 @@ pub struct xmpp_close_options {
     /// is XMPP_CLOSE_TRUNCATED after XMPP_CLOSE_MID_ELEMENT, otherwise
     /// XMPP_CLOSE_PEER_EOF. Bytes that you have parsed before the call are not
     /// shown again: those that made your parser fail belong into residual, so
-    /// that on_data can say so. With expat 2.6, or
-    /// a patched older one, call XML_SetReparseDeferralEnabled(parser,
-    /// XML_FALSE) first, or a tag that comes in pieces is seen too late.
+    /// that on_data can say so. With expat 2.6, or a patched older one, call
+    /// XML_SetReparseDeferralEnabled(parser, XML_FALSE) first, or a tag that
+    /// comes in pieces is seen too late.
     pub on_data: Option<unsafe extern "C" fn(userdata: *mut c_void, data: *const u8, len: usize) -> c_int>,
     /// Passed to the callbacks as it is.
     pub userdata: *mut c_void,
