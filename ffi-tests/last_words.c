@@ -18,7 +18,8 @@ struct speaker {
     struct member member; /* first, so that it is one */
     int composed;
     int result;
-    size_t count; /* what is said to be composed; 0: an <a/> */
+    size_t count; /* how much white space is said to be composed; 0: an <a/> */
+    const char *words; /* or these */
 };
 
 static int compose(void *arg, uint8_t *buf, size_t len, size_t *n)
@@ -26,10 +27,13 @@ static int compose(void *arg, uint8_t *buf, size_t len, size_t *n)
     struct speaker *speaker = arg;
     CHECK_INT(len, 4096);
     CHECK_INT(*n, 0);
-    memset(buf, 'z', len); /* all of it is there to be written */
+    memset(buf, ' ', len); /* all of it is there to be written */
     speaker->composed++;
-    *n = speaker->count != 0 ? speaker->count
-                             : (size_t)sprintf((char *)buf, "<a h='%d'/>", speaker->member.calls);
+    if (speaker->words != NULL)
+        *n = (size_t)sprintf((char *)buf, "%s", speaker->words);
+    else
+        *n = speaker->count != 0 ? speaker->count
+                                 : (size_t)sprintf((char *)buf, "<a h='%d'/>", speaker->member.calls);
     return speaker->result;
 }
 
@@ -169,7 +173,7 @@ static void as_many_bytes_as_there_is_room_for_are_sent(void)
     static struct speaker speaker;
     static char sent[4 + 4096 + sizeof TAG];
     int api;
-    memset(sent, 'z', sizeof sent);
+    memset(sent, ' ', sizeof sent);
     memcpy(sent, "<f/>", 4);
     strcpy(sent + 4 + 4096, TAG);
     for (api = FD; api < APIS; api++) {
@@ -199,6 +203,98 @@ static void last_words_that_are_refused_or_too_long_stop_it(void)
             CHECK_INT(speaker.member.report.bytes_unsent, strlen(TAG));
             speaker_check(&speaker, (enum api)api, "<f/>", XMPP_CLOSE_CANCELLED, 1);
         }
+}
+
+/* They would make the stream ill-formed, or end it twice. */
+static void last_words_that_are_no_whole_stanzas_are_not_sent(void)
+{
+    static const char *const mistakes[] = { "<a>", "<a", "text", "<a/>text", "</a>", TAG, "<a/>" TAG };
+    static struct speaker speaker;
+    size_t i;
+    int api;
+    for (api = FD; api < APIS; api++)
+        for (i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
+            speaker_start(&speaker, UNIX, reads);
+            speaker.words = mistakes[i];
+            speaker_close(&speaker, (enum api)api, 0);
+            CHECK_INT(speaker.member.report.tag_sent, 0);
+            speaker_check(&speaker, (enum api)api, "<f/>", XMPP_CLOSE_CANCELLED, 1);
+        }
+}
+
+static int refuses(int fd, enum api api, const xmpp_close_options *options)
+{
+    xmpp_close_transport transport;
+    struct channel channel;
+    xmpp_close_batch *batch = NULL;
+    int result;
+    channel_init(&channel, fd, 0, &transport);
+    if (api == FD || api == WITH)
+        return api == FD ? xmpp_close_fd(fd, options, NULL) : xmpp_close_with(&transport, options, NULL);
+    CHECK_INT(xmpp_close_batch_new(&batch), XMPP_CLOSE_OK);
+    result = api == BATCH ? xmpp_close_batch_add(batch, fd, options, NULL)
+                          : xmpp_close_batch_add_with(batch, &transport, options, NULL);
+    xmpp_close_batch_free(batch);
+    return result;
+}
+
+static void a_farewell_that_would_spoil_the_stream_is_refused(void)
+{
+    static const struct {
+        const char *words;
+        uint32_t tag_sent;
+    } mistakes[] = {
+        { "<message><body>half", 0 }, { "<message>", 0 }, { "<presence/><iq", 0 }, { "hello", 0 }, { "<a/>hello", 0 },
+        { "hello<a/>", 0 }, { "rest</body></message><iq>", 0 }, { "rest</body></message>hello", 0 }, { "<a></b>", 0 },
+        { TAG, 0 }, { "<a/>" TAG, 0 }, { TAG "<a/>", 0 }, { "rest</body></message>" TAG, 0 },
+        { "<a/>", 1 }, { TAG "<a/>", 1 }, { "<a>" TAG, 1 }, { TAG TAG, 1 }, { "</stream>", 1 },
+    };
+    static struct speaker speaker;
+    size_t i;
+    int api;
+    for (api = FD; api < APIS; api++) {
+        speaker_start(&speaker, UNIX, answer);
+        for (i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
+            xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
+            options.farewell = mistakes[i].words;
+            options.farewell_len = strlen(mistakes[i].words);
+            options.tag_sent = mistakes[i].tag_sent;
+            if (!CHECK_INT(refuses(speaker.member.peer.fd, (enum api)api, &options), XMPP_CLOSE_ERR_INVALID))
+                printf("  that was \"%s\" by %s\n", mistakes[i].words, api_names[api]);
+        }
+        speaker_close(&speaker, (enum api)api, 0); /* nothing was sent */
+        speaker_check(&speaker, (enum api)api, "<f/><a h='0'/>" TAG, XMPP_CLOSE_CLEAN, 1);
+    }
+}
+
+/* What a program has queued, cut wherever the socket took no more. */
+static void the_rest_of_what_is_half_written_goes_out(void)
+{
+    static const char queue[] = "<message to='a&gt;b' id=\"x>y\"><body>a > b &amp; c</body><x xmlns='urn:x'/></message>"
+                                "<presence/> <iq id='1'/>";
+    static struct speaker speaker;
+    size_t cut;
+    for (cut = 0; cut <= strlen(queue); cut++) {
+        char sent[sizeof queue + 100];
+        enum api api = (enum api)(cut % APIS);
+        speaker_start(&speaker, UNIX, answer);
+        speaker.member.options.farewell = queue + cut;
+        speaker.member.options.farewell_len = strlen(queue + cut);
+        sprintf(sent, "%s<a h='0'/>" TAG, queue + cut);
+        speaker_close(&speaker, api, 0);
+        speaker_check(&speaker, api, sent, XMPP_CLOSE_CLEAN, 1);
+    }
+    for (cut = 0; cut <= strlen(TAG); cut++) { /* and of our own tag */
+        enum api api = (enum api)(cut % APIS);
+        speaker_start(&speaker, UNIX, answer);
+        CHECK_INT(send(speaker.member.peer.fd, TAG, cut, 0), cut);
+        speaker.member.options.on_farewell = NULL;
+        speaker.member.options.tag_sent = 1;
+        speaker.member.options.farewell = TAG + cut;
+        speaker.member.options.farewell_len = strlen(TAG + cut);
+        speaker_close(&speaker, api, 0);
+        speaker_check(&speaker, api, TAG, XMPP_CLOSE_CLEAN, 0);
+    }
 }
 
 static void without_a_chance_to_be_heard_there_are_no_last_words(void)
@@ -328,6 +424,9 @@ int main(int argc, char **argv)
     RUN(the_last_words_wait_for_a_long_queue);
     RUN(as_many_bytes_as_there_is_room_for_are_sent);
     RUN(last_words_that_are_refused_or_too_long_stop_it);
+    RUN(last_words_that_are_no_whole_stanzas_are_not_sent);
+    RUN(a_farewell_that_would_spoil_the_stream_is_refused);
+    RUN(the_rest_of_what_is_half_written_goes_out);
     RUN(without_a_chance_to_be_heard_there_are_no_last_words);
     RUN(a_detach_ends_tcp_without_a_tag);
     RUN(a_detach_does_not_wait_for_a_mute_peer);

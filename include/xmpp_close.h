@@ -40,9 +40,9 @@
  *   to its _free; NULL is fine there.
  * - Callbacks run on the calling thread, inside the call that was given them. They
  *   may call every function here, on other objects; and on their own batch, as is
- *   said there. They must not close the descriptor, nor begin another close of it:
- *   nobody else may use it then. They must return: a C++ exception or longjmp()
- *   may not leave them.
+ *   said there. They leave the descriptor alone: closed, it ends the close; and a
+ *   second close of it sends a second tag. They must return: a C++ exception or
+ *   longjmp() may not leave them.
  * - What may be large is asked of the system so that it may refuse: the copies of
  *   farewell and residual, and handles, which is XMPP_CLOSE_ERR_SYSTEM, and the
  *   buffer of a late stanza, which is passed over then, as one over stanza_limit.
