@@ -1,5 +1,4 @@
 /* What goes out last: on_farewell, a detach, and a tag that was sent before; through all calls that close. */
-#include "channel.h"
 #include "check.h"
 #include "member.h"
 
@@ -9,9 +8,6 @@
 
 #define ERROR(condition) \
     "<stream:error><" condition " xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
-
-enum api { FD, WITH, BATCH, BATCH_WITH, APIS };
-static const char *const api_names[] = { "xmpp_close_fd", "xmpp_close_with", "a batch", "a batch of transports" };
 
 /* A member, for it has all that is needed, and what its last words are. */
 struct speaker {
@@ -45,27 +41,6 @@ static void speaker_start(struct speaker *speaker, enum kind kind, const struct 
     speaker->member.options.on_farewell = compose;
     speaker->member.options.farewell = "<f/>";
     speaker->member.options.farewell_len = 4;
-}
-
-/* Closes, and stops the peer. */
-static void speaker_close(struct speaker *speaker, enum api api, int tls)
-{
-    const xmpp_close_report init = XMPP_CLOSE_REPORT_INIT;
-    xmpp_close_batch_options options = batch_options();
-    xmpp_close_transport transport;
-    struct channel channel;
-    struct member *member = &speaker->member;
-    channel_init(&channel, member->peer.fd, tls, &transport);
-    member->report = init;
-    if (api == BATCH_WITH)
-        member->over = &transport;
-    if (api == BATCH || api == BATCH_WITH) {
-        members_close(member, 1, &options);
-        return;
-    }
-    CHECK_INT(api == FD ? xmpp_close_fd(member->peer.fd, &member->options, &member->report)
-                        : xmpp_close_with(&transport, &member->options, &member->report), XMPP_CLOSE_OK);
-    peer_stop(&member->peer);
 }
 
 /* The peer got this, and there was this outcome. */
@@ -105,7 +80,7 @@ static void the_last_words_count_all_that_had_arrived(void)
         speaker.member.options.residual = "<r/><r/>";
         speaker.member.options.residual_len = 8;
         await_arrival(speaker.member.peer.fd, 5000 * 4);
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         CHECK_INT(speaker.member.calls, 5003);
         CHECK_INT(speaker.member.report.stanzas, 5003);
         speaker_check(&speaker, (enum api)api, "<f/><a h='5002'/>" TAG, XMPP_CLOSE_CLEAN, 1);
@@ -119,13 +94,13 @@ static void a_stream_error_stands_behind_the_last_words(void)
     for (api = FD; api < APIS; api++) {
         speaker_start(&speaker, UNIX, answer);
         speaker.member.options.stream_error = "reset";
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         speaker_check(&speaker, (enum api)api, "<f/><a h='0'/>" ERROR("reset") TAG, XMPP_CLOSE_CLEAN, 1);
 
         speaker_start(&speaker, UNIX, reads); /* and one that is only found out about before */
         speaker.member.options.residual = "<a></b>";
         speaker.member.options.residual_len = 7;
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         speaker_check(&speaker, (enum api)api, "<f/><a h='0'/>" ERROR("not-well-formed") TAG, XMPP_CLOSE_MALFORMED, 1);
     }
 }
@@ -137,7 +112,7 @@ static void the_answer_to_the_peers_tag_has_last_words_too(void)
     for (api = FD; api < APIS; api++) {
         speaker_start(&speaker, TCP, reads);
         speaker.member.options.peer_closed = 1;
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         CHECK_INT(speaker.member.report.initiator, XMPP_CLOSE_INITIATOR_PEER);
         speaker_check(&speaker, (enum api)api, "<f/><a h='0'/>" TAG, XMPP_CLOSE_CLEAN, 1);
     }
@@ -159,7 +134,7 @@ static void the_last_words_wait_for_a_long_queue(void)
         speaker_start(&speaker, TCP_SMALL, script);
         speaker.member.options.farewell = queue;
         speaker.member.options.farewell_len = sizeof queue;
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         CHECK_INT(speaker.member.report.outcome, XMPP_CLOSE_CLEAN);
         CHECK_INT(speaker.composed, 1);
         if (CHECK_INT(peer->got_len, sizeof queue + strlen(end)))
@@ -179,7 +154,7 @@ static void as_many_bytes_as_there_is_room_for_are_sent(void)
     for (api = FD; api < APIS; api++) {
         speaker_start(&speaker, UNIX, answer);
         speaker.count = 4096;
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         speaker_check(&speaker, (enum api)api, sent, XMPP_CLOSE_CLEAN, 1);
     }
 }
@@ -198,7 +173,7 @@ static void last_words_that_are_refused_or_too_long_stop_it(void)
             speaker_start(&speaker, UNIX, reads);
             speaker.count = answers[i].count;
             speaker.result = answers[i].result;
-            speaker_close(&speaker, (enum api)api, 0);
+            member_close(&speaker.member, (enum api)api, 0);
             CHECK_INT(speaker.member.report.tag_sent, 0);
             CHECK_INT(speaker.member.report.bytes_unsent, strlen(TAG));
             speaker_check(&speaker, (enum api)api, "<f/>", XMPP_CLOSE_CANCELLED, 1);
@@ -216,85 +191,10 @@ static void last_words_that_are_no_whole_stanzas_are_not_sent(void)
         for (i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
             speaker_start(&speaker, UNIX, reads);
             speaker.words = mistakes[i];
-            speaker_close(&speaker, (enum api)api, 0);
+            member_close(&speaker.member, (enum api)api, 0);
             CHECK_INT(speaker.member.report.tag_sent, 0);
             speaker_check(&speaker, (enum api)api, "<f/>", XMPP_CLOSE_CANCELLED, 1);
         }
-}
-
-static int refuses(int fd, enum api api, const xmpp_close_options *options)
-{
-    xmpp_close_transport transport;
-    struct channel channel;
-    xmpp_close_batch *batch = NULL;
-    int result;
-    channel_init(&channel, fd, 0, &transport);
-    if (api == FD || api == WITH)
-        return api == FD ? xmpp_close_fd(fd, options, NULL) : xmpp_close_with(&transport, options, NULL);
-    CHECK_INT(xmpp_close_batch_new(&batch), XMPP_CLOSE_OK);
-    result = api == BATCH ? xmpp_close_batch_add(batch, fd, options, NULL)
-                          : xmpp_close_batch_add_with(batch, &transport, options, NULL);
-    xmpp_close_batch_free(batch);
-    return result;
-}
-
-static void a_farewell_that_would_spoil_the_stream_is_refused(void)
-{
-    static const struct {
-        const char *words;
-        uint32_t tag_sent;
-    } mistakes[] = {
-        { "<message><body>half", 0 }, { "<message>", 0 }, { "<presence/><iq", 0 }, { "hello", 0 }, { "<a/>hello", 0 },
-        { "hello<a/>", 0 }, { "rest</body></message><iq>", 0 }, { "rest</body></message>hello", 0 }, { "<a></b>", 0 },
-        { TAG, 0 }, { "<a/>" TAG, 0 }, { TAG "<a/>", 0 }, { "rest</body></message>" TAG, 0 },
-        { "<a/>", 1 }, { TAG "<a/>", 1 }, { "<a>" TAG, 1 }, { TAG TAG, 1 }, { "</stream>", 1 },
-    };
-    static struct speaker speaker;
-    size_t i;
-    int api;
-    for (api = FD; api < APIS; api++) {
-        speaker_start(&speaker, UNIX, answer);
-        for (i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
-            xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
-            options.farewell = mistakes[i].words;
-            options.farewell_len = strlen(mistakes[i].words);
-            options.tag_sent = mistakes[i].tag_sent;
-            if (!CHECK_INT(refuses(speaker.member.peer.fd, (enum api)api, &options), XMPP_CLOSE_ERR_INVALID))
-                printf("  that was \"%s\" by %s\n", mistakes[i].words, api_names[api]);
-        }
-        speaker_close(&speaker, (enum api)api, 0); /* nothing was sent */
-        speaker_check(&speaker, (enum api)api, "<f/><a h='0'/>" TAG, XMPP_CLOSE_CLEAN, 1);
-    }
-}
-
-/* What a program has queued, cut wherever the socket took no more. */
-static void the_rest_of_what_is_half_written_goes_out(void)
-{
-    static const char queue[] = "<message to='a&gt;b' id=\"x>y\"><body>a > b &amp; c</body><x xmlns='urn:x'/></message>"
-                                "<presence/> <iq id='1'/>";
-    static struct speaker speaker;
-    size_t cut;
-    for (cut = 0; cut <= strlen(queue); cut++) {
-        char sent[sizeof queue + 100];
-        enum api api = (enum api)(cut % APIS);
-        speaker_start(&speaker, UNIX, answer);
-        speaker.member.options.farewell = queue + cut;
-        speaker.member.options.farewell_len = strlen(queue + cut);
-        sprintf(sent, "%s<a h='0'/>" TAG, queue + cut);
-        speaker_close(&speaker, api, 0);
-        speaker_check(&speaker, api, sent, XMPP_CLOSE_CLEAN, 1);
-    }
-    for (cut = 0; cut <= strlen(TAG); cut++) { /* and of our own tag */
-        enum api api = (enum api)(cut % APIS);
-        speaker_start(&speaker, UNIX, answer);
-        CHECK_INT(send(speaker.member.peer.fd, TAG, cut, 0), cut);
-        speaker.member.options.on_farewell = NULL;
-        speaker.member.options.tag_sent = 1;
-        speaker.member.options.farewell = TAG + cut;
-        speaker.member.options.farewell_len = strlen(TAG + cut);
-        speaker_close(&speaker, api, 0);
-        speaker_check(&speaker, api, TAG, XMPP_CLOSE_CLEAN, 0);
-    }
 }
 
 static void without_a_chance_to_be_heard_there_are_no_last_words(void)
@@ -308,12 +208,12 @@ static void without_a_chance_to_be_heard_there_are_no_last_words(void)
     for (api = FD; api < APIS; api++) {
         speaker_start(&speaker, TCP, reads);
         speaker.member.options.canceller = canceller;
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         speaker_check(&speaker, (enum api)api, "", XMPP_CLOSE_CANCELLED, 0);
 
         speaker_start(&speaker, TCP, gone);
         peer_await(&speaker.member.peer);
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         CHECK_INT(speaker.member.report.tag_sent, 0);
         speaker_check(&speaker, (enum api)api, "", XMPP_CLOSE_RESET, 0);
     }
@@ -331,7 +231,7 @@ static void a_detach_ends_tcp_without_a_tag(void)
         speaker_start(&speaker, TCP, talks);
         speaker.member.options.detach = 1;
         await_arrival(speaker.member.peer.fd, 12);
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         CHECK(speaker.member.peer.saw_end);
         CHECK_INT(speaker.member.report.tag_sent, 0);
         CHECK_INT(speaker.member.report.tag_received, 0);
@@ -344,7 +244,7 @@ static void a_detach_ends_tcp_without_a_tag(void)
         speaker.member.options.detach = 1;
         speaker.member.options.farewell_len = 0;
         speaker.member.options.on_farewell = NULL;
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         CHECK(speaker.member.peer.saw_end);
         speaker_check(&speaker, (enum api)api, "", XMPP_CLOSE_CANCELLED, 0);
     }
@@ -359,7 +259,7 @@ static void a_detach_does_not_wait_for_a_mute_peer(void)
         speaker_start(&speaker, TCP, mute);
         speaker.member.options.detach = 1;
         speaker.member.options.linger_ms = 100;
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         CHECK(speaker.member.report.elapsed_ms < 100 + (uint32_t)check_slack());
         CHECK_INT(speaker.member.report.bytes_unsent, 0);
         speaker_check(&speaker, (enum api)api, "", XMPP_CLOSE_CANCELLED, 1);
@@ -374,7 +274,7 @@ static void over_tls_a_detach_ends_with_close_notify(void)
         const struct peer *peer = &speaker.member.peer;
         speaker_start(&speaker, TCP, reads);
         speaker.member.options.detach = 1;
-        speaker_close(&speaker, (enum api)api, 1);
+        member_close(&speaker.member, (enum api)api, 1);
         CHECK_BYTES(peer->got, peer->got_len, "<f/><a h='0'/>\0", 15);
         CHECK(peer->saw_end);
         CHECK_INT(speaker.member.report.outcome, XMPP_CLOSE_CANCELLED);
@@ -405,7 +305,7 @@ static void a_tag_that_was_sent_is_not_sent_again(void)
             } else { /* it was written before */
                 CHECK_INT(send(speaker.member.peer.fd, TAG, strlen(TAG), 0), strlen(TAG));
             }
-            speaker_close(&speaker, (enum api)api, 0);
+            member_close(&speaker.member, (enum api)api, 0);
             CHECK_INT(speaker.member.report.tag_sent, 1);
             CHECK_INT(speaker.member.report.tag_received, way != 2);
             CHECK_INT(speaker.member.calls, way < 2);
@@ -425,8 +325,6 @@ int main(int argc, char **argv)
     RUN(as_many_bytes_as_there_is_room_for_are_sent);
     RUN(last_words_that_are_refused_or_too_long_stop_it);
     RUN(last_words_that_are_no_whole_stanzas_are_not_sent);
-    RUN(a_farewell_that_would_spoil_the_stream_is_refused);
-    RUN(the_rest_of_what_is_half_written_goes_out);
     RUN(without_a_chance_to_be_heard_there_are_no_last_words);
     RUN(a_detach_ends_tcp_without_a_tag);
     RUN(a_detach_does_not_wait_for_a_mute_peer);

@@ -194,7 +194,6 @@ static int parse_and_tell(void *userdata, const uint8_t *data, size_t len)
 
 static void a_parser_can_refuse_what_came(void)
 {
-    /* What is wrong with it, and with it while our output is blocked. */
     static const struct step script[] = {
         { READ_TAG, NULL, 0 }, { SEND, "ry></wrong><message/>", 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
     };

@@ -4,33 +4,10 @@
 #include "member.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define NS "xmlns='urn:ietf:params:xml:ns:xmpp-streams'"
 #define ERROR(content) "<stream:error>" content "</stream:error>"
-
-enum api { FD, WITH, BATCH, BATCH_WITH, APIS };
-
-/* Closes by one of the calls that close; the report is the member's. */
-static void close_by(enum api api, struct member *member)
-{
-    const xmpp_close_report init = XMPP_CLOSE_REPORT_INIT;
-    xmpp_close_batch_options options = batch_options();
-    xmpp_close_transport transport;
-    struct channel channel;
-    channel_init(&channel, member->peer.fd, 0, &transport);
-    member->report = init;
-    if (api == BATCH_WITH)
-        member->over = &transport;
-    if (api == BATCH || api == BATCH_WITH) {
-        members_close(member, 1, &options);
-        return;
-    }
-    CHECK_INT(api == FD ? xmpp_close_fd(member->peer.fd, &member->options, &member->report)
-                        : xmpp_close_with(&transport, &member->options, &member->report), XMPP_CLOSE_OK);
-    peer_stop(&member->peer);
-}
 
 static void the_peers_error_is_in_the_report_whole(void)
 {
@@ -56,7 +33,7 @@ static void the_peers_error_is_in_the_report_whole(void)
             int ok;
             script[1].text = errors[i].sent;
             member_start(&member, UNIX, script, NULL, NULL);
-            close_by((enum api)api, &member);
+            member_close(&member, (enum api)api, 0);
             ok = CHECK_INT(member.report.outcome, XMPP_CLOSE_CLEAN);
             ok &= CHECK_TEXT(member.report.stream_error, errors[i].condition);
             ok &= CHECK_TEXT(member.report.stream_error_text, errors[i].text);
@@ -88,7 +65,7 @@ static void what_is_too_long_is_cut_between_characters(void)
         for (i = 0; i < whole; i++)
             end += sprintf(end, "\xe2\x82\xac");
         member_start(&member, UNIX, script, NULL, NULL);
-        close_by(FD, &member);
+        member_close(&member, FD, 0);
         CHECK_TEXT(member.report.stream_error_text, expected);
         CHECK_TEXT(member.report.stream_error_address, "");
         members_free(&member, 1);
@@ -141,7 +118,7 @@ static void see_other_host_goes_out_with_its_address(void)
             member.options.stream_error = "see-other-host";
             member.options.stream_error_text = "moved";
             member.options.stream_error_address = "xmpp2.example.net:5222";
-            close_by((enum api)api, &member);
+            member_close(&member, (enum api)api, 0);
         } else { /* one error for all */
             options.stream_error = "see-other-host";
             options.stream_error_text = "moved";
@@ -184,7 +161,7 @@ static void an_address_and_its_condition_need_each_other(void)
             printf("  that was mistake %zu\n", i);
     }
     xmpp_close_batch_free(batch);
-    close_by(FD, &member); /* nothing was sent */
+    member_close(&member, FD, 0); /* nothing was sent */
     CHECK_TEXT(member.peer.got, TAG);
     members_free(&member, 1);
 }

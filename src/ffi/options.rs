@@ -152,6 +152,8 @@ unsafe impl Versioned for xmpp_close_options {
 
 type Compose = unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int;
 
+/// What usually follows the farewell, a tag and perhaps an error, so that it need not be moved for them.
+const ENDING: usize = 256;
 /// How much on_farewell may say.
 const LAST_WORDS: usize = 4096;
 
@@ -229,8 +231,8 @@ impl xmpp_close_options {
         unsafe {
             options.closing_tag = guard::text(self.closing_tag)?.map(str::to_owned);
             options.farewell_begun = true;
-            options.farewell = copy(guard::bytes(self.farewell, self.farewell_len)?)?;
-            options.residual = copy(guard::bytes(self.residual, self.residual_len)?)?;
+            options.farewell = copy(guard::bytes(self.farewell, self.farewell_len)?, ENDING)?;
+            options.residual = copy(guard::bytes(self.residual, self.residual_len)?, 0)?;
             options.canceller = self.canceller.as_ref().map(|canceller| canceller.0.clone());
             options.stream_error = Words {
                 condition: self.stream_error,
@@ -260,9 +262,13 @@ pub(super) unsafe fn read(options: *const xmpp_close_options) -> Result<xmpp_clo
     unsafe { sized::copy_in(options) }
 }
 
-fn copy(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
+/// A copy, with room for so much more.
+fn copy(bytes: &[u8], more: usize) -> Result<Vec<u8>, Refusal> {
     let mut copy = Vec::new();
-    copy.try_reserve_exact(bytes.len()).map_err(|_| SYSTEM.because(libc::ENOMEM))?;
+    if bytes.is_empty() {
+        return Ok(copy);
+    }
+    copy.try_reserve_exact(bytes.len() + more).map_err(|_| SYSTEM.because(libc::ENOMEM))?;
     copy.extend_from_slice(bytes);
     Ok(copy)
 }

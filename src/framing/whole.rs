@@ -19,7 +19,13 @@ pub(crate) enum Leaves {
 /// around it, and text is right in front of such a tag. How deep the stream was is not known, so that a stanza of which
 /// too little is left is not noticed.
 pub(crate) fn leaves(bytes: &[u8], root: &str, begun: bool) -> Leaves {
-    let mut rest = if begun { behind_tag(bytes) } else { bytes };
+    match read(if begun { behind_tag(bytes) } else { bytes }, root, begun) {
+        Leaves::Broken if begun => cdata_end(bytes).map_or(Leaves::Broken, |rest| read(rest, root, begun)),
+        leaves => leaves,
+    }
+}
+
+fn read(mut rest: &[u8], root: &str, begun: bool) -> Leaves {
     loop {
         // Its limit is for what is copied, and nothing is to be.
         let mut framer = Framer::inside(Some(root)).limit(0);
@@ -52,10 +58,29 @@ fn behind_tag(bytes: &[u8]) -> &[u8] {
     &bytes[end..]
 }
 
+/// The end of a CDATA section of which only the end is there, and what follows it; that it is in an element still shows.
+fn cdata_end(bytes: &[u8]) -> Option<&[u8]> {
+    let end = find(bytes, b"]]>")?;
+    find(&bytes[..end], CDATA).is_none().then(|| &bytes[end + 1..])
+}
+
+const CDATA: &[u8] = b"<![CDATA[";
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
+
 /// The name of the end tag that comes next, behind white space or, with `text`, behind any text; and what follows it.
-fn end_tag(bytes: &[u8], text: bool) -> Option<(&[u8], &[u8])> {
-    let start = bytes.iter().position(|byte| *byte == b'<' || !text && !byte.is_ascii_whitespace())?;
-    let tag = bytes[start..].strip_prefix(b"</")?;
+fn end_tag(mut bytes: &[u8], text: bool) -> Option<(&[u8], &[u8])> {
+    loop {
+        let start = bytes.iter().position(|byte| *byte == b'<' || !text && !byte.is_ascii_whitespace())?;
+        bytes = &bytes[start..];
+        if !text || !bytes.starts_with(CDATA) {
+            break;
+        }
+        bytes = &bytes[find(bytes, b"]]>")?..];
+    }
+    let tag = bytes.strip_prefix(b"</")?;
     let end = tag.iter().position(|byte| *byte == b'>')?;
     Some((tag[..end].trim_ascii_end(), &tag[end + 1..]))
 }
@@ -105,11 +130,14 @@ mod tests {
             "x='a>b'>text</b ></a>",
             "essage><b/>",
             "a>text</a></b><c/>",
+            "if a < b && c]]></a>",
+            "<b>]]></a><c/>",
+            "<![CDATA[<]]>text<![CDATA[</b>]]></a>",
         ];
         for xml in rests {
             assert_eq!((whole(xml), begun(xml)), (Broken, Between), "{xml}");
         }
-        for xml in ["text</a", "text</a>text", "text</a><b>", "</a>text<b/>", "text", "' id='1"] {
+        for xml in ["text</a", "text</a>text", "text</a><b>", "</a>text<b/>", "text", "' id='1", "<]]>", "<]]><b/>", "<a><![CDATA[<]]>"] {
             assert_eq!((whole(xml), begun(xml)), (Broken, Broken), "{xml}");
         }
     }
