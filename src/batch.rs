@@ -158,12 +158,10 @@ fn hand_over<'a>(mut on_stanza: impl FnMut(Stanza<&str>) + 'a) -> Handle<'a> {
 /// Streams that were never closed end here, as any socket that is dropped.
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
-        let running = self.members.drain(..).filter_map(|slot| match slot {
-            Slot::Running(member) => Some(member),
-            Slot::Ended(_) => None,
-        });
-        for member in running.chain(self.intake.take()) {
-            member.fd().inspect(|fd| self.intake.readiness.forget(*fd));
+        for slot in self.members.drain(..).chain(self.intake.take()) {
+            if let Slot::Running(member) = slot {
+                member.fd().inspect(|fd| self.intake.readiness.forget(*fd));
+            }
         }
         self.intake.reset();
     }

@@ -200,9 +200,8 @@ impl Framer {
         self.ends = token == Token::Header { empty: true };
         let is_header = token != Token::Element;
         let is_whole = length == part.len() as u64;
-        let earlier = length - part.len() as u64;
-        let fits = length <= self.limit as u64;
-        if !fits || !is_whole && !(self.buffer.len() as u64 == earlier && self.append(part)) {
+        let is_kept = self.buffer.len() as u64 == length - part.len() as u64;
+        if length > self.limit as u64 || !(is_whole || is_kept && self.append(part)) {
             self.buffer.clear();
             return if is_header { self.fail(Malformed::NotWellFormed) } else { Some(Frame::Oversize(length)) };
         }

@@ -215,7 +215,9 @@ impl CloseOptions {
             // The beginning of the tag was written before.
             (_, true) if self.farewell_begun && format!("</{root}>").as_bytes().ends_with(&self.farewell) => Ok(()),
             (_, true) => Err(Error::Invalid("the farewell does not end in our closing tag, which it is said to hold")),
-            (Leaves::Closed, false) => Err(Error::Invalid("the farewell ends in our closing tag, which comes behind it")),
+            (Leaves::Closed, false) => {
+                Err(Error::Invalid("the farewell ends in our closing tag, which comes behind it"))
+            }
             (..) => Err(Error::Invalid("the farewell is not made of whole stanzas")),
         }
     }

@@ -104,7 +104,9 @@ impl Texts {
             CString::new(text.split(|byte| *byte == 0).next().unwrap()).unwrap()
         };
         let mut texts: Vec<_> = (0..3).map(|_| text(bytes)).collect();
-        texts.extend([c"system-shutdown", c"see-other-host", c"</s:s>", c"<a/>", c"undefined-condition"].map(CString::from));
+        texts.extend(
+            [c"system-shutdown", c"see-other-host", c"</s:s>", c"<a/>", c"undefined-condition"].map(CString::from),
+        );
         Self(texts)
     }
 

@@ -5,7 +5,7 @@ use std::{
     io,
 };
 
-use super::{AnyTransport, CANCELLERS, Handle, Member};
+use super::{AnyTransport, CANCELLERS, Handle, Member, Slot};
 use crate::{
     cancel::Canceller,
     closing::{Driver, Opened},
@@ -20,7 +20,7 @@ pub(crate) struct Intake<'a> {
     pub(super) readiness: Readiness,
     pub(super) cancellers: RefCell<Vec<Canceller>>,
     /// Added, and not looked at by the batch yet.
-    added: RefCell<Vec<Box<Member<'a>>>>,
+    added: RefCell<Vec<Slot<'a>>>,
     /// How many were added, and so the next index.
     count: Cell<usize>,
     /// The time is up, or all was stopped: nothing can begin any more.
@@ -72,7 +72,7 @@ impl<'a> Intake<'a> {
                 return Err(error.into());
             }
         }
-        self.added.borrow_mut().push(Box::new(member));
+        self.added.borrow_mut().push(Slot::Running(Box::new(member)));
         self.count.set(index + 1);
         Ok(index)
     }
@@ -83,7 +83,7 @@ impl<'a> Intake<'a> {
     }
 
     /// What was added since the last time, in the order of its indices.
-    pub(super) fn take(&self) -> Vec<Box<Member<'a>>> {
+    pub(super) fn take(&self) -> Vec<Slot<'a>> {
         self.added.take()
     }
 

@@ -77,7 +77,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
     fn new(batch: &'b mut Batch<'a>, options: &'b mut BatchOptions<'o>) -> Self {
         let start = Instant::now();
         let mut summary = Summary::default();
-        batch.members.extend(batch.intake.take().into_iter().map(Slot::Running));
+        batch.members.append(&mut batch.intake.take());
         let streams = batch.members.len();
         summary.expect(streams);
         Self {
@@ -136,13 +136,13 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
 
     /// Takes in what the callbacks have added; true when that was something.
     fn take_in(&mut self) -> bool {
-        let added = self.batch.intake.take();
+        let mut added = self.batch.intake.take();
         let count = added.len();
         self.summary.expect(count);
-        for member in added {
-            self.turns.add(self.batch.members.len());
-            self.batch.members.push(Slot::Running(member));
+        for index in 0..count {
+            self.turns.add(self.batch.members.len() + index);
         }
+        self.batch.members.append(&mut added);
         count > 0
     }
 
@@ -267,7 +267,8 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
             due = Some(due.map_or(pause, |due| due.min(pause)));
         }
         if on != member.watched {
-            let result = watch.map_or(Ok(()), |(fd, _)| self.batch.intake.readiness.watch(fd, index, member.watched, on));
+            let result =
+                watch.map_or(Ok(()), |(fd, _)| self.batch.intake.readiness.watch(fd, index, member.watched, on));
             member.watched = on;
             if let Err(error) = result {
                 member.driver.failed(&error);

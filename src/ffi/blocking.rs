@@ -8,9 +8,7 @@ use std::{
 
 use super::{
     guard::{INVALID, Refusal, guard},
-    options::{
-        self, Taker, XMPP_CLOSE_MID_ELEMENT, XMPP_CLOSE_NOT_XMPP, XMPP_CLOSE_PEER_CLOSED, xmpp_close_options,
-    },
+    options::{self, Taker, XMPP_CLOSE_MID_ELEMENT, XMPP_CLOSE_NOT_XMPP, XMPP_CLOSE_PEER_CLOSED, xmpp_close_options},
     report::xmpp_close_report,
     sized::Out,
 };

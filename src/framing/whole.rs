@@ -137,7 +137,17 @@ mod tests {
         for xml in rests {
             assert_eq!((whole(xml), begun(xml)), (Broken, Between), "{xml}");
         }
-        for xml in ["text</a", "text</a>text", "text</a><b>", "</a>text<b/>", "text", "' id='1", "<]]>", "<]]><b/>", "<a><![CDATA[<]]>"] {
+        for xml in [
+            "text</a",
+            "text</a>text",
+            "text</a><b>",
+            "</a>text<b/>",
+            "text",
+            "' id='1",
+            "<]]>",
+            "<]]><b/>",
+            "<a><![CDATA[<]]>",
+        ] {
             assert_eq!((whole(xml), begun(xml)), (Broken, Broken), "{xml}");
         }
     }

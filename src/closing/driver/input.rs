@@ -121,13 +121,16 @@ impl<T: Transport> Driver<T> {
         match parsed {
             Parsed::Open | Parsed::Inside => {}
             Parsed::PeerClosed => self.tell(Event::PeerClosed),
-            Parsed::Malformed => {
-                self.tell(Event::Malformed);
-                self.insert_error(&StreamError::defined(Malformed::NotWellFormed.condition()));
-            }
+            Parsed::Malformed => self.refuse(Malformed::NotWellFormed),
             Parsed::Stop => self.tell(Event::Cancel),
         }
         self.input.take(bytes);
+    }
+
+    /// What came is no XMPP stream.
+    fn refuse(&mut self, malformed: Malformed) {
+        self.tell(Event::Malformed);
+        self.insert_error(&StreamError::defined(malformed.condition()));
     }
 
     /// Frames the input up to the next event; true when that was a stanza.
@@ -164,8 +167,7 @@ impl<T: Transport> Driver<T> {
             Some(Frame::Oversize(_)) => Event::Oversize,
             Some(Frame::End { .. }) => Event::PeerClosed,
             Some(Frame::Malformed(malformed)) => {
-                self.tell(Event::Malformed);
-                self.insert_error(&StreamError::defined(malformed.condition()));
+                self.refuse(malformed);
                 return false;
             }
         };

@@ -102,7 +102,11 @@ impl<T: Transport> Driver<T> {
     /// Says what the application says last (SE-03).
     fn compose(&mut self) {
         match self.last_words.take().and_then(|words| words.0()) {
-            Some(words) if leaves(&words, &self.root, false) == Leaves::Between && self.insert(self.ending_at, &words) => self.tag_at += words.len(),
+            Some(words)
+                if leaves(&words, &self.root, false) == Leaves::Between && self.insert(self.ending_at, &words) =>
+            {
+                self.tag_at += words.len()
+            }
             _ => self.tell(Event::Cancel),
         }
     }
