@@ -120,6 +120,7 @@ impl<'a> Batch<'a> {
         options: &CloseOptions,
         on_stanza: impl FnMut(Stanza<&str>) + 'a,
     ) -> Result<usize, Error> {
+        options.check()?;
         self.intake.add(Box::new(transport), options.clone(), Opened::between_stanzas(), hand_over(on_stanza))
     }
 
@@ -134,6 +135,7 @@ impl<'a> Batch<'a> {
         on_stanza: impl FnMut(Stanza<&str>) + 'a,
     ) -> Result<usize, Error> {
         let (transport, options, opened) = stream.into_open(options)?;
+        options.check()?;
         self.intake.add(Box::new(transport), options, opened, hand_over(on_stanza))
     }
 

@@ -57,6 +57,7 @@ impl CloseOptions {
     }
 
     pub(crate) fn begin_opened<T: Transport>(self, transport: T, opened: Opened) -> Result<Closing<T>, Error> {
+        self.check()?;
         let mut driver = Driver::new(transport, self, opened)?;
         driver.start();
         Ok(Closing { driver })

@@ -38,6 +38,7 @@ impl<'a> Intake<'a> {
         })
     }
 
+    /// The options [make sense](CloseOptions::check).
     pub(crate) fn add(
         &self,
         transport: AnyTransport<'a>,

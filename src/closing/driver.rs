@@ -138,32 +138,34 @@ pub(crate) struct Driver<T> {
     detach: bool,
 }
 
-fn append(output: &mut Vec<u8>, bytes: &[u8]) -> io::Result<()> {
-    output.try_reserve_exact(bytes.len()).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-    output.extend_from_slice(bytes);
-    Ok(())
+fn reserve(output: &mut Vec<u8>, bytes: usize) -> io::Result<()> {
+    output.try_reserve_exact(bytes).map_err(|_| io::ErrorKind::OutOfMemory.into())
 }
 
 impl<T: Transport> Driver<T> {
     /// A stream that is still open. Nothing is read or written before the first step, nothing said before the start.
     ///
-    /// What may be large in the options is taken over, not copied; memory that the system refuses is an error.
+    /// The options [make sense](CloseOptions::check). What may be large in them is taken over, not copied; memory that the
+    /// system refuses is an error.
     pub(crate) fn new(transport: T, options: CloseOptions, opened: Opened) -> Result<Self, Error> {
-        let clock = Instant::now(); // to look through a long farewell takes time, too
-        options.check()?;
         let root = options.root()?;
         let mut output = options.farewell;
-        if !opened.queued.is_empty() {
+        let error = options.stream_error.as_ref().map_or_else(String::new, |error| error.to_xml(&root));
+        let ending = error.len() + "</>".len() + root.len();
+        if opened.queued.is_empty() {
+            reserve(&mut output, ending)?;
+        } else {
             let farewell = mem::replace(&mut output, opened.queued);
-            append(&mut output, &farewell)?;
+            reserve(&mut output, farewell.len() + ending)?;
+            output.extend_from_slice(&farewell);
         }
         let ending_at = output.len();
-        if let Some(error) = &options.stream_error {
-            append(&mut output, error.to_xml(&root).as_bytes())?;
-        }
+        output.extend_from_slice(error.as_bytes());
         let tag_at = output.len();
         if !options.detach && !options.tag_sent {
-            append(&mut output, format!("</{root}>").as_bytes())?;
+            for part in ["</", &root, ">"] {
+                output.extend_from_slice(part.as_bytes());
+            }
         }
         let mut handshake = Handshake::new(options.limits);
         if transport.is_tls() {
@@ -176,7 +178,7 @@ impl<T: Transport> Driver<T> {
             parser_inside: false,
             header: opened.header,
             canceller: options.canceller,
-            clock,
+            clock: Instant::now(),
             now: Duration::ZERO,
             output,
             written: 0,
@@ -305,7 +307,7 @@ impl<T: Transport> Driver<T> {
 
     /// Puts something into the output; false, with nothing changed, when the system refuses the memory.
     fn insert(&mut self, at: usize, bytes: &[u8]) -> bool {
-        let has_room = self.output.try_reserve_exact(bytes.len()).is_ok();
+        let has_room = reserve(&mut self.output, bytes.len()).is_ok();
         if has_room {
             self.output.splice(at..at, bytes.iter().copied());
         }

@@ -71,8 +71,11 @@ pub unsafe extern "C" fn xmpp_close_handshake_report(
     guard(|| {
         // SAFETY: the header says what the pointers must be.
         let (mut out, h) = unsafe { (Out::open(report)?, guard::shared(h)?) };
-        let report = xmpp_close_report::from(&h.machine.report(h.now));
-        out.write(&report.with_error(h.stream_error().as_ref()));
+        let mut report = xmpp_close_report::from(&h.machine.report(h.now));
+        if let Some(error) = h.stream_error() {
+            report.set_error(&error);
+        }
+        out.write(&report);
         Ok(0)
     })
 }

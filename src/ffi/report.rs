@@ -8,7 +8,10 @@
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
 
-use std::{ffi::c_char, mem::offset_of};
+use std::{
+    ffi::c_char,
+    mem::{offset_of, zeroed},
+};
 
 use super::{codes::xmpp_close_tls, sized::Versioned};
 use crate::{
@@ -78,68 +81,46 @@ unsafe impl Versioned for xmpp_close_report {
 impl xmpp_close_report {
     /// Outcome pending, nothing known.
     pub(super) fn empty() -> Self {
-        Self {
-            struct_size: size_of::<Self>(),
-            outcome: 0,
-            initiator: 0,
-            tag_sent: 0,
-            tag_received: 0,
-            stanzas: 0,
-            oversize: 0,
-            bytes_read: 0,
-            bytes_after_tag: 0,
-            bytes_unsent: 0,
-            bytes_unacked: 0,
-            tls: 0,
-            os_error: 0,
-            elapsed_ms: 0,
-            reserved: 0,
-            stream_error: [0; 48],
-            stream_error_text: [0; 256],
-            stream_error_address: [0; 256],
-            stream_error_element: [0; 512],
-            stream_error_name: [0; 48],
-        }
+        // SAFETY: as `Versioned` says.
+        Self { struct_size: size_of::<Self>(), ..unsafe { zeroed() } }
     }
 
-    /// With what is known of the peer's stream error.
-    pub(super) fn with_error(self, error: Option<&StreamError>) -> Self {
-        let Some(error) = error else { return self };
+    /// Tells what is known of the peer's stream error.
+    pub(super) fn set_error(&mut self, error: &StreamError) {
         let address = if error.condition() == SEE_OTHER_HOST { error.get_detail() } else { None };
-        Self {
-            stream_error: chars(error.condition()),
-            stream_error_text: chars(error.get_text().unwrap_or_default()),
-            stream_error_address: chars(address.unwrap_or_default()),
-            stream_error_element: chars(error.get_application().unwrap_or_default()),
-            stream_error_name: chars(error.unknown_condition().unwrap_or_default()),
-            ..self
-        }
+        self.stream_error = chars(error.condition());
+        self.stream_error_text = chars(error.get_text().unwrap_or_default());
+        self.stream_error_address = chars(address.unwrap_or_default());
+        self.stream_error_element = chars(error.get_application().unwrap_or_default());
+        self.stream_error_name = chars(error.unknown_condition().unwrap_or_default());
     }
 }
 
 impl From<&Report> for xmpp_close_report {
+    #[inline] // so that it is made in its place
     fn from(report: &Report) -> Self {
         let saturate = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
         let bit = |is_set, bit: xmpp_close_tls| if is_set { bit as u32 } else { 0 };
-        Self {
-            outcome: report.outcome as u32,
-            initiator: report.initiator.map_or(0, |initiator| initiator as u32),
-            tag_sent: u32::from(report.tag_sent),
-            tag_received: u32::from(report.tag_received),
-            stanzas: saturate(report.stanzas),
-            oversize: saturate(report.oversize),
-            bytes_read: report.bytes_read,
-            bytes_after_tag: report.bytes_after_tag,
-            bytes_unsent: report.bytes_unsent,
-            bytes_unacked: report.bytes_unacked,
-            tls: bit(report.tls.used, xmpp_close_tls::XMPP_CLOSE_TLS_USED)
-                | bit(report.tls.sent, xmpp_close_tls::XMPP_CLOSE_TLS_NOTIFY_SENT)
-                | bit(report.tls.received, xmpp_close_tls::XMPP_CLOSE_TLS_NOTIFY_RECEIVED),
-            os_error: report.os_error.unwrap_or(0),
-            elapsed_ms: u32::try_from(report.elapsed.as_millis()).unwrap_or(u32::MAX),
-            ..Self::empty()
+        let mut made = Self::empty();
+        made.outcome = report.outcome as u32;
+        made.initiator = report.initiator.map_or(0, |initiator| initiator as u32);
+        made.tag_sent = u32::from(report.tag_sent);
+        made.tag_received = u32::from(report.tag_received);
+        made.stanzas = saturate(report.stanzas);
+        made.oversize = saturate(report.oversize);
+        made.bytes_read = report.bytes_read;
+        made.bytes_after_tag = report.bytes_after_tag;
+        made.bytes_unsent = report.bytes_unsent;
+        made.bytes_unacked = report.bytes_unacked;
+        made.tls = bit(report.tls.used, xmpp_close_tls::XMPP_CLOSE_TLS_USED)
+            | bit(report.tls.sent, xmpp_close_tls::XMPP_CLOSE_TLS_NOTIFY_SENT)
+            | bit(report.tls.received, xmpp_close_tls::XMPP_CLOSE_TLS_NOTIFY_RECEIVED);
+        made.os_error = report.os_error.unwrap_or(0);
+        made.elapsed_ms = u32::try_from(report.elapsed.as_millis()).unwrap_or(u32::MAX);
+        if let Some(error) = &report.stream_error {
+            made.set_error(error);
         }
-        .with_error(report.stream_error.as_ref())
+        made
     }
 }
 

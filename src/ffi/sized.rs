@@ -1,10 +1,6 @@
 // Structs that begin with `size_t struct_size`, copied in and out between programs and libraries of different versions.
 
-use std::{
-    ffi::c_int,
-    mem::{self, MaybeUninit},
-    ptr, slice,
-};
+use std::{ffi::c_int, mem::MaybeUninit, ptr, slice};
 
 use super::guard::{INVALID, NULL, Refusal};
 
@@ -75,11 +71,10 @@ impl<T: Versioned> Out<T> {
     pub(super) unsafe fn open(target: *mut T) -> Result<Self, Refusal> {
         // SAFETY: as the caller promises.
         let size = unsafe { size_of_struct(target) }?;
-        let mut out = Self { target, size };
-        // SAFETY: `Versioned` says so.
-        let nothing = unsafe { mem::zeroed() };
-        out.write(&nothing);
-        Ok(out)
+        let head = size_of::<usize>();
+        // SAFETY: so many bytes can be written, as the caller promises, and both sizes are larger than `head`.
+        unsafe { target.cast::<u8>().add(head).write_bytes(0, size.min(size_of::<T>()) - head) };
+        Ok(Self { target, size })
     }
 
     /// The same where NULL means that nobody wants to know.
@@ -131,7 +126,7 @@ mod tests {
 
     // SAFETY: repr(C), the size comes first, and all members are numbers.
     unsafe impl Versioned for Two {
-        const EARLIER: &'static [usize] = &[mem::offset_of!(Two, second)];
+        const EARLIER: &'static [usize] = &[std::mem::offset_of!(Two, second)];
     }
 
     const WORD: usize = size_of::<usize>();
