@@ -174,8 +174,12 @@ void every_option_reaches_c()
     CHECK_INT(done.result.report.outcome, XMPP_CLOSE_CLEAN);
     CHECK_TEXT(done.got.c_str(), "<presence/>" TAG);
     options = {};
-    options.farewell = std::string("<a>\0</a>", 8); // bytes, not text
-    CHECK(close_with_peer(answer, options).got == std::string("<a>\0</a>" TAG, 8 + std::strlen(TAG)));
+    options.farewell = std::string("<a/>\0", 5); // bytes, not text, so the zero is seen, and is no XML
+    CHECK_INT(close_with_peer(answer, options).result.code, XMPP_CLOSE_ERR_INVALID);
+    options = {};
+    options.stream_error = "see-other-host";
+    options.stream_error_address = "example.net";
+    CHECK(close_with_peer(answer, options).got.find(">example.net</see-other-host>") != std::string::npos);
 }
 
 struct counted {

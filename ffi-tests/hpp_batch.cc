@@ -223,6 +223,44 @@ int thrown_by(batch &batch, const xmpp_close::batch_options &options)
     return 0;
 }
 
+void a_callable_may_add_to_its_batch()
+{
+    peers others(3, answer);
+    batch all = batch::create();
+    int ends[3] = { 0, 0, 0 };
+    unsigned late = 0;
+    std::vector<size_t> added;
+    const auto add = [&](int fd) {
+        xmpp_close::options options;
+        options.on_stanza = [&late](const char *, size_t) { return late++, 0; };
+        size_t index = 77;
+        CHECK_INT(all.add(fd, options, &index), XMPP_CLOSE_OK);
+        added.push_back(index);
+    };
+    xmpp_close::options first;
+    first.on_stanza = [&](const char *, size_t) {
+        if (added.empty())
+            add(others.all[1].fd);
+        return 0;
+    };
+    CHECK_INT(all.add(others.all[0].fd, first), XMPP_CLOSE_OK);
+    xmpp_close::batch_options with;
+    with.on_end = [&](size_t index, const xmpp_close::report &ended) {
+        CHECK_INT(ended.outcome, XMPP_CLOSE_CLEAN);
+        CHECK_INT(all.report(index).outcome, XMPP_CLOSE_CLEAN);
+        CHECK_INT(all.run({}).code, XMPP_CLOSE_ERR_INVALID);
+        ends[index]++;
+        if (index == 1)
+            add(others.all[2].fd);
+    };
+    const auto done = all.run(with);
+    CHECK_INT(done.code, XMPP_CLOSE_OK);
+    CHECK_INT(done.summary.outcomes[XMPP_CLOSE_CLEAN], 3);
+    CHECK(added == std::vector<size_t>({ 1, 2 }));
+    CHECK(ends[0] == 1 && ends[1] == 1 && ends[2] == 1);
+    CHECK_INT(late, 4);
+}
+
 // Where each throws: 0 on_stanza, 1 on_data, 2 on_farewell, 3 read, 4 write, 5 end_output; the other half are well.
 void an_exception_stops_only_its_stream()
 {
@@ -300,6 +338,7 @@ void batches()
     RUN(callables_live_as_long_as_the_batch);
     RUN(refusals_are_those_of_c);
     RUN(a_callable_may_cancel_all);
+    RUN(a_callable_may_add_to_its_batch);
     RUN(an_exception_stops_only_its_stream);
     RUN(exceptions_of_the_batch_come_out_too);
 }

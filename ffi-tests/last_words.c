@@ -1,5 +1,4 @@
 /* What goes out last: on_farewell, a detach, and a tag that was sent before; through all calls that close. */
-#include "channel.h"
 #include "check.h"
 #include "member.h"
 
@@ -10,15 +9,13 @@
 #define ERROR(condition) \
     "<stream:error><" condition " xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
 
-enum api { FD, WITH, BATCH, BATCH_WITH, APIS };
-static const char *const api_names[] = { "xmpp_close_fd", "xmpp_close_with", "a batch", "a batch of transports" };
-
 /* A member, for it has all that is needed, and what its last words are. */
 struct speaker {
     struct member member; /* first, so that it is one */
     int composed;
     int result;
-    size_t count; /* what is said to be composed; 0: an <a/> */
+    size_t count; /* how much white space is said to be composed; 0: an <a/> */
+    const char *words; /* or these */
 };
 
 static int compose(void *arg, uint8_t *buf, size_t len, size_t *n)
@@ -26,10 +23,13 @@ static int compose(void *arg, uint8_t *buf, size_t len, size_t *n)
     struct speaker *speaker = arg;
     CHECK_INT(len, 4096);
     CHECK_INT(*n, 0);
-    memset(buf, 'z', len); /* all of it is there to be written */
+    memset(buf, ' ', len); /* all of it is there to be written */
     speaker->composed++;
-    *n = speaker->count != 0 ? speaker->count
-                             : (size_t)sprintf((char *)buf, "<a h='%d'/>", speaker->member.calls);
+    if (speaker->words != NULL)
+        *n = (size_t)sprintf((char *)buf, "%s", speaker->words);
+    else
+        *n = speaker->count != 0 ? speaker->count
+                                 : (size_t)sprintf((char *)buf, "<a h='%d'/>", speaker->member.calls);
     return speaker->result;
 }
 
@@ -41,27 +41,6 @@ static void speaker_start(struct speaker *speaker, enum kind kind, const struct 
     speaker->member.options.on_farewell = compose;
     speaker->member.options.farewell = "<f/>";
     speaker->member.options.farewell_len = 4;
-}
-
-/* Closes, and stops the peer. */
-static void speaker_close(struct speaker *speaker, enum api api, int tls)
-{
-    const xmpp_close_report init = XMPP_CLOSE_REPORT_INIT;
-    xmpp_close_batch_options options = batch_options();
-    xmpp_close_transport transport;
-    struct channel channel;
-    struct member *member = &speaker->member;
-    channel_init(&channel, member->peer.fd, tls, &transport);
-    member->report = init;
-    if (api == BATCH_WITH)
-        member->over = &transport;
-    if (api == BATCH || api == BATCH_WITH) {
-        members_close(member, 1, &options);
-        return;
-    }
-    CHECK_INT(api == FD ? xmpp_close_fd(member->peer.fd, &member->options, &member->report)
-                        : xmpp_close_with(&transport, &member->options, &member->report), XMPP_CLOSE_OK);
-    peer_stop(&member->peer);
 }
 
 /* The peer got this, and there was this outcome. */
@@ -101,7 +80,7 @@ static void the_last_words_count_all_that_had_arrived(void)
         speaker.member.options.residual = "<r/><r/>";
         speaker.member.options.residual_len = 8;
         await_arrival(speaker.member.peer.fd, 5000 * 4);
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         CHECK_INT(speaker.member.calls, 5003);
         CHECK_INT(speaker.member.report.stanzas, 5003);
         speaker_check(&speaker, (enum api)api, "<f/><a h='5002'/>" TAG, XMPP_CLOSE_CLEAN, 1);
@@ -115,13 +94,13 @@ static void a_stream_error_stands_behind_the_last_words(void)
     for (api = FD; api < APIS; api++) {
         speaker_start(&speaker, UNIX, answer);
         speaker.member.options.stream_error = "reset";
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         speaker_check(&speaker, (enum api)api, "<f/><a h='0'/>" ERROR("reset") TAG, XMPP_CLOSE_CLEAN, 1);
 
         speaker_start(&speaker, UNIX, reads); /* and one that is only found out about before */
         speaker.member.options.residual = "<a></b>";
         speaker.member.options.residual_len = 7;
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         speaker_check(&speaker, (enum api)api, "<f/><a h='0'/>" ERROR("not-well-formed") TAG, XMPP_CLOSE_MALFORMED, 1);
     }
 }
@@ -133,7 +112,7 @@ static void the_answer_to_the_peers_tag_has_last_words_too(void)
     for (api = FD; api < APIS; api++) {
         speaker_start(&speaker, TCP, reads);
         speaker.member.options.peer_closed = 1;
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         CHECK_INT(speaker.member.report.initiator, XMPP_CLOSE_INITIATOR_PEER);
         speaker_check(&speaker, (enum api)api, "<f/><a h='0'/>" TAG, XMPP_CLOSE_CLEAN, 1);
     }
@@ -155,7 +134,7 @@ static void the_last_words_wait_for_a_long_queue(void)
         speaker_start(&speaker, TCP_SMALL, script);
         speaker.member.options.farewell = queue;
         speaker.member.options.farewell_len = sizeof queue;
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         CHECK_INT(speaker.member.report.outcome, XMPP_CLOSE_CLEAN);
         CHECK_INT(speaker.composed, 1);
         if (CHECK_INT(peer->got_len, sizeof queue + strlen(end)))
@@ -169,13 +148,13 @@ static void as_many_bytes_as_there_is_room_for_are_sent(void)
     static struct speaker speaker;
     static char sent[4 + 4096 + sizeof TAG];
     int api;
-    memset(sent, 'z', sizeof sent);
+    memset(sent, ' ', sizeof sent);
     memcpy(sent, "<f/>", 4);
     strcpy(sent + 4 + 4096, TAG);
     for (api = FD; api < APIS; api++) {
         speaker_start(&speaker, UNIX, answer);
         speaker.count = 4096;
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         speaker_check(&speaker, (enum api)api, sent, XMPP_CLOSE_CLEAN, 1);
     }
 }
@@ -194,9 +173,26 @@ static void last_words_that_are_refused_or_too_long_stop_it(void)
             speaker_start(&speaker, UNIX, reads);
             speaker.count = answers[i].count;
             speaker.result = answers[i].result;
-            speaker_close(&speaker, (enum api)api, 0);
+            member_close(&speaker.member, (enum api)api, 0);
             CHECK_INT(speaker.member.report.tag_sent, 0);
             CHECK_INT(speaker.member.report.bytes_unsent, strlen(TAG));
+            speaker_check(&speaker, (enum api)api, "<f/>", XMPP_CLOSE_CANCELLED, 1);
+        }
+}
+
+/* They would make the stream ill-formed, or end it twice. */
+static void last_words_that_are_no_whole_stanzas_are_not_sent(void)
+{
+    static const char *const mistakes[] = { "<a>", "<a", "text", "<a/>text", "</a>", TAG, "<a/>" TAG };
+    static struct speaker speaker;
+    size_t i;
+    int api;
+    for (api = FD; api < APIS; api++)
+        for (i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
+            speaker_start(&speaker, UNIX, reads);
+            speaker.words = mistakes[i];
+            member_close(&speaker.member, (enum api)api, 0);
+            CHECK_INT(speaker.member.report.tag_sent, 0);
             speaker_check(&speaker, (enum api)api, "<f/>", XMPP_CLOSE_CANCELLED, 1);
         }
 }
@@ -212,12 +208,12 @@ static void without_a_chance_to_be_heard_there_are_no_last_words(void)
     for (api = FD; api < APIS; api++) {
         speaker_start(&speaker, TCP, reads);
         speaker.member.options.canceller = canceller;
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         speaker_check(&speaker, (enum api)api, "", XMPP_CLOSE_CANCELLED, 0);
 
         speaker_start(&speaker, TCP, gone);
         peer_await(&speaker.member.peer);
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         CHECK_INT(speaker.member.report.tag_sent, 0);
         speaker_check(&speaker, (enum api)api, "", XMPP_CLOSE_RESET, 0);
     }
@@ -235,7 +231,7 @@ static void a_detach_ends_tcp_without_a_tag(void)
         speaker_start(&speaker, TCP, talks);
         speaker.member.options.detach = 1;
         await_arrival(speaker.member.peer.fd, 12);
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         CHECK(speaker.member.peer.saw_end);
         CHECK_INT(speaker.member.report.tag_sent, 0);
         CHECK_INT(speaker.member.report.tag_received, 0);
@@ -248,7 +244,7 @@ static void a_detach_ends_tcp_without_a_tag(void)
         speaker.member.options.detach = 1;
         speaker.member.options.farewell_len = 0;
         speaker.member.options.on_farewell = NULL;
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         CHECK(speaker.member.peer.saw_end);
         speaker_check(&speaker, (enum api)api, "", XMPP_CLOSE_CANCELLED, 0);
     }
@@ -263,7 +259,7 @@ static void a_detach_does_not_wait_for_a_mute_peer(void)
         speaker_start(&speaker, TCP, mute);
         speaker.member.options.detach = 1;
         speaker.member.options.linger_ms = 100;
-        speaker_close(&speaker, (enum api)api, 0);
+        member_close(&speaker.member, (enum api)api, 0);
         CHECK(speaker.member.report.elapsed_ms < 100 + (uint32_t)check_slack());
         CHECK_INT(speaker.member.report.bytes_unsent, 0);
         speaker_check(&speaker, (enum api)api, "", XMPP_CLOSE_CANCELLED, 1);
@@ -278,7 +274,7 @@ static void over_tls_a_detach_ends_with_close_notify(void)
         const struct peer *peer = &speaker.member.peer;
         speaker_start(&speaker, TCP, reads);
         speaker.member.options.detach = 1;
-        speaker_close(&speaker, (enum api)api, 1);
+        member_close(&speaker.member, (enum api)api, 1);
         CHECK_BYTES(peer->got, peer->got_len, "<f/><a h='0'/>\0", 15);
         CHECK(peer->saw_end);
         CHECK_INT(speaker.member.report.outcome, XMPP_CLOSE_CANCELLED);
@@ -309,7 +305,7 @@ static void a_tag_that_was_sent_is_not_sent_again(void)
             } else { /* it was written before */
                 CHECK_INT(send(speaker.member.peer.fd, TAG, strlen(TAG), 0), strlen(TAG));
             }
-            speaker_close(&speaker, (enum api)api, 0);
+            member_close(&speaker.member, (enum api)api, 0);
             CHECK_INT(speaker.member.report.tag_sent, 1);
             CHECK_INT(speaker.member.report.tag_received, way != 2);
             CHECK_INT(speaker.member.calls, way < 2);
@@ -328,6 +324,7 @@ int main(int argc, char **argv)
     RUN(the_last_words_wait_for_a_long_queue);
     RUN(as_many_bytes_as_there_is_room_for_are_sent);
     RUN(last_words_that_are_refused_or_too_long_stop_it);
+    RUN(last_words_that_are_no_whole_stanzas_are_not_sent);
     RUN(without_a_chance_to_be_heard_there_are_no_last_words);
     RUN(a_detach_ends_tcp_without_a_tag);
     RUN(a_detach_does_not_wait_for_a_mute_peer);

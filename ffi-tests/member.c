@@ -1,5 +1,6 @@
 #include "member.h"
 
+#include "channel.h"
 #include "check.h"
 
 #include <stdio.h>
@@ -118,4 +119,25 @@ void members_free(struct member *members, size_t count)
     size_t i;
     for (i = 0; i < count; i++)
         peer_free(&members[i].peer);
+}
+
+const char *const api_names[] = { "xmpp_close_fd", "xmpp_close_with", "a batch", "a batch of transports" };
+
+void member_close(struct member *member, enum api api, int tls)
+{
+    const xmpp_close_report init = XMPP_CLOSE_REPORT_INIT;
+    xmpp_close_batch_options options = batch_options();
+    xmpp_close_transport transport;
+    struct channel channel;
+    channel_init(&channel, member->peer.fd, tls, &transport);
+    member->report = init;
+    if (api == BATCH_WITH)
+        member->over = &transport;
+    if (api == BATCH || api == BATCH_WITH) {
+        members_close(member, 1, &options);
+        return;
+    }
+    CHECK_INT(api == FD ? xmpp_close_fd(member->peer.fd, &member->options, &member->report)
+                        : xmpp_close_with(&transport, &member->options, &member->report), XMPP_CLOSE_OK);
+    peer_stop(&member->peer);
 }

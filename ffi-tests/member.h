@@ -42,4 +42,11 @@ xmpp_close_summary members_run(xmpp_close_batch *batch, const xmpp_close_batch_o
 xmpp_close_summary members_close(struct member *members, size_t count, const xmpp_close_batch_options *options);
 void members_free(struct member *members, size_t count);
 
+/* The calls that close. */
+enum api { FD, WITH, BATCH, BATCH_WITH, APIS };
+extern const char *const api_names[];
+
+/* Closes a member by one of them, and stops its peer; `tls`: over the toy TLS of channel.h, not for sockets themselves. */
+void member_close(struct member *member, enum api api, int tls);
+
 #endif

@@ -182,6 +182,100 @@ static void a_parser_that_gives_up_stops_the_close(void)
     }
 }
 
+/* As parse, and says all that there is to say. */
+static int parse_and_tell(void *userdata, const uint8_t *data, size_t len)
+{
+    struct session *session = userdata;
+    int result = parse(session, data, len);
+    if (result == -1)
+        return XMPP_CLOSE_NOT_XMPP;
+    return result == 0 && session->depth > 1 ? XMPP_CLOSE_MID_ELEMENT : result;
+}
+
+static void a_parser_can_refuse_what_came(void)
+{
+    static const struct step script[] = {
+        { READ_TAG, NULL, 0 }, { SEND, "ry></wrong><message/>", 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
+    };
+    static const struct step blocked[] = {
+        { SEND, "ry></wrong>", 0 }, { READ_TAG, NULL, 0 }, { SEND, "more", 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
+    };
+    static char queue[1 << 20];
+    int way;
+    memset(queue, ' ', sizeof queue);
+    for (way = 0; way < 6; way++) { /* the error goes in front of a tag that has not been started */
+        const char *const expected = way < 2 ? TAG
+            : "<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>" TAG;
+        const size_t queued = way < 2 ? 0 : sizeof queue;
+        xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
+        xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
+        xmpp_close_transport transport;
+        struct channel channel;
+        struct session session;
+        struct peer peer;
+        session_start(&session);
+        options.total_ms = 60000;
+        options.on_data = parse_and_tell;
+        options.userdata = &session;
+        options.farewell = queue;
+        options.farewell_len = queued;
+        if (way >= 4) { /* what the program's own parser has refused before */
+            options.residual = "ry></wrong>";
+            options.residual_len = strlen("ry></wrong>");
+        }
+        peer_start(&peer, queued ? TCP_SMALL : TCP, way < 2 ? script : way < 4 ? blocked : blocked + 1, NULL, NULL);
+        channel_init(&channel, peer.fd, 0, &transport);
+        if (way % 2 == OVER_FD)
+            CHECK_INT(xmpp_close_fd(peer.fd, &options, &report), XMPP_CLOSE_OK);
+        else
+            CHECK_INT(xmpp_close_with(&transport, &options, &report), XMPP_CLOSE_OK);
+        peer_stop(&peer);
+        CHECK_TEXT(xmpp_close_outcome_name(report.outcome), "malformed");
+        CHECK_INT(report.tag_sent, 1);
+        CHECK(report.elapsed_ms < 30000);
+        CHECK(session.failed && !session.closed);
+        if (CHECK_INT(peer.got_len, queued + strlen(expected)))
+            CHECK_TEXT(peer.got + queued, expected);
+        peer_free(&peer);
+        XML_ParserFree(session.parser);
+    }
+}
+
+static void a_parser_can_tell_an_end_inside_an_element(void)
+{
+    static const struct {
+        const char *sent;
+        uint32_t outcome;
+    } ends[] = {
+        { "ry/></iq><message>", XMPP_CLOSE_TRUNCATED }, { "ry/></iq>", XMPP_CLOSE_PEER_EOF },
+        { "ry/></iq></s:stream>", XMPP_CLOSE_CLEAN },   { "ry/>", XMPP_CLOSE_TRUNCATED },
+    };
+    size_t i;
+    for (i = 0; i < 2 * sizeof ends / sizeof *ends; i++) {
+        const struct step script[] = { { READ_TAG, NULL, 0 }, { SEND, ends[i / 2].sent, 0 }, { END, NULL, 0 } };
+        xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
+        xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
+        xmpp_close_transport transport;
+        struct channel channel;
+        struct session session;
+        struct peer peer;
+        session_start(&session);
+        options.total_ms = 60000;
+        options.on_data = parse_and_tell;
+        options.userdata = &session;
+        peer_start(&peer, TCP, script, NULL, NULL);
+        channel_init(&channel, peer.fd, 0, &transport);
+        if (i % 2 == OVER_FD)
+            CHECK_INT(xmpp_close_fd(peer.fd, &options, &report), XMPP_CLOSE_OK);
+        else
+            CHECK_INT(xmpp_close_with(&transport, &options, &report), XMPP_CLOSE_OK);
+        peer_stop(&peer);
+        CHECK_TEXT(xmpp_close_outcome_name(report.outcome), xmpp_close_outcome_name(ends[i / 2].outcome));
+        peer_free(&peer);
+        XML_ParserFree(session.parser);
+    }
+}
+
 static void a_peer_that_leaves_without_its_tag_is_not_clean(void)
 {
     static const struct step script[] = { { READ_TAG, NULL, 0 }, { SEND, "ry/></iq>", 0 }, { END, NULL, 0 } };
@@ -216,6 +310,8 @@ int main(int argc, char **argv)
     RUN(the_tag_may_be_among_the_residual_bytes);
     RUN(what_comes_after_the_tag_is_not_parsed);
     RUN(a_parser_that_gives_up_stops_the_close);
+    RUN(a_parser_can_refuse_what_came);
+    RUN(a_parser_can_tell_an_end_inside_an_element);
     RUN(a_peer_that_leaves_without_its_tag_is_not_clean);
     RUN(a_peer_without_progress_is_given_up);
     return check_done();

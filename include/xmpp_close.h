@@ -39,13 +39,19 @@
  *   but for the callbacks of a batch. What a _new function stores is yours to give
  *   to its _free; NULL is fine there.
  * - Callbacks run on the calling thread, inside the call that was given them. They
- *   may call every function here, on other objects. They must return: a C++
- *   exception or longjmp() may not leave them.
+ *   may call every function here, on other objects; and on their own batch, as is
+ *   said there. They leave the descriptor alone: closed, it ends the close; and a
+ *   second close of it sends a second tag. They must return: a C++ exception or
+ *   longjmp() may not leave them.
  * - A thread that is cancelled by pthread_cancel() is so once the call has returned,
  *   not inside it, nor inside a callback. A callback may not enable that.
  * - After fork(), what was made before is the parent's. The child may call only the
  *   _free functions with it, and the parent does not notice. To use a canceller or
  *   a batch of the parent's does not reach the parent either, but is a mistake.
+ * - What may be large is asked of the system so that it may refuse: the copies of
+ *   farewell and residual, and handles, which is XMPP_CLOSE_ERR_SYSTEM, and the
+ *   buffer of a late stanza, which is passed over then, as one over stanza_limit.
+ *   When it refuses less, some KiB for each stream, the process ends by abort().
  * - There are no globals. Calls on different objects never meet; one object is for
  *   one thread at a time, but for xmpp_close_canceller.
  * - The library starts no threads, raises and blocks no signals (SIGPIPE included),
@@ -144,10 +150,18 @@ typedef enum xmpp_close_tls {
 
 #define XMPP_CLOSE_OPTIONS_INIT                                                \
     { sizeof(xmpp_close_options), 0, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0,    \
-      NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0 }
+      NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, NULL }
 
 /// What on_data returns when its parser has seen the end of the peer's stream.
 #define XMPP_CLOSE_PEER_CLOSED 1
+
+/// What on_data returns when its parser refuses what the peer sent: it is not
+/// well-formed, or no XMPP stream.
+#define XMPP_CLOSE_NOT_XMPP 2
+
+/// What on_data may return instead of 0 when the stream goes on and its parser
+/// is inside an element, deeper than the stream's root.
+#define XMPP_CLOSE_MID_ELEMENT 3
 
 /// Stops closes from another thread; see xmpp_close_canceller_new().
 typedef struct xmpp_close_canceller xmpp_close_canceller;
@@ -187,8 +201,9 @@ typedef struct xmpp_close_options {
     const char *closing_tag;
     /// To be sent right in front of the tag: whole stanzas, such as unavailable
     /// presence or a last <a/>. What your program still has queued goes here,
-    /// too, for it comes after what was written to the socket, be it in the
-    /// middle of a stanza.
+    /// too, for it comes after what was written to the socket: so the first may
+    /// be the rest of a stanza that is half written. What ends inside a stanza,
+    /// or has text between them or a closing tag, is XMPP_CLOSE_ERR_INVALID.
     const void *farewell;
     /// Length of farewell in bytes.
     size_t farewell_len;
@@ -203,11 +218,17 @@ typedef struct xmpp_close_options {
     /// (XMPP_CLOSE_CANCELLED). NULL: stanzas are counted and discarded.
     int (*on_stanza)(void *userdata, const uint8_t *xml, size_t len);
     /// Instead of on_stanza, for programs with a parser: called with the bytes
-    /// that arrive, in pieces of any size, residual first. Return 0 to go on,
-    /// XMPP_CLOSE_PEER_CLOSED once the parser has seen the peer's closing tag,
+    /// that arrive, in pieces of any size, residual first. Return 0 to go on, or
+    /// XMPP_CLOSE_MID_ELEMENT to go on from inside an element;
+    /// XMPP_CLOSE_PEER_CLOSED once the parser has seen the peer's closing tag;
+    /// XMPP_CLOSE_NOT_XMPP when it refuses what came, which is then answered by
+    /// the stream error not-well-formed, if our tag has not been started;
     /// anything else to stop at once. The library does not look into the bytes
-    /// then: it counts no stanzas, and calls every end without a tag
-    /// XMPP_CLOSE_PEER_EOF, be it inside an element or not. With expat, call
+    /// then: it counts no stanzas and sees no stream error. An end without a tag
+    /// is XMPP_CLOSE_TRUNCATED after XMPP_CLOSE_MID_ELEMENT, otherwise
+    /// XMPP_CLOSE_PEER_EOF. Bytes that you have parsed before the call are not
+    /// shown again: those that made your parser fail belong into residual, so
+    /// that on_data can say so. With expat, call
     /// XML_SetReparseDeferralEnabled(parser, XML_FALSE) first, or a tag that
     /// comes in pieces is seen too late; an expat that lacks the function does
     /// not need it. Whether expat.h declares it is found out when the program
@@ -232,10 +253,11 @@ typedef struct xmpp_close_options {
     size_t stanza_limit;
     /// Called once, when all that had arrived was handled and the tag is next:
     /// stores up to len (4096) bytes in buf and their number in `*n`, to be sent
-    /// behind farewell and right in front of the tag. For a final <a/> of
-    /// XEP-0198, which counts each message, presence and iq that was handled,
-    /// and nothing else: an <r/> is no stanza. Return 0 to go on, anything else
-    /// to stop at once. NULL: nothing.
+    /// behind farewell and right in front of the tag: whole stanzas. For a final
+    /// <a/> of XEP-0198, which counts each message, presence and iq that was
+    /// handled, and nothing else: an <r/> is no stanza. Return 0 to go on,
+    /// anything else to stop at once, as do bytes that are no whole stanzas; they
+    /// are not sent. NULL: nothing.
     int (*on_farewell)(void *userdata, uint8_t *buf, size_t len, size_t *n);
     /// 1: TCP is ended without a closing tag, once farewell is sent, so that an
     /// XEP-0198 session stays resumable. What still arrives is discarded, and
@@ -243,7 +265,8 @@ typedef struct xmpp_close_options {
     /// XMPP_CLOSE_CANCELLED, with tag_sent 0. Not with stream_error.
     uint32_t detach;
     /// 1: your closing tag has been written already, or ends farewell, so that
-    /// no other is sent. Not with detach, stream_error or on_farewell.
+    /// no other is sent; farewell is then empty, or ends in the tag. Not with
+    /// detach, stream_error or on_farewell.
     uint32_t tag_sent;
     /// For xmpp_close_handshake_new() only: how long after DO_ANSWER the machine
     /// begins by itself (_tick then answers DO_SEND_TAG), for programs that
@@ -251,12 +274,16 @@ typedef struct xmpp_close_options {
     uint32_t answer_ms;
     /// Always 0.
     uint32_t reserved;
+    /// Where the peer is to go instead, to go with stream_error
+    /// "see-other-host", which needs it; no other condition has one. NULL: none.
+    const char *stream_error_address;
 } xmpp_close_options;
 
 /* Report */
 
 #define XMPP_CLOSE_REPORT_INIT                                                 \
-    { sizeof(xmpp_close_report), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, "" }
+    { sizeof(xmpp_close_report), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, "",     \
+      "", "", "", "" }
 
 /// How it went. Numbers that do not fit are the largest that do.
 typedef struct xmpp_close_report {
@@ -294,9 +321,20 @@ typedef struct xmpp_close_report {
     uint32_t elapsed_ms;
     /// Always 0.
     uint32_t reserved;
-    /// The condition of the peer's stream error, ending in NUL, or "". One
-    /// that RFC 6120 does not define is "undefined-condition".
+    /// The condition of the peer's stream error, or "". One that RFC 6120 does
+    /// not define is "undefined-condition". This and the strings below are UTF-8,
+    /// end in NUL, and are cut between two characters if they are too long.
     char stream_error[48];
+    /// What it says to people, or "".
+    char stream_error_text[256];
+    /// Where to go instead, if it is "see-other-host"; otherwise "". It is not
+    /// checked: whoever could send the error could send any address.
+    char stream_error_address[256];
+    /// The name of its application element as "{namespace}name", or "".
+    char stream_error_element[512];
+    /// The name of its condition as it came, if RFC 6120 does not define it, or
+    /// "".
+    char stream_error_name[48];
 } xmpp_close_report;
 
 /* One call */
@@ -407,9 +445,11 @@ int xmpp_close_with(const xmpp_close_transport *transport,
     { sizeof(xmpp_close_summary), 0, 0, 0, 0, { 0 }, 0 }
 
 #define XMPP_CLOSE_BATCH_OPTIONS_INIT                                          \
-    { sizeof(xmpp_close_batch_options), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
+    { sizeof(xmpp_close_batch_options), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, \
+      NULL }
 
-/// Streams that are to be closed together.
+/// Streams that are to be closed together. Its callbacks may use it: each
+/// function says what it does then.
 typedef struct xmpp_close_batch xmpp_close_batch;
 
 /// How many streams ended how. Numbers that do not fit are the largest that do.
@@ -464,6 +504,9 @@ typedef struct xmpp_close_batch_options {
                    const xmpp_close_report *report);
     /// Passed to on_progress as it is.
     void *userdata;
+    /// To go with stream_error "see-other-host", as in xmpp_close_options. NULL:
+    /// none.
+    const char *stream_error_address;
 } xmpp_close_batch_options;
 
 /// Stores an empty batch. It holds a few descriptors.
@@ -474,8 +517,12 @@ int xmpp_close_batch_new(xmpp_close_batch **out);
 /// descriptor must stay open, and the callbacks and their userdata valid. All
 /// else is copied. index NULL: not wanted; the first is 0, the next 1.
 ///
+/// A callback of the batch may add streams, too: they are closed by the same
+/// _run, and begin as soon as the callback has returned, without regard to
+/// spread_ms.
+///
 /// XMPP_CLOSE_ERR_INVALID, beside the usual reasons: the descriptor is in the
-/// batch already, or the batch has run.
+/// batch already, the batch has run, or its time is up.
 int xmpp_close_batch_add(xmpp_close_batch *batch,
                          int fd,
                          const xmpp_close_options *options,
@@ -489,21 +536,24 @@ int xmpp_close_batch_add_with(xmpp_close_batch *batch,
                               size_t *index);
 
 /// Closes all streams and blocks until all have ended, for total_ms at most. It
-/// runs once: a second time it is XMPP_CLOSE_ERR_INVALID. When options make no
-/// sense nothing was sent, and it can still be run.
+/// runs once: a second time, and from its own callbacks, it is
+/// XMPP_CLOSE_ERR_INVALID. When options make no sense nothing was sent, and it
+/// can still be run.
 ///
 /// options NULL: all defaults. summary NULL: not wanted.
 int xmpp_close_batch_run(xmpp_close_batch *batch,
                          const xmpp_close_batch_options *options,
                          xmpp_close_summary *summary);
 
-/// Stores how a stream ended. Before _run its outcome is XMPP_CLOSE_PENDING. An
+/// Stores how a stream ended. Until it has, its outcome is XMPP_CLOSE_PENDING. An
 /// index that no _add has stored is XMPP_CLOSE_ERR_INVALID.
 int xmpp_close_batch_report(const xmpp_close_batch *batch,
                             size_t index,
                             xmpp_close_report *report);
 
 /// Frees it; NULL is fine. Streams that were not closed are left as they are.
+/// From one of its callbacks: the batch runs to its end, and is freed before
+/// _run returns.
 void xmpp_close_batch_free(xmpp_close_batch *batch);
 
 /* The state machine by itself, for event loops
@@ -688,7 +738,8 @@ int xmpp_close_handshake_wants_input(const xmpp_close_handshake *h);
 uint64_t xmpp_close_handshake_deadline(const xmpp_close_handshake *h);
 
 /// How it went, as of the last event. bytes_unsent and bytes_unacked are 0, for
-/// only you know them.
+/// only you know them; of the peer's stream error it has the condition that
+/// _stream_error was told.
 int xmpp_close_handshake_report(const xmpp_close_handshake *h,
                                 xmpp_close_report *report);
 

@@ -134,6 +134,7 @@ struct options {
     bool detach = false;
     bool tag_sent = false;
     uint32_t answer_ms = 0; ///< for `handshake` only
+    std::string stream_error_address{};
 };
 
 /// xmpp_close_batch_options.
@@ -145,6 +146,7 @@ struct batch_options {
     std::string stream_error_text{};
     std::function<int(const summary &so_far)> on_progress{};
     std::function<void(size_t index, const report &ended)> on_end{};
+    std::string stream_error_address{};
 };
 
 /// xmpp_close_transport: each callable makes one attempt.
@@ -266,6 +268,7 @@ struct stream : boundary {
         c.detach = with->detach;
         c.tag_sent = with->tag_sent;
         c.answer_ms = with->answer_ms;
+        c.stream_error_address = text(with->stream_error_address);
         return c;
     }
 
@@ -343,7 +346,8 @@ struct batch_result {
     const char *strerror() const noexcept { return xmpp_close_strerror(code); }
 };
 
-/// xmpp_close_batch. Keeps the callables and transports of its streams for as long as it lives.
+/// xmpp_close_batch. Keeps the callables and transports of its streams for as long as it lives: so its callables may add
+/// to it, but not destroy or move it.
 class batch : public detail::owner<xmpp_close_batch, xmpp_close_batch_free> {
 public:
     static batch create(int *code = nullptr) noexcept { return make<batch>(code, xmpp_close_batch_new); }
@@ -365,10 +369,16 @@ public:
     /// Once all have ended, throws the first of what on_progress and the callables of the streams, by index, threw.
     batch_result run(const batch_options &with)
     {
+        batch_result made = { XMPP_CLOSE_OK, XMPP_CLOSE_SUMMARY_INIT };
+        if (running_ != nullptr) { // inside one of its callables, which C refuses
+            made.code = xmpp_close_batch_run(get(), nullptr, &made.summary);
+            return made;
+        }
         struct : detail::boundary {
             const batch_options *with;
         } all;
         all.with = &with;
+        running_ = &with;
         for (const auto &each : streams_)
             each->stream.batch = &with;
         xmpp_close_batch_options c = XMPP_CLOSE_BATCH_OPTIONS_INIT;
@@ -377,6 +387,7 @@ public:
         detail::set_canceller(c, with.canceller);
         c.stream_error = detail::text(with.stream_error);
         c.stream_error_text = detail::text(with.stream_error_text);
+        c.stream_error_address = detail::text(with.stream_error_address);
         if (with.on_progress)
             c.on_progress = [](void *userdata, const xmpp_close_summary *so_far) {
                 decltype(all) &mine = *static_cast<decltype(all) *>(userdata);
@@ -389,8 +400,8 @@ public:
                 (void)stream.ended.call(0, tell);
             };
         c.userdata = &all;
-        batch_result made = { XMPP_CLOSE_OK, XMPP_CLOSE_SUMMARY_INIT };
         made.code = xmpp_close_batch_run(get(), &c, &made.summary);
+        running_ = nullptr;
         all.rethrow();
         for (const auto &each : streams_) {
             each->stream.rethrow();
@@ -421,6 +432,7 @@ private:
     detail::stream &keep(transport &&over, options &&with)
     {
         streams_.push_back(std::unique_ptr<kept>(new kept(std::move(over), std::move(with))));
+        streams_.back()->stream.batch = running_;
         return streams_.back()->stream;
     }
     int added(int code)
@@ -435,6 +447,7 @@ private:
     }
 
     std::vector<std::unique_ptr<kept>> streams_;
+    const batch_options *running_ = nullptr;
 };
 
 /* For event loops */

@@ -1,24 +1,24 @@
 //! Many streams closed in one thread, under one deadline (feature `batch`): [`Batch`].
 
 mod clock;
+mod intake;
 mod options;
 mod run;
 mod summary;
 
-use std::{fmt, io, os::fd::BorrowedFd, time::Instant};
+use std::{fmt, io, os::fd::BorrowedFd, rc::Rc, time::Instant};
 
+pub(crate) use intake::Intake;
 pub use options::BatchOptions;
 pub use summary::{BatchReport, Summary};
 
 use crate::{
-    cancel::Canceller,
     closing::{Driver, Opened},
     error::Error,
     options::CloseOptions,
-    process::Owner,
     report::Report,
     stream::Stream,
-    transport::{Interest, Readiness, Transport, holds_back},
+    transport::{Interest, Transport},
     xml::Stanza,
 };
 
@@ -50,10 +50,8 @@ pub(crate) type Handle<'a> = Box<dyn FnMut(&mut Driver<AnyTransport<'a>>) + 'a>;
 /// # Ok(()) }
 /// ```
 pub struct Batch<'a> {
-    readiness: Readiness,
+    intake: Rc<Intake<'a>>,
     members: Vec<Slot<'a>>,
-    cancellers: Vec<Canceller>,
-    owner: Owner,
 }
 
 /// Keys above this are those of cancellers.
@@ -100,12 +98,13 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// When the system has no more of them.
     pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            readiness: Readiness::new()?,
-            members: Vec::new(),
-            cancellers: Vec::new(),
-            owner: Owner::this_process(),
-        })
+        Ok(Self { intake: Rc::new(Intake::new()?), members: Vec::new() })
+    }
+
+    /// Where to add, also while it runs.
+    #[cfg(feature = "capi")]
+    pub(crate) fn intake(&self) -> Rc<Intake<'a>> {
+        self.intake.clone()
     }
 
     /// Adds the open stream on `transport`, and returns its index. What still arrives on it is lent to `on_stanza`,
@@ -121,7 +120,8 @@ impl<'a> Batch<'a> {
         options: &CloseOptions,
         on_stanza: impl FnMut(Stanza<&str>) + 'a,
     ) -> Result<usize, Error> {
-        self.add_opened(Box::new(transport), options, Opened::between_stanzas(), hand_over(on_stanza))
+        options.check()?;
+        self.intake.add(Box::new(transport), options.clone(), Opened::between_stanzas(), hand_over(on_stanza))
     }
 
     /// The same for a whole session's [`Stream`], which knows its closing tag and what was read already, and sends our
@@ -136,71 +136,18 @@ impl<'a> Batch<'a> {
         on_stanza: impl FnMut(Stanza<&str>) + 'a,
     ) -> Result<usize, Error> {
         let (transport, options, opened) = stream.into_open(options);
-        self.add_opened(Box::new(transport), &options, opened, hand_over(on_stanza))
-    }
-
-    pub(crate) fn add_opened(
-        &mut self,
-        transport: AnyTransport<'a>,
-        options: &CloseOptions,
-        opened: Opened,
-        handle: Handle<'a>,
-    ) -> Result<usize, Error> {
-        self.check_owner()?;
-        let index = self.members.len();
-        let driver = Driver::new(transport, options, opened)?;
-        let watched = Some(Interest::READ);
-        let holds_back = driver.transport().watch(Interest::READ).is_some_and(|(fd, _)| holds_back(fd));
-        let member = Member { driver, handle, started: false, put_off: false, watched, timer: None, holds_back };
-        match member.fd().map(|fd| self.readiness.watch(fd, index, None, watched)) {
-            Some(Ok(())) => {}
-            Some(Err(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(Error::Invalid("this descriptor is in the batch already"));
-            }
-            // So epoll says of a file; where kqueue can wait for one, it may be in a batch.
-            Some(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return Err(Error::Invalid("nothing can wait for this kind of descriptor"));
-            }
-            Some(Err(error)) => return Err(error.into()),
-            None => return Err(Error::Invalid("this transport has no descriptor that a batch could wait for")),
-        }
-        if let Some(canceller) = &options.canceller {
-            if let Err(error) = self.watch_canceller(canceller) {
-                member.fd().inspect(|fd| self.readiness.forget(*fd));
-                return Err(error.into());
-            }
-        }
-        self.members.push(Slot::Running(Box::new(member)));
-        Ok(index)
+        options.check()?;
+        self.intake.add(Box::new(transport), options, opened, hand_over(on_stanza))
     }
 
     /// How many streams are in it.
     pub fn len(&self) -> usize {
-        self.members.len()
+        self.intake.count()
     }
 
     /// There is none in it.
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
-    }
-
-    /// What is waited for in a child of the process that made it, the parent would wait for.
-    fn check_owner(&self) -> Result<(), Error> {
-        let invalid = Error::Invalid("this batch belongs to the parent process");
-        if self.owner.is_this_process() { Ok(()) } else { Err(invalid) }
-    }
-
-    /// Lets a canceller wake the batch.
-    fn watch_canceller(&mut self, canceller: &Canceller) -> io::Result<()> {
-        let key = CANCELLERS + self.cancellers.len();
-        match self.readiness.watch(canceller.wake(), key, None, Some(Interest::READ)) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => {
-                self.cancellers.push(canceller.clone());
-                Ok(())
-            }
-        }
+        self.len() == 0
     }
 }
 
@@ -215,22 +162,20 @@ fn hand_over<'a>(mut on_stanza: impl FnMut(Stanza<&str>) + 'a) -> Handle<'a> {
 /// parent still waits for its own.
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
-        if !self.owner.is_this_process() {
+        if self.intake.check_owner().is_err() {
             return;
         }
-        for slot in &self.members {
+        for slot in self.members.drain(..).chain(self.intake.take()) {
             if let Slot::Running(member) = slot {
-                member.fd().inspect(|fd| self.readiness.forget(*fd));
+                member.fd().inspect(|fd| self.intake.readiness.forget(*fd));
             }
         }
-        for canceller in &self.cancellers {
-            self.readiness.forget(canceller.wake());
-        }
+        self.intake.reset();
     }
 }
 
 impl fmt::Debug for Batch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batch").field("streams", &self.members.len()).finish_non_exhaustive()
+        f.debug_struct("Batch").field("streams", &self.len()).finish_non_exhaustive()
     }
 }

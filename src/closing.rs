@@ -53,10 +53,11 @@ impl CloseOptions {
     /// # Errors
     /// As for [`close`](Self::close).
     pub fn begin<T: Transport>(&self, transport: T) -> Result<Closing<T>, Error> {
-        self.begin_opened(transport, Opened::between_stanzas())
+        self.clone().begin_opened(transport, Opened::between_stanzas())
     }
 
-    pub(crate) fn begin_opened<T: Transport>(&self, transport: T, opened: Opened) -> Result<Closing<T>, Error> {
+    pub(crate) fn begin_opened<T: Transport>(self, transport: T, opened: Opened) -> Result<Closing<T>, Error> {
+        self.check()?;
         let mut driver = Driver::new(transport, self, opened)?;
         driver.start();
         Ok(Closing { driver })
@@ -69,7 +70,8 @@ impl CloseOptions {
     /// [`Error::Invalid`] for options with a stream error, which is always a close. Otherwise the report's outcome is
     /// [`Cancelled`](crate::Outcome::Cancelled), and its `bytes_unsent` tells whether all went out.
     pub fn detach<T: Transport>(&self, transport: T) -> Result<Report, Error> {
-        Self { detach: true, ..self.clone() }.close(transport)
+        let options = Self { detach: true, ..self.clone() };
+        Ok(options.begin_opened(transport, Opened::between_stanzas())?.finish())
     }
 }
 

@@ -43,13 +43,19 @@
 //!   but for the callbacks of a batch. What a _new function stores is yours to give
 //!   to its _free; NULL is fine there.
 //! - Callbacks run on the calling thread, inside the call that was given them. They
-//!   may call every function here, on other objects. They must return: a C++
-//!   exception or longjmp() may not leave them.
+//!   may call every function here, on other objects; and on their own batch, as is
+//!   said there. They leave the descriptor alone: closed, it ends the close; and a
+//!   second close of it sends a second tag. They must return: a C++ exception or
+//!   longjmp() may not leave them.
 //! - A thread that is cancelled by pthread_cancel() is so once the call has returned,
 //!   not inside it, nor inside a callback. A callback may not enable that.
 //! - After fork(), what was made before is the parent's. The child may call only the
 //!   _free functions with it, and the parent does not notice. To use a canceller or
 //!   a batch of the parent's does not reach the parent either, but is a mistake.
+//! - What may be large is asked of the system so that it may refuse: the copies of
+//!   farewell and residual, and handles, which is XMPP_CLOSE_ERR_SYSTEM, and the
+//!   buffer of a late stanza, which is passed over then, as one over stanza_limit.
+//!   When it refuses less, some KiB for each stream, the process ends by abort().
 //! - There are no globals. Calls on different objects never meet; one object is for
 //!   one thread at a time, but for xmpp_close_canceller.
 //! - The library starts no threads, raises and blocks no signals (SIGPIPE included),
@@ -77,6 +83,7 @@ mod options;
 mod queries;
 mod report;
 mod sized;
+mod stream_error;
 mod words;
 
 pub use batch::*;

@@ -19,10 +19,12 @@ mod names;
 mod plain;
 mod scan;
 mod state;
+mod whole;
 
 use std::fmt;
 
 use scan::{Scanner, Token};
+pub(crate) use whole::{Leaves, leaves};
 
 /// Largest stanza a [`Framer`] buffers unless told otherwise: 1 MiB.
 pub const DEFAULT_STANZA_LIMIT: usize = 1024 * 1024;
@@ -38,7 +40,8 @@ pub enum Frame<'a> {
     Header(&'a [u8]),
     /// A whole first-level element, from its `<` to its `>`.
     Stanza(&'a [u8]),
-    /// A first-level element larger than the limit ended; its length. It was passed over in constant memory.
+    /// A first-level element larger than the limit ended; its length. It was passed over in constant memory. So is one for
+    /// which the system has no memory.
     Oversize(u64),
     /// The closing tag of the stream, or the `/>` of its header. Any other end tag in its place is
     /// [`Malformed`](Frame::Malformed).
@@ -208,17 +211,14 @@ impl Framer {
         self.ends = token == Token::Header { empty: true };
         let is_header = token != Token::Element;
         let is_nameless = is_header && self.root().is_none(); // so that no end tag could close it
-        if length > self.limit as u64 || is_nameless {
+        let is_whole = length == part.len() as u64;
+        let is_kept = self.buffer.len() as u64 == length - part.len() as u64;
+        if length > self.limit as u64 || is_nameless || !(is_whole || is_kept && self.append(part)) {
             self.buffer.clear();
             return if is_header { self.fail(Malformed::NotWellFormed) } else { Some(Frame::Oversize(length)) };
         }
-        let frame = if length == part.len() as u64 {
-            part
-        } else {
-            self.append(part);
-            self.delivered = true;
-            &self.buffer
-        };
+        self.delivered = !is_whole;
+        let frame = if is_whole { part } else { &self.buffer };
         Some(if is_header { Frame::Header(frame) } else { Frame::Stanza(frame) })
     }
 
@@ -246,25 +246,29 @@ impl Framer {
         }
     }
 
-    /// The frame goes on in the next input. Once it is over the limit, nothing of it is kept.
+    /// The frame goes on in the next input. Once it is over the limit, or the system has refused the memory for it,
+    /// nothing of it is kept.
     fn keep(&mut self, part: &[u8]) {
+        let all_is_kept = self.buffer.len() as u64 == self.begun;
         self.begun += part.len() as u64;
         if self.begun == 0 {
             self.shrink(); // all is handled, so there may be silence
-        } else if self.begun <= self.limit as u64 {
-            self.append(part);
-        } else {
+        } else if !(all_is_kept && self.begun <= self.limit as u64 && self.append(part)) {
             self.buffer = Vec::new();
         }
     }
 
-    fn append(&mut self, part: &[u8]) {
+    /// False when the system refuses the memory: how long a stanza is, its sender decides.
+    fn append(&mut self, part: &[u8]) -> bool {
         let length = self.buffer.len() + part.len();
         if length > self.buffer.capacity() {
-            let capacity = (2 * length).min(self.limit);
-            self.buffer.reserve_exact(capacity - self.buffer.len());
+            let more = (2 * length).min(self.limit) - self.buffer.len();
+            if self.buffer.try_reserve_exact(more).is_err() && self.buffer.try_reserve_exact(part.len()).is_err() {
+                return false;
+            }
         }
         self.buffer.extend_from_slice(part);
+        true
     }
 
     /// Expects a new declaration and header, as they follow STARTTLS, SASL and compression (F-17).

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 use crate::{
     cancel::Canceller,
     error::Error,
-    framing::{Frame, Framer},
+    framing::{Frame, Framer, Leaves, leaves},
     stream_error::StreamError,
 };
 
@@ -52,6 +52,8 @@ pub struct CloseOptions {
     pub(crate) header: Option<String>,
     pub(crate) closing_tag: Option<String>,
     pub(crate) farewell: Vec<u8>,
+    /// What `farewell` begins with may be the rest of a stanza that was begun before.
+    pub(crate) farewell_begun: bool,
     pub(crate) last_words: Option<LastWords>,
     pub(crate) stream_error: Option<StreamError>,
     pub(crate) residual: Vec<u8>,
@@ -77,6 +79,7 @@ impl CloseOptions {
             header: None,
             closing_tag: None,
             farewell: Vec::new(),
+            farewell_begun: false,
             last_words: None,
             stream_error: None,
             residual: Vec::new(),
@@ -128,7 +131,8 @@ impl CloseOptions {
     }
 
     /// Bytes to send right before the closing tag, in one segment with it where they fit: last stanzas,
-    /// unavailable presence (SE-01), a final `<a/>` (SE-03). They must be whole stanzas (HS-12).
+    /// unavailable presence (SE-01), a final `<a/>` (SE-03). They must be whole stanzas (HS-12): half of one, text between
+    /// them, or a closing tag among them is [`Error::Invalid`] when the close begins.
     pub fn farewell(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.farewell = bytes.into();
         self
@@ -136,7 +140,8 @@ impl CloseOptions {
 
     /// Lets `compose` say what goes right before the closing tag, behind the [`farewell`](Self::farewell): a final XEP-0198
     /// `<a/>` (SE-03), which counts each message, presence and iq that was handled, and nothing else. It is called once, by
-    /// the thread that closes, when what was read has been handled, and what had arrived by then was read.
+    /// the thread that closes, when what was read has been handled, and what had arrived by then was read. What it says
+    /// must be whole stanzas, too; anything else is not sent, and stops the close ([`Cancelled`](crate::Outcome::Cancelled)).
     ///
     /// ```
     /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
@@ -178,7 +183,7 @@ impl CloseOptions {
     }
 
     /// Our closing tag has been written already, or ends the [`farewell`](Self::farewell): no other is sent, and the peer's
-    /// is awaited (HS-01).
+    /// is awaited (HS-01). A farewell that does not end in the tag is then [`Error::Invalid`].
     pub fn tag_sent(mut self, yes: bool) -> Self {
         self.tag_sent = yes;
         self
@@ -213,7 +218,7 @@ impl CloseOptions {
 
     /// Whether they make sense together.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        self.root()?;
+        let root = self.root()?;
         if self.detach && self.stream_error.is_some() {
             return Err(Error::Invalid("a stream error closes the stream, so it cannot detach"));
         }
@@ -222,7 +227,24 @@ impl CloseOptions {
         {
             return Err(Error::Invalid("nothing can be said behind a closing tag that has been sent"));
         }
-        Ok(())
+        self.check_farewell(&root)
+    }
+
+    /// Our tag must not come inside a stanza, nor twice.
+    fn check_farewell(&self, root: &str) -> Result<(), Error> {
+        if self.farewell.is_empty() {
+            return Ok(());
+        }
+        match (leaves(&self.farewell, root, self.farewell_begun), self.tag_sent) {
+            (Leaves::Between, false) | (Leaves::Closed, true) => Ok(()),
+            // The beginning of the tag was written before.
+            (_, true) if self.farewell_begun && format!("</{root}>").as_bytes().ends_with(&self.farewell) => Ok(()),
+            (_, true) => Err(Error::Invalid("the farewell does not end in our closing tag, which it is said to hold")),
+            (Leaves::Closed, false) => {
+                Err(Error::Invalid("the farewell ends in our closing tag, which comes behind it"))
+            }
+            (..) => Err(Error::Invalid("the farewell is not made of whole stanzas")),
+        }
     }
 }
 

@@ -168,11 +168,15 @@ impl fmt::Display for Report {
             write!(f, "; begun by {initiator}")?;
         }
         write!(f, "; {} late stanzas, {} bytes read", self.stanzas, self.bytes_read)?;
+        // What explains an ending is no news of one that is clean: the peer may be gone before its kernel has acknowledged
+        // our last bytes, or reset the connection behind its tag.
+        let is_clean = self.is_clean();
+        let unacked = if is_clean { 0 } else { self.bytes_unacked };
         for (count, what) in [
             (self.oversize, "stanzas over the limit"),
             (self.bytes_after_tag, "bytes after the peer's tag"),
             (self.bytes_unsent, "bytes unsent"),
-            (self.bytes_unacked, "bytes unacknowledged"),
+            (unacked, "bytes unacknowledged"),
         ] {
             if count > 0 {
                 write!(f, "; {count} {what}")?;
@@ -181,7 +185,7 @@ impl fmt::Display for Report {
         if let Some(error) = &self.stream_error {
             write!(f, "; stream error {error}")?;
         }
-        if let Some(code) = self.os_error {
+        if let Some(code) = self.os_error.filter(|_| !is_clean) {
             write!(f, "; {}", std::io::Error::from_raw_os_error(code))?;
         }
         write!(f, "; {} ms", self.elapsed.as_millis())

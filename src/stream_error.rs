@@ -33,6 +33,7 @@ const CONDITIONS: [&str; 25] = [
     "unsupported-version",
 ];
 const UNDEFINED: &str = "undefined-condition";
+pub(crate) const SEE_OTHER_HOST: &str = "see-other-host";
 pub(crate) const NS_STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
 
 /// A stream error: a condition, and what was said with it.
@@ -52,12 +53,13 @@ impl StreamError {
     /// A stream error with a condition of RFC 6120 section 4.9.3, such as `"system-shutdown"`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the RFC does not define the condition, and for `undefined-condition`,
-    /// which says nothing without an application's own element (section 4.9.3.21, ER-11): use
-    /// [`undefined`](Self::undefined) for it.
+    /// [`Error::Invalid`] when the RFC does not define the condition, for `undefined-condition`, which says nothing without
+    /// an application's own element (section 4.9.3.21, ER-11), and for `see-other-host`, which says nothing without an
+    /// address (section 4.9.3.19): use [`undefined`](Self::undefined) and [`see_other_host`](Self::see_other_host) for them.
     pub fn new(condition: &str) -> Result<Self, Error> {
         match CONDITIONS.iter().find(|known| **known == condition) {
             Some(&UNDEFINED) => Err(Error::Invalid("undefined-condition needs an application element")),
+            Some(&SEE_OTHER_HOST) => Err(Error::Invalid("see-other-host needs the address of the other host")),
             Some(known) => Ok(Self::defined(known)),
             None => Err(Error::Invalid("not a stream error condition of RFC 6120")),
         }
@@ -67,6 +69,26 @@ impl StreamError {
     /// (`<handled-count-too-high xmlns='urn:xmpp:sm:3' …/>`, ER-12).
     pub fn undefined(application: impl Into<String>) -> Self {
         Self::defined(UNDEFINED).application(application)
+    }
+
+    /// `see-other-host` with the address that the peer is to connect to instead: a host name or an IP address, an IPv6
+    /// one in brackets, and a port if it is another (RFC 6120 section 4.9.3.19): `"[2001:db8::1]:5222"`.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), xmpp_close::Error> {
+    /// let error = xmpp_close::StreamError::see_other_host("xmpp2.example.net:5222")?;
+    /// assert_eq!(error.get_detail(), Some("xmpp2.example.net:5222"));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the address is empty or has white space in it.
+    pub fn see_other_host(address: impl Into<String>) -> Result<Self, Error> {
+        let address = address.into();
+        match address.is_empty() || address.contains(char::is_whitespace) {
+            true => Err(Error::Invalid("the address of see-other-host is empty or has white space in it")),
+            false => Ok(Self::defined(SEE_OTHER_HOST).detail(address)),
+        }
     }
 
     pub(crate) const fn defined(condition: &'static str) -> Self {
@@ -95,9 +117,8 @@ impl StreamError {
         self
     }
 
-    /// Adds character data inside the condition: the address of `see-other-host`.
-    #[must_use]
-    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+    /// Adds character data inside the condition, which only `see-other-host` has.
+    pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self
     }
@@ -206,7 +227,15 @@ mod tests {
 
     #[test]
     fn see_other_host_carries_its_address() {
-        let error = StreamError::new("see-other-host").unwrap().detail("[::1]:5222");
+        let error = StreamError::see_other_host("[::1]:5222").unwrap();
         assert!(error.to_xml("stream:stream").contains(">[::1]:5222</see-other-host>"));
+    }
+
+    #[test]
+    fn see_other_host_is_refused_without_an_address() {
+        assert!(StreamError::new("see-other-host").is_err());
+        for address in ["", " ", "\n", "a b"] {
+            assert!(StreamError::see_other_host(address).is_err(), "{address:?}");
+        }
     }
 }

@@ -77,7 +77,8 @@ fn a_stalled_wait_ends_at_the_deadline_and_costs_no_cpu() {
 fn the_write_of_the_closing_tag_is_inside_the_deadline() {
     let (ours, _theirs) = peer::pair();
     let (start, cpu) = (Instant::now(), thread_cpu());
-    let options = CloseOptions::new().total(Duration::from_millis(500)).farewell("<presence/>".repeat(2_000_000));
+    let queued = format!("<message>{}</message>", " ".repeat(22_000_000));
+    let options = CloseOptions::new().total(Duration::from_millis(500)).farewell(queued);
     let report = options.close(ours).unwrap();
     assert!(start.elapsed() < Duration::from_millis(500) + SLACK);
     assert_eq!((report.outcome, report.tag_sent), (Outcome::Stalled, false));

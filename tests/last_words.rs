@@ -223,6 +223,53 @@ fn a_detach_says_them_and_then_ends_tcp() {
     assert_eq!(handled.asked(), 2);
 }
 
+/// Closes, and tells what came until our side ended TCP.
+fn answer_at_once(mut peer: TcpStream) -> String {
+    peer.write_all(TAG.as_bytes()).unwrap();
+    let mut sent = String::new();
+    peer.read_to_string(&mut sent).unwrap();
+    sent
+}
+
+/// Half a stanza would swallow our tag, or take it inside; a tag among them would end the stream twice.
+#[test]
+fn a_farewell_must_be_whole_stanzas() {
+    let half = ["<message><body>half", "<presence/><iq", "hello", "<a/>hello", "rest</body></message>", "<a></b>", TAG];
+    for farewell in half.into_iter().chain(["<a/></stream:stream>", "</stream>"]) {
+        let (ours, mut theirs) = peer::pair();
+        let result = CloseOptions::new().farewell(farewell).begin(ours);
+        assert!(matches!(result, Err(Error::Invalid(_))), "{farewell}: {result:?}");
+        let mut sent = String::new();
+        theirs.read_to_string(&mut sent).unwrap();
+        assert_eq!(sent, "", "{farewell}");
+    }
+    // With the tag, or without one, where that is not what was said.
+    for (farewell, tag_sent) in [("<a/>", true), ("</stream:stream><a/>", true), ("</stream>", true), (TAG, false)] {
+        let (ours, _theirs) = peer::pair();
+        let result = CloseOptions::new().farewell(farewell).tag_sent(tag_sent).begin(ours);
+        assert!(matches!(result, Err(Error::Invalid(_))), "{farewell}: {result:?}");
+    }
+    for (farewell, root) in [(" <a/>\n<b>text</b> ", TAG), ("<a/>", "</stream>")] {
+        let (ours, theirs) = peer::pair();
+        let peer = thread::spawn(|| answer_at_once(theirs));
+        let options = CloseOptions::new().total(PATIENCE).closing_tag(root).farewell(farewell);
+        assert_eq!(options.close(ours).unwrap().outcome, Outcome::Clean, "{farewell}");
+        assert_eq!(peer.join().unwrap(), [farewell, root].concat());
+    }
+}
+
+#[test]
+fn words_that_are_no_whole_stanzas_are_not_said_and_stop_the_close() {
+    for words in ["<a>", "text", "<a/>text", TAG] {
+        let (ours, theirs) = peer::pair();
+        let peer = thread::spawn(|| answer_at_once(theirs));
+        let options = CloseOptions::new().total(PATIENCE).farewell("<f/>").farewell_with(|| words.into());
+        let report = options.close(ours).unwrap();
+        assert_eq!((report.outcome, report.tag_sent), (Outcome::Cancelled, false), "{words}: {report}");
+        assert_eq!(peer.join().unwrap(), "<f/>", "{words}");
+    }
+}
+
 /// Whose tag came first can be told only when the answer takes its time.
 fn answer_later(mut peer: Peer) -> String {
     peer.read_tag();

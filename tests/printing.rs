@@ -61,6 +61,24 @@ fn a_report_names_the_stream_error_of_the_peer() {
     assert!(report.to_string().contains("stream error system-shutdown"), "{report}");
 }
 
+/// What the system said at the end, when both tags had been exchanged, reads like a fault.
+#[test]
+fn a_clean_report_says_nothing_of_what_explains_other_endings() {
+    let mut report = CloseOptions::new().close(stream("</stream:stream>")).unwrap();
+    assert!(report.is_clean(), "{report}");
+    let code = 104; // ECONNRESET, on Linux
+    let said = io::Error::from_raw_os_error(code).to_string();
+    (report.os_error, report.bytes_unacked) = (Some(code), 24);
+    let line = report.to_string();
+    assert!(!line.contains(&said) && !line.contains("unacknowledged"), "{line}");
+    assert!(line.starts_with("clean: both closing tags were exchanged; begun by "), "{line}");
+    report.bytes_after_tag = 2; // which came, and was thrown away
+    assert!(report.to_string().contains("2 bytes after the peer's tag"), "{report}");
+    report.outcome = Outcome::Reset;
+    let line = report.to_string();
+    assert!(line.contains(&said) && line.contains("24 bytes unacknowledged"), "{line}");
+}
+
 #[test]
 fn what_holds_a_connection_can_be_printed() {
     let options = CloseOptions::new().farewell_with(Vec::new);

@@ -19,6 +19,26 @@ pub(super) const INVALID: c_int = -2;
 /// The largest struct, and room behind it.
 const ROOM: usize = 4096 + 64;
 
+/// How long a struct is, and how long it was in the version before.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    pub(super) now: usize,
+    before: usize,
+}
+
+impl Sizes {
+    const fn of<T>(before: usize) -> Self {
+        Self { now: size_of::<T>(), before }
+    }
+}
+
+pub(super) const OPTIONS: Sizes = Sizes::of::<xmpp_close_options>(offset_of!(xmpp_close_options, stream_error_address));
+pub(super) const REPORT: Sizes = Sizes::of::<xmpp_close_report>(offset_of!(xmpp_close_report, stream_error_text));
+pub(super) const BATCH_OPTIONS: Sizes =
+    Sizes::of::<xmpp_close_batch_options>(offset_of!(xmpp_close_batch_options, stream_error_address));
+pub(super) const SUMMARY: Sizes = Sizes::of::<xmpp_close_summary>(size_of::<xmpp_close_summary>());
+pub(super) const TRANSPORT: Sizes = Sizes::of::<xmpp_close_transport>(size_of::<xmpp_close_transport>());
+
 /// Memory as a program may have it on its stack.
 #[derive(Clone)]
 #[repr(C, align(16))]
@@ -26,15 +46,16 @@ pub(super) struct Memory(pub(super) [u8; ROOM]);
 
 impl Memory {
     /// Mostly of a size that is one, so that the members matter, too.
-    pub(super) fn new(bytes: &mut Bytes, known: usize) -> Self {
+    pub(super) fn new(bytes: &mut Bytes, known: Sizes) -> Self {
         let choice = bytes.byte();
         let size = match choice % 8 {
-            _ if bytes.0.is_empty() => known,
+            _ if bytes.0.is_empty() => known.now,
             0 => bytes.u16().into(),
             1 => usize::MAX - usize::from(bytes.byte()),
-            2 => known + usize::from(bytes.byte()),
-            3 => usize::from(bytes.byte()) % (known + 1),
-            _ => known,
+            2 => known.now + usize::from(bytes.byte()),
+            3 => usize::from(bytes.byte()) % (known.now + 1),
+            4 => known.before,
+            _ => known.now,
         };
         let length = usize::from(bytes.byte());
         let content = bytes.take(length);
@@ -55,27 +76,19 @@ impl Memory {
         unsafe { self.0.as_mut_ptr().add(offset).cast::<T>().write_unaligned(value) };
     }
 
-    /// No version ends inside a pointer, so what is left of one is NULL.
-    pub(super) fn cut(mut self, known: usize) -> Self {
+    /// Whether the header lets such a struct be of this size and with this behind it.
+    pub(super) fn is_struct(&self, known: Sizes) -> bool {
         let size = self.size();
-        if size < known {
-            self.0[(size & !7).max(8)..known].fill(0);
-        }
-        self
-    }
-
-    /// Whether the header lets a struct of `known` bytes be of this size and with this behind it.
-    pub(super) fn is_struct(&self, known: usize) -> bool {
-        let size = self.size();
-        (size_of::<usize>()..=4096).contains(&size) && self.0[known.min(size)..size].iter().all(|byte| *byte == 0)
+        let larger = (known.now..=4096).contains(&size);
+        size == known.before || larger && self.0[known.now..size].iter().all(|byte| *byte == 0)
     }
 
     /// Whether nothing changed that a call may not change: all of it when refused, else what lies behind the struct.
-    pub(super) fn check_written(&self, before: &Self, known: usize, result: c_int) {
+    pub(super) fn check_written(&self, before: &Self, known: Sizes, result: c_int) {
         let valid = before.is_struct(known);
         assert!(valid || result == INVALID, "{result}");
         assert_eq!(self.size(), before.size());
-        let from = if valid { known.min(before.size()) } else { 0 };
+        let from = if valid { known.now.min(before.size()) } else { 0 };
         assert!(self.0[from..] == before.0[from..], "written behind the struct");
     }
 }
@@ -91,7 +104,9 @@ impl Texts {
             CString::new(text.split(|byte| *byte == 0).next().unwrap()).unwrap()
         };
         let mut texts: Vec<_> = (0..3).map(|_| text(bytes)).collect();
-        texts.extend([c"system-shutdown", c"</s:s>", c"<a/>", c"undefined-condition"].map(CString::from));
+        texts.extend(
+            [c"system-shutdown", c"see-other-host", c"</s:s>", c"<a/>", c"undefined-condition"].map(CString::from),
+        );
         Self(texts)
     }
 
@@ -109,7 +124,7 @@ macro_rules! put {
 pub(super) use put;
 
 fn options(bytes: &mut Bytes, texts: &Texts, payload: &[u8]) -> Memory {
-    let mut memory = Memory::new(bytes, size_of::<xmpp_close_options>());
+    let mut memory = Memory::new(bytes, OPTIONS);
     let flags = bytes.byte();
     let length = if flags & 1 != 0 { payload.len() } else { 0 };
     type Take = unsafe extern "C" fn(*mut c_void, *const u8, usize) -> c_int;
@@ -122,6 +137,7 @@ fn options(bytes: &mut Bytes, texts: &Texts, payload: &[u8]) -> Memory {
         stream_error = texts.pick(bytes),
         stream_error_text = texts.pick(bytes),
         stream_error_element = texts.pick(bytes),
+        stream_error_address = texts.pick(bytes),
         farewell = payload.as_ptr(),
         farewell_len = length,
         residual = if flags & 2 != 0 { null } else { payload.as_ptr().cast() },
@@ -132,21 +148,26 @@ fn options(bytes: &mut Bytes, texts: &Texts, payload: &[u8]) -> Memory {
         userdata = null,
         canceller = null
     );
-    memory.cut(size_of::<xmpp_close_options>())
+    memory
 }
 
 /// Lets `ask` write into some memory; it succeeds when that is a struct and the rest `makes_sense`.
 pub(super) fn report(bytes: &mut Bytes, ask: impl FnOnce(*mut xmpp_close_report) -> c_int, makes_sense: bool) {
-    let known = size_of::<xmpp_close_report>();
-    let mut memory = Memory::new(bytes, known);
+    let mut memory = Memory::new(bytes, REPORT);
     let before = Memory(memory.0);
     let result = ask(memory.0.as_mut_ptr().cast());
-    assert_eq!(result, if before.is_struct(known) && makes_sense { OK } else { INVALID });
-    memory.check_written(&before, known, result);
-    let size = before.size().min(known);
-    if result == OK && size == known {
-        let end = offset_of!(xmpp_close_report, stream_error) + 47;
-        assert_eq!(memory.0[end], 0, "a condition without its NUL");
+    assert_eq!(result, if before.is_struct(REPORT) && makes_sense { OK } else { INVALID });
+    memory.check_written(&before, REPORT, result);
+    if result == OK && before.size() >= REPORT.now {
+        for behind in [
+            offset_of!(xmpp_close_report, stream_error_text),
+            offset_of!(xmpp_close_report, stream_error_address),
+            offset_of!(xmpp_close_report, stream_error_element),
+            offset_of!(xmpp_close_report, stream_error_name),
+            REPORT.now,
+        ] {
+            assert_eq!(memory.0[behind - 1], 0, "a text without its NUL");
+        }
     }
 }
 
@@ -197,7 +218,7 @@ pub fn capi(data: &[u8]) {
     // SAFETY: the options are as the header demands, and the other pointers are to variables or NULL.
     unsafe {
         let result = xmpp_close_handshake_new(memory.0.as_ptr().cast(), 0, &mut handshake);
-        assert!(result == OK && memory.is_struct(size_of::<xmpp_close_options>()) || result == INVALID, "{result}");
+        assert!(result == OK && memory.is_struct(OPTIONS) || result == INVALID, "{result}");
         if result == OK {
             assert!((0..=4).contains(&xmpp_close_handshake_stream_error(handshake, texts.pick(&mut bytes), 1)));
             report(&mut bytes, |target| xmpp_close_handshake_report(handshake, target), true);

@@ -16,7 +16,7 @@ use xmpp_close::ffi::*;
 
 use super::{
     bytes::Bytes,
-    capi::{INVALID, Memory, NULL, OK, Texts, put, report},
+    capi::{BATCH_OPTIONS, INVALID, Memory, NULL, OK, OPTIONS, REPORT, SUMMARY, TRANSPORT, Texts, put, report},
     liar::{self, Liar},
 };
 
@@ -33,12 +33,7 @@ fn transport(bytes: &mut Bytes, liar: &mut Liar, fd: c_int) -> Memory {
     type Read = unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int;
     type Write = unsafe extern "C" fn(*mut c_void, *const u8, usize, *mut usize) -> c_int;
     type End = unsafe extern "C" fn(*mut c_void) -> c_int;
-    let known = size_of::<xmpp_close_transport>();
-    let mut memory = Memory::new(bytes, known);
-    // No version has had fewer members, and descriptor 0 is not ours.
-    if (size_of::<usize>()..known).contains(&memory.size()) {
-        memory.put(0, known);
-    }
+    let mut memory = Memory::new(bytes, TRANSPORT);
     let lack = bytes.byte();
     put!(
         memory,
@@ -57,7 +52,7 @@ fn transport(bytes: &mut Bytes, liar: &mut Liar, fd: c_int) -> Memory {
 fn options_for(options: &Memory, liar: &mut Liar) -> Memory {
     let mut options = options.clone();
     put!(options, xmpp_close_options, userdata = liar.pointer());
-    options.cut(size_of::<xmpp_close_options>())
+    options
 }
 
 /// What every report of a close that took place says.
@@ -76,8 +71,7 @@ pub(super) fn blocking<'a>(bytes: &mut Bytes<'a>, options: &Memory, payload: &'a
     let mut liar = Liar::new(bytes, payload);
     let transport = transport(bytes, &mut liar, ours.as_raw_fd());
     let options = options_for(options, &mut liar);
-    let known = size_of::<xmpp_close_report>();
-    let mut memory = Memory::new(bytes, known);
+    let mut memory = Memory::new(bytes, REPORT);
     let before = memory.clone();
     let began = Instant::now();
     // SAFETY: the structs are as the header demands, and what they point to outlives the call.
@@ -91,11 +85,10 @@ pub(super) fn blocking<'a>(bytes: &mut Bytes<'a>, options: &Memory, payload: &'a
     };
     assert!([OK, NULL, INVALID].contains(&result), "{result}");
     assert!(began.elapsed() < Duration::from_secs(9), "it waited for nothing");
-    memory.check_written(&before, known, result);
-    let valid = options.is_struct(size_of::<xmpp_close_options>())
-        && (is_socket || transport.is_struct(size_of::<xmpp_close_transport>()));
+    memory.check_written(&before, REPORT, result);
+    let valid = options.is_struct(OPTIONS) && (is_socket || transport.is_struct(TRANSPORT));
     assert!(valid || result != OK);
-    if before.is_struct(known) && before.size() >= known {
+    if before.is_struct(REPORT) && before.size() >= REPORT.now {
         // SAFETY: as long as one, aligned, and every content is one.
         let report = unsafe { memory.0.as_ptr().cast::<xmpp_close_report>().read() };
         if result == OK {
@@ -116,7 +109,7 @@ struct Progress<'a> {
 }
 
 unsafe extern "C" fn progress(userdata: *mut c_void, so_far: *const xmpp_close_summary) -> c_int {
-    // SAFETY: as the header promises; userdata is NULL where the options are from a version that had none.
+    // SAFETY: as the header promises.
     let (progress, so_far) = unsafe { (userdata.cast::<Progress>().as_mut(), *so_far) };
     let Some(progress) = progress else { return 0 };
     check_summary(&so_far, progress.streams);
@@ -136,7 +129,7 @@ fn check_summary(summary: &xmpp_close_summary, streams: u32) {
 /// A batch of a socket and a stream over callbacks.
 pub(super) fn batch<'a>(bytes: &mut Bytes<'a>, texts: &Texts, options: &Memory, payload: &'a [u8]) {
     let ours = [socket(payload), socket(b"")];
-    let mut run_options = Memory::new(bytes, size_of::<xmpp_close_batch_options>());
+    let mut run_options = Memory::new(bytes, BATCH_OPTIONS);
     let short = |bytes: &mut Bytes| u32::from(bytes.byte() % 8);
     type Tell = unsafe extern "C" fn(*mut c_void, *const xmpp_close_summary) -> c_int;
     type End = unsafe extern "C" fn(*mut c_void, usize, *const xmpp_close_report);
@@ -148,11 +141,11 @@ pub(super) fn batch<'a>(bytes: &mut Bytes<'a>, texts: &Texts, options: &Memory, 
         canceller = ptr::null::<c_void>(),
         stream_error = texts.pick(bytes),
         stream_error_text = texts.pick(bytes),
+        stream_error_address = texts.pick(bytes),
         on_progress = Some(progress as Tell),
         on_end = Some(liar::end as End)
     );
-    let known = size_of::<xmpp_close_summary>();
-    let mut memory = Memory::new(bytes, known);
+    let mut memory = Memory::new(bytes, SUMMARY);
     let before = memory.clone();
     let mut liars = [0, 1].map(|_| Liar::new(bytes, payload));
     let transport = transport(bytes, &mut liars[1], ours[1].as_raw_fd());
@@ -160,7 +153,6 @@ pub(super) fn batch<'a>(bytes: &mut Bytes<'a>, texts: &Texts, options: &Memory, 
     let (first, second) = (options_for(options, first), options_for(options, second));
     let mut progress = Progress { script: Bytes(bytes.take(2)), streams: 0, last: None, stopped: false };
     put!(run_options, xmpp_close_batch_options, userdata = ptr::from_mut(&mut progress).cast::<c_void>());
-    let run_options = run_options.cut(size_of::<xmpp_close_batch_options>());
     // SAFETY: the pointers are to memory of this function's own that is large enough for every size that is accepted.
     unsafe {
         let (mut batch, mut indexes) = (ptr::null_mut(), [7; 2]);
@@ -177,22 +169,17 @@ pub(super) fn batch<'a>(bytes: &mut Bytes<'a>, texts: &Texts, options: &Memory, 
             next += usize::from(added == OK);
         }
         progress.streams = next as u32;
-        let options_valid = run_options.is_struct(size_of::<xmpp_close_batch_options>());
-        // One that is cut off before `total_ms` would take the default, and its time.
-        if run_options.size() >= offset_of!(xmpp_close_batch_options, canceller) || !options_valid {
-            let result = xmpp_close_batch_run(batch, run_options.0.as_ptr().cast(), memory.0.as_mut_ptr().cast());
-            assert!(result == OK && options_valid || result == INVALID, "{result}");
-            memory.check_written(&before, known, result);
-            if result == OK {
-                if before.size() >= known {
-                    let summary = memory.0.as_ptr().cast::<xmpp_close_summary>().read();
-                    check_summary(&summary, next as u32);
-                    assert_eq!(summary.ended as usize, next);
-                }
-                assert!(progress.last.is_none_or(|last| last.ended as usize == next));
-                for (liar, index) in liars.iter_mut().zip(indexes).filter(|(_, index)| *index < 7) {
-                    check_end(batch, index, liar, payload.len(), progress.stopped);
-                }
+        let options_valid = run_options.is_struct(BATCH_OPTIONS);
+        let result = xmpp_close_batch_run(batch, run_options.0.as_ptr().cast(), memory.0.as_mut_ptr().cast());
+        assert!(result == OK && options_valid || result == INVALID, "{result}");
+        memory.check_written(&before, SUMMARY, result);
+        if result == OK {
+            let summary = memory.0.as_ptr().cast::<xmpp_close_summary>().read();
+            check_summary(&summary, next as u32);
+            assert_eq!(summary.ended as usize, next);
+            assert!(progress.last.is_none_or(|last| last.ended as usize == next));
+            for (liar, index) in liars.iter_mut().zip(indexes).filter(|(_, index)| *index < 7) {
+                check_end(batch, index, liar, payload.len(), progress.stopped);
             }
         }
         report(bytes, |target| xmpp_close_batch_report(batch, indexes[0], target), added[0] == OK);

@@ -2,13 +2,15 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, hash_map::RandomState},
+    collections::{BinaryHeap, VecDeque, hash_map::RandomState},
     hash::{BuildHasher, Hasher},
     time::{Duration, Instant},
 };
 
 /// The streams in random order, each with its turn: evenly over the time there is.
 pub(super) struct Turns {
+    /// Those that came later, which begin at once.
+    late: VecDeque<usize>,
     order: Vec<usize>,
     next: usize,
     start: Instant,
@@ -24,11 +26,19 @@ impl Turns {
             hasher.write_usize(last);
             order.swap(last, (hasher.finish() % (last as u64 + 1)) as usize);
         }
-        Self { order, next: 0, start, spread }
+        Self { late: VecDeque::new(), order, next: 0, start, spread }
+    }
+
+    /// One more, at once.
+    pub(super) fn add(&mut self, index: usize) {
+        self.late.push_back(index);
     }
 
     /// When the next turn comes, if there is another.
     pub(super) fn due(&self) -> Option<Instant> {
+        if !self.late.is_empty() {
+            return Some(self.start);
+        }
         let (count, next) = (u32::try_from(self.order.len()).ok()?, u32::try_from(self.next).ok()?);
         (next < count).then(|| self.start + self.spread / count * next)
     }
@@ -36,6 +46,9 @@ impl Turns {
     /// Whose turn it is.
     pub(super) fn take(&mut self, now: Instant) -> Option<usize> {
         self.due().filter(|due| *due <= now)?;
+        if let Some(index) = self.late.pop_front() {
+            return Some(index);
+        }
         self.next += 1;
         self.order.get(self.next - 1).copied()
     }

@@ -36,16 +36,14 @@ impl Batch<'_> {
     /// canceller. Nothing has been sent then, and the streams are still in it. Once it runs it always ends with a report.
     pub fn run(&mut self, mut options: BatchOptions<'_>) -> Result<BatchReport, Error> {
         options.check()?;
-        self.check_owner()?;
+        self.intake.check_owner()?;
         if let Some(canceller) = &options.canceller {
-            self.watch_canceller(canceller)?;
+            self.intake.watch_canceller(canceller)?;
         }
         let mut run = Run::new(self, &mut options);
         run.all();
         let summary = run.summary;
-        for canceller in self.cancellers.drain(..) {
-            self.readiness.forget(canceller.wake());
-        }
+        self.intake.reset();
         let reports = self.members.drain(..).map(|slot| match slot {
             Slot::Ended(report) => report,
             Slot::Running(member) => member.driver.report(), // there is none
@@ -74,7 +72,10 @@ struct Run<'b, 'a, 'o> {
 impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
     fn new(batch: &'b mut Batch<'a>, options: &'b mut BatchOptions<'o>) -> Self {
         let start = Instant::now();
+        let mut summary = Summary::default();
+        batch.members.append(&mut batch.intake.take());
         let streams = batch.members.len();
+        summary.expect(streams);
         Self {
             start,
             deadline: start.checked_add(options.total).unwrap_or(start + FOR_EVER),
@@ -83,7 +84,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
             buffer: Buffer::default(),
             // What the application has read already is handled first; whoever was closed by its peer is answered.
             unfinished: (0..streams).filter(|index| batch.members[*index].is_urgent()).collect(),
-            summary: Summary::new(streams),
+            summary,
             told: start,
             stopped: false,
             batch,
@@ -94,16 +95,25 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
     fn all(&mut self) {
         let mut ready = Vec::new();
         loop {
-            if self.stopped || self.options.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
+            self.stopped |= self.options.canceller.as_ref().is_some_and(Canceller::is_cancelled);
+            if self.stopped || Instant::now() >= self.deadline {
+                self.batch.intake.shut(); // or whoever always adds another never lets it end
+            }
+            if self.stopped {
                 self.each(Driver::cancel);
             }
             let more = self.begin_what_is_due();
+            self.take_in();
             if self.summary.ended == self.summary.streams {
-                break; // looked at behind the beginnings, for a stream may begin and end without a wait
+                // Looked at behind the beginnings, for a stream may begin and end without a wait.
+                self.tell_progress();
+                if !self.take_in() {
+                    break;
+                }
             }
             let limit = if more || !self.unfinished.is_empty() { Duration::ZERO } else { self.patience() };
             ready.clear();
-            if let Err(error) = self.batch.readiness.wait(limit, &mut ready) {
+            if let Err(error) = self.batch.intake.readiness.wait(limit, &mut ready) {
                 self.each(|driver| driver.failed(&error));
             }
             self.go_on();
@@ -118,7 +128,18 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
                 self.tell_progress();
             }
         }
-        self.tell_progress();
+    }
+
+    /// Takes in what the callbacks have added; true when that was something.
+    fn take_in(&mut self) -> bool {
+        let mut added = self.batch.intake.take();
+        let count = added.len();
+        self.summary.expect(count);
+        for index in 0..count {
+            self.turns.add(self.batch.members.len() + index);
+        }
+        self.batch.members.append(&mut added);
+        count > 0
     }
 
     /// How long nothing is to be done.
@@ -239,7 +260,8 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
             due = Some(due.map_or(pause, |due| due.min(pause)));
         }
         if on != member.watched {
-            let result = watch.map_or(Ok(()), |(fd, _)| self.batch.readiness.watch(fd, index, member.watched, on));
+            let result =
+                watch.map_or(Ok(()), |(fd, _)| self.batch.intake.readiness.watch(fd, index, member.watched, on));
             member.watched = on;
             if let Err(error) = result {
                 member.driver.failed(&error);
@@ -258,7 +280,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         let report = member.driver.report();
         self.summary.begun += usize::from(!member.started);
         self.summary.add(&report);
-        member.fd().inspect(|fd| self.batch.readiness.forget(*fd));
+        member.fd().inspect(|fd| self.batch.intake.readiness.forget(*fd));
         self.batch.members[index] = Slot::Ended(report.clone());
         if let Some(tell) = &mut self.options.on_end {
             tell(index, &report);
@@ -277,7 +299,9 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
 
     /// A canceller was used: its streams find out by themselves. It goes on ringing, so it is not watched any more.
     fn cancelled(&mut self, number: usize) {
-        self.batch.readiness.forget(self.batch.cancellers[number].wake());
+        if let Some(canceller) = self.batch.intake.cancellers.borrow().get(number) {
+            self.batch.intake.readiness.forget(canceller.wake());
+        }
         for index in 0..self.batch.members.len() {
             if let Slot::Running(member) = &self.batch.members[index] {
                 if member.driver.canceller().is_some_and(Canceller::is_cancelled) {

@@ -5,7 +5,7 @@ mod turn;
 
 use std::{
     borrow::Cow,
-    io,
+    io, mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -87,6 +87,8 @@ pub(crate) struct Driver<T> {
     transport: T,
     handshake: Handshake,
     framer: Option<Framer>,
+    /// Without a framer: the caller's parser is inside an element.
+    parser_inside: bool,
     header: Arc<[u8]>,
     canceller: Option<Canceller>,
     clock: Instant,
@@ -138,21 +140,33 @@ fn local_name(name: &str) -> &str {
     name.split_once(':').map_or(name, |(_, local)| local)
 }
 
+fn reserve(output: &mut Vec<u8>, bytes: usize) -> io::Result<()> {
+    output.try_reserve_exact(bytes).map_err(|_| io::ErrorKind::OutOfMemory.into())
+}
+
 impl<T: Transport> Driver<T> {
     /// A stream that is still open. Nothing is read or written before the first step, nothing said before the start.
-    pub(crate) fn new(transport: T, options: &CloseOptions, opened: Opened) -> Result<Self, Error> {
-        options.check()?;
+    ///
+    /// The options [make sense](CloseOptions::check). What may be large in them is taken over, not copied; memory that the
+    /// system refuses is an error.
+    pub(crate) fn new(transport: T, options: CloseOptions, opened: Opened) -> Result<Self, Error> {
         let root = options.root()?;
-        let mut output = opened.queued;
+        let error = options.stream_error.as_ref().map_or_else(String::new, |error| error.to_xml(&root));
+        let ending = error.len() + "</>".len() + root.len();
+        let mut front = opened.queued;
         if let Some(header) = options.header.as_ref().filter(|_| !options.detach) {
-            output.extend_from_slice(header.as_bytes());
+            front.extend_from_slice(header.as_bytes());
         }
-        output.reserve_exact(options.farewell.len() + "</>".len() + root.len());
-        output.extend_from_slice(&options.farewell);
+        let mut output = options.farewell;
+        if front.is_empty() {
+            reserve(&mut output, ending)?;
+        } else {
+            let farewell = mem::replace(&mut output, front);
+            reserve(&mut output, farewell.len() + ending)?;
+            output.extend_from_slice(&farewell);
+        }
         let ending_at = output.len();
-        if let Some(error) = &options.stream_error {
-            output.extend_from_slice(error.to_xml(&root).as_bytes());
-        }
+        output.extend_from_slice(error.as_bytes());
         let tag_at = output.len();
         if !options.detach && !options.tag_sent {
             for part in ["</", &root, ">"] {
@@ -167,20 +181,21 @@ impl<T: Transport> Driver<T> {
             transport,
             handshake,
             framer: opened.framer.map(|framer| framer.limit(options.stanza_limit).unknown_root(local_name(&root))),
+            parser_inside: false,
             header: opened.header,
-            canceller: options.canceller.clone(),
+            canceller: options.canceller,
             clock: Instant::now(),
             now: Duration::ZERO,
             output,
             written: 0,
             ending_at,
             tag_at,
-            last_words: options.last_words.clone(),
+            last_words: options.last_words,
             write_blocked: false,
             root,
             ending_output: false,
             below_tls: false,
-            input: Buffer::holding(options.residual.clone()),
+            input: Buffer::holding(options.residual),
             armed: None,
             pace: Pace::default(),
             last_bytes: 0,
@@ -288,8 +303,16 @@ impl<T: Transport> Driver<T> {
 
     fn put_error(&mut self, error: &StreamError) {
         let error = error.to_xml(&self.root);
-        self.output.splice(self.tag_at..self.tag_at, error.bytes());
-        self.error_sent = true;
+        self.error_sent = self.insert(self.tag_at, error.as_bytes());
+    }
+
+    /// Puts something into the output; false, with nothing changed, when the system refuses the memory.
+    fn insert(&mut self, at: usize, bytes: &[u8]) -> bool {
+        let has_room = reserve(&mut self.output, bytes.len()).is_ok();
+        if has_room {
+            self.output.splice(at..at, bytes.iter().copied());
+        }
+        has_room
     }
 
     fn look_at_clock(&mut self) {
@@ -364,14 +387,14 @@ impl<T: Transport> Driver<T> {
     /// Takes the buffer that is lent to whoever is moved, unless it has one.
     pub(crate) fn borrow_buffer(&mut self, lent: &mut Buffer) {
         if self.input.is_unused() {
-            self.input = std::mem::take(lent);
+            self.input = mem::take(lent);
         }
     }
 
     /// Gives it back, once what is in it has been handled: those that wait hold no memory for it.
     pub(crate) fn return_buffer(&mut self, lent: &mut Buffer) {
         if !self.has_input() {
-            *lent = std::mem::take(&mut self.input);
+            *lent = mem::take(&mut self.input);
         }
     }
 }

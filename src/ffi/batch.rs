@@ -19,13 +19,18 @@
 //!     { sizeof(xmpp_close_summary), 0, 0, 0, 0, { 0 }, 0 }
 //!
 //! #define XMPP_CLOSE_BATCH_OPTIONS_INIT                                          \
-//!     { sizeof(xmpp_close_batch_options), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
+//!     { sizeof(xmpp_close_batch_options), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, \
+//!       NULL }
 //! ```
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
 
 use std::{
+    cell::{Cell, RefCell},
     ffi::{c_char, c_int, c_void},
+    mem::offset_of,
+    ptr,
+    rc::Rc,
     time::Duration,
 };
 
@@ -36,9 +41,10 @@ use super::{
     options::{self, xmpp_close_canceller, xmpp_close_options},
     report::xmpp_close_report,
     sized::{self, Out, Versioned},
+    stream_error::Words,
 };
 use crate::{
-    batch::{Batch, BatchOptions, Summary},
+    batch::{Batch, BatchOptions, Intake, Summary},
     report::{Outcome, Report},
     transport::Transport,
 };
@@ -101,17 +107,36 @@ pub struct xmpp_close_batch_options {
         Option<unsafe extern "C" fn(stream_userdata: *mut c_void, index: usize, report: *const xmpp_close_report)>,
     /// Passed to on_progress as it is.
     pub userdata: *mut c_void,
+    /// To go with stream_error "see-other-host", as in xmpp_close_options. NULL:
+    /// none.
+    pub stream_error_address: *const c_char,
 }
 
 // SAFETY: repr(C), the size comes first, and zero is a number, NULL, or no function.
-unsafe impl Versioned for xmpp_close_batch_options {}
+unsafe impl Versioned for xmpp_close_batch_options {
+    const EARLIER: &'static [usize] = &[offset_of!(xmpp_close_batch_options, stream_error_address)];
+}
 
-/// Streams that are to be closed together.
+// A callback may use the batch that it is called by, so everything in it is changed through a shared reference.
+
+/// Streams that are to be closed together. Its callbacks may use it: each
+/// function says what it does then.
 pub struct xmpp_close_batch {
-    /// `None` once it has run.
-    batch: Option<Batch<'static>>,
-    userdata: Vec<*mut c_void>,
-    reports: Vec<Report>,
+    /// `None` while it runs, and afterwards.
+    batch: Cell<Option<Batch<'static>>>,
+    /// Where to add; `None` once it has run.
+    intake: RefCell<Option<Rc<Intake<'static>>>>,
+    streams: RefCell<Vec<Known>>,
+    is_running: Cell<bool>,
+    /// It is to be freed when it has run.
+    is_freed: Cell<bool>,
+}
+
+/// What is known of a stream in a batch.
+struct Known {
+    userdata: *mut c_void,
+    /// How it ended, once it has.
+    report: Option<Report>,
 }
 
 /// Stores an empty batch. It holds a few descriptors.
@@ -121,8 +146,15 @@ pub unsafe extern "C" fn xmpp_close_batch_new(out: *mut *mut xmpp_close_batch) -
         // SAFETY: the header says that `out` is NULL or can be written.
         unsafe {
             guard::writable(out)?;
-            let batch = Batch::new().map_err(|error| SYSTEM.because(error.raw_os_error().unwrap_or(0)))?;
-            guard::give(xmpp_close_batch { batch: Some(batch), userdata: Vec::new(), reports: Vec::new() }, out)
+            let batch = Batch::new()?;
+            let made = xmpp_close_batch {
+                intake: RefCell::new(Some(batch.intake())),
+                batch: Cell::new(Some(batch)),
+                streams: RefCell::default(),
+                is_running: Cell::new(false),
+                is_freed: Cell::new(false),
+            };
+            guard::give(made, out)
         }
     })
 }
@@ -132,8 +164,12 @@ pub unsafe extern "C" fn xmpp_close_batch_new(out: *mut *mut xmpp_close_batch) -
 /// descriptor must stay open, and the callbacks and their userdata valid. All
 /// else is copied. index NULL: not wanted; the first is 0, the next 1.
 ///
+/// A callback of the batch may add streams, too: they are closed by the same
+/// _run, and begin as soon as the callback has returned, without regard to
+/// spread_ms.
+///
 /// XMPP_CLOSE_ERR_INVALID, beside the usual reasons: the descriptor is in the
-/// batch already, or the batch has run.
+/// batch already, the batch has run, or its time is up.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_add(
     batch: *mut xmpp_close_batch,
@@ -167,14 +203,17 @@ unsafe fn add<T: Transport + 'static>(
     open: impl FnOnce() -> Result<T, Refusal>,
 ) -> Result<c_int, Refusal> {
     // SAFETY: as the caller promises.
-    let (batch, options) = unsafe { (guard::exclusive(batch)?, options::read(options)?) };
+    let (batch, options) = unsafe { (guard::shared(batch)?, options::read(options)?) };
     let taker = options.taker()?;
     // SAFETY: as the caller promises.
     let rust = unsafe { options.to_rust() }?;
-    let members = batch.batch.as_mut().ok_or(INVALID)?;
+    let intake = batch.intake.borrow();
+    let intake = intake.as_ref().ok_or(INVALID)?;
+    let mut streams = batch.streams.borrow_mut();
+    streams.try_reserve(1).map_err(|_| SYSTEM.because(libc::ENOMEM))?;
     let opened = taker.opened();
-    let added = members.add_opened(Box::new(open()?), &rust, opened, Box::new(move |driver| taker.take(driver)))?;
-    batch.userdata.push(options.userdata);
+    let added = intake.add(Box::new(open()?), rust, opened, Box::new(move |driver| taker.take(driver)))?;
+    streams.push(Known { userdata: options.userdata, report: None });
     if !index.is_null() {
         // SAFETY: not NULL, so it can be written, as the caller promises.
         unsafe { index.write(added) };
@@ -183,8 +222,9 @@ unsafe fn add<T: Transport + 'static>(
 }
 
 /// Closes all streams and blocks until all have ended, for total_ms at most. It
-/// runs once: a second time it is XMPP_CLOSE_ERR_INVALID. When options make no
-/// sense nothing was sent, and it can still be run.
+/// runs once: a second time, and from its own callbacks, it is
+/// XMPP_CLOSE_ERR_INVALID. When options make no sense nothing was sent, and it
+/// can still be run.
 ///
 /// options NULL: all defaults. summary NULL: not wanted.
 #[unsafe(no_mangle)]
@@ -193,20 +233,38 @@ pub unsafe extern "C" fn xmpp_close_batch_run(
     options: *const xmpp_close_batch_options,
     summary: *mut xmpp_close_summary,
 ) -> c_int {
-    guard(|| {
+    let mut ran = false;
+    let result = guard(|| {
         // SAFETY: the header says what the pointers must be.
         let (mut out, batch, options) =
-            unsafe { (Out::open_or_null(summary)?, guard::exclusive(batch)?, read_options(options)?) };
-        let members = batch.batch.as_mut().ok_or(INVALID)?;
+            unsafe { (Out::open_or_null(summary)?, guard::shared(batch)?, read_options(options)?) };
+        let mut members = batch.batch.take().ok_or(INVALID)?;
+        ran = true;
+        batch.is_running.set(true);
         // SAFETY: as above.
-        let done = members.run(unsafe { to_rust(&options, &batch.userdata) }?)?;
-        batch.reports = done.reports;
-        batch.batch = None;
+        let done = match unsafe { to_rust(&options, batch) }.and_then(|options| Ok(members.run(options)?)) {
+            Ok(done) => done,
+            Err(refusal) => {
+                batch.batch.set(Some(members)); // nothing was begun
+                return Err(refusal);
+            }
+        };
+        *batch.intake.borrow_mut() = None;
         if let Some(out) = &mut out {
             out.write(&xmpp_close_summary::from(&done.summary));
         }
         Ok(0)
-    })
+    });
+    if ran {
+        // SAFETY: it was not NULL, and could not be freed while it ran. No reference to it is left.
+        unsafe {
+            (*batch).is_running.set(false);
+            if (*batch).is_freed.get() {
+                guard::take_back(batch);
+            }
+        }
+    }
+    result
 }
 
 /// # Safety
@@ -224,7 +282,7 @@ unsafe fn read_options(options: *const xmpp_close_batch_options) -> Result<xmpp_
 /// The pointers are what the header says.
 unsafe fn to_rust<'a>(
     options: &xmpp_close_batch_options,
-    userdata: &'a [*mut c_void],
+    batch: &'a xmpp_close_batch,
 ) -> Result<BatchOptions<'a>, Refusal> {
     let millis = |millis: u32| Duration::from_millis(u64::from(millis));
     let mut rust = BatchOptions::new().spread(millis(options.spread_ms));
@@ -236,8 +294,13 @@ unsafe fn to_rust<'a>(
         if let Some(canceller) = options.canceller.as_ref() {
             rust = rust.canceller(&canceller.0);
         }
-        let error = options::stream_error(options.stream_error, options.stream_error_text, std::ptr::null())?;
-        if let Some(error) = error {
+        let words = Words {
+            condition: options.stream_error,
+            text: options.stream_error_text,
+            address: options.stream_error_address,
+            element: ptr::null(),
+        };
+        if let Some(error) = words.to_rust()? {
             rust = rust.stream_error(error);
         }
     }
@@ -246,16 +309,21 @@ unsafe fn to_rust<'a>(
         // SAFETY: the header says what the function must be; the summary outlives the call.
         rust = rust.while_progress(move |so_far| unsafe { tell(mine, &xmpp_close_summary::from(so_far)) } == 0);
     }
-    if let Some(tell) = options.on_end {
-        rust = rust.on_end(move |index, report| {
+    let tell = options.on_end;
+    Ok(rust.on_end(move |index, report| {
+        let mut streams = batch.streams.borrow_mut();
+        let Some(stream) = streams.get_mut(index) else { return };
+        stream.report = Some(report.clone());
+        let userdata = stream.userdata;
+        drop(streams); // the callback may add one
+        if let Some(tell) = tell {
             // SAFETY: as above.
-            unsafe { tell(userdata[index], index, &xmpp_close_report::from(report)) }
-        });
-    }
-    Ok(rust)
+            unsafe { tell(userdata, index, &xmpp_close_report::from(report)) }
+        }
+    }))
 }
 
-/// Stores how a stream ended. Before _run its outcome is XMPP_CLOSE_PENDING. An
+/// Stores how a stream ended. Until it has, its outcome is XMPP_CLOSE_PENDING. An
 /// index that no _add has stored is XMPP_CLOSE_ERR_INVALID.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_report(
@@ -266,19 +334,24 @@ pub unsafe extern "C" fn xmpp_close_batch_report(
     guard(|| {
         // SAFETY: the header says what the pointers must be.
         let (mut out, batch) = unsafe { (Out::open(report)?, guard::shared(batch)?) };
-        if index >= batch.userdata.len() {
-            return Err(INVALID);
-        }
-        out.write(&batch.reports.get(index).map_or_else(xmpp_close_report::empty, xmpp_close_report::from));
+        let streams = batch.streams.borrow();
+        let stream = streams.get(index).ok_or(INVALID)?;
+        out.write(&stream.report.as_ref().map_or_else(xmpp_close_report::empty, xmpp_close_report::from));
         Ok(0)
     })
 }
 
 /// Frees it; NULL is fine. Streams that were not closed are left as they are.
+/// From one of its callbacks: the batch runs to its end, and is freed before
+/// _run returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_free(batch: *mut xmpp_close_batch) {
     // SAFETY: NULL, or from xmpp_close_batch_new() and not freed, as the header says.
-    unsafe { guard::take_back(batch) }
+    match unsafe { batch.as_ref() } {
+        Some(running) if running.is_running.get() => running.is_freed.set(true),
+        // SAFETY: as above.
+        _ => unsafe { guard::take_back(batch) },
+    }
 }
 
 impl From<&Summary> for xmpp_close_summary {
@@ -304,6 +377,6 @@ mod tests {
     #[cfg(target_pointer_width = "64")]
     fn there_is_no_padding_in_which_a_later_member_could_land() {
         assert_eq!(size_of::<xmpp_close_summary>(), 72);
-        assert_eq!(size_of::<xmpp_close_batch_options>(), 64);
+        assert_eq!(size_of::<xmpp_close_batch_options>(), 72);
     }
 }

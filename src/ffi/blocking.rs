@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     guard::{INVALID, Refusal, guard},
-    options::{self, Taker, XMPP_CLOSE_PEER_CLOSED, xmpp_close_options},
+    options::{self, Taker, XMPP_CLOSE_MID_ELEMENT, XMPP_CLOSE_NOT_XMPP, XMPP_CLOSE_PEER_CLOSED, xmpp_close_options},
     report::xmpp_close_report,
     sized::Out,
 };
@@ -56,7 +56,7 @@ pub(super) unsafe fn close<T: Transport>(
             let options = options::read(options)?;
             (options.to_rust()?, options.taker()?)
         };
-        run(open()?, &options, &taker)
+        run(open()?, options, &taker)
     };
     match answer() {
         Ok(result) => {
@@ -74,7 +74,7 @@ pub(super) unsafe fn close<T: Transport>(
     }
 }
 
-fn run<T: Transport>(transport: T, options: &CloseOptions, taker: &Taker) -> Result<Report, Refusal> {
+fn run<T: Transport>(transport: T, options: CloseOptions, taker: &Taker) -> Result<Report, Refusal> {
     let mut driver = Driver::new(transport, options, taker.opened())?;
     driver.start();
     while driver.next_chunk() {
@@ -112,6 +112,8 @@ impl Taker {
                 driver.parse(&mut |data| match unsafe { callback(userdata, data.as_ptr(), data.len()) } {
                     0 => Parsed::Open,
                     XMPP_CLOSE_PEER_CLOSED => Parsed::PeerClosed,
+                    XMPP_CLOSE_NOT_XMPP => Parsed::Malformed,
+                    XMPP_CLOSE_MID_ELEMENT => Parsed::Inside,
                     _ => Parsed::Stop,
                 });
             }

@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 
 use super::{
-    guard::{self, SYSTEM, guard},
+    guard::{self, guard},
     options::xmpp_close_canceller,
 };
 use crate::cancel::Canceller;
@@ -16,8 +16,7 @@ pub unsafe extern "C" fn xmpp_close_canceller_new(out: *mut *mut xmpp_close_canc
         // SAFETY: the header says that `out` is NULL or can be written.
         unsafe {
             guard::writable(out)?;
-            let canceller = Canceller::new().map_err(|error| SYSTEM.because(error.raw_os_error().unwrap_or(0)))?;
-            guard::give(xmpp_close_canceller(canceller), out)
+            guard::give(xmpp_close_canceller(Canceller::new()?), out)
         }
     })
 }

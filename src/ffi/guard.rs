@@ -1,7 +1,9 @@
 // Between C and Rust: every exported function runs in `guard`, and every pointer passes one of the functions below.
 
 use std::{
+    alloc::{self, Layout},
     ffi::{CStr, c_char, c_int, c_void},
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     slice,
 };
@@ -29,9 +31,20 @@ impl Refusal {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         match error {
-            Error::Io(error) => SYSTEM.because(error.raw_os_error().unwrap_or(0)),
+            Error::Io(error) => error.into(),
             _ => INVALID,
         }
+    }
+}
+
+/// What the system refused.
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        let code = match error.kind() {
+            io::ErrorKind::OutOfMemory => libc::ENOMEM,
+            _ => 0,
+        };
+        SYSTEM.because(error.raw_os_error().unwrap_or(code))
     }
 }
 
@@ -132,14 +145,23 @@ pub(super) unsafe fn text<'a>(pointer: *const c_char) -> Result<Option<&'a str>,
     unsafe { CStr::from_ptr(pointer) }.to_str().map(Some).map_err(|_| INVALID)
 }
 
-/// Hands a new object to C.
+/// Hands a new object to C, unless the system refuses the memory for it.
 ///
 /// # Safety
 /// `out` is valid for a write of a pointer.
 pub(super) unsafe fn give<T>(object: T, out: *mut *mut T) -> Result<c_int, Refusal> {
-    let object = Box::into_raw(Box::new(object));
-    // SAFETY: as the caller promises.
-    unsafe { out.write(object) };
+    const { assert!(size_of::<T>() > 0, "there would be nothing to allocate") };
+    // `Box::new` ends the process when there is no memory.
+    // SAFETY: the layout is not of size 0.
+    let place = unsafe { alloc::alloc(Layout::new::<T>()) }.cast::<T>();
+    if place.is_null() {
+        return Err(SYSTEM.because(libc::ENOMEM));
+    }
+    // SAFETY: the memory is new and as large and aligned as a `T`; for `out` as the caller promises.
+    unsafe {
+        place.write(object);
+        out.write(place);
+    }
     Ok(0)
 }
 
@@ -149,7 +171,8 @@ pub(super) unsafe fn give<T>(object: T, out: *mut *mut T) -> Result<c_int, Refus
 /// `object` is NULL, or came from `give` and is used by nobody any more.
 pub(super) unsafe fn take_back<T>(object: *mut T) {
     if !object.is_null() {
-        // SAFETY: it came from Box::into_raw, and this is its only release.
+        // SAFETY: it came from the allocator that a Box takes its memory from, with the layout of a `T`, which was stored
+        // there; and this is its only release.
         uncancelled(|| guard_or((), || drop(unsafe { Box::from_raw(object) })));
     }
 }

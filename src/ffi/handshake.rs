@@ -78,7 +78,7 @@ pub struct xmpp_close_handshake {
 }
 
 /// For the names that RFC 6120 does not know.
-pub(super) const UNDEFINED: &str = "undefined-condition";
+const UNDEFINED: &str = "undefined-condition";
 
 impl xmpp_close_handshake {
     fn handle(&mut self, event: Event, now_ms: u64) -> c_int {

@@ -27,7 +27,9 @@ pub unsafe extern "C" fn xmpp_close_idle_seconds(features: *const c_void, len: u
         let seconds = guard::writable(seconds)?;
         // SAFETY: the header says what the pointer must be.
         let features = unsafe { guard::bytes(features, len) }?;
-        let features = Stanza::new(features.to_vec(), Arc::default());
+        // Any other encoding makes no sense in a stream.
+        let Ok(features) = std::str::from_utf8(features) else { return Ok(0) };
+        let features = Stanza::lent(features, &Arc::default());
         let Some(idle) = xml::idle_seconds(&features) else { return Ok(0) };
         let idle = u32::try_from(idle.as_secs()).unwrap_or(u32::MAX);
         // SAFETY: not NULL, and the header says what else it must be.

@@ -3,7 +3,7 @@
 //! ```c
 //! #define XMPP_CLOSE_OPTIONS_INIT                                                \
 //!     { sizeof(xmpp_close_options), 0, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0,    \
-//!       NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0 }
+//!       NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, NULL }
 //! ```
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
@@ -18,16 +18,21 @@ use std::{
 use super::{
     guard::{self, INVALID, Refusal, SYSTEM},
     sized::{self, Versioned, flag},
+    stream_error::Words,
 };
 use crate::{
     cancel::Canceller,
-    framing::{Frame, Framer},
     options::{CloseOptions, LastWords, Limits},
-    stream_error::StreamError,
 };
 
 /// What on_data returns when its parser has seen the end of the peer's stream.
 pub const XMPP_CLOSE_PEER_CLOSED: c_int = 1;
+/// What on_data returns when its parser refuses what the peer sent: it is not
+/// well-formed, or no XMPP stream.
+pub const XMPP_CLOSE_NOT_XMPP: c_int = 2;
+/// What on_data may return instead of 0 when the stream goes on and its parser
+/// is inside an element, deeper than the stream's root.
+pub const XMPP_CLOSE_MID_ELEMENT: c_int = 3;
 
 /// Stops closes from another thread; see xmpp_close_canceller_new().
 pub struct xmpp_close_canceller(pub(super) Canceller);
@@ -69,8 +74,9 @@ pub struct xmpp_close_options {
     pub closing_tag: *const c_char,
     /// To be sent right in front of the tag: whole stanzas, such as unavailable
     /// presence or a last <a/>. What your program still has queued goes here,
-    /// too, for it comes after what was written to the socket, be it in the
-    /// middle of a stanza.
+    /// too, for it comes after what was written to the socket: so the first may
+    /// be the rest of a stanza that is half written. What ends inside a stanza,
+    /// or has text between them or a closing tag, is XMPP_CLOSE_ERR_INVALID.
     pub farewell: *const c_void,
     /// Length of farewell in bytes.
     pub farewell_len: usize,
@@ -85,11 +91,17 @@ pub struct xmpp_close_options {
     /// (XMPP_CLOSE_CANCELLED). NULL: stanzas are counted and discarded.
     pub on_stanza: Option<unsafe extern "C" fn(userdata: *mut c_void, xml: *const u8, len: usize) -> c_int>,
     /// Instead of on_stanza, for programs with a parser: called with the bytes
-    /// that arrive, in pieces of any size, residual first. Return 0 to go on,
-    /// XMPP_CLOSE_PEER_CLOSED once the parser has seen the peer's closing tag,
+    /// that arrive, in pieces of any size, residual first. Return 0 to go on, or
+    /// XMPP_CLOSE_MID_ELEMENT to go on from inside an element;
+    /// XMPP_CLOSE_PEER_CLOSED once the parser has seen the peer's closing tag;
+    /// XMPP_CLOSE_NOT_XMPP when it refuses what came, which is then answered by
+    /// the stream error not-well-formed, if our tag has not been started;
     /// anything else to stop at once. The library does not look into the bytes
-    /// then: it counts no stanzas, and calls every end without a tag
-    /// XMPP_CLOSE_PEER_EOF, be it inside an element or not. With expat, call
+    /// then: it counts no stanzas and sees no stream error. An end without a tag
+    /// is XMPP_CLOSE_TRUNCATED after XMPP_CLOSE_MID_ELEMENT, otherwise
+    /// XMPP_CLOSE_PEER_EOF. Bytes that you have parsed before the call are not
+    /// shown again: those that made your parser fail belong into residual, so
+    /// that on_data can say so. With expat, call
     /// XML_SetReparseDeferralEnabled(parser, XML_FALSE) first, or a tag that
     /// comes in pieces is seen too late; an expat that lacks the function does
     /// not need it. Whether expat.h declares it is found out when the program
@@ -114,10 +126,11 @@ pub struct xmpp_close_options {
     pub stanza_limit: usize,
     /// Called once, when all that had arrived was handled and the tag is next:
     /// stores up to len (4096) bytes in buf and their number in `*n`, to be sent
-    /// behind farewell and right in front of the tag. For a final <a/> of
-    /// XEP-0198, which counts each message, presence and iq that was handled,
-    /// and nothing else: an <r/> is no stanza. Return 0 to go on, anything else
-    /// to stop at once. NULL: nothing.
+    /// behind farewell and right in front of the tag: whole stanzas. For a final
+    /// <a/> of XEP-0198, which counts each message, presence and iq that was
+    /// handled, and nothing else: an <r/> is no stanza. Return 0 to go on,
+    /// anything else to stop at once, as do bytes that are no whole stanzas; they
+    /// are not sent. NULL: nothing.
     pub on_farewell:
         Option<unsafe extern "C" fn(userdata: *mut c_void, buf: *mut u8, len: usize, n: *mut usize) -> c_int>,
     /// 1: TCP is ended without a closing tag, once farewell is sent, so that an
@@ -126,7 +139,8 @@ pub struct xmpp_close_options {
     /// XMPP_CLOSE_CANCELLED, with tag_sent 0. Not with stream_error.
     pub detach: u32,
     /// 1: your closing tag has been written already, or ends farewell, so that
-    /// no other is sent. Not with detach, stream_error or on_farewell.
+    /// no other is sent; farewell is then empty, or ends in the tag. Not with
+    /// detach, stream_error or on_farewell.
     pub tag_sent: u32,
     /// For xmpp_close_handshake_new() only: how long after DO_ANSWER the machine
     /// begins by itself (_tick then answers DO_SEND_TAG), for programs that
@@ -134,13 +148,20 @@ pub struct xmpp_close_options {
     pub answer_ms: u32,
     /// Always 0.
     pub reserved: u32,
+    /// Where the peer is to go instead, to go with stream_error
+    /// "see-other-host", which needs it; no other condition has one. NULL: none.
+    pub stream_error_address: *const c_char,
 }
 
 // SAFETY: repr(C), the size comes first, and zero is a number, NULL, or no function.
-unsafe impl Versioned for xmpp_close_options {}
+unsafe impl Versioned for xmpp_close_options {
+    const EARLIER: &'static [usize] = &[mem::offset_of!(xmpp_close_options, stream_error_address)];
+}
 
 type Compose = unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int;
 
+/// What usually follows the farewell, a tag and perhaps an error, so that it need not be moved for them.
+const ENDING: usize = 256;
 /// How much on_farewell may say.
 const LAST_WORDS: usize = 4096;
 
@@ -217,10 +238,17 @@ impl xmpp_close_options {
         // SAFETY: as the caller promises, for this and the pointers below.
         unsafe {
             options.closing_tag = guard::text(self.closing_tag)?.map(str::to_owned);
-            options.farewell = copy(guard::bytes(self.farewell, self.farewell_len)?)?;
-            options.residual = copy(guard::bytes(self.residual, self.residual_len)?)?;
+            options.farewell_begun = true;
+            options.farewell = copy(guard::bytes(self.farewell, self.farewell_len)?, ENDING)?;
+            options.residual = copy(guard::bytes(self.residual, self.residual_len)?, 0)?;
             options.canceller = self.canceller.as_ref().map(|canceller| canceller.0.clone());
-            options.stream_error = stream_error(self.stream_error, self.stream_error_text, self.stream_error_element)?;
+            options.stream_error = Words {
+                condition: self.stream_error,
+                text: self.stream_error_text,
+                address: self.stream_error_address,
+                element: self.stream_error_element,
+            }
+            .to_rust()?;
         }
         if self.stanza_limit != 0 {
             options.stanza_limit = self.stanza_limit;
@@ -228,30 +256,6 @@ impl xmpp_close_options {
         options.check()?;
         Ok(options)
     }
-}
-
-/// # Safety
-/// The three strings are NULL, or end in NUL.
-pub(super) unsafe fn stream_error(
-    condition: *const c_char,
-    words: *const c_char,
-    element: *const c_char,
-) -> Result<Option<StreamError>, Refusal> {
-    // SAFETY: as the caller promises.
-    let (condition, words, element) = unsafe { (guard::text(condition)?, guard::text(words)?, guard::text(element)?) };
-    let Some(condition) = condition else {
-        return if words.or(element).is_some() { Err(INVALID) } else { Ok(None) };
-    };
-    let mut error = match element {
-        Some(element) if !is_one_element(element) => return Err(INVALID),
-        Some(element) if condition == "undefined-condition" => StreamError::undefined(element),
-        Some(element) => StreamError::new(condition)?.application(element),
-        None => StreamError::new(condition)?,
-    };
-    if let Some(words) = words {
-        error = error.text(words);
-    }
-    Ok(Some(error))
 }
 
 /// Reads a program's options; all defaults for NULL.
@@ -266,18 +270,15 @@ pub(super) unsafe fn read(options: *const xmpp_close_options) -> Result<xmpp_clo
     unsafe { sized::copy_in(options) }
 }
 
-fn copy(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
+/// A copy, with room for so much more.
+fn copy(bytes: &[u8], more: usize) -> Result<Vec<u8>, Refusal> {
     let mut copy = Vec::new();
-    copy.try_reserve_exact(bytes.len()).map_err(|_| SYSTEM.because(libc::ENOMEM))?;
+    if bytes.is_empty() {
+        return Ok(copy);
+    }
+    copy.try_reserve_exact(bytes.len() + more).map_err(|_| SYSTEM.because(libc::ENOMEM))?;
     copy.extend_from_slice(bytes);
     Ok(copy)
-}
-
-/// What is sent as it is must not end the stream early, or make it ill-formed.
-fn is_one_element(xml: &str) -> bool {
-    let mut rest = xml.as_bytes();
-    let mut framer = Framer::inside(None).limit(usize::MAX);
-    matches!(framer.next(&mut rest), Some(Frame::Stanza(element)) if element.len() == xml.len())
 }
 
 #[cfg(test)]
@@ -301,7 +302,7 @@ mod tests {
 
     #[test]
     fn values_that_make_no_sense_are_refused() {
-        let refused: [fn(&mut xmpp_close_options); 14] = [
+        let refused: [fn(&mut xmpp_close_options); 18] = [
             |options| options.half_close = 2,
             |options| options.peer_closed = 2,
             |options| options.tls = 2,
@@ -318,6 +319,16 @@ mod tests {
             |options| options.stream_error = c"no-such-condition".as_ptr(),
             |options| options.stream_error = c"undefined-condition".as_ptr(),
             |options| options.stream_error_text = c"a text without an error".as_ptr(),
+            |options| options.stream_error_address = c"an.address.without.an.error".as_ptr(),
+            |options| options.stream_error = c"see-other-host".as_ptr(),
+            |options| {
+                options.stream_error = c"see-other-host".as_ptr();
+                options.stream_error_address = c" ".as_ptr();
+            },
+            |options| {
+                options.stream_error = c"reset".as_ptr();
+                options.stream_error_address = c"an.address.of.another.error".as_ptr();
+            },
             |options| {
                 options.stream_error = c"reset".as_ptr();
                 options.stream_error_element = c"<a/></stream:stream>".as_ptr();
@@ -339,6 +350,15 @@ mod tests {
         let error = to_rust(options).unwrap().stream_error.unwrap();
         assert_eq!((error.condition(), error.get_text()), ("undefined-condition", Some("no")));
         assert_eq!(error.get_application(), Some("<too-many xmlns='urn:example'/>"));
+    }
+
+    #[test]
+    fn see_other_host_has_its_address() {
+        let mut options = xmpp_close_options::defaults();
+        options.stream_error = c"see-other-host".as_ptr();
+        options.stream_error_address = c"[2001:db8::1]:5222".as_ptr();
+        let error = to_rust(options).unwrap().stream_error.unwrap();
+        assert_eq!((error.condition(), error.get_detail()), ("see-other-host", Some("[2001:db8::1]:5222")));
     }
 
     #[test]

@@ -2,15 +2,12 @@
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
 
-use std::{
-    ffi::{c_char, c_int},
-    time::Duration,
-};
+use std::{ffi::c_int, time::Duration};
 
 use super::{
     guard::{self, guard, guard_or},
-    handshake::{UNDEFINED, xmpp_close_handshake},
-    report::{condition_chars, xmpp_close_report},
+    handshake::xmpp_close_handshake,
+    report::xmpp_close_report,
     sized::{Out, int},
 };
 use crate::{handshake::Handshake, stream_error::StreamError};
@@ -64,7 +61,8 @@ pub unsafe extern "C" fn xmpp_close_handshake_deadline(h: *const xmpp_close_hand
 }
 
 /// How it went, as of the last event. bytes_unsent and bytes_unacked are 0, for
-/// only you know them.
+/// only you know them; of the peer's stream error it has the condition that
+/// _stream_error was told.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_handshake_report(
     h: *const xmpp_close_handshake,
@@ -73,22 +71,19 @@ pub unsafe extern "C" fn xmpp_close_handshake_report(
     guard(|| {
         // SAFETY: the header says what the pointers must be.
         let (mut out, h) = unsafe { (Out::open(report)?, guard::shared(h)?) };
-        out.write(&xmpp_close_report {
-            stream_error: h.condition(),
-            ..xmpp_close_report::from(&h.machine.report(h.now))
-        });
+        let mut report = xmpp_close_report::from(&h.machine.report(h.now));
+        if let Some(error) = h.stream_error() {
+            report.set_error(&error);
+        }
+        out.write(&report);
         Ok(0)
     })
 }
 
 impl xmpp_close_handshake {
     /// For the report, since an event has no time to look it up.
-    fn condition(&self) -> [c_char; 48] {
-        let name = self.stream_error.split(|byte| *byte == 0).next().and_then(|name| std::str::from_utf8(name).ok());
-        match name.map(StreamError::new) {
-            _ if self.stream_error[0] == 0 => [0; 48],
-            Some(Ok(known)) => condition_chars(known.condition()),
-            _ => condition_chars(UNDEFINED),
-        }
+    fn stream_error(&self) -> Option<StreamError> {
+        let name = self.stream_error.split(|byte| *byte == 0).next().filter(|name| !name.is_empty())?;
+        Some(StreamError::received(&String::from_utf8_lossy(name)))
     }
 }

@@ -2,15 +2,22 @@
 //!
 //! ```c
 //! #define XMPP_CLOSE_REPORT_INIT                                                 \
-//!     { sizeof(xmpp_close_report), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, "" }
+//!     { sizeof(xmpp_close_report), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, "",     \
+//!       "", "", "", "" }
 //! ```
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
 
-use std::ffi::c_char;
+use std::{
+    ffi::c_char,
+    mem::{offset_of, zeroed},
+};
 
 use super::{codes::xmpp_close_tls, sized::Versioned};
-use crate::report::Report;
+use crate::{
+    report::Report,
+    stream_error::{SEE_OTHER_HOST, StreamError},
+};
 
 /// How it went. Numbers that do not fit are the largest that do.
 #[repr(C)]
@@ -50,69 +57,78 @@ pub struct xmpp_close_report {
     pub elapsed_ms: u32,
     /// Always 0.
     pub reserved: u32,
-    /// The condition of the peer's stream error, ending in NUL, or "". One
-    /// that RFC 6120 does not define is "undefined-condition".
+    /// The condition of the peer's stream error, or "". One that RFC 6120 does
+    /// not define is "undefined-condition". This and the strings below are UTF-8,
+    /// end in NUL, and are cut between two characters if they are too long.
     pub stream_error: [c_char; 48],
+    /// What it says to people, or "".
+    pub stream_error_text: [c_char; 256],
+    /// Where to go instead, if it is "see-other-host"; otherwise "". It is not
+    /// checked: whoever could send the error could send any address.
+    pub stream_error_address: [c_char; 256],
+    /// The name of its application element as "{namespace}name", or "".
+    pub stream_error_element: [c_char; 512],
+    /// The name of its condition as it came, if RFC 6120 does not define it, or
+    /// "".
+    pub stream_error_name: [c_char; 48],
 }
 
 // SAFETY: repr(C), the size comes first, and zero is a number.
-unsafe impl Versioned for xmpp_close_report {}
+unsafe impl Versioned for xmpp_close_report {
+    const EARLIER: &'static [usize] = &[offset_of!(xmpp_close_report, stream_error_text)];
+}
 
 impl xmpp_close_report {
     /// Outcome pending, nothing known.
     pub(super) fn empty() -> Self {
-        Self {
-            struct_size: size_of::<Self>(),
-            outcome: 0,
-            initiator: 0,
-            tag_sent: 0,
-            tag_received: 0,
-            stanzas: 0,
-            oversize: 0,
-            bytes_read: 0,
-            bytes_after_tag: 0,
-            bytes_unsent: 0,
-            bytes_unacked: 0,
-            tls: 0,
-            os_error: 0,
-            elapsed_ms: 0,
-            reserved: 0,
-            stream_error: [0; 48],
-        }
+        // SAFETY: as `Versioned` says.
+        Self { struct_size: size_of::<Self>(), ..unsafe { zeroed() } }
+    }
+
+    /// Tells what is known of the peer's stream error.
+    pub(super) fn set_error(&mut self, error: &StreamError) {
+        let address = if error.condition() == SEE_OTHER_HOST { error.get_detail() } else { None };
+        self.stream_error = chars(error.condition());
+        self.stream_error_text = chars(error.get_text().unwrap_or_default());
+        self.stream_error_address = chars(address.unwrap_or_default());
+        self.stream_error_element = chars(error.get_application().unwrap_or_default());
+        self.stream_error_name = chars(error.unknown_condition().unwrap_or_default());
     }
 }
 
 impl From<&Report> for xmpp_close_report {
+    #[inline] // so that it is made in its place
     fn from(report: &Report) -> Self {
         let saturate = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
         let bit = |is_set, bit: xmpp_close_tls| if is_set { bit as u32 } else { 0 };
-        let condition = report.stream_error.as_ref().map_or("", |error| error.condition());
-        Self {
-            outcome: report.outcome as u32,
-            initiator: report.initiator.map_or(0, |initiator| initiator as u32),
-            tag_sent: u32::from(report.tag_sent),
-            tag_received: u32::from(report.tag_received),
-            stanzas: saturate(report.stanzas),
-            oversize: saturate(report.oversize),
-            bytes_read: report.bytes_read,
-            bytes_after_tag: report.bytes_after_tag,
-            bytes_unsent: report.bytes_unsent,
-            bytes_unacked: report.bytes_unacked,
-            tls: bit(report.tls.used, xmpp_close_tls::XMPP_CLOSE_TLS_USED)
-                | bit(report.tls.sent, xmpp_close_tls::XMPP_CLOSE_TLS_NOTIFY_SENT)
-                | bit(report.tls.received, xmpp_close_tls::XMPP_CLOSE_TLS_NOTIFY_RECEIVED),
-            os_error: report.os_error.unwrap_or(0),
-            elapsed_ms: u32::try_from(report.elapsed.as_millis()).unwrap_or(u32::MAX),
-            stream_error: condition_chars(condition),
-            ..Self::empty()
+        let mut made = Self::empty();
+        made.outcome = report.outcome as u32;
+        made.initiator = report.initiator.map_or(0, |initiator| initiator as u32);
+        made.tag_sent = u32::from(report.tag_sent);
+        made.tag_received = u32::from(report.tag_received);
+        made.stanzas = saturate(report.stanzas);
+        made.oversize = saturate(report.oversize);
+        made.bytes_read = report.bytes_read;
+        made.bytes_after_tag = report.bytes_after_tag;
+        made.bytes_unsent = report.bytes_unsent;
+        made.bytes_unacked = report.bytes_unacked;
+        made.tls = bit(report.tls.used, xmpp_close_tls::XMPP_CLOSE_TLS_USED)
+            | bit(report.tls.sent, xmpp_close_tls::XMPP_CLOSE_TLS_NOTIFY_SENT)
+            | bit(report.tls.received, xmpp_close_tls::XMPP_CLOSE_TLS_NOTIFY_RECEIVED);
+        made.os_error = report.os_error.unwrap_or(0);
+        made.elapsed_ms = u32::try_from(report.elapsed.as_millis()).unwrap_or(u32::MAX);
+        if let Some(error) = &report.stream_error {
+            made.set_error(error);
         }
+        made
     }
 }
 
-/// A stream error condition as C has it: cut off rather than without its NUL.
-pub(super) fn condition_chars(condition: &str) -> [c_char; 48] {
-    let mut chars = [0; 48];
-    for (char, byte) in chars[..47].iter_mut().zip(condition.bytes()) {
+/// A text as C has it: cut between two characters rather than without its NUL.
+fn chars<const ROOM: usize>(text: &str) -> [c_char; ROOM] {
+    let mut chars = [0; ROOM];
+    let length = (0..text.len().min(ROOM - 1) + 1).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    for (char, byte) in chars.iter_mut().zip(text[..length].bytes()) {
         *char = byte as c_char;
     }
     chars
@@ -127,7 +143,6 @@ mod tests {
         handshake::{Event, Handshake},
         options::Limits,
         report::{Initiator, Outcome},
-        stream_error::StreamError,
     };
 
     #[test]
@@ -166,23 +181,51 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_always_ends_in_nul() {
-        assert_eq!(condition_chars("")[0], 0);
-        let long = condition_chars(&"x".repeat(100));
-        assert_eq!((long[46], long[47]), (b'x' as c_char, 0));
+    fn a_text_is_cut_between_characters_and_always_ends_in_nul() {
+        let text = |chars: [c_char; 8]| chars.map(|char| char as u8);
+        assert_eq!(text(chars("")), [0; 8]);
+        assert_eq!(text(chars("1234567")), *b"1234567\0");
+        assert_eq!(text(chars("12345678")), *b"1234567\0");
+        assert_eq!(text(chars("12345\u{e4}")), *b"12345\xc3\xa4\0");
+        assert_eq!(text(chars("123456\u{e4}")), *b"123456\0\0");
+        assert_eq!(text(chars("\u{10000}\u{10000}")), *b"\xf0\x90\x80\x80\0\0\0\0");
     }
 
     #[test]
     fn an_unknown_condition_is_undefined() {
         let mut report = Handshake::new(Limits::default()).report(Duration::ZERO);
         report.stream_error = Some(StreamError::received("on-a-whim"));
-        assert_eq!(xmpp_close_report::from(&report).stream_error, condition_chars("undefined-condition"));
+        let report = xmpp_close_report::from(&report);
+        assert_eq!(report.stream_error, chars("undefined-condition"));
+        assert_eq!(report.stream_error_name, chars("on-a-whim"));
+    }
+
+    #[test]
+    fn all_of_a_stream_error_is_told() {
+        let mut report = Handshake::new(Limits::default()).report(Duration::ZERO);
+        let error = StreamError::see_other_host("[2001:db8::1]:5222").unwrap().text("gone").application("{urn:x}why");
+        report.stream_error = Some(error);
+        let report = xmpp_close_report::from(&report);
+        assert_eq!(report.stream_error, chars("see-other-host"));
+        assert_eq!(report.stream_error_text, chars("gone"));
+        assert_eq!(report.stream_error_address, chars("[2001:db8::1]:5222"));
+        assert_eq!(report.stream_error_element, chars("{urn:x}why"));
+        assert_eq!(report.stream_error_name, chars(""));
     }
 
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn there_is_no_padding_in_which_a_later_member_could_land() {
-        assert_eq!(size_of::<xmpp_close_report>(), 128);
-        assert_eq!(size_of::<super::super::options::xmpp_close_options>(), 160);
+        assert_eq!(size_of::<xmpp_close_report>(), 1200);
+        assert_eq!(size_of::<super::super::options::xmpp_close_options>(), 168);
+    }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn the_sizes_of_version_0_1_0_stay_what_they_were() {
+        use super::super::{batch::xmpp_close_batch_options, options::xmpp_close_options};
+        assert_eq!(xmpp_close_report::EARLIER, [128]);
+        assert_eq!(xmpp_close_options::EARLIER, [160]);
+        assert_eq!(xmpp_close_batch_options::EARLIER, [64]);
     }
 }

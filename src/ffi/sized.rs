@@ -1,10 +1,6 @@
 // Structs that begin with `size_t struct_size`, copied in and out between programs and libraries of different versions.
 
-use std::{
-    ffi::c_int,
-    mem::{self, MaybeUninit},
-    ptr, slice,
-};
+use std::{ffi::c_int, mem::MaybeUninit, ptr, slice};
 
 use super::guard::{INVALID, NULL, Refusal};
 
@@ -15,9 +11,15 @@ const LARGEST: usize = 4096;
 ///
 /// # Safety
 /// `repr(C)`, with `struct_size: usize` first, and all zero bytes are a valid value of it.
-pub(super) unsafe trait Versioned: Copy {}
+pub(super) unsafe trait Versioned: Copy {
+    /// Where the struct of each version before this one ended: the offset of the first member that was added after it.
+    const EARLIER: &'static [usize] = &[];
+}
 
 /// Checks the size a program says its struct has, and that what this library does not know is zero.
+///
+/// A smaller size must be that of an earlier version. Any other ends between two members that came together, or inside
+/// one: half a pointer would be followed, and half a number taken for a whole one.
 ///
 /// # Safety
 /// `source` is valid for reads of as many bytes as the `usize` it begins with says, if that is a possible size.
@@ -27,7 +29,7 @@ unsafe fn size_of_struct<T: Versioned>(source: *const T) -> Result<usize, Refusa
     }
     // SAFETY: every such struct begins with its size.
     let size = unsafe { source.cast::<usize>().read_unaligned() };
-    if !(size_of::<usize>()..=LARGEST).contains(&size) {
+    if !T::EARLIER.contains(&size) && !(size_of::<T>()..=LARGEST).contains(&size) {
         return Err(INVALID);
     }
     if let Some(excess) = size.checked_sub(size_of::<T>()) {
@@ -69,11 +71,10 @@ impl<T: Versioned> Out<T> {
     pub(super) unsafe fn open(target: *mut T) -> Result<Self, Refusal> {
         // SAFETY: as the caller promises.
         let size = unsafe { size_of_struct(target) }?;
-        let mut out = Self { target, size };
-        // SAFETY: `Versioned` says so.
-        let nothing = unsafe { mem::zeroed() };
-        out.write(&nothing);
-        Ok(out)
+        let head = size_of::<usize>();
+        // SAFETY: so many bytes can be written, as the caller promises, and both sizes are larger than `head`.
+        unsafe { target.cast::<u8>().add(head).write_bytes(0, size.min(size_of::<T>()) - head) };
+        Ok(Self { target, size })
     }
 
     /// The same where NULL means that nobody wants to know.
@@ -124,7 +125,9 @@ mod tests {
     }
 
     // SAFETY: repr(C), the size comes first, and all members are numbers.
-    unsafe impl Versioned for Two {}
+    unsafe impl Versioned for Two {
+        const EARLIER: &'static [usize] = &[std::mem::offset_of!(Two, second)];
+    }
 
     const WORD: usize = size_of::<usize>();
 
@@ -137,7 +140,13 @@ mod tests {
     #[test]
     fn a_smaller_struct_is_filled_up_with_zero() {
         assert_eq!(read(&[2 * WORD, 7]), Ok(Two { struct_size: 2 * WORD, first: 7, second: 0 }));
-        assert_eq!(read(&[WORD]), Ok(Two { struct_size: WORD, first: 0, second: 0 }));
+    }
+
+    #[test]
+    fn a_size_at_which_no_version_ended_is_refused() {
+        for size in (0..3 * WORD).filter(|size| *size != 2 * WORD) {
+            assert_eq!(read(&[size, 1, 2]), Err(INVALID), "{size}");
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ mod tests {
             mod $kind {
                 use super::{super::$kind::Readiness, *};
 
-                fn ready(readiness: &mut Readiness, limit: Duration) -> Vec<usize> {
+                fn ready(readiness: &Readiness, limit: Duration) -> Vec<usize> {
                     let mut keys = Vec::new();
                     readiness.wait(limit, &mut keys).unwrap();
                     keys.sort_unstable();
@@ -49,49 +49,49 @@ mod tests {
                 fn what_is_ready_is_told_by_its_key_as_long_as_it_is() {
                     let (ours, mut theirs) = UnixStream::pair().unwrap();
                     let (other, _peer) = UnixStream::pair().unwrap();
-                    let mut readiness = Readiness::new().unwrap();
+                    let readiness = Readiness::new().unwrap();
                     readiness.watch(ours.as_fd(), 7, None, Some(Interest::READ)).unwrap();
                     readiness.watch(other.as_fd(), 8, None, Some(Interest::READ)).unwrap();
-                    assert_eq!(ready(&mut readiness, NOTHING), []);
+                    assert_eq!(ready(&readiness, NOTHING), []);
                     theirs.write_all(b"x").unwrap();
-                    assert_eq!(ready(&mut readiness, PATIENCE), [7]);
-                    assert_eq!(ready(&mut readiness, PATIENCE), [7]);
+                    assert_eq!(ready(&readiness, PATIENCE), [7]);
+                    assert_eq!(ready(&readiness, PATIENCE), [7]);
                     readiness.watch(other.as_fd(), 8, Some(Interest::READ), Some(Interest::WRITE)).unwrap();
-                    assert_eq!(ready(&mut readiness, PATIENCE), [7, 8]);
+                    assert_eq!(ready(&readiness, PATIENCE), [7, 8]);
                     readiness.watch(ours.as_fd(), 7, Some(Interest::READ), None).unwrap();
                     readiness.forget(other.as_fd());
-                    assert_eq!(ready(&mut readiness, NOTHING), []);
+                    assert_eq!(ready(&readiness, NOTHING), []);
                 }
 
                 #[test]
                 fn the_end_is_something_to_read() {
                     let (ours, theirs) = UnixStream::pair().unwrap();
-                    let mut readiness = Readiness::new().unwrap();
+                    let readiness = Readiness::new().unwrap();
                     readiness.watch(ours.as_fd(), 1, None, Some(Interest::READ)).unwrap();
                     drop(theirs);
-                    assert_eq!(ready(&mut readiness, PATIENCE), [1]);
+                    assert_eq!(ready(&readiness, PATIENCE), [1]);
                     readiness.forget(ours.as_fd());
                 }
 
                 #[test]
                 fn many_are_told_at_once() {
                     let pairs: Vec<_> = (0..AT_ONCE / 4).map(|_| UnixStream::pair().unwrap()).collect();
-                    let mut readiness = Readiness::new().unwrap();
+                    let readiness = Readiness::new().unwrap();
                     for (key, (ours, _)) in pairs.iter().enumerate() {
                         readiness.watch(ours.as_fd(), key, None, Some(Interest::WRITE)).unwrap();
                     }
-                    assert_eq!(ready(&mut readiness, PATIENCE), Vec::from_iter(0..pairs.len()));
+                    assert_eq!(ready(&readiness, PATIENCE), Vec::from_iter(0..pairs.len()));
                     pairs.iter().for_each(|(ours, _)| readiness.forget(ours.as_fd()));
-                    assert_eq!(ready(&mut readiness, NOTHING), []);
+                    assert_eq!(ready(&readiness, NOTHING), []);
                 }
 
                 #[test]
                 fn a_wait_never_ends_early() {
-                    let mut readiness = Readiness::new().unwrap();
+                    let readiness = Readiness::new().unwrap();
                     let start = Instant::now();
-                    assert_eq!(ready(&mut readiness, NOTHING), []);
+                    assert_eq!(ready(&readiness, NOTHING), []);
                     assert!(start.elapsed() >= NOTHING);
-                    assert_eq!(ready(&mut readiness, Duration::ZERO), []);
+                    assert_eq!(ready(&readiness, Duration::ZERO), []);
                 }
 
                 #[test]

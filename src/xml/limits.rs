@@ -31,7 +31,7 @@ const MAX_DEPTH: usize = 50;
 ///
 /// What counts is what *we* send, so [`Stream::idle_after`](crate::Stream::idle_after), which looks at what comes, is
 /// not its clock.
-pub fn idle_seconds(features: &Stanza) -> Option<Duration> {
+pub fn idle_seconds<T: AsRef<str>>(features: &Stanza<T>) -> Option<Duration> {
     let seconds = find(features.reader())?;
     Some(Duration::from_secs(seconds.into()))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Driver;
 use crate::{
-    framing::Frame,
+    framing::{Frame, Malformed},
     handshake::Event,
     stream_error::StreamError,
     transport::{Interest, Transport},
@@ -29,10 +29,14 @@ pub(crate) enum Step {
 /// What a parser of the caller's made of some bytes.
 #[cfg(feature = "capi")]
 pub(crate) enum Parsed {
-    /// The peer's stream goes on.
+    /// The peer's stream goes on, between stanzas or nobody knows.
     Open,
+    /// It goes on, inside an element.
+    Inside,
     /// It saw the peer's closing tag.
     PeerClosed,
+    /// It refuses what the peer sent.
+    Malformed,
     /// The close is to be stopped.
     Stop,
 }
@@ -113,12 +117,20 @@ impl<T: Transport> Driver<T> {
         self.tell(Event::Received(bytes));
         let parsed = parse(self.input.rest());
         self.look_at_clock(); // that, too, may have taken time
+        self.parser_inside = matches!(parsed, Parsed::Inside);
         match parsed {
-            Parsed::Open => {}
+            Parsed::Open | Parsed::Inside => {}
             Parsed::PeerClosed => self.tell(Event::PeerClosed),
+            Parsed::Malformed => self.refuse(Malformed::NotWellFormed),
             Parsed::Stop => self.tell(Event::Cancel),
         }
         self.input.take(bytes);
+    }
+
+    /// What came is no XMPP stream.
+    fn refuse(&mut self, malformed: Malformed) {
+        self.tell(Event::Malformed);
+        self.insert_error(&StreamError::defined(malformed.condition()));
     }
 
     /// Frames the input up to the next event; true when that was a stanza.
@@ -154,8 +166,7 @@ impl<T: Transport> Driver<T> {
             Some(Frame::Oversize(_)) => Event::Oversize,
             Some(Frame::End) => Event::PeerClosed,
             Some(Frame::Malformed(malformed)) => {
-                self.tell(Event::Malformed);
-                self.insert_error(&StreamError::defined(malformed.condition()));
+                self.refuse(malformed);
                 return false;
             }
         };

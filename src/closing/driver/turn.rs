@@ -5,6 +5,7 @@ use std::{io, time::Duration};
 use super::Driver;
 use crate::{
     cancel::Canceller,
+    framing::{Leaves, leaves},
     handshake::Event,
     transport::{Interest, Transport, os_error},
 };
@@ -102,11 +103,12 @@ impl<T: Transport> Driver<T> {
     /// Says what the application says last (SE-03).
     fn compose(&mut self) {
         match self.last_words.take().and_then(|words| words.0()) {
-            Some(words) => {
-                self.tag_at += words.len();
-                self.output.splice(self.ending_at..self.ending_at, words);
+            Some(words)
+                if leaves(&words, &self.root, false) == Leaves::Between && self.insert(self.ending_at, &words) =>
+            {
+                self.tag_at += words.len()
             }
-            None => self.tell(Event::Cancel),
+            _ => self.tell(Event::Cancel),
         }
     }
 
@@ -213,7 +215,7 @@ impl<T: Transport> Driver<T> {
         match result {
             Ok(0) => {
                 let inside = self.handshake.expects_stanzas()
-                    && self.framer.as_ref().is_some_and(|framer| !framer.between_stanzas());
+                    && self.framer.as_ref().map_or(self.parser_inside, |framer| !framer.between_stanzas());
                 let notify = self.transport.is_tls() && !self.below_tls;
                 self.below_tls |= notify;
                 self.tell(if notify { Event::CloseNotify { inside } } else { Event::Eof { inside } });

@@ -1,6 +1,7 @@
 //! epoll(7), by itself: the timers that a portable layer sets for each wait cost more than the wait.
 
 use std::{
+    cell::RefCell,
     io,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     time::Duration,
@@ -11,7 +12,7 @@ use super::{AT_ONCE, Interest};
 /// Descriptors that are waited for, each with a key.
 pub(crate) struct Readiness {
     epoll: OwnedFd,
-    events: Vec<libc::epoll_event>,
+    events: RefCell<Vec<libc::epoll_event>>,
 }
 
 impl Readiness {
@@ -22,7 +23,9 @@ impl Readiness {
         #[allow(unsafe_code)]
         // SAFETY: the descriptor is new, so nobody else owns it.
         let epoll = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Self { epoll, events: Vec::with_capacity(AT_ONCE) })
+        let mut events = Vec::new();
+        events.try_reserve_exact(AT_ONCE).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        Ok(Self { epoll, events: RefCell::new(events) })
     }
 
     /// Watches a descriptor for something else than before; `None` is for not at all.
@@ -54,10 +57,11 @@ impl Readiness {
     }
 
     /// Waits until something is ready, or `limit` has passed; stores the keys of what is ready.
-    pub(crate) fn wait(&mut self, limit: Duration, ready: &mut Vec<usize>) -> io::Result<()> {
+    pub(crate) fn wait(&self, limit: Duration, ready: &mut Vec<usize>) -> io::Result<()> {
         // Rounded up: a wait that ends early would turn into a busy loop.
         let millis = i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX);
-        let room = self.events.spare_capacity_mut();
+        let mut events = self.events.borrow_mut();
+        let room = events.spare_capacity_mut();
         #[allow(unsafe_code)]
         // SAFETY: the system stores at most as many events as there is room for, and says how many.
         let result = unsafe {

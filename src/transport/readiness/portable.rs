@@ -1,6 +1,6 @@
 //! kqueue(2), event ports and what else `polling` knows.
 
-use std::{io, num::NonZeroUsize, os::fd::BorrowedFd, time::Duration};
+use std::{cell::RefCell, io, num::NonZeroUsize, os::fd::BorrowedFd, time::Duration};
 
 use polling::{Event, Events, PollMode, Poller};
 
@@ -9,13 +9,13 @@ use super::{AT_ONCE, Interest};
 /// Descriptors that are waited for, each with a key.
 pub(crate) struct Readiness {
     poller: Poller,
-    events: Events,
+    events: RefCell<Events>,
 }
 
 impl Readiness {
     pub(crate) fn new() -> io::Result<Self> {
         let at_once = NonZeroUsize::new(AT_ONCE).unwrap_or(NonZeroUsize::MIN);
-        Ok(Self { poller: Poller::new()?, events: Events::with_capacity(at_once) })
+        Ok(Self { poller: Poller::new()?, events: RefCell::new(Events::with_capacity(at_once)) })
     }
 
     /// Watches a descriptor for something else than before; `None` is for not at all.
@@ -43,11 +43,12 @@ impl Readiness {
     }
 
     /// Waits until something is ready, or `limit` has passed; stores the keys of what is ready.
-    pub(crate) fn wait(&mut self, limit: Duration, ready: &mut Vec<usize>) -> io::Result<()> {
-        self.events.clear();
-        match self.poller.wait(&mut self.events, Some(limit)) {
+    pub(crate) fn wait(&self, limit: Duration, ready: &mut Vec<usize>) -> io::Result<()> {
+        let mut events = self.events.borrow_mut();
+        events.clear();
+        match self.poller.wait(&mut events, Some(limit)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-            _ => ready.extend(self.events.iter().map(|event| event.key)),
+            _ => ready.extend(events.iter().map(|event| event.key)),
         }
         Ok(())
     }

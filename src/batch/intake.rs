@@ -1,0 +1,129 @@
+//! Where streams come in: before the batch runs, and from the callbacks of those that are in it.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+};
+
+use super::{AnyTransport, CANCELLERS, Handle, Member, Slot};
+use crate::{
+    cancel::Canceller,
+    closing::{Driver, Opened},
+    error::Error,
+    options::CloseOptions,
+    process::Owner,
+    transport::{Interest, Readiness, holds_back},
+};
+
+/// Shared by the batch and whoever adds to it, so that nobody needs the batch itself, which is moving a stream when a
+/// callback is called.
+pub(crate) struct Intake<'a> {
+    pub(super) readiness: Readiness,
+    pub(super) cancellers: RefCell<Vec<Canceller>>,
+    /// Added, and not looked at by the batch yet.
+    added: RefCell<Vec<Slot<'a>>>,
+    /// How many were added, and so the next index.
+    count: Cell<usize>,
+    /// The time is up, or all was stopped: nothing can begin any more.
+    is_shut: Cell<bool>,
+    owner: Owner,
+}
+
+impl<'a> Intake<'a> {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            readiness: Readiness::new()?,
+            cancellers: RefCell::default(),
+            added: RefCell::default(),
+            count: Cell::new(0),
+            is_shut: Cell::new(false),
+            owner: Owner::this_process(),
+        })
+    }
+
+    /// What is waited for in a child of the process that made it, the parent would wait for.
+    pub(super) fn check_owner(&self) -> Result<(), Error> {
+        let invalid = Error::Invalid("this batch belongs to the parent process");
+        if self.owner.is_this_process() { Ok(()) } else { Err(invalid) }
+    }
+
+    /// The options [make sense](CloseOptions::check).
+    pub(crate) fn add(
+        &self,
+        transport: AnyTransport<'a>,
+        options: CloseOptions,
+        opened: Opened,
+        handle: Handle<'a>,
+    ) -> Result<usize, Error> {
+        self.check_owner()?;
+        if self.is_shut.get() {
+            return Err(Error::Invalid("the batch is over"));
+        }
+        let index = self.count.get();
+        let canceller = options.canceller.clone();
+        let driver = Driver::new(transport, options, opened)?;
+        self.added.borrow_mut().try_reserve(1).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        let watched = Some(Interest::READ);
+        let holds_back = driver.transport().watch(Interest::READ).is_some_and(|(fd, _)| holds_back(fd));
+        let member = Member { driver, handle, started: false, put_off: false, watched, timer: None, holds_back };
+        match member.fd().map(|fd| self.readiness.watch(fd, index, None, watched)) {
+            Some(Ok(())) => {}
+            Some(Err(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(Error::Invalid("this descriptor is in the batch already"));
+            }
+            // So epoll says of a file; where kqueue can wait for one, it may be in a batch.
+            Some(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(Error::Invalid("nothing can wait for this kind of descriptor"));
+            }
+            Some(Err(error)) => return Err(error.into()),
+            None => return Err(Error::Invalid("this transport has no descriptor that a batch could wait for")),
+        }
+        if let Some(canceller) = &canceller {
+            if let Err(error) = self.watch_canceller(canceller) {
+                member.fd().inspect(|fd| self.readiness.forget(*fd));
+                return Err(error.into());
+            }
+        }
+        self.added.borrow_mut().push(Slot::Running(Box::new(member)));
+        self.count.set(index + 1);
+        Ok(index)
+    }
+
+    /// How many are in the batch.
+    pub(super) fn count(&self) -> usize {
+        self.count.get()
+    }
+
+    /// What was added since the last time, in the order of its indices.
+    pub(super) fn take(&self) -> Vec<Slot<'a>> {
+        self.added.take()
+    }
+
+    /// Lets a canceller wake the batch.
+    pub(super) fn watch_canceller(&self, canceller: &Canceller) -> io::Result<()> {
+        let mut cancellers = self.cancellers.borrow_mut();
+        let key = CANCELLERS + cancellers.len();
+        match self.readiness.watch(canceller.wake(), key, None, Some(Interest::READ)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => {
+                cancellers.push(canceller.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// Refuses all that comes now.
+    pub(super) fn shut(&self) {
+        self.is_shut.set(true);
+    }
+
+    /// The batch is empty again.
+    pub(super) fn reset(&self) {
+        for canceller in self.cancellers.take() {
+            self.readiness.forget(canceller.wake());
+        }
+        self.count.set(0);
+        self.is_shut.set(false);
+    }
+}

@@ -1,0 +1,172 @@
+//! What may stand right in front of a closing tag: whole stanzas.
+
+use super::{Frame, Framer};
+
+/// Where some bytes, sent in a stream, leave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaves {
+    /// Between two stanzas.
+    Between,
+    /// Behind its end tag, and nothing comes behind that but white space.
+    Closed,
+    /// Inside something, or what they say is no part of a stream.
+    Broken,
+}
+
+/// Where whole stanzas and white space leave the stream whose root has the name `root`.
+///
+/// With `begun`, the first stanza may have been begun before: then end tags without a start tag are those of elements
+/// around it, and text is right in front of such a tag. How deep the stream was is not known, so that a stanza of which
+/// too little is left is not noticed.
+pub(crate) fn leaves(bytes: &[u8], root: &str, begun: bool) -> Leaves {
+    match read(if begun { behind_tag(bytes) } else { bytes }, root, begun) {
+        Leaves::Broken if begun => cdata_end(bytes).map_or(Leaves::Broken, |rest| read(rest, root, begun)),
+        leaves => leaves,
+    }
+}
+
+fn read(mut rest: &[u8], root: &str, begun: bool) -> Leaves {
+    loop {
+        // Its limit is for what is copied, and nothing is to be.
+        let mut framer = Framer::inside(Some(root)).limit(0);
+        let mut input = rest;
+        let is_whole = loop {
+            match framer.next(&mut input) {
+                None => break true,
+                Some(Frame::Stanza(_) | Frame::Oversize(_)) => rest = input,
+                Some(_) => break false,
+            }
+        };
+        if is_whole {
+            let is_between = framer.between_stanzas() && framer.stray_bytes() == 0;
+            return if is_between { Leaves::Between } else { Leaves::Broken };
+        }
+        let Some((name, behind)) = end_tag(rest, begun) else { return Leaves::Broken };
+        match name == root.as_bytes() {
+            true if behind.trim_ascii().is_empty() => return Leaves::Closed,
+            true => return Leaves::Broken,
+            false if !begun => return Leaves::Broken,
+            false => rest = behind,
+        }
+    }
+}
+
+/// What comes behind a tag of which only the end is there. An attribute value may hold a `>`, but no `<`.
+fn behind_tag(bytes: &[u8]) -> &[u8] {
+    let tag = bytes.iter().position(|byte| *byte == b'<').unwrap_or(bytes.len());
+    let end = bytes[..tag].iter().rposition(|byte| *byte == b'>').map_or(0, |last| last + 1);
+    &bytes[end..]
+}
+
+/// The end of a CDATA section of which only the end is there, and what follows it; that it is in an element still shows.
+fn cdata_end(bytes: &[u8]) -> Option<&[u8]> {
+    let end = find(bytes, b"]]>")?;
+    find(&bytes[..end], CDATA).is_none().then(|| &bytes[end + 1..])
+}
+
+const CDATA: &[u8] = b"<![CDATA[";
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
+
+/// The name of the end tag that comes next, behind white space or, with `text`, behind any text; and what follows it.
+fn end_tag(mut bytes: &[u8], text: bool) -> Option<(&[u8], &[u8])> {
+    loop {
+        let start = bytes.iter().position(|byte| *byte == b'<' || !text && !byte.is_ascii_whitespace())?;
+        bytes = &bytes[start..];
+        if !text || !bytes.starts_with(CDATA) {
+            break;
+        }
+        bytes = &bytes[find(bytes, b"]]>")?..];
+    }
+    let tag = bytes.strip_prefix(b"</")?;
+    let end = tag.iter().position(|byte| *byte == b'>')?;
+    Some((tag[..end].trim_ascii_end(), &tag[end + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Leaves::*, *};
+
+    fn whole(xml: &str) -> Leaves {
+        leaves(xml.as_bytes(), "stream:stream", false)
+    }
+
+    fn begun(xml: &str) -> Leaves {
+        leaves(xml.as_bytes(), "stream:stream", true)
+    }
+
+    #[test]
+    fn whole_stanzas_leave_the_stream_between_two() {
+        for xml in ["", " \n", "<a/>", "<a/> <b>text<c/></b>\n<stream/>", "<a>]]&gt;<![CDATA[<]]></a>"] {
+            assert_eq!((whole(xml), begun(xml)), (Between, Between), "{xml}");
+        }
+        let large = format!("<a>{}</a>", "x".repeat(100_000));
+        assert_eq!(whole(&large), Between);
+    }
+
+    #[test]
+    fn half_a_stanza_and_stray_text_are_no_stanzas() {
+        let half = ["<", "<a", "<a>", "<a><b/>", "<a>text", "<a/><b>", "<a/>text", "text", "<a/>text<b/>", "<a></b>"];
+        for xml in half.into_iter().chain(["<!-- -->", "<a/><?b?>", "&lt;", "<stream:stream>"]) {
+            assert_eq!((whole(xml), begun(xml)), (Broken, Broken), "{xml}");
+        }
+        let large = format!("<a>{}", "x".repeat(100_000));
+        assert_eq!(whole(&large), Broken);
+    }
+
+    #[test]
+    fn the_rest_of_a_stanza_is_one_where_it_was_begun() {
+        let rests = [
+            "</a>",
+            "text</b></a>",
+            "text</b>text<c/></a> <d/>",
+            "<b/></a>",
+            "/>",
+            ">",
+            "' id='1'/><b/>",
+            "a > b'/>",
+            "x='a>b'>text</b ></a>",
+            "essage><b/>",
+            "a>text</a></b><c/>",
+            "if a < b && c]]></a>",
+            "<b>]]></a><c/>",
+            "<![CDATA[<]]>text<![CDATA[</b>]]></a>",
+        ];
+        for xml in rests {
+            assert_eq!((whole(xml), begun(xml)), (Broken, Between), "{xml}");
+        }
+        for xml in [
+            "text</a",
+            "text</a>text",
+            "text</a><b>",
+            "</a>text<b/>",
+            "text",
+            "' id='1",
+            "<]]>",
+            "<]]><b/>",
+            "<a><![CDATA[<]]>",
+        ] {
+            assert_eq!((whole(xml), begun(xml)), (Broken, Broken), "{xml}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_stream_is_told_and_nothing_may_follow() {
+        for xml in ["</stream:stream>", "<a/></stream:stream >\n"] {
+            assert_eq!((whole(xml), begun(xml)), (Closed, Closed), "{xml}");
+        }
+        assert_eq!(begun("text</a></stream:stream>"), Closed);
+        for xml in ["</stream:stream><a/>", "</stream:stream></stream:stream>", "<a></stream:stream>"] {
+            assert_eq!((whole(xml), begun(xml)), (Broken, Broken), "{xml}");
+        }
+        assert_eq!(whole("</stream>"), Broken);
+    }
+
+    #[test]
+    fn time_is_linear_in_the_length() {
+        let rest = "x</a>".repeat(200_000);
+        assert_eq!(begun(&rest), Between);
+    }
+}
