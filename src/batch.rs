@@ -114,7 +114,7 @@ impl<'a> Batch<'a> {
         options: &CloseOptions,
         on_stanza: impl FnMut(Stanza<&str>) + 'a,
     ) -> Result<usize, Error> {
-        self.add_opened(Box::new(transport), options, Opened::between_stanzas(), hand_over(on_stanza))
+        self.add_opened(Box::new(transport), options, Opened::between_stanzas(options)?, hand_over(on_stanza))
     }
 
     /// The same for a whole session's [`Stream`], which knows its closing tag and what was read already.

@@ -53,7 +53,7 @@ impl CloseOptions {
     /// # Errors
     /// As for [`close`](Self::close).
     pub fn begin<T: Transport>(&self, transport: T) -> Result<Closing<T>, Error> {
-        self.begin_opened(transport, Opened::between_stanzas())
+        self.begin_opened(transport, Opened::between_stanzas(self)?)
     }
 
     pub(crate) fn begin_opened<T: Transport>(&self, transport: T, opened: Opened) -> Result<Closing<T>, Error> {

@@ -2,7 +2,6 @@
 
 use std::{
     fmt, io,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,7 +14,7 @@ use crate::{
     report::Report,
     stream_error::StreamError,
     transport::{Interest, Transport},
-    xml::{self, Stanza},
+    xml::{self, Scope, Stanza},
 };
 
 /// How much of the peer's is kept while our own output is blocked, so that two writers do not wait for each other (TC-13).
@@ -31,7 +30,7 @@ pub enum Incoming {
     Stanza(Stanza),
     /// A stanza of this many bytes was over the limit and passed over (XM-08: close with `policy-violation`, or ignore it).
     Oversize(u64),
-    /// The peer's stream error. Only [`Stream::close`] makes sense now (ER-02).
+    /// The peer's stream error; the first one again, when it sends more. Only [`Stream::close`] makes sense now (ER-02).
     StreamError(StreamError),
     /// The peer's closing tag. What is still owed may be sent; then [`Stream::close`] answers (HS-07, HS-08).
     PeerClosed,
@@ -64,7 +63,7 @@ pub enum Incoming {
 pub struct Stream<T: Transport> {
     transport: T,
     incoming: Framer,
-    header: Arc<[u8]>,
+    header: Scope,
     input: Buffer,
     /// Frames what we send: each call sends whole elements, and our closing tag is that of our own header (HS-12, HS-13).
     outgoing: Framer,
@@ -86,7 +85,7 @@ impl<T: Transport> Stream<T> {
         Self {
             transport,
             incoming: Framer::new(),
-            header: Arc::default(),
+            header: Scope::default(),
             input: Buffer::default(),
             outgoing: Framer::new(),
             queued: Vec::new(),
@@ -209,7 +208,7 @@ impl<T: Transport> Stream<T> {
     pub fn restart(&mut self) {
         self.incoming.restart();
         self.outgoing.restart();
-        self.header = Arc::default();
+        self.header = Scope::default();
         self.input.take(self.input.rest().len());
     }
 
@@ -296,16 +295,15 @@ impl<T: Transport> Stream<T> {
         Ok(Some(match frame {
             None => return Ok(None),
             Some(Frame::Header(header)) => {
-                self.header = header.into();
+                self.header = Scope::of(header);
                 Incoming::Header(String::from_utf8_lossy(header).into_owned())
             }
-            Some(Frame::Stanza(stanza)) => match xml::stream_error(stanza, &self.header) {
-                Some(error) => {
-                    self.stream_error = Some(error.clone());
-                    Incoming::StreamError(error)
-                }
-                None => Incoming::Stanza(Stanza::new(stanza.to_vec(), self.header.clone())),
-            },
+            Some(Frame::Stanza(stanza)) if xml::is_stream_error(stanza, &self.header) => {
+                // Only the first is read: a peer can send as many as it likes.
+                let error = self.stream_error.get_or_insert_with(|| xml::stream_error(stanza, &self.header));
+                Incoming::StreamError(error.clone())
+            }
+            Some(Frame::Stanza(stanza)) => Incoming::Stanza(Stanza::new(stanza.to_vec(), self.header.clone())),
             Some(Frame::Oversize(bytes)) => Incoming::Oversize(bytes),
             Some(Frame::End { .. }) => {
                 self.peer_closed = true;

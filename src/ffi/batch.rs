@@ -172,7 +172,7 @@ unsafe fn add<T: Transport + 'static>(
     // SAFETY: as the caller promises.
     let rust = unsafe { options.to_rust() }?;
     let members = batch.batch.as_mut().ok_or(INVALID)?;
-    let opened = taker.opened();
+    let opened = taker.opened(&rust)?;
     let added = members.add_opened(Box::new(open()?), &rust, opened, Box::new(move |driver| taker.take(driver)))?;
     batch.userdata.push(options.userdata);
     if !index.is_null() {
