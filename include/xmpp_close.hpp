@@ -134,6 +134,7 @@ struct options {
     bool detach = false;
     bool tag_sent = false;
     uint32_t answer_ms = 0; ///< for `handshake` only
+    std::string peer_header{};
 };
 
 /// xmpp_close_batch_options.
@@ -266,6 +267,8 @@ struct stream : boundary {
         c.detach = with->detach;
         c.tag_sent = with->tag_sent;
         c.answer_ms = with->answer_ms;
+        c.peer_header = with->peer_header.data();
+        c.peer_header_len = with->peer_header.size();
         return c;
     }
 
