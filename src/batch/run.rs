@@ -20,8 +20,14 @@ use crate::{
 /// How many closes begin before those that have begun are looked after: few enough that what their answers touch is
 /// still in the cache.
 const BEGIN_AT_ONCE: usize = 128;
-/// How much one stream may move before the others get their turn.
-const STEPS: u32 = 32;
+/// How much one stream may move before the others get their turn, in reads and writes.
+const STEPS: u32 = 16;
+/// How long at most: what its bytes cost is the peer's choice, and how long the application takes for them is its own.
+const TURN: Duration = Duration::from_millis(1);
+/// How long those that can still move have their turns before it is looked for others.
+const ROUND: Duration = Duration::from_millis(2);
+/// How long after the deadline streams may still take what has arrived, all of them together.
+const GRACE: Duration = Duration::from_millis(100);
 /// How often a stream may be ready without anything moving before there are pauses: a TLS record comes in about a dozen
 /// segments, and only the last of them yields anything.
 const FRUITLESS: u32 = 16;
@@ -72,6 +78,8 @@ struct Run<'b, 'a, 'o> {
     summary: Summary,
     /// When progress was told.
     told: Instant,
+    /// When it was found that the time is up.
+    late: Option<Instant>,
     stopped: bool,
 }
 
@@ -79,16 +87,19 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
     fn new(batch: &'b mut Batch<'a>, options: &'b mut BatchOptions<'o>) -> Self {
         let start = Instant::now();
         let streams = batch.members.len();
+        let mut unfinished = VecDeque::with_capacity(streams);
+        // What the application has read already is handled first; whoever was closed by its peer is answered.
+        unfinished.extend((0..streams).filter(|index| batch.members[*index].is_urgent()));
         Self {
             start,
             deadline: start.checked_add(options.total).unwrap_or(start + FOR_EVER),
             turns: Turns::new(streams, start, options.spread),
             timers: Timers::default(),
             buffer: Buffer::default(),
-            // What the application has read already is handled first; whoever was closed by its peer is answered.
-            unfinished: (0..streams).filter(|index| batch.members[*index].is_urgent()).collect(),
+            unfinished,
             summary: Summary::new(streams),
             told: start,
+            late: None,
             stopped: false,
             batch,
             options,
@@ -117,6 +128,9 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
             let now = Instant::now();
             while let Some((time, index)) = self.timers.take(now) {
                 self.is_due(index, time);
+            }
+            if now >= self.deadline && now >= *self.late.get_or_insert(now) + GRACE {
+                self.each(Driver::expire);
             }
             if now >= self.told + PROGRESS {
                 self.tell_progress();
@@ -166,6 +180,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
     /// Moves what can be moved on one stream; false when that was nothing.
     fn advance(&mut self, index: usize) -> bool {
         let mut steps = 0;
+        let end = Instant::now() + TURN;
         loop {
             let Slot::Running(member) = &mut self.batch.members[index] else { return true };
             if !member.started && member.driver.must_start() {
@@ -188,7 +203,8 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
                     return true;
                 }
             }
-            if steps >= STEPS && !member.driver.has_input() {
+            // What was read is better finished, for until then the stream keeps the buffer.
+            if steps >= STEPS && !member.driver.has_input() || member.driver.looked_at() >= end {
                 self.put_off(index);
                 return true;
             }
@@ -204,18 +220,25 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         }
     }
 
-    /// Moves those that were put off.
+    /// Moves those that were put off, as long as a round may take.
     fn go_on(&mut self) {
+        let start = Instant::now();
         for _ in 0..self.unfinished.len() {
             let Some(index) = self.unfinished.pop_front() else { return };
             if let Slot::Running(member) = &mut self.batch.members[index] {
                 member.put_off = false;
                 self.advance(index);
             }
+            if start.elapsed() >= ROUND {
+                return;
+            }
         }
     }
 
     fn is_ready(&mut self, index: usize) {
+        if matches!(&self.batch.members[index], Slot::Running(member) if member.put_off) {
+            return; // it has one turn, like the others
+        }
         if !self.advance(index) {
             if let Slot::Running(member) = &mut self.batch.members[index] {
                 member.fruitless += 1;

@@ -358,6 +358,18 @@ impl<T: Transport> Driver<T> {
         self.start();
     }
 
+    /// When it was looked at the clock last.
+    pub(crate) fn looked_at(&self) -> Instant {
+        self.clock + self.now
+    }
+
+    /// Ends it, for its time is up and what has arrived was taken for long enough.
+    pub(crate) fn expire(&mut self) {
+        self.look_at_clock();
+        self.tell(Event::Tick);
+        self.tell(Event::Cancel); // nothing, when the time was up for this one, too
+    }
+
     /// When the next deadline is due, if there is one.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.handshake.deadline().and_then(|time| self.clock.checked_add(time))

@@ -183,6 +183,6 @@ mod tests {
     #[cfg(target_pointer_width = "64")]
     fn there_is_no_padding_in_which_a_later_member_could_land() {
         assert_eq!(size_of::<xmpp_close_report>(), 128);
-        assert_eq!(size_of::<super::super::options::xmpp_close_options>(), 160);
+        assert_eq!(size_of::<super::super::options::xmpp_close_options>(), 176);
     }
 }
