@@ -156,9 +156,11 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
                 let has_input =
                     matches!(&self.batch.members[index], Slot::Running(member) if member.driver.has_input());
                 if has_input {
-                    self.advance(index);
-                } else {
-                    self.put_off(index);
+                    self.advance(index, 0);
+                }
+                // Before those that have had their turn already.
+                if self.put_off(index) {
+                    self.unfinished.push_front(index);
                 }
             }
         }
@@ -177,8 +179,8 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         true
     }
 
-    /// Moves what can be moved on one stream; false when that was nothing.
-    fn advance(&mut self, index: usize) -> bool {
+    /// Moves what can be moved on one stream, in so many steps at most; false when that was nothing.
+    fn advance(&mut self, index: usize, most: u32) -> bool {
         let mut steps = 0;
         let end = Instant::now() + TURN;
         loop {
@@ -204,20 +206,20 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
                 }
             }
             // What was read is better finished, for until then the stream keeps the buffer.
-            if steps >= STEPS && !member.driver.has_input() || member.driver.looked_at() >= end {
-                self.put_off(index);
+            if steps >= most && !member.driver.has_input() || member.driver.looked_at() >= end {
+                if self.put_off(index) {
+                    self.unfinished.push_back(index);
+                }
                 return true;
             }
         }
     }
 
-    /// Lets the others have their turn first.
-    fn put_off(&mut self, index: usize) {
-        let Slot::Running(member) = &mut self.batch.members[index] else { return };
+    /// Lets the others have their turn first: true when it is not among the unfinished already, and to be put there.
+    fn put_off(&mut self, index: usize) -> bool {
+        let Slot::Running(member) = &mut self.batch.members[index] else { return false };
         member.driver.return_buffer(&mut self.buffer);
-        if !mem::replace(&mut member.put_off, true) {
-            self.unfinished.push_back(index);
-        }
+        !mem::replace(&mut member.put_off, true)
     }
 
     /// Moves those that were put off, as long as a round may take.
@@ -227,7 +229,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
             let Some(index) = self.unfinished.pop_front() else { return };
             if let Slot::Running(member) = &mut self.batch.members[index] {
                 member.put_off = false;
-                self.advance(index);
+                self.advance(index, STEPS);
             }
             if start.elapsed() >= ROUND {
                 return;
@@ -239,7 +241,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         if matches!(&self.batch.members[index], Slot::Running(member) if member.put_off) {
             return; // it has one turn, like the others
         }
-        if !self.advance(index) {
+        if !self.advance(index, STEPS) {
             if let Slot::Running(member) = &mut self.batch.members[index] {
                 member.fruitless += 1;
             }
@@ -252,7 +254,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
                 member.timer = None;
                 // After a pause it is waited for again: one that is not ready any more costs nothing then.
                 member.fruitless = member.fruitless.min(FRUITLESS);
-                self.advance(index);
+                self.advance(index, STEPS);
             }
         }
     }
@@ -311,7 +313,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         for index in 0..self.batch.members.len() {
             if let Slot::Running(member) = &self.batch.members[index] {
                 if member.driver.canceller().is_some_and(Canceller::is_cancelled) {
-                    self.advance(index);
+                    self.advance(index, STEPS);
                 }
             }
         }

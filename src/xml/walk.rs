@@ -65,14 +65,23 @@ impl<'a> Iterator for Walk<'a> {
 
 /// Length of a tag without its `<` and `>`: a `>` in an attribute value does not end it.
 fn tag_length(tag: &str) -> Option<usize> {
+    let bytes = tag.as_bytes();
     let mut at = 0;
     loop {
-        at += tag[at..].bytes().position(|byte| matches!(byte, b'>' | b'\'' | b'"'))?;
-        match tag.as_bytes()[at] {
-            b'>' => return Some(at),
-            quote => at += 2 + tag[at + 1..].find(char::from(quote))?,
+        at += position(&bytes[at..], |byte| matches!(byte, b'>' | b'\'' | b'"'))?;
+        if bytes[at] == b'>' {
+            return Some(at);
         }
+        at += 2 + position(&bytes[at + 1..], |byte| byte == bytes[at])?;
     }
+}
+
+fn position(bytes: &[u8], is_wanted: impl Fn(u8) -> bool) -> Option<usize> {
+    bytes.iter().position(|byte| is_wanted(*byte))
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 /// A start tag or an empty tag.
@@ -87,7 +96,7 @@ pub(super) struct Tag<'a> {
 impl<'a> Tag<'a> {
     fn new(inside: &'a str) -> Self {
         let (inside, empty) = inside.strip_suffix('/').map_or((inside, false), |inside| (inside, true));
-        let (name, rest) = inside.split_at(inside.bytes().position(is_space).unwrap_or(inside.len()));
+        let (name, rest) = inside.split_at(position(inside.as_bytes(), is_space).unwrap_or(inside.len()));
         Self { name, empty, rest }
     }
 
@@ -103,12 +112,18 @@ impl<'a> Tag<'a> {
     pub(super) fn attributes(&self) -> impl Iterator<Item = (&'a str, Text<'a>)> + use<'a> {
         let mut rest = self.rest;
         std::iter::from_fn(move || {
-            let (name, behind) = rest.trim_start_matches(SPACE).split_once('=')?;
-            let behind = behind.trim_start_matches(SPACE);
-            let quote = behind.chars().next().filter(|quote| matches!(quote, '\'' | '"'))?;
-            let (raw, behind) = behind[1..].split_once(quote)?;
-            rest = behind;
-            Some((name.trim_end_matches(SPACE), Text { raw, kind: Kind::Value }))
+            let bytes = rest.as_bytes();
+            let start = position(bytes, |byte| !is_space(byte))?;
+            let name = start + position(&bytes[start..], |byte| byte == b'=' || is_space(byte))?;
+            let open = name + position(&bytes[name..], |byte| byte != b'=' && !is_space(byte))?;
+            let quote = bytes[open];
+            if !matches!(quote, b'\'' | b'"') {
+                return None;
+            }
+            let close = open + 1 + position(&bytes[open + 1..], |byte| byte == quote)?;
+            let attribute = (&rest[start..name], Text { raw: &rest[open + 1..close], kind: Kind::Value });
+            rest = &rest[close + 1..];
+            Some(attribute)
         })
     }
 
@@ -116,12 +131,6 @@ impl<'a> Tag<'a> {
     pub(super) fn declarations(&self) -> impl Iterator<Item = (&'a str, Text<'a>)> + use<'a> {
         self.attributes().filter_map(|(name, value)| Some((declared(name)?, value)))
     }
-}
-
-const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
-
-fn is_space(byte: u8) -> bool {
-    SPACE.contains(&char::from(byte))
 }
 
 /// The prefix and the local name of a qualified name.
