@@ -58,6 +58,8 @@ pub fn run() -> Section {
             bars.at_most(&format!("{}: {}", way.name, worst.shape), MOST_PER_BYTE, worst.dearest(), "ns per byte");
         }
         bars.at_most(&format!("{}: {}: doubled", way.name, doubled.shape), MOST_DOUBLED, doubled.doubled(), "×");
+        let series: Vec<_> = doubled.points.iter().map(|point| figure(point.1)).collect();
+        eprintln!("    {}: {}", doubled.shape, series.join(" "));
         let at = |size: usize| figure(worst.points[size].1);
         let doubled = format!("{} × ({})", figure(doubled.doubled()), doubled.shape);
         table.row(&[way.name, worst.shape, &figure(worst.dearest()), &at(0), &at(5), &at(10), &doubled]);
