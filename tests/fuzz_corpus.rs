@@ -119,9 +119,9 @@ fn a_close_loses_nothing_and_ends_whatever_the_peer_says() {
 
 #[test]
 fn every_worst_shape_is_in_the_corpus() {
-    for (index, (name, shape)) in targets::SHAPES.iter().enumerate() {
+    for (index, (name, _)) in targets::SHAPES.iter().enumerate() {
         let file = folder("worst").join(format!("shape-{index:02}"));
-        let input = targets::input(shape);
+        let input = targets::input(index);
         if env::var_os("BLESS").is_some() {
             fs::write(&file, &input).unwrap();
         }
@@ -132,7 +132,7 @@ fn every_worst_shape_is_in_the_corpus() {
 
 #[test]
 fn no_shape_costs_more_than_a_bound_per_byte() {
-    run("worst", targets::worst, 300);
+    run("worst", targets::worst, 2_000);
 }
 
 #[test]
