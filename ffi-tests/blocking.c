@@ -257,6 +257,31 @@ static void the_closing_tag_is_that_of_our_own_header(void)
     peer_free(&peer);
 }
 
+static void the_peers_header_tells_its_stream_errors(void)
+{
+    static const char header[] = "<s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns='jabber:server'>";
+    static const char *const errors[] = {
+        "<s:error>" CONDITION("reset") "</s:error>",
+        "<error xmlns='http://etherx.jabber.org/streams'>" CONDITION("reset") "</error>",
+    };
+    size_t i;
+    for (i = 0; i < sizeof errors / sizeof *errors; i++) {
+        struct step script[] = { { READ_TAG, NULL, 0 }, { SEND, NULL, 0 }, { SEND, "</s:stream>", 0 },
+                                 { READ_END, NULL, 0 }, { END, NULL, 0 } };
+        xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
+        xmpp_close_report report;
+        struct peer peer;
+        script[1].text = errors[i];
+        options.peer_header = header;
+        options.peer_header_len = sizeof header - 1;
+        report = closed(TCP, script, &options, &peer);
+        CHECK_INT(report.outcome, XMPP_CLOSE_CLEAN);
+        CHECK_TEXT(report.stream_error, "reset");
+        CHECK_INT(report.stanzas, 0);
+        peer_free(&peer);
+    }
+}
+
 static void an_answer_to_the_peers_tag_needs_nothing_more_from_it(void)
 {
     static const struct step script[] = { { READ_TAG, NULL, 0 }, { SEND, "\n", 0 }, { READ_END, NULL, 0 },
@@ -355,6 +380,7 @@ int main(int argc, char **argv)
     RUN(the_tag_among_the_residual_bytes_is_seen);
     RUN(farewell_error_and_tag_go_out_in_this_order);
     RUN(the_closing_tag_is_that_of_our_own_header);
+    RUN(the_peers_header_tells_its_stream_errors);
     RUN(an_answer_to_the_peers_tag_needs_nothing_more_from_it);
     RUN(the_peers_stream_error_is_in_the_report);
     RUN(a_stanza_over_the_limit_is_passed_over);

@@ -151,6 +151,11 @@ void every_option_reaches_c()
     for (const char *part : { "<system-shutdown ", "a &lt; b", "<why xmlns='urn:x'/>" })
         CHECK(done.got.find(part) != std::string::npos);
     options = {};
+    options.residual = "<s:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></s:error>";
+    options.peer_header = "<s:stream xmlns:s='http://etherx.jabber.org/streams'>";
+    done = close_with_peer(read_all, options);
+    CHECK_TEXT(done.result.report.stream_error, "reset");
+    options = {};
     options.residual = "<a>" + std::string(10001, 'x') + "</a>";
     options.stanza_limit = 10000;
     CHECK_INT(close_with_peer(answer, options).result.report.oversize, 1);

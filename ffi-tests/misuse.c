@@ -118,6 +118,7 @@ static void options_that_make_no_sense_are_refused(void)
     static const char *const tags[] = { "", "</>", "stream:stream", "<stream:stream>", "</stream:stream", "</a b>",
                                         "</a><b>", "</stream:stream>\n", "</\xff>" };
     static const char *const conditions[] = { "", "bogus", "System-Shutdown", "undefined-condition", "\xff\xfe" };
+    static const char *const headers[] = { "x", "<s:stream", "</s:stream>", "<a><b/>", "<a b='\xff'>" };
     const xmpp_close_options init = XMPP_CLOSE_OPTIONS_INIT;
     xmpp_close_options options = init;
     size_t i;
@@ -154,6 +155,12 @@ static void options_that_make_no_sense_are_refused(void)
     options.stream_error = "reset";
     options.stream_error_element = "<a/></stream:stream>";
     refused(&options, CLOSES, "an element that ends the stream");
+    for (i = 0; i < sizeof headers / sizeof *headers; i++) {
+        options = init;
+        options.peer_header = headers[i];
+        options.peer_header_len = strlen(headers[i]);
+        refused(&options, CLOSES, headers[i]);
+    }
     options = init;
     options.tls = 2;
     refused(&options, ALL, "tls 2");

@@ -150,7 +150,8 @@ typedef enum xmpp_close_tls {
 
 #define XMPP_CLOSE_OPTIONS_INIT                                                \
     { sizeof(xmpp_close_options), 0, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0,    \
-      NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, NULL }
+      NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, NULL,   \
+      NULL, 0 }
 
 /// What on_data returns when its parser has seen the end of the peer's stream.
 #define XMPP_CLOSE_PEER_CLOSED 1
@@ -277,6 +278,14 @@ typedef struct xmpp_close_options {
     /// Where the peer is to go instead, to go with stream_error
     /// "see-other-host", which needs it; no other condition has one. NULL: none.
     const char *stream_error_address;
+    /// The start tag of the peer's stream, as you received it. It tells the
+    /// name of the peer's root, and which prefixes stand for which namespaces,
+    /// so that a stream error is known under any prefix. NULL: a stream error
+    /// is <stream:error>, as in nearly every stream. With on_data it is not
+    /// needed.
+    const void *peer_header;
+    /// Length of peer_header in bytes.
+    size_t peer_header_len;
 } xmpp_close_options;
 
 /* Report */

@@ -135,6 +135,7 @@ struct options {
     bool tag_sent = false;
     uint32_t answer_ms = 0; ///< for `handshake` only
     std::string stream_error_address{};
+    std::string peer_header{};
 };
 
 /// xmpp_close_batch_options.
@@ -269,6 +270,8 @@ struct stream : boundary {
         c.tag_sent = with->tag_sent;
         c.answer_ms = with->answer_ms;
         c.stream_error_address = text(with->stream_error_address);
+        c.peer_header = with->peer_header.data();
+        c.peer_header_len = with->peer_header.size();
         return c;
     }
 

@@ -121,7 +121,8 @@ impl<'a> Batch<'a> {
         on_stanza: impl FnMut(Stanza<&str>) + 'a,
     ) -> Result<usize, Error> {
         options.check()?;
-        self.intake.add(Box::new(transport), options.clone(), Opened::between_stanzas(), hand_over(on_stanza))
+        let opened = Opened::between_stanzas(options)?;
+        self.intake.add(Box::new(transport), options.clone(), opened, hand_over(on_stanza))
     }
 
     /// The same for a whole session's [`Stream`], which knows its closing tag and what was read already, and sends our

@@ -53,7 +53,7 @@ impl CloseOptions {
     /// # Errors
     /// As for [`close`](Self::close).
     pub fn begin<T: Transport>(&self, transport: T) -> Result<Closing<T>, Error> {
-        self.clone().begin_opened(transport, Opened::between_stanzas())
+        self.clone().begin_opened(transport, Opened::between_stanzas(self)?)
     }
 
     pub(crate) fn begin_opened<T: Transport>(self, transport: T, opened: Opened) -> Result<Closing<T>, Error> {
@@ -71,7 +71,8 @@ impl CloseOptions {
     /// [`Cancelled`](crate::Outcome::Cancelled), and its `bytes_unsent` tells whether all went out.
     pub fn detach<T: Transport>(&self, transport: T) -> Result<Report, Error> {
         let options = Self { detach: true, ..self.clone() };
-        Ok(options.begin_opened(transport, Opened::between_stanzas())?.finish())
+        let opened = Opened::between_stanzas(&options)?;
+        Ok(options.begin_opened(transport, opened)?.finish())
     }
 }
 

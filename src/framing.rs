@@ -240,7 +240,8 @@ impl Framer {
     /// they share it.
     pub(crate) fn shrink(&mut self) {
         self.forget_delivered();
-        if self.buffer.len() <= KEPT_BUFFER && self.buffer.capacity() > KEPT_BUFFER {
+        // Far more than is used, or a stanza that grows byte by byte would be copied for each.
+        if self.buffer.capacity() > KEPT_BUFFER.max(4 * self.buffer.len()) {
             // Not shrunk but freed: so an allocator learns that such blocks come and go, and keeps their pages at hand.
             self.buffer = self.buffer.to_vec();
         }

@@ -58,6 +58,7 @@ pub struct CloseOptions {
     pub(crate) stream_error: Option<StreamError>,
     pub(crate) residual: Vec<u8>,
     pub(crate) peer_closed: bool,
+    pub(crate) peer_header: Option<String>,
     pub(crate) tag_sent: bool,
     /// End TCP without a closing tag.
     pub(crate) detach: bool,
@@ -84,6 +85,7 @@ impl CloseOptions {
             stream_error: None,
             residual: Vec::new(),
             peer_closed: false,
+            peer_header: None,
             tag_sent: false,
             detach: false,
             stanza_limit: crate::framing::DEFAULT_STANZA_LIMIT,
@@ -179,6 +181,17 @@ impl CloseOptions {
     /// The peer's closing tag has been seen already, so this is the answer to it (HS-07).
     pub fn peer_closed(mut self, yes: bool) -> Self {
         self.peer_closed = yes;
+        self
+    }
+
+    /// The start tag of the peer's stream, as it was received when the stream was opened. It tells the name of the peer's
+    /// root, and which prefixes stand for which namespaces, so that a stream error is known under any prefix. Without it
+    /// the usual header is assumed, in which a stream error is `<stream:error>`. A [`Stream`](crate::Stream) has read
+    /// the header itself.
+    ///
+    /// Closing fails with [`Error::Invalid`] when this is not a start tag.
+    pub fn peer_header(mut self, start_tag: impl Into<String>) -> Self {
+        self.peer_header = Some(start_tag.into());
         self
     }
 

@@ -5,7 +5,6 @@ mod moving;
 
 use std::{
     fmt, io,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -18,7 +17,7 @@ use crate::{
     report::Report,
     stream_error::StreamError,
     transport::{Pace, Transport},
-    xml::Stanza,
+    xml::{Scope, Stanza},
 };
 
 /// What [`Stream::receive`] found.
@@ -31,7 +30,7 @@ pub enum Incoming {
     Stanza(Stanza),
     /// A stanza of this many bytes was over the limit and passed over (XM-08: close with `policy-violation`, or ignore it).
     Oversize(u64),
-    /// The peer's stream error. Only [`Stream::close`] makes sense now (ER-02).
+    /// The peer's stream error; the first one again, when it sends more. Only [`Stream::close`] makes sense now (ER-02).
     StreamError(StreamError),
     /// The peer's closing tag. What is still owed may be sent; then [`Stream::close`] answers (HS-07, HS-08).
     PeerClosed,
@@ -66,7 +65,7 @@ pub enum Incoming {
 pub struct Stream<T: Transport> {
     transport: T,
     incoming: Framer,
-    header: Arc<[u8]>,
+    header: Scope,
     input: Buffer,
     /// Frames what we send: each call sends whole elements, and our closing tag is that of our own header (HS-12, HS-13).
     outgoing: Framer,
@@ -91,7 +90,7 @@ impl<T: Transport> Stream<T> {
         Self {
             transport,
             incoming: Framer::new(),
-            header: Arc::default(),
+            header: Scope::default(),
             input: Buffer::default(),
             outgoing: Framer::new(),
             queued: Vec::new(),
@@ -272,7 +271,8 @@ impl<T: Transport> Stream<T> {
             }
             None if options.header.is_none() => {
                 // After a restart the peer's new header may be still to come: then it is known what kind of stream it was.
-                let peer = if self.unanswered.is_empty() { &self.header } else { &self.unanswered[..] };
+                let before = self.header.start_tag();
+                let peer = if self.unanswered.is_empty() { before.as_bytes() } else { &self.unanswered };
                 options.header = Some(header::compose(peer, options.stream_error.as_ref()));
                 options.closing_tag = None;
             }

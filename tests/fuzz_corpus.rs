@@ -117,6 +117,24 @@ fn a_close_loses_nothing_and_ends_whatever_the_peer_says() {
 }
 
 #[test]
+fn every_worst_shape_is_in_the_corpus() {
+    for (index, (name, _)) in targets::SHAPES.iter().enumerate() {
+        let file = folder("worst").join(format!("shape-{index:02}"));
+        let input = targets::input(index);
+        if env::var_os("BLESS").is_some() {
+            fs::write(&file, &input).unwrap();
+        }
+        let is_there = fs::read(&file).is_ok_and(|found| found == input);
+        assert!(is_there, "{} is not {name}: BLESS=1 writes it", file.display());
+    }
+}
+
+#[test]
+fn no_shape_costs_more_than_a_bound_per_byte() {
+    run("worst", targets::worst, 2_000);
+}
+
+#[test]
 fn any_header_can_be_read() {
     run("header", targets::header, 30_000);
 }

@@ -32,6 +32,7 @@ mod prosody;
 mod sampler;
 mod scaling;
 mod table;
+mod worst;
 
 use std::{env, process::Command};
 
@@ -40,11 +41,12 @@ use page::Section;
 type Part = (&'static str, fn() -> Section);
 
 /// In the order of the page.
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     ("handshake", handshake::run),
     ("others", others::run),
     ("framing", framing::run),
     ("scaling", scaling::run),
+    ("worst", worst::run),
     ("memory", memory::run),
     ("batch", batch::run),
 ];

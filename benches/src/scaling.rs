@@ -259,6 +259,6 @@ fn nesting(size: usize) -> Large {
     Large { begin: b"<message>", blocks, end: b"</message>" }
 }
 
-fn bytes(size: f64) -> String {
+pub fn bytes(size: f64) -> String {
     if size < 1048576.0 { format!("{} KiB", size / 1024.0) } else { format!("{} MiB", size / 1048576.0) }
 }

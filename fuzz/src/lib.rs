@@ -9,8 +9,10 @@ mod framing;
 mod handshake;
 mod liar;
 mod session;
+mod worst;
 
 pub use capi::capi;
 pub use framing::framing;
 pub use handshake::handshake;
 pub use session::{header, session};
+pub use worst::{SHAPES, input, worst};

@@ -20,8 +20,14 @@ use crate::{
 /// How many closes begin before those that have begun are looked after: few enough that what their answers touch is
 /// still in the cache.
 const BEGIN_AT_ONCE: usize = 128;
-/// How much one stream may move before the others get their turn.
-const STEPS: u32 = 32;
+/// How much one stream may move before the others get their turn, in reads and writes.
+const STEPS: u32 = 16;
+/// How long at most: what its bytes cost is the peer's choice, and how long the application takes for them is its own.
+const TURN: Duration = Duration::from_millis(1);
+/// How long those that can still move have their turns before it is looked for others.
+const ROUND: Duration = Duration::from_millis(2);
+/// How long after the deadline streams may still take what has arrived, all of them together.
+const GRACE: Duration = Duration::from_millis(100);
 /// How often progress is told.
 const PROGRESS: Duration = Duration::from_millis(100);
 /// As good as.
@@ -66,6 +72,8 @@ struct Run<'b, 'a, 'o> {
     summary: Summary,
     /// When progress was told.
     told: Instant,
+    /// When it was found that the time is up.
+    late: Option<Instant>,
     stopped: bool,
 }
 
@@ -76,16 +84,19 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         batch.members.append(&mut batch.intake.take());
         let streams = batch.members.len();
         summary.expect(streams);
+        let mut unfinished = VecDeque::with_capacity(streams);
+        // What the application has read already is handled first; whoever was closed by its peer is answered.
+        unfinished.extend((0..streams).filter(|index| batch.members[*index].is_urgent()));
         Self {
             start,
             deadline: start.checked_add(options.total).unwrap_or(start + FOR_EVER),
             turns: Turns::new(streams, start, options.spread),
             timers: Timers::default(),
             buffer: Buffer::default(),
-            // What the application has read already is handled first; whoever was closed by its peer is answered.
-            unfinished: (0..streams).filter(|index| batch.members[*index].is_urgent()).collect(),
+            unfinished,
             summary,
             told: start,
+            late: None,
             stopped: false,
             batch,
             options,
@@ -124,6 +135,9 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
             while let Some((time, index)) = self.timers.take(now) {
                 self.is_due(index, time);
             }
+            if now >= self.deadline && now >= *self.late.get_or_insert(now) + GRACE {
+                self.each(Driver::expire);
+            }
             if now >= self.told + PROGRESS {
                 self.tell_progress();
             }
@@ -159,9 +173,11 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
                 let has_input =
                     matches!(&self.batch.members[index], Slot::Running(member) if member.driver.has_input());
                 if has_input {
-                    self.advance(index);
-                } else {
-                    self.put_off(index);
+                    self.advance(index, 0);
+                }
+                // Before those that have had their turn already.
+                if self.put_off(index) {
+                    self.unfinished.push_front(index);
                 }
             }
         }
@@ -180,9 +196,10 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         true
     }
 
-    /// Moves what can be moved on one stream; false when that was nothing.
-    fn advance(&mut self, index: usize) -> bool {
+    /// Moves what can be moved on one stream, in so many steps at most; false when that was nothing.
+    fn advance(&mut self, index: usize, most: u32) -> bool {
         let mut steps = 0;
+        let end = Instant::now() + TURN;
         loop {
             let Slot::Running(member) = &mut self.batch.members[index] else { return true };
             if !member.started && member.driver.must_start() {
@@ -202,35 +219,43 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
                     return true;
                 }
             }
-            if steps >= STEPS && !member.driver.has_input() {
-                self.put_off(index);
+            // What was read is better finished, for until then the stream keeps the buffer.
+            if steps >= most && !member.driver.has_input() || member.driver.looked_at() >= end {
+                if self.put_off(index) {
+                    self.unfinished.push_back(index);
+                }
                 return true;
             }
         }
     }
 
-    /// Lets the others have their turn first.
-    fn put_off(&mut self, index: usize) {
-        let Slot::Running(member) = &mut self.batch.members[index] else { return };
+    /// Lets the others have their turn first: true when it is not among the unfinished already, and to be put there.
+    fn put_off(&mut self, index: usize) -> bool {
+        let Slot::Running(member) = &mut self.batch.members[index] else { return false };
         member.driver.return_buffer(&mut self.buffer);
-        if !mem::replace(&mut member.put_off, true) {
-            self.unfinished.push_back(index);
-        }
+        !mem::replace(&mut member.put_off, true)
     }
 
-    /// Moves those that were put off.
+    /// Moves those that were put off, as long as a round may take.
     fn go_on(&mut self) {
+        let start = Instant::now();
         for _ in 0..self.unfinished.len() {
             let Some(index) = self.unfinished.pop_front() else { return };
             if let Slot::Running(member) = &mut self.batch.members[index] {
                 member.put_off = false;
-                self.advance(index);
+                self.advance(index, STEPS);
+            }
+            if start.elapsed() >= ROUND {
+                return;
             }
         }
     }
 
     fn is_ready(&mut self, index: usize) {
-        if !self.advance(index) {
+        if matches!(&self.batch.members[index], Slot::Running(member) if member.put_off) {
+            return; // it has one turn, like the others
+        }
+        if !self.advance(index, STEPS) {
             if let Slot::Running(member) = &mut self.batch.members[index] {
                 member.driver.pace().fruitless();
             }
@@ -242,7 +267,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
             if member.timer == Some(time) {
                 member.timer = None;
                 member.driver.pace().paused();
-                self.advance(index);
+                self.advance(index, STEPS);
             }
         }
     }
@@ -305,7 +330,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         for index in 0..self.batch.members.len() {
             if let Slot::Running(member) = &self.batch.members[index] {
                 if member.driver.canceller().is_some_and(Canceller::is_cancelled) {
-                    self.advance(index);
+                    self.advance(index, STEPS);
                 }
             }
         }

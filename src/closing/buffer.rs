@@ -67,9 +67,13 @@ impl Buffer {
         // A read that was full might have been longer.
         let full = !self.bytes.is_empty() && self.filled == self.bytes.len();
         let more = if full { CHUNK } else { FIRST };
-        self.bytes.copy_within(self.taken..self.filled, 0);
-        self.filled -= self.taken;
-        self.taken = 0;
+        // What is kept moves to the front only when that is no more than was handled since: so each byte moves once at
+        // most, however small the pieces are in which the peer sends.
+        if self.filled - self.taken <= self.taken {
+            self.bytes.copy_within(self.taken..self.filled, 0);
+            self.filled -= self.taken;
+            self.taken = 0;
+        }
         if self.bytes.len() < self.filled + more {
             self.bytes.resize(self.filled + more, 0);
         }
@@ -104,5 +108,22 @@ mod tests {
         };
         assert_eq!([room(10), room(FIRST), room(usize::MAX)], [FIRST, FIRST, CHUNK]);
         assert_eq!([room(10), room(10)], [CHUNK, CHUNK], "what was made longer stays so");
+    }
+
+    #[test]
+    fn what_is_kept_is_not_moved_for_each_byte_behind_it() {
+        let mut buffer = Buffer::holding(vec![b'x'; 100_000]);
+        buffer.take(10);
+        let mut moved = 0;
+        for _ in 0..10_000 {
+            let front = buffer.rest().as_ptr() as usize - buffer.bytes.as_ptr() as usize;
+            buffer.fill_behind(|_| Ok(1)).unwrap();
+            let now = buffer.rest().as_ptr() as usize - buffer.bytes.as_ptr() as usize;
+            moved += usize::from(now != front);
+        }
+        assert_eq!((buffer.rest().len(), moved), (109_990, 0));
+        buffer.take(100_000);
+        buffer.fill_behind(|_| Ok(1)).unwrap();
+        assert_eq!((buffer.rest().len(), buffer.taken), (9_991, 0), "once more was handled than is kept");
     }
 }

@@ -6,7 +6,6 @@ mod turn;
 use std::{
     borrow::Cow,
     io, mem,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -19,20 +18,21 @@ use super::Buffer;
 use crate::{
     cancel::Canceller,
     error::Error,
-    framing::Framer,
+    framing::{Frame, Framer},
     handshake::{Action, Event, Handshake, State},
     options::{CloseOptions, LastWords},
     report::{Outcome, Report},
     stream_error::StreamError,
     transport::{Pace, Transport},
+    xml::Scope,
 };
 
 /// What was begun before the close: how far both sides of the stream have come.
 pub(crate) struct Opened {
     /// Frames the peer's stream; `None` when the caller's parser finds its end.
     pub(crate) framer: Option<Framer>,
-    /// The start tag of the peer's header, for the namespaces; empty when unknown.
-    pub(crate) header: Arc<[u8]>,
+    /// What the peer's header puts in scope.
+    pub(crate) header: Scope,
     /// Queued before the close, so sent before all else.
     pub(crate) queued: Vec<u8>,
     /// The peer's stream error, if it was seen already.
@@ -71,15 +71,21 @@ impl End {
 }
 
 impl Opened {
-    /// Nothing is known but that both headers have been exchanged.
-    pub(crate) fn between_stanzas() -> Self {
-        Self {
-            framer: Some(Framer::inside(None)),
-            header: Arc::default(),
-            queued: Vec::new(),
-            stream_error: None,
-            end: None,
-        }
+    /// Both headers have been exchanged; of the peer's is known what the options say.
+    pub(crate) fn between_stanzas(options: &CloseOptions) -> Result<Self, Error> {
+        let (framer, header) = match &options.peer_header {
+            None => (Framer::inside(None), Scope::default()),
+            Some(header) => {
+                let mut framer = Framer::new().limit(usize::MAX);
+                let mut rest = header.as_bytes();
+                let scope = match framer.next(&mut rest) {
+                    Some(Frame::Header(tag)) if rest.is_empty() => Scope::of(tag),
+                    _ => return Err(Error::Invalid("the peer's header is not a start tag")),
+                };
+                (framer, scope)
+            }
+        };
+        Ok(Self { framer: Some(framer), header, queued: Vec::new(), stream_error: None, end: None })
     }
 }
 
@@ -89,7 +95,7 @@ pub(crate) struct Driver<T> {
     framer: Option<Framer>,
     /// Without a framer: the caller's parser is inside an element.
     parser_inside: bool,
-    header: Arc<[u8]>,
+    header: Scope,
     canceller: Option<Canceller>,
     clock: Instant,
     /// What the clock showed last, from zero: before each turn, and after each wait.
@@ -377,6 +383,18 @@ impl<T: Transport> Driver<T> {
         }
         self.look_at_clock();
         self.start();
+    }
+
+    /// When it was looked at the clock last.
+    pub(crate) fn looked_at(&self) -> Instant {
+        self.clock + self.now
+    }
+
+    /// Ends it, for its time is up and what has arrived was taken for long enough.
+    pub(crate) fn expire(&mut self) {
+        self.look_at_clock();
+        self.tell(Event::Tick);
+        self.tell(Event::Cancel); // nothing, when the time was up for this one, too
     }
 
     /// When the next deadline is due, if there is one.

@@ -211,7 +211,7 @@ unsafe fn add<T: Transport + 'static>(
     let intake = intake.as_ref().ok_or(INVALID)?;
     let mut streams = batch.streams.borrow_mut();
     streams.try_reserve(1).map_err(|_| SYSTEM.because(libc::ENOMEM))?;
-    let opened = taker.opened();
+    let opened = taker.opened(&rust)?;
     let added = intake.add(Box::new(open()?), rust, opened, Box::new(move |driver| taker.take(driver)))?;
     streams.push(Known { userdata: options.userdata, report: None });
     if !index.is_null() {

@@ -75,7 +75,8 @@ pub(super) unsafe fn close<T: Transport>(
 }
 
 fn run<T: Transport>(transport: T, options: CloseOptions, taker: &Taker) -> Result<Report, Refusal> {
-    let mut driver = Driver::new(transport, options, taker.opened())?;
+    let opened = taker.opened(&options)?;
+    let mut driver = Driver::new(transport, options, opened)?;
     driver.start();
     while driver.next_chunk() {
         taker.take(&mut driver);
@@ -85,12 +86,12 @@ fn run<T: Transport>(transport: T, options: CloseOptions, taker: &Taker) -> Resu
 
 impl Taker {
     /// The library does not frame for a program that has a parser.
-    pub(super) fn opened(&self) -> Opened {
-        let mut opened = Opened::between_stanzas();
+    pub(super) fn opened(&self, options: &CloseOptions) -> Result<Opened, Refusal> {
+        let mut opened = Opened::between_stanzas(options)?;
         if let Self::Data(..) = self {
             opened.framer = None;
         }
-        opened
+        Ok(opened)
     }
 
     /// Hands on what has been read.

@@ -8,11 +8,15 @@
 
 use std::{
     ffi::{c_int, c_void},
-    sync::Arc,
+    str,
+    time::Duration,
 };
 
 use super::guard::{self, guard};
-use crate::xml::{self, Stanza};
+use crate::{
+    framing::{Frame, Framer},
+    xml::{self, Scope},
+};
 
 /// Looks for idle-seconds in the peer's `<stream:features/>`, or in the `<bidi/>` of
 /// another server: features is the whole element, in len bytes. Limits may change
@@ -27,13 +31,16 @@ pub unsafe extern "C" fn xmpp_close_idle_seconds(features: *const c_void, len: u
         let seconds = guard::writable(seconds)?;
         // SAFETY: the header says what the pointer must be.
         let features = unsafe { guard::bytes(features, len) }?;
-        // Any other encoding makes no sense in a stream.
-        let Ok(features) = std::str::from_utf8(features) else { return Ok(0) };
-        let features = Stanza::lent(features, &Arc::default());
-        let Some(idle) = xml::idle_seconds(&features) else { return Ok(0) };
+        let Some(idle) = find(features) else { return Ok(0) };
         let idle = u32::try_from(idle.as_secs()).unwrap_or(u32::MAX);
         // SAFETY: not NULL, and the header says what else it must be.
         unsafe { seconds.write(idle) };
         Ok(1)
     })
+}
+
+fn find(mut features: &[u8]) -> Option<Duration> {
+    let mut framer = Framer::inside(None).limit(usize::MAX);
+    let Some(Frame::Stanza(features)) = framer.next(&mut features) else { return None };
+    xml::idle_seconds_in(str::from_utf8(features).ok()?, &Scope::default())
 }

@@ -3,7 +3,8 @@
 //! ```c
 //! #define XMPP_CLOSE_OPTIONS_INIT                                                \
 //!     { sizeof(xmpp_close_options), 0, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0,    \
-//!       NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, NULL }
+//!       NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, NULL,   \
+//!       NULL, 0 }
 //! ```
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
@@ -151,6 +152,14 @@ pub struct xmpp_close_options {
     /// Where the peer is to go instead, to go with stream_error
     /// "see-other-host", which needs it; no other condition has one. NULL: none.
     pub stream_error_address: *const c_char,
+    /// The start tag of the peer's stream, as you received it. It tells the
+    /// name of the peer's root, and which prefixes stand for which namespaces,
+    /// so that a stream error is known under any prefix. NULL: a stream error
+    /// is <stream:error>, as in nearly every stream. With on_data it is not
+    /// needed.
+    pub peer_header: *const c_void,
+    /// Length of peer_header in bytes.
+    pub peer_header_len: usize,
 }
 
 // SAFETY: repr(C), the size comes first, and zero is a number, NULL, or no function.
@@ -241,6 +250,10 @@ impl xmpp_close_options {
             options.farewell_begun = true;
             options.farewell = copy(guard::bytes(self.farewell, self.farewell_len)?, ENDING)?;
             options.residual = copy(guard::bytes(self.residual, self.residual_len)?, 0)?;
+            let peer_header = guard::bytes(self.peer_header, self.peer_header_len)?;
+            if !peer_header.is_empty() {
+                options.peer_header = Some(String::from_utf8(copy(peer_header, 0)?).map_err(|_| INVALID)?);
+            }
             options.canceller = self.canceller.as_ref().map(|canceller| canceller.0.clone());
             options.stream_error = Words {
                 condition: self.stream_error,

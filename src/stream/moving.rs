@@ -12,7 +12,7 @@ use crate::{
     error::Error,
     framing::Frame,
     transport::{Interest, Transport},
-    xml::{self, Stanza},
+    xml::{self, Scope, Stanza},
 };
 
 /// How much of the peer's is kept while our own output is blocked, so that two writers do not wait for each other (TC-13).
@@ -64,19 +64,18 @@ impl<T: Transport> Stream<T> {
         Ok(Some(match frame {
             None => return Ok(None),
             Some(Frame::Header(header)) => {
-                self.header = header.into();
+                self.header = Scope::of(header);
                 if self.outgoing.root().is_none() && header.len() <= header::LONGEST {
                     self.unanswered = header.to_vec();
                 }
                 Incoming::Header(String::from_utf8_lossy(header).into_owned())
             }
-            Some(Frame::Stanza(stanza)) => match xml::stream_error(stanza, &self.header) {
-                Some(error) => {
-                    self.stream_error = Some(error.clone());
-                    Incoming::StreamError(error)
-                }
-                None => Incoming::Stanza(Stanza::new(stanza.to_vec(), self.header.clone())),
-            },
+            Some(Frame::Stanza(stanza)) if xml::is_stream_error(stanza, &self.header) => {
+                // Only the first is read: a peer can send as many as it likes.
+                let error = self.stream_error.get_or_insert_with(|| xml::stream_error(stanza, &self.header));
+                Incoming::StreamError(error.clone())
+            }
+            Some(Frame::Stanza(stanza)) => Incoming::Stanza(Stanza::new(stanza.to_vec(), self.header.clone())),
             Some(Frame::Oversize(bytes)) => Incoming::Oversize(bytes),
             Some(Frame::End) => {
                 self.peer_closed = true;

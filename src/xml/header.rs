@@ -1,7 +1,20 @@
 //! The stream header.
 
-use super::{EventReader, NS_STREAMS, XmlEvent, config};
-use crate::error::Error;
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
+
+use super::{
+    scope::{NS_STREAMS, NS_XML},
+    walk::{Piece, Tag, Text, Walk, declared, split},
+};
+use crate::{
+    error::Error,
+    framing::{Frame, Framer},
+};
+
+const NS_XMLNS: &str = "http://www.w3.org/2000/xmlns/";
 
 /// What the start tag of a stream says (RFC 6120 section 4.7), as in [`Incoming::Header`](crate::Incoming::Header).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,35 +39,85 @@ pub struct Header {
 }
 
 impl Header {
-    /// Reads the start tag of a stream.
+    /// Reads the start tag of a stream, in time linear in its length.
     ///
     /// # Errors
     /// [`Error::Malformed`] when it is not namespace-well-formed.
     pub fn parse(start_tag: &str) -> Result<Self, Error> {
-        let start_tag = start_tag.as_bytes();
-        let mut reader = EventReader::new_with_config(start_tag, config(start_tag.len()));
-        let (name, attributes, namespace) = loop {
-            match reader.next() {
-                Ok(XmlEvent::StartDocument { .. }) => {}
-                Ok(XmlEvent::StartElement { name, attributes, namespace }) => break (name, attributes, namespace),
-                _ => return Err(Error::Malformed("not-well-formed")),
+        Self::read(start_tag).ok_or(Error::Malformed("not-well-formed"))
+    }
+
+    fn read(start_tag: &str) -> Option<Self> {
+        let mut framer = Framer::new().limit(usize::MAX);
+        let Some(Frame::Header(tag)) = framer.next(&mut start_tag.as_bytes()) else { return None };
+        let Piece::Start(tag) = Walk::new(std::str::from_utf8(tag).ok()?).next()? else { return None };
+        let namespaces = Namespaces::of(&tag)?;
+        let is_stream = namespaces.find(tag.name)? == NS_STREAMS && tag.local_name() == "stream";
+        let namespace = namespaces.find_default();
+        let (root, [id, from, to, version, lang]) = (tag.name.into(), [const { None }; 5]);
+        let mut header = Self { root, is_stream, namespace, id, from, to, version, lang };
+        let mut seen = HashSet::new();
+        for (name, value) in tag.attributes().filter(|(name, _)| declared(name).is_none()) {
+            // The default namespace is not that of attributes.
+            let namespace = if name.contains(':') { namespaces.find(name)? } else { "" };
+            if !seen.insert((namespace, split(name).1)) {
+                return None;
             }
+            header.take(name, value);
+        }
+        Some(header)
+    }
+
+    fn take(&mut self, name: &str, value: Text) {
+        let place = match name {
+            "id" => &mut self.id,
+            "from" => &mut self.from,
+            "to" => &mut self.to,
+            "version" => &mut self.version,
+            "xml:lang" => &mut self.lang,
+            _ => return,
         };
-        let attribute = |prefix: Option<&str>, local: &str| {
-            let is_wanted =
-                |name: &xml_rs::name::OwnedName| name.prefix.as_deref() == prefix && name.local_name == local;
-            attributes.iter().find(|attribute| is_wanted(&attribute.name)).map(|attribute| attribute.value.clone())
-        };
-        Ok(Self {
-            is_stream: name.namespace.as_deref() == Some(NS_STREAMS) && name.local_name == "stream",
-            namespace: namespace.get("").filter(|namespace| !namespace.is_empty()).map(str::to_owned),
-            root: name.borrow().to_repr(),
-            id: attribute(None, "id"),
-            from: attribute(None, "from"),
-            to: attribute(None, "to"),
-            version: attribute(None, "version"),
-            lang: attribute(Some("xml"), "lang"),
-        })
+        *place = Some(value.decode().into_owned());
+    }
+}
+
+/// All namespaces that a tag declares, whose names may be chosen by an attacker: hashed with the system's random numbers.
+struct Namespaces<'a>(HashMap<&'a str, Cow<'a, str>>);
+
+impl<'a> Namespaces<'a> {
+    /// `None` when a declaration is wrong, or there twice (Namespaces in XML 1.0 sections 3 to 5).
+    fn of(tag: &Tag<'a>) -> Option<Self> {
+        let mut namespaces = HashMap::new();
+        for (prefix, namespace) in tag.declarations() {
+            let namespace = namespace.decode();
+            let is_default = prefix.is_empty();
+            let is_reserved = prefix == "xmlns" || namespace == NS_XMLNS || (prefix == "xml") != (namespace == NS_XML);
+            if is_reserved || prefix.contains(':') || namespace.is_empty() && !is_default {
+                return None;
+            }
+            if namespaces.insert(prefix, namespace).is_some() {
+                return None;
+            }
+        }
+        Some(Self(namespaces))
+    }
+
+    /// The default namespace, unless there is none.
+    fn find_default(&self) -> Option<String> {
+        self.0.get("").filter(|namespace| !namespace.is_empty()).map(|namespace| namespace.clone().into_owned())
+    }
+
+    /// The namespace of a qualified name; `None` when it is none, or its prefix is not bound.
+    fn find(&self, name: &str) -> Option<&str> {
+        let (prefix, local) = split(name);
+        if local.is_empty() || local.contains(':') || name.starts_with(':') {
+            return None;
+        }
+        match self.0.get(prefix) {
+            Some(namespace) => Some(namespace),
+            None if prefix == "xml" => Some(NS_XML),
+            None => prefix.is_empty().then_some(""),
+        }
     }
 }
 
@@ -80,5 +143,35 @@ mod tests {
         assert!(!Header::parse("<stream:stream xmlns:stream='urn:x'/>").unwrap().is_stream);
         assert!(Header::parse("<stream:stream>").is_err(), "an unbound prefix");
         assert!(Header::parse("").is_err());
+    }
+
+    #[test]
+    fn a_header_that_is_not_namespace_well_formed_is_refused() {
+        let streams = NS_STREAMS;
+        let header = |attributes: &str| Header::parse(&format!("<s:stream xmlns:s='{streams}'{attributes}>"));
+        for attributes in ["", " xmlns=''", " a='' s:a=''", " xml:lang='' lang=''", &format!(" xmlns:xml='{NS_XML}'")] {
+            assert!(header(attributes).is_ok(), "{attributes}");
+        }
+        for attributes in [
+            " a='' a=''",
+            " xmlns:s='urn:x'",
+            " xmlns:x=''",
+            " xmlns:xml='urn:x'",
+            " xmlns:xmlns='urn:x'",
+            " xmlns:a:b='urn:x'",
+            " xmlns:='urn:x'",
+            " x:a=''",
+            " s:a:b=''",
+            " :a=''",
+            " s:=''",
+            " xmlns:x='urn:x' xmlns:y='urn:x' x:a='' y:a=''",
+            &format!(" xmlns:x='{NS_XMLNS}'"),
+            &format!(" xmlns:x='{NS_XML}'"),
+            " a='&nbsp;'",
+            " a",
+        ] {
+            assert!(header(attributes).is_err(), "{attributes}");
+        }
+        assert!(Header::parse(&format!("<?xml version='1.0'?>\n<s:stream xmlns:s='{streams}'>")).is_ok());
     }
 }

@@ -1,14 +1,16 @@
 //! Stream Limits Advertisement (XEP-0478).
 
-use std::{io::Read, time::Duration};
+use std::time::Duration;
 
-use super::{EventReader, NS_STREAMS, Stanza, XmlEvent};
+use super::{
+    Stanza,
+    scope::{Declarations, NS_STREAMS, Scope, namespace},
+    walk::{Piece, Walk},
+};
 
 const NS_LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// The offer of XEP-0288 in the features, and its acceptance, in which the initiating server announces its own limits.
 const NS_BIDI: [&str; 2] = ["urn:xmpp:features:bidi", "urn:xmpp:bidi"];
-/// No feature is nested so deep, and the reader's time grows with the square of the depth.
-const MAX_DEPTH: usize = 50;
 
 /// How long its receiver may send nothing before the peer thinks the stream idle, and probes or closes it: the
 /// `idle-seconds` that the peer announces in its `<stream:features/>`, or in `<bidi/>` between servers
@@ -32,11 +34,16 @@ const MAX_DEPTH: usize = 50;
 /// What counts is what *we* send, so [`Stream::idle_after`](crate::Stream::idle_after), which looks at what comes, is
 /// not its clock.
 pub fn idle_seconds<T: AsRef<str>>(features: &Stanza<T>) -> Option<Duration> {
-    let seconds = find(features.reader())?;
+    idle_seconds_in(features.as_str(), features.header())
+}
+
+/// The same in an element that may be of any kind, in the scope of its stream's header.
+pub(crate) fn idle_seconds_in(features: &str, header: &Scope) -> Option<Duration> {
+    let seconds = find(features, header)?;
     Some(Duration::from_secs(seconds.into()))
 }
 
-/// Where the reader is: each step leads deeper.
+/// Where the walk is: each step leads deeper.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Outside,
@@ -48,8 +55,8 @@ enum Place {
 }
 
 impl Place {
-    fn enter(self, namespace: Option<&str>, name: &str) -> Self {
-        match (self, namespace.unwrap_or_default(), name) {
+    fn enter(self, namespace: &str, name: &str) -> Self {
+        match (self, namespace, name) {
             (Self::Outside, NS_STREAMS, "features") => Self::Features,
             (Self::Outside | Self::Features, namespace, "bidi") if NS_BIDI.contains(&namespace) => Self::Bidi,
             (Self::Features | Self::Bidi, NS_LIMITS, "limits") => Self::Limits,
@@ -59,29 +66,43 @@ impl Place {
     }
 }
 
-fn find(mut reader: EventReader<impl Read>) -> Option<u32> {
-    let mut path = vec![Place::Outside];
+fn find(features: &str, header: &Scope) -> Option<u32> {
+    // The elements on the way, with what they declare.
+    let mut path: Vec<(Place, Declarations)> = Vec::new();
+    // How deep the walk is in what does not matter.
+    let mut elsewhere = 0_usize;
     let mut text = String::new();
-    loop {
-        match reader.next() {
+    for piece in Walk::new(features) {
+        let here = path.last().map_or(Place::Outside, |(place, _)| *place);
+        match piece {
             // A value with something in it is none.
-            Ok(XmlEvent::StartElement { .. }) if path.last() == Some(&Place::IdleSeconds) => return None,
-            Ok(XmlEvent::StartElement { name, .. }) if path.len() <= MAX_DEPTH => {
-                let place = path.last()?.enter(name.namespace.as_deref(), &name.local_name);
-                path.push(place);
+            Piece::Start(_) if here == Place::IdleSeconds => return None,
+            Piece::Start(tag) if elsewhere > 0 => elsewhere += usize::from(!tag.empty),
+            Piece::Start(tag) => {
+                let around = path.iter().map(|(_, declarations)| declarations);
+                let namespace = namespace(&tag, around, header);
+                let place = namespace.map_or(Place::Elsewhere, |namespace| here.enter(&namespace, tag.local_name()));
+                let is_whole = here == Place::Outside && (tag.empty || place == Place::Elsewhere);
+                if is_whole || tag.empty && place == Place::IdleSeconds {
+                    return None;
+                }
+                if place == Place::Elsewhere {
+                    elsewhere = usize::from(!tag.empty);
+                } else if !tag.empty {
+                    path.push((place, Declarations::of(&tag)));
+                }
             }
-            Ok(XmlEvent::EndElement { .. }) => match path.pop()? {
+            Piece::End if elsewhere > 0 => elsewhere -= 1,
+            Piece::End => match path.pop()?.0 {
                 Place::IdleSeconds => return value(&text),
-                _ if path.len() == 1 => return None,
+                _ if path.is_empty() => return None,
                 _ => {}
             },
-            Ok(XmlEvent::Characters(more) | XmlEvent::CData(more)) if path.last() == Some(&Place::IdleSeconds) => {
-                text += &more;
-            }
-            Ok(XmlEvent::StartElement { .. } | XmlEvent::EndDocument) | Err(_) => return None,
-            Ok(_) => {}
+            Piece::Text(more) if elsewhere == 0 && here == Place::IdleSeconds => more.append_to(&mut text, usize::MAX),
+            Piece::Text(_) => {}
         }
     }
+    None
 }
 
 /// A positive integer in the words of XML Schema.
@@ -103,7 +124,7 @@ mod tests {
 
     /// In the scope of a usual header.
     fn idle(xml: &str) -> Option<u64> {
-        idle_seconds(&Stanza::new(xml.into(), b"".as_slice().into())).map(|idle| idle.as_secs())
+        idle_seconds(&Stanza::new(xml.into(), Scope::default())).map(|idle| idle.as_secs())
     }
 
     /// The value in the features, as they are announced by servers.

@@ -1,18 +1,16 @@
 //! What the peer sends: read, framed, and handed on.
 
-use std::sync::Arc;
-
 use super::Driver;
 use crate::{
     framing::{Frame, Malformed},
     handshake::Event,
     stream_error::StreamError,
     transport::{Interest, Transport},
-    xml,
+    xml::{self, Scope},
 };
 
-/// Takes a stanza, and the start tag of the header it belongs to.
-pub(crate) type Take<'a> = &'a mut dyn FnMut(&[u8], &Arc<[u8]>);
+/// Takes a stanza, and what its stream puts in scope.
+pub(crate) type Take<'a> = &'a mut dyn FnMut(&[u8], &Scope);
 
 /// How far [`Driver::step`] came.
 pub(crate) enum Step {
@@ -147,22 +145,21 @@ impl<T: Transport> Driver<T> {
         let event = match frame {
             None => return false,
             Some(Frame::Header(header)) => {
-                self.header = header.into();
+                self.header = Scope::of(header);
                 return self.frame(take); // `<stream:stream/>` is over without another byte (F-05)
             }
-            Some(Frame::Stanza(stanza)) => match xml::stream_error(stanza, &self.header) {
-                Some(error) => {
-                    self.stream_error.get_or_insert(error);
-                    Event::StreamError
+            Some(Frame::Stanza(stanza)) if xml::is_stream_error(stanza, &self.header) => {
+                // Only the first is read: a peer can send as many as it likes.
+                self.stream_error.get_or_insert_with(|| xml::stream_error(stanza, &self.header));
+                Event::StreamError
+            }
+            Some(Frame::Stanza(stanza)) => {
+                let _ = self.handshake.handle(Event::Stanza, now);
+                if let Some(take) = take {
+                    take(stanza, &self.header);
                 }
-                None => {
-                    let _ = self.handshake.handle(Event::Stanza, now);
-                    if let Some(take) = take {
-                        take(stanza, &self.header);
-                    }
-                    return true;
-                }
-            },
+                return true;
+            }
             Some(Frame::Oversize(_)) => Event::Oversize,
             Some(Frame::End) => Event::PeerClosed,
             Some(Frame::Malformed(malformed)) => {

@@ -1,0 +1,104 @@
+//! The worst that a peer can order: time by size, from 1 KiB to 1 MiB, for shapes that are dear, and every way to read them.
+
+#[path = "../../tests/support/worst.rs"]
+mod shapes;
+
+use std::{hint::black_box, time::Duration};
+
+use shapes::{READER, SHAPES, WAYS, Way, cost};
+
+use crate::{
+    page::Section,
+    plot,
+    table::{Bars, Table, figure},
+};
+
+const SIZES: std::ops::RangeInclusive<u32> = 10..=20;
+const ROUNDS: usize = 15;
+/// As much comes in each turn at least.
+const TURN: usize = 128 << 10;
+const MOST_PER_BYTE: f64 = 40.0;
+/// Twice the time for twice the size, and what caches, page faults and noise may add.
+const MOST_DOUBLED: f64 = 2.2;
+
+/// What one shape costs one way, in ns per byte and size by size.
+struct Line {
+    shape: &'static str,
+    points: Vec<(f64, f64)>,
+}
+
+impl Line {
+    fn dearest(&self) -> f64 {
+        self.points.iter().map(|point| point.1).fold(0.0, f64::max)
+    }
+
+    /// The most that doubling costs.
+    fn doubled(&self) -> f64 {
+        self.points.windows(2).map(|pair| 2.0 * pair[1].1 / pair[0].1).fold(0.0, f64::max)
+    }
+}
+
+pub fn run() -> Section {
+    let mut bars = Bars::new();
+    let mut table = Table::new(&[
+        "",
+        "worst shape",
+        "ns per byte at most",
+        "at 1 KiB",
+        "at 32 KiB",
+        "at 1 MiB",
+        "doubled, at most",
+    ]);
+    let mut plotted = Vec::new();
+    for way in WAYS.iter().chain([&READER]) {
+        let lines = measure(way);
+        let worst = lines.iter().max_by(|a, b| a.dearest().total_cmp(&b.dearest())).unwrap();
+        let doubled = lines.iter().max_by(|a, b| a.doubled().total_cmp(&b.doubled())).unwrap();
+        if way.name != READER.name {
+            bars.at_most(&format!("{}: {}", way.name, worst.shape), MOST_PER_BYTE, worst.dearest(), "ns per byte");
+        }
+        bars.at_most(&format!("{}: {}: doubled", way.name, doubled.shape), MOST_DOUBLED, doubled.doubled(), "×");
+        let series: Vec<_> = doubled.points.iter().map(|point| figure(point.1)).collect();
+        eprintln!("    {}: {}", doubled.shape, series.join(" "));
+        let at = |size: usize| figure(worst.points[size].1);
+        let doubled = format!("{} × ({})", figure(doubled.doubled()), doubled.shape);
+        table.row(&[way.name, worst.shape, &figure(worst.dearest()), &at(0), &at(5), &at(10), &doubled]);
+        plotted.push((way.name.to_owned(), worst.points.clone()));
+    }
+    let shapes: Vec<_> = SHAPES.iter().map(|(name, _)| *name).collect();
+    let text = format!(
+        "CPU time of the thread for what a peer may send, by its shape and by who reads it, from 1 KiB to 1 MiB; the \
+         least of\n{ROUNDS} rounds, for nothing makes a computation faster than it is. The bars hold for the worst of {} shapes: \
+         {}.\n`Stream`, `close` and `Batch` are over memory in the place of a socket, so that what is measured is the \
+         library's own\npart. `Stanza::reader` is the `xml` crate's, which an application asks for; it has no bar per \
+         byte, but it is bounded.\n\n{}{}![Time per byte of the worst shape](performance/worst.svg)\n",
+        SHAPES.len(),
+        shapes.join(", "),
+        bars.finish(),
+        table.finish()
+    );
+    plotted.retain(|(name, _)| name != READER.name);
+    let plot = plot::lines("Time per byte of the worst shape, by size", crate::scaling::bytes, "ns", &plotted);
+    Section { title: "The worst case", text, plots: vec![("worst.svg", plot)] }
+}
+
+fn measure(way: &Way) -> Vec<Line> {
+    eprintln!("  {}", way.name);
+    let lines = SHAPES.iter().filter(|(_, shape)| way.takes(shape)).map(|(name, shape)| {
+        let inputs: Vec<_> = SIZES.map(|size| (way.bytes)(shape, 1 << size)).collect();
+        let mut least = vec![Duration::MAX; inputs.len()];
+        for _ in 0..=ROUNDS {
+            for (bytes, least) in inputs.iter().zip(&mut least) {
+                let times = (TURN / bytes.len()).max(1) as u32;
+                let took = cost(|| (0..times).for_each(|_| (way.read)(black_box(bytes))));
+                *least = (*least).min(took / times);
+            }
+        }
+        let per_byte = |(bytes, least): (&Vec<u8>, &Duration)| {
+            let length = bytes.len() as f64;
+            (length, least.as_secs_f64() / length * 1e9)
+        };
+        Line { shape: name, points: inputs.iter().zip(&least).map(per_byte).collect() }
+    });
+    lines.collect()
+}

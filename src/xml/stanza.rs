@@ -1,0 +1,246 @@
+//! A stanza, and the `xml` crate's reader for it.
+
+use std::{
+    fmt,
+    io::{self, Cursor, Read},
+};
+
+use xml_rs::reader::{EventReader, ParserConfig, XmlEvent};
+
+use super::{
+    local_name,
+    scope::Scope,
+    walk::{Piece, Walk},
+};
+
+/// A whole first-level element of a stream: a message, presence or iq, or any other.
+///
+/// A `Stanza` owns its text. A `Stanza<&str>` is lent for the time of a call, by a [`Batch`](crate::Batch).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Stanza<T = String> {
+    xml: T,
+    header: Scope,
+}
+
+impl Stanza {
+    /// `xml` is one element as the framer found it, `header` what its stream puts in scope.
+    pub(crate) fn new(xml: Vec<u8>, header: Scope) -> Self {
+        // The framer lets nothing pass but UTF-8.
+        let xml = String::from_utf8(xml).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        Self { xml, header }
+    }
+
+    /// The element as it came, without a copy.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.xml.into_bytes()
+    }
+}
+
+#[cfg(feature = "batch")]
+impl<'a> Stanza<&'a str> {
+    pub(crate) fn lent(xml: &'a str, header: &Scope) -> Self {
+        Self { xml, header: header.clone() }
+    }
+}
+
+impl Stanza<&str> {
+    /// A copy that can be kept.
+    pub fn into_owned(self) -> Stanza {
+        Stanza { xml: self.xml.to_owned(), header: self.header }
+    }
+}
+
+impl<T> Stanza<T> {
+    /// What its stream puts in scope.
+    pub(super) fn header(&self) -> &Scope {
+        &self.header
+    }
+}
+
+impl<T: AsRef<str>> Stanza<T> {
+    /// The element as it came, from its `<` to its `>`.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.as_str().as_bytes()
+    }
+
+    /// The element as it came, from its `<` to its `>`.
+    pub fn as_str(&self) -> &str {
+        self.xml.as_ref()
+    }
+
+    /// The element's name without its prefix: `message`.
+    pub fn name(&self) -> &str {
+        let xml = self.as_str();
+        let length = local_name(xml.as_bytes()).len();
+        let end = xml.find([' ', '\t', '\r', '\n', '/', '>']).unwrap_or(xml.len());
+        &xml[end - length..end]
+    }
+
+    /// A reader of the `xml` crate with the namespaces of the stream in scope: the default one, that of the root's prefix,
+    /// and the first sixteen others of the header. Its first event is the start of this element; after its end come the
+    /// end of the stream's root and that of the document.
+    ///
+    /// A stanza is well-formed, but may not be namespace-well-formed or have an attribute twice: then the reader
+    /// returns an error. It also does in front of an element that is nested deeper than a hundred levels, or that has
+    /// more than 32 namespaces or 4 KiB of them declared around it in the stanza: the `xml` crate copies all
+    /// namespaces in scope for each element, so a stranger could order any amount of work without these bounds.
+    /// With them, a byte costs up to some hundred times what it costs to frame it, and twice as many bytes cost twice
+    /// as much.
+    pub fn reader(&self) -> EventReader<impl Read + '_> {
+        reader_of(&self.header, self.as_str())
+    }
+}
+
+impl<T: AsRef<str>> fmt::Display for Stanza<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl<T: AsRef<str>> fmt::Debug for Stanza<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Stanza").field(&self.as_str()).finish()
+    }
+}
+
+/// How deep elements may be nested for a reader, with the stanza itself.
+const MAX_DEPTH: usize = 100;
+/// How many namespaces may be in scope for a reader, beside those of the header.
+const MAX_NAMESPACES: usize = 32;
+/// The same in bytes, prefixes included.
+const MAX_NAMESPACE_BYTES: usize = 4096;
+
+/// A reader that stands before `stanza`, in the scope of `header`.
+fn reader_of<'a>(header: &Scope, stanza: &'a str) -> EventReader<impl Read + use<'a>> {
+    let readable = readable(stanza);
+    let open = |header: &Scope| {
+        let (start, end) = header.tags();
+        // The crate's own limits are for documents; here the framer has set one already.
+        let length = start.len() + stanza.len();
+        let config = ParserConfig::new()
+            .max_name_length(length)
+            .max_attributes(length)
+            .max_attribute_length(length)
+            .max_data_length(length);
+        let behind = if readable == stanza.len() { End::Tag(Cursor::new(end)) } else { End::TooMuch };
+        let source = Cursor::new(start).chain(&stanza.as_bytes()[..readable]).chain(behind);
+        let mut reader = EventReader::new_with_config(source, config);
+        let document = reader.next();
+        let root = reader.next();
+        (matches!(document, Ok(XmlEvent::StartDocument { .. })) && matches!(root, Ok(XmlEvent::StartElement { .. })))
+            .then_some(reader)
+    };
+    match open(header) {
+        Some(reader) => reader,
+        None => open(&Scope::default()).expect("the usual header is well-formed"),
+    }
+}
+
+/// How much of a stanza a reader gets: all of it, or up to the first element that would cost it too much.
+fn readable(stanza: &str) -> usize {
+    let mut walk = Walk::new(stanza);
+    // How many namespaces are in scope, and their bytes, element by element.
+    let mut open = vec![(0, 0)];
+    loop {
+        let at = stanza.len() - walk.rest().len();
+        match walk.next() {
+            Some(Piece::Start(tag)) => {
+                let (mut count, mut bytes) = *open.last().unwrap_or(&(0, 0));
+                for (prefix, namespace) in tag.declarations() {
+                    count += 1;
+                    bytes += prefix.len() + namespace.written();
+                }
+                if open.len() > MAX_DEPTH || count > MAX_NAMESPACES || bytes > MAX_NAMESPACE_BYTES {
+                    return at;
+                }
+                if !tag.empty {
+                    open.push((count, bytes));
+                }
+            }
+            Some(Piece::End) => drop(open.pop()),
+            Some(Piece::Text(_)) => {}
+            None => return stanza.len(),
+        }
+    }
+}
+
+/// What comes behind a stanza for its reader.
+enum End {
+    /// The end of the stream's root.
+    Tag(Cursor<String>),
+    /// The rest is not read.
+    TooMuch,
+}
+
+impl Read for End {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tag(tag) => tag.read(buf),
+            Self::TooMuch => Err(io::Error::other("nested too deep, or too many namespaces")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stanza(xml: &str, header: &[u8]) -> Stanza {
+        Stanza::new(xml.into(), Scope::of(header))
+    }
+
+    fn first_name(stanza: &Stanza) -> String {
+        match stanza.reader().next() {
+            Ok(XmlEvent::StartElement { name, .. }) => name.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_stanza_is_read_with_the_namespaces_of_its_stream() {
+        let header =
+            b"<stream:stream xmlns='jabber:server' xmlns:db='urn:db' xmlns:stream='http://etherx.jabber.org/streams'>";
+        assert_eq!(first_name(&stanza("<message/>", header)), "{jabber:server}message");
+        assert_eq!(first_name(&stanza("<db:result>x</db:result>", header)), "{urn:db}db:result");
+        let stanza = stanza("<iq><q a='1'/> t</iq>", header);
+        let rest: Vec<_> = stanza.reader().into_iter().skip(1).map(|event| format!("{:?}", event.unwrap())).collect();
+        assert_eq!(rest.len(), 6, "q, /q, text, /iq, /stream, end: {rest:?}");
+    }
+
+    #[test]
+    fn a_stanza_whose_header_is_missing_or_useless_is_read_as_jabber_client() {
+        for header in ["", "<a", "<a:b>", "<s/>", "</s>", "<a b='>", "\0", "x", "<stream:stream"] {
+            assert_eq!(first_name(&stanza("<message/>", header.as_bytes())), "{jabber:client}message", "{header}");
+        }
+    }
+
+    #[test]
+    fn a_large_stanza_is_read_whole() {
+        let text = "x".repeat(3_000_000);
+        let name = "n".repeat(300_000);
+        let attributes: String = (0..70_000).map(|i| format!(" a{i}=''")).collect();
+        let stanza = stanza(&format!("<{name} v='{text}'{attributes}>{text}</{name}>"), b"");
+        assert!(stanza.reader().into_iter().all(|event| event.is_ok()));
+    }
+
+    #[test]
+    fn a_stanza_knows_its_name_and_bytes() {
+        let named = |xml| stanza(xml, b"").name().to_owned();
+        assert_eq!((named("<message/>"), named("<db:result\n>")), ("message".into(), "result".into()));
+        assert_eq!((named("<a>b</a>"), named("")), ("a".into(), "".into()));
+        let stanza = stanza("<a>é</a>", b"");
+        assert_eq!((stanza.to_string(), format!("{stanza:?}")), ("<a>é</a>".into(), "Stanza(\"<a>é</a>\")".into()));
+        assert_eq!((stanza.as_str(), stanza.as_bytes()), ("<a>é</a>", "<a>é</a>".as_bytes()));
+        assert_eq!(stanza.into_bytes(), "<a>é</a>".as_bytes());
+    }
+
+    #[test]
+    #[cfg(feature = "batch")]
+    fn a_lent_stanza_is_like_one_that_is_owned() {
+        let header = b"<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams'>";
+        let lent = Stanza::lent("<db:result/>", &Scope::of(header));
+        assert_eq!((lent.name(), lent.as_bytes()), ("result", "<db:result/>".as_bytes()));
+        assert_eq!((lent.to_string(), format!("{lent:?}")), ("<db:result/>".into(), "Stanza(\"<db:result/>\")".into()));
+        assert_eq!(lent.into_owned(), stanza("<db:result/>", header));
+    }
+}

@@ -1,0 +1,95 @@
+//! The peer's header, for a close of a stream that someone else has opened: stream errors are known under any prefix.
+
+#[path = "support/peer.rs"]
+mod peer;
+
+use peer::TAG;
+use xmpp_close::{CloseOptions, Error, Outcome, Report};
+
+const NS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
+const STREAMS: &str = "http://etherx.jabber.org/streams";
+
+fn prefixed() -> String {
+    format!("<s:error><system-shutdown xmlns='{NS}'/></s:error>")
+}
+
+fn unprefixed() -> String {
+    format!("<error xmlns='{STREAMS}'><system-shutdown xmlns='{NS}'/></error>")
+}
+
+/// Closes a stream whose peer answers with `sent`; with the report, and the stanzas that were handed over.
+fn close(options: &CloseOptions, sent: String) -> (Report, Vec<String>) {
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| {
+        peer.read_tag().send(sent).expect_eof();
+    });
+    let mut closing = options.begin(ours).unwrap();
+    let stanzas = (&mut closing).map(|stanza| stanza.to_string()).collect();
+    let report = closing.finish();
+    peer.join().unwrap();
+    (report, stanzas)
+}
+
+fn condition(report: &Report) -> Option<&str> {
+    report.stream_error.as_ref().map(|error| error.condition())
+}
+
+#[test]
+fn a_stream_error_is_seen_under_any_prefix_that_the_header_declares() {
+    for (declaration, root, namespaces) in [
+        ("", "s:stream", format!("xmlns:s='{STREAMS}' xmlns='jabber:client'")),
+        ("", "stream", format!("xmlns='{STREAMS}' xmlns:s='{STREAMS}'")),
+        ("<?xml version='1.0'?>\n", "stream:stream", format!("xmlns:stream='{STREAMS}' xmlns:s='{STREAMS}'")),
+    ] {
+        let header = format!("{declaration}<{root} {namespaces}>");
+        let options = CloseOptions::new().peer_header(header.clone());
+        for error in [prefixed(), unprefixed()] {
+            let (report, stanzas) = close(&options, format!("<message/>{error}</{root}>"));
+            assert_eq!(
+                (report.outcome, condition(&report)),
+                (Outcome::Clean, Some("system-shutdown")),
+                "{header} {error}"
+            );
+            assert_eq!((stanzas, report.stanzas), (vec!["<message/>".to_owned()], 1), "{header} {error}");
+        }
+    }
+}
+
+#[test]
+fn without_the_header_the_usual_one_counts() {
+    let (report, stanzas) = close(&CloseOptions::new(), format!("{}{}{TAG}", prefixed(), unprefixed()));
+    assert_eq!((condition(&report), stanzas), (Some("system-shutdown"), vec![prefixed()]));
+}
+
+#[test]
+fn only_the_first_stream_error_is_read_and_none_is_a_stanza() {
+    let later = format!("<stream:error><conflict xmlns='{NS}'/></stream:error>").repeat(10);
+    let (report, stanzas) = close(&CloseOptions::new(), format!("{}<error/>{later}{TAG}", unprefixed()));
+    assert_eq!((condition(&report), stanzas), (Some("system-shutdown"), vec!["<error/>".to_owned()]));
+    assert_eq!(report.stanzas, 1);
+}
+
+#[test]
+fn a_stanza_is_read_with_the_namespaces_of_the_header() {
+    use xmpp_close::xml::XmlEvent;
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| {
+        peer.read_tag().send("<db:result/></s:stream>").expect_eof();
+    });
+    let header = format!("<s:stream xmlns:s='{STREAMS}' xmlns='jabber:server' xmlns:db='jabber:server:dialback'>");
+    let mut closing = CloseOptions::new().peer_header(header).begin(ours).unwrap();
+    let stanza = closing.next().unwrap();
+    let XmlEvent::StartElement { name, .. } = stanza.reader().next().unwrap() else { panic!() };
+    assert_eq!(name.to_string(), "{jabber:server:dialback}db:result");
+    assert_eq!(closing.finish().outcome, Outcome::Clean);
+    peer.join().unwrap();
+}
+
+#[test]
+fn what_is_no_start_tag_is_refused() {
+    for header in ["", "x", "<s:stream", "</s:stream>", "<a><b/>", "<!DOCTYPE a>", "<a b=c>"] {
+        let (ours, _theirs) = peer::pair();
+        let refused = CloseOptions::new().peer_header(header).close(ours);
+        assert!(matches!(refused, Err(Error::Invalid(_))), "{header}: {refused:?}");
+    }
+}
