@@ -328,10 +328,7 @@ impl<T: Transport> Stream<T> {
                 Err(error) if retry(&error) => {
                     pace.wait(transport, Interest::READ, limit, Some(waker.fd())).and(Err(error))
                 }
-                result => {
-                    pace.moved();
-                    result
-                }
+                result => result.inspect(|_| pace.moved()),
             },
         };
         self.end = End::of(&result);
