@@ -345,7 +345,7 @@ static void a_tag_shorter_than_so_rcvlowat_is_seen_at_once(void)
         report = close_by(way, peer.fd, &options);
         CHECK_INT(report.outcome, XMPP_CLOSE_CLEAN);
         CHECK_INT(report.stanzas, 1);
-        CHECK(report.elapsed_ms < 15000 + (uint32_t)check_slack());
+        CHECK(report.elapsed_ms < 5000 + (uint32_t)check_slack());
         CHECK(getsockopt(peer.fd, SOL_SOCKET, SO_RCVLOWAT, &value, &length) == 0 && value == 4096); /* as it was */
         peer_stop(&peer);
         peer_free(&peer);

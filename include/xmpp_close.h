@@ -423,7 +423,8 @@ typedef struct xmpp_close_transport {
     /// is done, and the peer sees the end when you close.
     int (*end_output)(void *userdata);
     /// The descriptor under it. It is polled between attempts; over TLS it is
-    /// also read, to its end, after the peer's close_notify.
+    /// also read, to its end, after the peer's close_notify. If it is a stream
+    /// socket, it must be connected.
     int fd;
     /// 1: this is TLS, so that the end of TCP alone is not the end.
     uint32_t tls;

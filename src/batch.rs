@@ -112,7 +112,8 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     /// [`Error::Invalid`] when the options make no sense, when the transport has no descriptor that can be waited for
-    /// ([`Transport::watch`]), or one that is in the batch already; [`Error::Io`] when the system has no room for more.
+    /// ([`Transport::watch`]), or one that is in the batch already, and in a forked child of the process that made the
+    /// batch; [`Error::Io`] when the system has no room for more.
     /// The transport is dropped then.
     pub fn add<T: Transport + 'a>(
         &mut self,

@@ -18,7 +18,7 @@ use bell::Bell;
 
 use crate::process::Owner;
 
-/// Stops a close in progress at once, from any thread; the outcome is then
+/// Stops a close in progress at once, from any thread of the process that made it; the outcome is then
 /// [`Cancelled`](crate::Outcome::Cancelled). Clones stop the same closes.
 #[derive(Clone, Debug)]
 pub struct Canceller(Arc<Bell>);
@@ -48,7 +48,7 @@ impl Canceller {
     }
 }
 
-/// Wakes the thread that waits in [`Stream::receive`](crate::Stream::receive), which then returns
+/// Wakes the thread that waits in [`Stream::receive`](crate::Stream::receive) in the process that made it. That returns
 /// [`Woken`](crate::Incoming::Woken): because another thread has put something into its mailbox, say.
 #[derive(Clone, Debug)]
 pub struct Waker(Arc<Bell>);

@@ -70,7 +70,7 @@ pub fn run() -> Section {
          {ROUNDS} rounds.\n\nSystem calls are counted by strace. Beyond the bare loop, `getsockopt` asks whether \
          anything is unread or unacknowledged,\n`setsockopt` sets SO_RCVTIMEO, and `ioctl` asks what the peer's kernel \
          has acknowledged. A descriptor that is only lent\nkeeps its options and flags, so there each wait is a `poll` \
-         and a `recv`; and what is no connected stream socket is\nrefused first.\n\n{}{}\
+         and a `recv`, and asks for\nSO_RCVLOWAT; and what is no connected stream socket is refused first.\n\n{}{}\
          ![Time of a close](performance/handshake.svg)\n",
         bars.finish(),
         table.finish()

@@ -28,6 +28,8 @@ const TURN: Duration = Duration::from_millis(1);
 const ROUND: Duration = Duration::from_millis(2);
 /// How long after the deadline streams may still take what has arrived, all of them together.
 const GRACE: Duration = Duration::from_millis(100);
+/// By how much a pause is longer for each stream that makes one: many together take no more than a part of the processor.
+const PAUSE_SHARE: Duration = Duration::from_micros(200);
 /// How often progress is told.
 const PROGRESS: Duration = Duration::from_millis(100);
 /// As good as.
@@ -38,7 +40,8 @@ impl Batch<'_> {
     /// Closes all streams, each by its handshake, and blocks until all have ended, or the time is up. Then it is empty.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the spread is not shorter than the total, [`Error::Io`] when the system cannot wait for the
+    /// [`Error::Invalid`] when the spread is not shorter than the total, and in a forked child of the process that made the
+    /// batch; [`Error::Io`] when the system cannot wait for the
     /// canceller. Nothing has been sent then, and the streams are still in it. Once it runs it always ends with a report.
     pub fn run(&mut self, mut options: BatchOptions<'_>) -> Result<BatchReport, Error> {
         options.check()?;
@@ -69,6 +72,8 @@ struct Run<'b, 'a, 'o> {
     buffer: Buffer,
     /// Streams that could still move when the others got their turn, each once.
     unfinished: VecDeque<usize>,
+    /// How many streams are not watched, since they make pauses.
+    pausing: u32,
     summary: Summary,
     /// When progress was told.
     told: Instant,
@@ -94,6 +99,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
             timers: Timers::default(),
             buffer: Buffer::default(),
             unfinished,
+            pausing: 0,
             summary,
             told: start,
             late: None,
@@ -281,12 +287,14 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         let watch = member.driver.transport().watch(interest);
         let on = watch.map(|(_, on)| on).filter(|on| *on != NEITHER && !pauses);
         if on.is_none() {
-            let pause = Instant::now() + PAUSE;
+            let pause = Instant::now() + PAUSE.max(PAUSE_SHARE * self.pausing);
             due = Some(due.map_or(pause, |due| due.min(pause)));
         }
         if on != member.watched {
             let result =
                 watch.map_or(Ok(()), |(fd, _)| self.batch.intake.readiness.watch(fd, index, member.watched, on));
+            self.pausing += u32::from(on.is_none());
+            self.pausing -= u32::from(member.watched.is_none());
             member.watched = on;
             if let Err(error) = result {
                 member.driver.failed(&error);
@@ -302,6 +310,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
     fn finish(&mut self, index: usize) {
         let Slot::Running(member) = &mut self.batch.members[index] else { return };
         member.driver.return_buffer(&mut self.buffer);
+        self.pausing -= u32::from(member.watched.is_none());
         let report = member.driver.report();
         self.summary.begun += usize::from(!member.started);
         self.summary.add(&report);

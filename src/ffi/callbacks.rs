@@ -69,7 +69,8 @@ pub struct xmpp_close_transport {
     /// is done, and the peer sees the end when you close.
     pub end_output: Option<unsafe extern "C" fn(userdata: *mut c_void) -> c_int>,
     /// The descriptor under it. It is polled between attempts; over TLS it is
-    /// also read, to its end, after the peer's close_notify.
+    /// also read, to its end, after the peer's close_notify. If it is a stream
+    /// socket, it must be connected.
     pub fd: c_int,
     /// 1: this is TLS, so that the end of TCP alone is not the end.
     pub tls: u32,

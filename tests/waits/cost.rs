@@ -5,14 +5,14 @@ use std::{
     net::TcpStream,
     os::fd::{AsFd, AsRawFd, BorrowedFd},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use socket2::{MsgHdr, SockRef};
 use xmpp_close::{Batch, BatchOptions, Canceller, CloseOptions, Interest, Outcome, Report, Transport};
 
 use crate::{
-    assert_cheap, peer, set,
+    assert_cheap, peer, set, thread_time,
     ways::{CLOSES, HEADER, OTHER_WAITS},
 };
 
@@ -79,6 +79,25 @@ fn every_other_wait_costs_nothing_whatever_poll_says() {
     for (lie, prepare) in LIES {
         let names: Vec<_> = OTHER_WAITS.iter().map(|(name, _)| format!("{lie}, {name}")).collect();
         all_are_cheap(|number, tcp| OTHER_WAITS[number].1(tcp, LIMIT), &names, prepare);
+    }
+}
+
+/// What each costs is little, but they are many: the pauses become longer.
+#[test]
+fn many_streams_in_a_batch_leave_most_of_the_processor_whatever_poll_says() {
+    for (lie, prepare) in LIES {
+        let pairs: Vec<_> = (0..300).map(|_| peer::pair()).collect();
+        let mut batch = Batch::new().unwrap();
+        for (ours, _) in &pairs {
+            prepare(ours);
+            batch.add(ours.as_fd(), &CloseOptions::new(), |_| {}).unwrap();
+        }
+        let (start, before) = (Instant::now(), thread_time());
+        let report = batch.run(BatchOptions::new().total(LIMIT)).unwrap();
+        let (took, cost) = (start.elapsed(), thread_time() - before);
+        assert_eq!(report.summary.count(Outcome::TimedOut), pairs.len(), "{}", report.summary);
+        println!("{lie}: {cost:?} in {took:?}");
+        assert!(cost < took / 5, "{lie}: {cost:?} in {took:?}");
     }
 }
 

@@ -105,7 +105,11 @@ fn batch_of_three() -> (Batch<'static>, Vec<thread::JoinHandle<()>>) {
     let peers = (0..3).map(|_| {
         let (ours, theirs) = peer::pair();
         batch.add(ours, &CloseOptions::new(), |_| {}).unwrap();
-        peer::peer(theirs, |mut peer| peer.read_tag().send(TAG).expect_eof())
+        peer::peer(theirs, |mut peer| {
+            peer.read_tag();
+            thread::sleep(Duration::from_millis(100)); // by now it is waited for
+            peer.send(TAG).expect_eof();
+        })
     });
     let peers = peers.collect();
     (batch, peers)
@@ -121,6 +125,7 @@ fn a_batch_dropped_in_a_child_still_closes_its_parents_streams() {
     });
     let report = batch.unwrap().run(BatchOptions::new()).unwrap();
     assert_eq!(report.summary.count(Outcome::Clean), 3, "{}", report.summary);
+    assert!(report.summary.elapsed < PATIENCE / 12, "{}", report.summary);
     peers.into_iter().for_each(|peer| peer.join().unwrap());
 }
 

@@ -12,7 +12,7 @@ use socket2::SockRef;
 use xmpp_close::{CloseOptions, Incoming, Initiator, Stream};
 
 use crate::{
-    peer::{self, TAG},
+    peer::{self, PATIENCE, TAG},
     set,
     ways::{CLOSES, thin},
 };
@@ -91,9 +91,9 @@ type Receive = fn(TcpStream) -> Duration;
 #[test]
 fn a_stanza_shorter_than_so_rcvlowat_is_received_at_once() {
     fn received<T: xmpp_close::Transport>(mut stream: Stream<T>) -> Duration {
-        assert!(matches!(stream.receive(), Ok(Incoming::Header(_))));
+        assert!(matches!(stream.receive_within(PATIENCE), Ok(Incoming::Header(_))));
         let start = Instant::now();
-        assert!(matches!(stream.receive(), Ok(Incoming::Stanza(_))));
+        assert!(matches!(stream.receive_within(PATIENCE), Ok(Incoming::Stanza(_))));
         start.elapsed()
     }
     let ways: [(&str, Receive); 3] = [
