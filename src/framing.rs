@@ -1,9 +1,9 @@
 //! Finds where the stream header, each stanza and the stream end.
 //!
-//! This is the one piece of XML in this library that is written by hand. A pull parser blocks inside `read` and is
+//! It is written by hand. A pull parser blocks inside `read` and is
 //! finished after its first I/O error, so it can neither be fed by an event loop nor survive a timeout; and it is slower
 //! by an order of magnitude, on bytes that the application's own parser reads once more. What needs meaning
-//! (namespaces, the stream's attributes, errors) is left to the `xml` crate, see [`xml`](crate::xml).
+//! (namespaces, the stream's attributes, errors) is left to [`xml`](crate::xml).
 //!
 //! It takes the bytes as they come, in pieces of any size, and needs none beyond the `>` that ends a frame (XM-02).
 //! Depth decides where the stream ends, never a search for its closing tag (XM-01). It checks that what passes is
