@@ -157,7 +157,7 @@ static void on_stanza(void *owner, const stanza *stanza)
             send_stanza(c, reply, sm_reply(&c->sm, stanza, reply, sizeof reply));
     } else {
         newcomer_end(&c->newcomer);
-        c->sm.handled++;
+        c->sm.handled += (uint32_t)is_counted(stanza);
         c->late += (unsigned)late;
     }
     if (is_iq_request(stanza)) {

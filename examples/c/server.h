@@ -43,6 +43,12 @@ static inline int is_message(const stanza *stanza)
     return !strcmp(stanza->name, "message");
 }
 
+/* XEP-0198 counts nothing else. */
+static inline int is_counted(const stanza *stanza)
+{
+    return is_message(stanza) || !strcmp(stanza->name, "presence") || !strcmp(stanza->name, "iq");
+}
+
 static inline int is_iq_request(const stanza *stanza)
 {
     return !strcmp(stanza->name, "iq") && (!strcmp(stanza->type, "get") || !strcmp(stanza->type, "set"));
