@@ -1,7 +1,6 @@
 //! `.ci/packages`, which every check begins with: what is installed, but of no use, is named, and nothing is changed.
 
 #[path = "support/clib.rs"]
-#[allow(dead_code, reason = "only its folders are used")]
 mod clib;
 #[path = "support/expat_header.rs"]
 mod expat_header;
