@@ -72,7 +72,7 @@ fn a_last_acknowledgement_precedes_the_tag() {
     each_variant(|variant| {
         let server = start(variant, FOREVER, FOREVER);
         let enabled = |server: &Server| {
-            let mut client = Client::open(server.port, &format!("{}{ENABLE}{}", message("before"), iq(1)));
+            let mut client = Client::open(server.port, &format!("{}{ENABLE}{}<other/>", message("before"), iq(1)));
             client.read_until(ENABLED);
             client.send(&format!("{}{REQUEST}", message(2)));
             assert_eq!(client.read_until(&ack(2)), format!("{}{}", message(2), ack(2)));
