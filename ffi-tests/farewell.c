@@ -70,6 +70,8 @@ static void the_rest_of_what_is_half_written_goes_out(void)
 {
     static const char queue[] = "<message to='a&gt;b' id=\"x>y\"><body>a > b &amp; c</body><x xmlns='urn:x'/>"
                                 "<![CDATA[<b>&]]></message><presence/> <iq id='1'/>";
+    static const char header[] = "<?xml version='1.0'?><stream:stream xmlns:stream='http://etherx.jabber.org/streams'"
+                                 " xmlns='jabber:client' id='a>b'><stream:features/>";
     struct member member;
     size_t cut;
     for (cut = 0; cut <= strlen(queue); cut++) {
@@ -79,6 +81,16 @@ static void the_rest_of_what_is_half_written_goes_out(void)
         member.options.farewell = queue + cut;
         member.options.farewell_len = strlen(queue + cut);
         sprintf(sent, "%s" TAG, queue + cut);
+        member_close(&member, api, 0);
+        check_sent(&member, api, sent);
+    }
+    for (cut = 0; cut <= strlen(header); cut++) { /* and what was queued before anything was sent */
+        char sent[sizeof header + sizeof TAG];
+        enum api api = (enum api)(cut % APIS);
+        member_start(&member, UNIX, answer, NULL, NULL);
+        member.options.farewell = header + cut;
+        member.options.farewell_len = strlen(header + cut);
+        sprintf(sent, "%s" TAG, header + cut);
         member_close(&member, api, 0);
         check_sent(&member, api, sent);
     }

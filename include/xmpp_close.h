@@ -203,8 +203,9 @@ typedef struct xmpp_close_options {
     /// To be sent right in front of the tag: whole stanzas, such as unavailable
     /// presence or a last <a/>. What your program still has queued goes here,
     /// too, for it comes after what was written to the socket: so the first may
-    /// be the rest of a stanza that is half written. What ends inside a stanza,
-    /// or has text between them or a closing tag, is XMPP_CLOSE_ERR_INVALID.
+    /// be the rest of a stanza that is half written, or your stream header, if
+    /// that was never sent. What ends inside a stanza, or has text between them
+    /// or a closing tag, is XMPP_CLOSE_ERR_INVALID.
     const void *farewell;
     /// Length of farewell in bytes.
     size_t farewell_len;

@@ -133,8 +133,9 @@ impl CloseOptions {
     }
 
     /// Bytes to send right before the closing tag, in one segment with it where they fit: last stanzas,
-    /// unavailable presence (SE-01), a final `<a/>` (SE-03). They must be whole stanzas (HS-12): half of one, text between
-    /// them, or a closing tag among them is [`Error::Invalid`] when the close begins.
+    /// unavailable presence (SE-01), a final `<a/>` (SE-03). They must be whole stanzas (HS-12), behind our header if
+    /// that was never sent: half of one, text between them, or a closing tag among them is [`Error::Invalid`] when the close
+    /// begins.
     pub fn farewell(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.farewell = bytes.into();
         self

@@ -1,4 +1,4 @@
-//! What may stand right in front of a closing tag: whole stanzas.
+//! What may stand right in front of a closing tag: whole stanzas, and our header if it was never sent.
 
 use super::{Frame, Framer};
 
@@ -13,7 +13,8 @@ pub(crate) enum Leaves {
     Broken,
 }
 
-/// Where whole stanzas and white space leave the stream whose root has the name `root`.
+/// Where whole stanzas and white space, perhaps behind the stream's own header, leave the stream whose root has the name
+/// `root`. (A header that was never sent goes out before a stream error: RFC 6120 section 4.9.1.2.)
 ///
 /// With `begun`, the first stanza may have been begun before: then end tags without a start tag are those of elements
 /// around it, and text is right in front of such a tag. How deep the stream was is not known, so that a stanza of which
@@ -25,7 +26,8 @@ pub(crate) fn leaves(bytes: &[u8], root: &str, begun: bool) -> Leaves {
     }
 }
 
-fn read(mut rest: &[u8], root: &str, begun: bool) -> Leaves {
+fn read(bytes: &[u8], root: &str, begun: bool) -> Leaves {
+    let mut rest = behind_header(bytes, root);
     loop {
         // Its limit is for what is copied, and nothing is to be.
         let mut framer = Framer::inside(Some(root)).limit(0);
@@ -49,6 +51,14 @@ fn read(mut rest: &[u8], root: &str, begun: bool) -> Leaves {
             false => rest = behind,
         }
     }
+}
+
+/// What comes behind the start tag of the root, if that comes first.
+fn behind_header<'a>(bytes: &'a [u8], root: &str) -> &'a [u8] {
+    let mut framer = Framer::new();
+    let mut input = bytes;
+    let is_open = matches!(framer.next(&mut input), Some(Frame::Header(header)) if !header.ends_with(b"/>"));
+    if is_open && framer.root() == Some(root) { input } else { bytes }
 }
 
 /// What comes behind a tag of which only the end is there. An attribute value may hold a `>`, but no `<`.
@@ -107,9 +117,27 @@ mod tests {
     }
 
     #[test]
+    fn our_own_header_may_come_first() {
+        let header = "<?xml version='1.0'?>\n<stream:stream xmlns='jabber:client' id='a>b'>";
+        for rest in ["", "<stream:features/>", "<a/> <b/>"] {
+            let xml = format!("{header}{rest}");
+            assert_eq!((whole(&xml), begun(&xml)), (Between, Between), "{xml}");
+            for cut in 1..header.len() {
+                assert_eq!(begun(&xml[cut..]), Between, "{}", &xml[cut..]);
+            }
+        }
+        for rest in ["<a>", "text", "<stream:stream>"] {
+            let xml = format!("{header}{rest}");
+            assert_eq!((whole(&xml), begun(&xml)), (Broken, Broken), "{xml}");
+        }
+        assert_eq!(whole(&format!("{header}</stream:stream>")), Closed);
+        assert_eq!(whole("<a/><stream:stream>"), Broken);
+    }
+
+    #[test]
     fn half_a_stanza_and_stray_text_are_no_stanzas() {
         let half = ["<", "<a", "<a>", "<a><b/>", "<a>text", "<a/><b>", "<a/>text", "text", "<a/>text<b/>", "<a></b>"];
-        for xml in half.into_iter().chain(["<!-- -->", "<a/><?b?>", "&lt;", "<stream:stream>"]) {
+        for xml in half.into_iter().chain(["<!-- -->", "<a/><?b?>", "&lt;", "<stream>"]) {
             assert_eq!((whole(xml), begun(xml)), (Broken, Broken), "{xml}");
         }
         let large = format!("<a>{}", "x".repeat(100_000));
