@@ -93,7 +93,8 @@ pub enum Initiator {
     Us = 1,
     /// The peer did, by its closing tag, a stream error, or the end of the connection.
     Peer = 2,
-    /// Both: the peer's closing tag came before ours was written (HS-09), so it acknowledges nothing (I-09).
+    /// Both: the peer's closing tag, or its stream error, came before our tag was written (HS-09), so it acknowledges nothing
+    /// (I-09).
     Crossing = 3,
 }
 

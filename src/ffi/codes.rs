@@ -59,8 +59,9 @@ pub enum xmpp_close_initiator {
     XMPP_CLOSE_INITIATOR_US = 1,
     /// The peer did: by its closing tag, a stream error, or the end of TCP.
     XMPP_CLOSE_INITIATOR_PEER = 2,
-    /// Both: the peer's tag came before ours was written, so it is no answer
-    /// to ours, and proves nothing about what we sent.
+    /// Both: the peer's tag, or its stream error, came before our tag was
+    /// written, so it is no answer to it, and proves nothing about what we
+    /// sent.
     XMPP_CLOSE_INITIATOR_CROSSING = 3,
 }
 

@@ -340,7 +340,8 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_stands_still() {
-        let h = &mut new();
+        let options = xmpp_close_options { no_progress_ms: 10_000, ..xmpp_close_options::defaults() };
+        let h = &mut make(&options, 1000).unwrap();
         h.handle(Event::Begin, 5000);
         assert_eq!(h.handle(Event::Flushed, 4000), 0);
         assert_eq!(h.handle(Event::Tick, 0), 0);

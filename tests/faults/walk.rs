@@ -31,6 +31,8 @@ struct Model {
     /// Bytes of the peer's stream since we began, and how many of them had come before our tag was written.
     read: u64,
     early: u64,
+    /// When our output last moved although the peer's had ended, or something came although ours was lost.
+    steady: Option<u64>,
     /// When there was a sign of life last, and since when both tags are done.
     alive: u64,
     both: Option<u64>,
@@ -148,6 +150,9 @@ impl Model {
             }
             Received(bytes) => {
                 self.alive = if bytes > 0 { now } else { self.alive };
+                if self.lost && bytes > 0 {
+                    self.steady = Some(now);
+                }
                 let is_over = self.theirs || self.verdict.is_some();
                 *(if is_over { &mut self.trailing } else { &mut self.read }) += bytes as u64;
                 if self.begun.is_none() {
@@ -161,6 +166,10 @@ impl Model {
                 }
             }
             Written(bytes) => {
+                let owes = (self.asked || self.detached) && !self.written && !self.finished && !self.lost;
+                if owes && self.ended && self.verdict.is_some() && bytes > 0 {
+                    self.steady = Some(now);
+                }
                 self.alive = if bytes > 0 { now } else { self.alive };
                 nothing
             }
@@ -333,7 +342,8 @@ fn assert_tick(model: &mut Model, answer: Option<u64>, handshake: &Handshake, ac
     let late = now >= began + TOTAL
         || model.both.is_some_and(|both| now >= both + LINGER)
         || !turn && model.both.is_none() && now >= model.alive.max(began) + NO_PROGRESS.max(LINGER);
-    let early = !turn && now < began + LINGER;
+    let steady = model.steady.map_or(0, |moment| moment + if model.lost { LINGER } else { NO_PROGRESS });
+    let early = !turn && now < (began + LINGER).max(steady).min(began + TOTAL);
     match action {
         Action::Teardown => {
             assert!(!early, "ended early: {model:?}");
