@@ -72,6 +72,8 @@ struct Member<'a> {
     watched: Option<Interest>,
     /// When its time is looked at next.
     timer: Option<Instant>,
+    /// When its pause ends, if it has one.
+    pause: Option<Instant>,
     /// Times in a row that it was ready and nothing moved.
     fruitless: u32,
 }
@@ -141,7 +143,8 @@ impl<'a> Batch<'a> {
         let index = self.members.len();
         let driver = Driver::new(transport, options, opened)?;
         let watched = Some(Interest::READ);
-        let member = Member { driver, handle, started: false, put_off: false, watched, timer: None, fruitless: 0 };
+        let member =
+            Member { driver, handle, started: false, put_off: false, watched, timer: None, pause: None, fruitless: 0 };
         match member.fd().map(|fd| self.readiness.watch(fd, index, None, watched)) {
             Some(Ok(())) => {}
             Some(Err(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
