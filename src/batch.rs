@@ -74,6 +74,8 @@ struct Member<'a> {
     timer: Option<Instant>,
     /// What has come does not always show: it is tried again and again, with pauses.
     holds_back: bool,
+    /// When its pause ends, if it has one.
+    pause: Option<Instant>,
 }
 
 impl Slot<'_> {

@@ -7,18 +7,27 @@ mod peer;
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    os::unix::net::UnixStream,
-    sync::atomic::{AtomicUsize, Ordering},
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use peer::PATIENCE;
-use xmpp_close::{Batch, BatchOptions, Canceller, CloseOptions, Outcome, StreamError};
+use xmpp_close::{Batch, BatchOptions, Canceller, CloseOptions, Interest, Outcome, StreamError, Transport};
 
 struct Counting;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
+/// What is counted is what the whole process holds.
+static ALONE: Mutex<()> = Mutex::new(());
 
 // SAFETY: all is left to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
@@ -70,8 +79,53 @@ fn most_bytes(streams: usize) -> usize {
     MOST.load(Ordering::Relaxed) - before
 }
 
+/// A peer from which nothing ever comes, although its descriptor is always ready: in the middle of a TLS record, say.
+struct Fruitless(UnixStream);
+
+impl Transport for Fruitless {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn end_output(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn wait(&mut self, _: Interest, _: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+        unreachable!("a batch waits for all at once")
+    }
+
+    fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
+        Some((self.0.as_fd(), interest))
+    }
+}
+
+/// The most bytes that were held while such a peer was waited for.
+fn most_bytes_in(total: Duration) -> usize {
+    let (ready, _) = UnixStream::pair().unwrap();
+    let before = HELD.load(Ordering::Relaxed);
+    MOST.store(before, Ordering::Relaxed);
+    let mut batch = Batch::new().unwrap();
+    batch.add(Fruitless(ready), &CloseOptions::new(), |_| {}).unwrap();
+    let done = batch.run(BatchOptions::new().total(total)).unwrap();
+    assert_eq!(done.summary.count(Outcome::TimedOut), 1, "{}", done.summary);
+    MOST.load(Ordering::Relaxed) - before
+}
+
+#[test]
+fn a_stream_that_is_ready_in_vain_holds_no_more_for_being_waited_for_longer() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (short, long) = (most_bytes_in(Duration::from_millis(300)), most_bytes_in(Duration::from_secs(3)));
+    assert!(long <= short + 1024, "{short}, then {long}");
+}
+
 #[test]
 fn a_stream_in_a_batch_holds_less_than_4_kib() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     most_bytes(10); // whatever is made once
     let (few, many) = (most_bytes(100), most_bytes(400));
     let each = (many - few) / 300;

@@ -71,8 +71,8 @@ fn a_huge_header_still_tells_what_matters() {
     assert_eq!((report.stanzas, report.stream_error.unwrap().condition()), (1, "reset"));
 }
 
-/// How long the slowest of a hundred honest streams took in one batch with those that send `floods` for ever.
-fn slowest_beside(floods: Vec<String>, total: Duration) -> (BatchReport, Duration) {
+/// How long the slowest of some honest streams took in one batch with those that send `floods` for ever.
+fn slowest_beside(floods: Vec<String>, honest: usize, total: Duration) -> (BatchReport, Duration) {
     let mut batch = Batch::new().unwrap();
     let mut peers: Vec<JoinHandle<()>> = Vec::new();
     let hostile = floods.len();
@@ -84,7 +84,7 @@ fn slowest_beside(floods: Vec<String>, total: Duration) -> (BatchReport, Duratio
             while tcp.write_all(flood.as_bytes()).is_ok() {}
         }));
     }
-    for _ in 0..100 {
+    for _ in 0..honest {
         let (ours, theirs) = peer::pair();
         batch.add(ours, &CloseOptions::new(), |_| {}).unwrap();
         peers.push(peer::peer(theirs, |mut peer| {
@@ -108,17 +108,17 @@ fn slowest_beside(floods: Vec<String>, total: Duration) -> (BatchReport, Duratio
 #[test]
 fn floods_of_stream_errors_cost_a_batch_neither_its_deadline_nor_the_others_their_time() {
     const TOTAL: Duration = Duration::from_secs(3);
-    let (_, alone) = slowest_beside(Vec::new(), TOTAL);
+    let (_, alone) = slowest_beside(Vec::new(), 100, TOTAL);
     let nested = format!("<stream:error>{}{}</stream:error>", "<a xmlns='b'>".repeat(1000), "</a>".repeat(1000));
     let prefixes: String = (0..1000).map(|number| format!(" xmlns:a{number}='b'")).collect();
     let laden = format!("<stream:error{prefixes}>{}</stream:error>", "<a1:a/>".repeat(1000));
     for flood in [nested, laden] {
-        let (done, slowest) = slowest_beside(vec![flood; 20], TOTAL);
+        let (done, slowest) = slowest_beside(vec![flood; 20], 100, TOTAL);
         println!("slowest {slowest:?}, alone {alone:?}: {}", done.summary);
         assert!(done.summary.elapsed < TOTAL + SLACK, "{}", done.summary);
         assert_eq!(done.summary.count(Outcome::Clean), 100, "{}", done.summary);
         // Three times as long is the aim, on a machine that has nothing else to do.
-        assert!(slowest < (10 * alone).max(Duration::from_secs(1)), "{slowest:?}, alone {alone:?}");
+        assert!(slowest < (10 * alone).max(TOTAL * 2 / 3), "{slowest:?}, alone {alone:?}");
     }
 }
 
@@ -127,10 +127,10 @@ fn a_batch_is_over_soon_after_its_deadline_however_many_flood_it() {
     const TOTAL: Duration = Duration::from_secs(1);
     // Each may still take 256 KiB behind the deadline, but not all of them one after the other.
     let tiny = "<a/>".repeat(10_000);
-    let (done, slowest) = slowest_beside(vec![tiny; 100], TOTAL);
-    println!("slowest {slowest:?}: {}", done.summary);
+    let (done, _) = slowest_beside(vec![tiny; 100], 0, TOTAL);
+    println!("{}", done.summary);
     assert!(done.summary.elapsed < TOTAL + SLACK, "{}", done.summary);
-    assert_eq!(done.summary.count(Outcome::Clean), 100, "{}", done.summary);
+    assert_eq!(done.summary.count(Outcome::TimedOut), 100, "{}", done.summary);
 }
 
 /// The least time that a way takes for bytes.

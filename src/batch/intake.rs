@@ -65,7 +65,8 @@ impl<'a> Intake<'a> {
         self.added.borrow_mut().try_reserve(1).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
         let watched = Some(Interest::READ);
         let holds_back = driver.transport().watch(Interest::READ).is_some_and(|(fd, _)| holds_back(fd));
-        let member = Member { driver, handle, started: false, put_off: false, watched, timer: None, holds_back };
+        let member =
+            Member { driver, handle, started: false, put_off: false, watched, timer: None, pause: None, holds_back };
         match member.fd().map(|fd| self.readiness.watch(fd, index, None, watched)) {
             Some(Ok(())) => {}
             Some(Err(error)) if error.kind() == io::ErrorKind::AlreadyExists => {

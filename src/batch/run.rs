@@ -20,10 +20,10 @@ use crate::{
 /// How many closes begin before those that have begun are looked after: few enough that what their answers touch is
 /// still in the cache.
 const BEGIN_AT_ONCE: usize = 128;
-/// How much one stream may move before the others get their turn, in reads and writes.
+/// How much one stream may move before the others get their turn, in reads and writes: 80 KiB, and most stanzas whole.
 const STEPS: u32 = 16;
-/// How long at most: what its bytes cost is the peer's choice, and how long the application takes for them is its own.
-const TURN: Duration = Duration::from_millis(1);
+/// How long at most, even in the middle of what was read: an application may take its time for each stanza.
+const TURN: Duration = Duration::from_millis(20);
 /// How long those that can still move have their turns before it is looked for others.
 const ROUND: Duration = Duration::from_millis(2);
 /// How long after the deadline streams may still take what has arrived, all of them together.
@@ -135,13 +135,23 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
             }
             self.go_on();
             for key in &ready {
-                if *key >= CANCELLERS { self.cancelled(*key - CANCELLERS) } else { self.is_ready(*key) }
+                if *key >= CANCELLERS {
+                    self.cancelled(*key - CANCELLERS)
+                } else {
+                    self.is_ready(*key)
+                }
+                if self.time_is_up() {
+                    break;
+                }
             }
             let now = Instant::now();
             while let Some((time, index)) = self.timers.take(now) {
                 self.is_due(index, time);
             }
-            if now >= self.deadline && now >= *self.late.get_or_insert(now) + GRACE {
+            if self.time_is_up() {
+                while let Some(index) = self.turns.take(self.deadline) {
+                    self.begin(index); // its tag is sent all the same
+                }
                 self.each(Driver::expire);
             }
             if now >= self.told + PROGRESS {
@@ -162,6 +172,12 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         count > 0
     }
 
+    /// The deadline has passed, and what had arrived by then was taken for long enough.
+    fn time_is_up(&mut self) -> bool {
+        let now = Instant::now();
+        now >= self.deadline && now >= *self.late.get_or_insert(now) + GRACE
+    }
+
     /// How long nothing is to be done.
     fn patience(&self) -> Duration {
         let progress = self.options.on_progress.is_some().then(|| self.told + PROGRESS);
@@ -175,11 +191,12 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         for _ in 0..BEGIN_AT_ONCE {
             let Some(index) = self.turns.take(now) else { return false };
             if self.begin(index) {
-                // What came with the beginning is handled at once, so that few streams hold a buffer.
+                // What came with the beginning is handled at once, so that few streams hold a buffer; and what follows it,
+                // too, so that few hold half of a stanza, as long as the others need not wait for it.
                 let has_input =
                     matches!(&self.batch.members[index], Slot::Running(member) if member.driver.has_input());
                 if has_input {
-                    self.advance(index, 0);
+                    self.move_on(index, if now.elapsed() < ROUND { STEPS } else { 0 });
                 }
                 // Before those that have had their turn already.
                 if self.put_off(index) {
@@ -202,8 +219,13 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         true
     }
 
-    /// Moves what can be moved on one stream, in so many steps at most; false when that was nothing.
-    fn advance(&mut self, index: usize, most: u32) -> bool {
+    /// Moves what can be moved on one stream in one turn; false when that was nothing.
+    fn advance(&mut self, index: usize) -> bool {
+        self.move_on(index, STEPS)
+    }
+
+    /// The same in so many steps.
+    fn move_on(&mut self, index: usize, most: u32) -> bool {
         let mut steps = 0;
         let end = Instant::now() + TURN;
         loop {
@@ -249,7 +271,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
             let Some(index) = self.unfinished.pop_front() else { return };
             if let Slot::Running(member) = &mut self.batch.members[index] {
                 member.put_off = false;
-                self.advance(index, STEPS);
+                self.advance(index);
             }
             if start.elapsed() >= ROUND {
                 return;
@@ -261,7 +283,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         if matches!(&self.batch.members[index], Slot::Running(member) if member.put_off) {
             return; // it has one turn, like the others
         }
-        if !self.advance(index, STEPS) {
+        if !self.advance(index) {
             if let Slot::Running(member) = &mut self.batch.members[index] {
                 member.driver.pace().fruitless();
             }
@@ -269,12 +291,12 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
     }
 
     fn is_due(&mut self, index: usize, time: Instant) {
-        if let Slot::Running(member) = &mut self.batch.members[index] {
-            if member.timer == Some(time) {
-                member.timer = None;
-                member.driver.pace().paused();
-                self.advance(index, STEPS);
-            }
+        let Slot::Running(member) = &mut self.batch.members[index] else { return };
+        let due = if member.pause == Some(time) { &mut member.pause } else { &mut member.timer };
+        if *due == Some(time) {
+            *due = None;
+            member.driver.pace().paused();
+            self.advance(index);
         }
     }
 
@@ -286,9 +308,10 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         let pauses = member.driver.pace().wants_pause() || (member.holds_back && interest.read);
         let watch = member.driver.transport().watch(interest);
         let on = watch.map(|(_, on)| on).filter(|on| *on != NEITHER && !pauses);
-        if on.is_none() {
-            let pause = Instant::now() + PAUSE.max(PAUSE_SHARE * self.pausing);
-            due = Some(due.map_or(pause, |due| due.min(pause)));
+        if on.is_none() && member.pause.is_none() {
+            let end = Instant::now() + PAUSE.max(PAUSE_SHARE * self.pausing);
+            member.pause = Some(end);
+            self.timers.set(end, index);
         }
         if on != member.watched {
             let result =
@@ -339,7 +362,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         for index in 0..self.batch.members.len() {
             if let Slot::Running(member) = &self.batch.members[index] {
                 if member.driver.canceller().is_some_and(Canceller::is_cancelled) {
-                    self.advance(index, STEPS);
+                    self.advance(index);
                 }
             }
         }
