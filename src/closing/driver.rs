@@ -1,6 +1,7 @@
 //! The driver: moves bytes between a transport and the handshake, under its deadlines.
 
 mod input;
+mod opened;
 mod turn;
 
 use std::{
@@ -13,12 +14,13 @@ use std::{
 pub(crate) use input::Parsed;
 #[cfg(feature = "batch")]
 pub(crate) use input::Step;
+pub(crate) use opened::{End, Opened};
 
 use super::Buffer;
 use crate::{
     cancel::Canceller,
     error::Error,
-    framing::{Frame, Framer},
+    framing::Framer,
     handshake::{Action, Event, Handshake, State},
     options::{CloseOptions, LastWords},
     report::{Outcome, Report},
@@ -26,68 +28,6 @@ use crate::{
     transport::{Pace, Transport},
     xml::Scope,
 };
-
-/// What was begun before the close: how far both sides of the stream have come.
-pub(crate) struct Opened {
-    /// Frames the peer's stream; `None` when the caller's parser finds its end.
-    pub(crate) framer: Option<Framer>,
-    /// What the peer's header puts in scope.
-    pub(crate) header: Scope,
-    /// Queued before the close, so sent before all else.
-    pub(crate) queued: Vec<u8>,
-    /// The peer's stream error, if it was seen already.
-    pub(crate) stream_error: Option<StreamError>,
-    /// How the last read ended, when there is nothing more to read.
-    pub(crate) end: Option<End>,
-}
-
-/// What a read said last: the end, or an error, which the system reports only once (TC-04).
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum End {
-    Eof,
-    Failed(io::ErrorKind, Option<i32>),
-}
-
-impl End {
-    /// `None` when reading goes on.
-    pub(crate) fn of(result: &io::Result<usize>) -> Option<Self> {
-        match result {
-            Ok(0) => Some(Self::Eof),
-            Ok(_) => None,
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => None,
-                kind => Some(Self::Failed(kind, error.raw_os_error())),
-            },
-        }
-    }
-
-    fn again(self) -> io::Result<usize> {
-        match self {
-            Self::Eof => Ok(0),
-            Self::Failed(_, Some(code)) => Err(io::Error::from_raw_os_error(code)),
-            Self::Failed(kind, None) => Err(kind.into()),
-        }
-    }
-}
-
-impl Opened {
-    /// Both headers have been exchanged; of the peer's is known what the options say.
-    pub(crate) fn between_stanzas(options: &CloseOptions) -> Result<Self, Error> {
-        let (framer, header) = match &options.peer_header {
-            None => (Framer::inside(None), Scope::default()),
-            Some(header) => {
-                let mut framer = Framer::new().limit(usize::MAX);
-                let mut rest = header.as_bytes();
-                let scope = match framer.next(&mut rest) {
-                    Some(Frame::Header(tag)) if rest.is_empty() => Scope::of(tag),
-                    _ => return Err(Error::Invalid("the peer's header is not a start tag")),
-                };
-                (framer, scope)
-            }
-        };
-        Ok(Self { framer: Some(framer), header, queued: Vec::new(), stream_error: None, end: None })
-    }
-}
 
 pub(crate) struct Driver<T> {
     transport: T,
