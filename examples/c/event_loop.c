@@ -320,7 +320,7 @@ static void turn(int may_wait)
 static int on_late_data(void *userdata, const uint8_t *data, size_t len)
 {
     const stanza_parsed parsed = stanza_parser_feed(((conn *)userdata)->parser, data, len);
-    return parsed == STREAM_CLOSED ? XMPP_CLOSE_PEER_CLOSED : parsed == STREAM_BROKEN ? -1 : 0;
+    return parsed == STREAM_CLOSED ? XMPP_CLOSE_PEER_CLOSED : parsed == STREAM_BROKEN ? XMPP_CLOSE_NOT_XMPP : 0;
 }
 
 static int on_farewell(void *userdata, uint8_t *buf, size_t len, size_t *n)

@@ -131,7 +131,7 @@ static int on_data(void *userdata, const uint8_t *data, size_t len)
     case STREAM_CLOSED:
         return XMPP_CLOSE_PEER_CLOSED;
     default:
-        return -1; /* nothing it sends can be understood any more */
+        return XMPP_CLOSE_NOT_XMPP; /* nothing it sends can be understood any more */
     }
 }
 
