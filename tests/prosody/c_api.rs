@@ -2,7 +2,7 @@
 //! itself and then calls `xmpp_close_fd`.
 
 use std::{
-    ffi::{c_char, c_int, c_void},
+    ffi::{c_int, c_void},
     io::Read,
     mem,
     net::TcpStream,
@@ -10,7 +10,10 @@ use std::{
     slice,
 };
 
-use xmpp_close::{Frame, Framer, Outcome};
+use xmpp_close::{
+    Frame, Framer, Outcome,
+    ffi::{xmpp_close_fd, xmpp_close_options, xmpp_close_report},
+};
 
 use crate::{
     backlog,
@@ -20,53 +23,6 @@ use crate::{
     sm::Handled,
     stream_management::{ALL, Messages, READ, assert_final_ack, close_on, detach_and_resume, sent},
 };
-
-/// `xmpp_close_options`, as far as it is used here: `struct_size` says how far that is.
-#[repr(C)]
-struct Options {
-    struct_size: usize,
-    total_ms: u32,
-    no_progress_ms: u32,
-    linger_ms: u32,
-    half_close: u32,
-    peer_closed: u32,
-    tls: u32,
-    closing_tag: *const c_char,
-    farewell: *const c_void,
-    farewell_len: usize,
-    residual: *const c_void,
-    residual_len: usize,
-    on_stanza: Option<unsafe extern "C" fn(*mut c_void, *const u8, usize) -> c_int>,
-    on_data: Option<unsafe extern "C" fn(*mut c_void, *const u8, usize) -> c_int>,
-    userdata: *mut c_void,
-    canceller: *const c_void,
-    stream_error: *const c_char,
-    stream_error_text: *const c_char,
-    stream_error_element: *const c_char,
-    stanza_limit: usize,
-    on_farewell: Option<unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int>,
-    detach: u32,
-    reserved: u32,
-}
-
-/// `xmpp_close_report`, likewise.
-#[repr(C)]
-#[derive(Default)]
-struct Report {
-    struct_size: usize,
-    outcome: u32,
-    initiator: u32,
-    tag_sent: u32,
-    tag_received: u32,
-    stanzas: u32,
-    oversize: u32,
-}
-
-#[allow(unsafe_code)]
-unsafe extern "C" {
-    /// As C programs know it.
-    fn xmpp_close_fd(fd: c_int, options: *const Options, report: *mut Report) -> c_int;
-}
 
 /// What the callbacks know.
 struct Known<'a> {
@@ -133,14 +89,19 @@ fn read(mut tcp: &TcpStream, count: usize, handled: &Handled) -> (Vec<usize>, Ve
 
 /// Reads `count` messages and ends the stream with these options and more.
 #[allow(unsafe_code)]
-fn end(alice: Client, count: usize, handled: &Handled, change: impl FnOnce(&mut Options)) -> (Vec<usize>, Report) {
+fn end(
+    alice: Client,
+    count: usize,
+    handled: &Handled,
+    change: impl FnOnce(&mut xmpp_close_options),
+) -> (Vec<usize>, xmpp_close_report) {
     let Client { stream, raw, .. } = alice;
     drop(stream);
     let (read, residual) = read(&raw, count, handled);
     assert_eq!(read, Vec::from_iter(0..count));
     let mut known = Known { late: Vec::new(), handled };
-    let mut options = Options {
-        struct_size: size_of::<Options>(),
+    let mut options = xmpp_close_options {
+        struct_size: size_of::<xmpp_close_options>(),
         residual: residual.as_ptr().cast(),
         residual_len: residual.len(),
         on_stanza: Some(on_stanza),
@@ -149,7 +110,8 @@ fn end(alice: Client, count: usize, handled: &Handled, change: impl FnOnce(&mut 
         ..unsafe { mem::zeroed() }
     };
     change(&mut options);
-    let mut report = Report { struct_size: size_of::<Report>(), ..Report::default() };
+    // SAFETY: zero is a number.
+    let mut report = xmpp_close_report { struct_size: size_of::<xmpp_close_report>(), ..unsafe { mem::zeroed() } };
     // SAFETY: the fd is open, all pointers point to what the header says, and `known` is used by the callbacks only.
     let result = unsafe { xmpp_close_fd(raw.as_raw_fd(), &raw const options, &raw mut report) };
     assert_eq!(result, 0);
