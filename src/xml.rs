@@ -1,6 +1,6 @@
 //! What needs XML's meaning and not only its boundaries: the stream header, stream errors, limits, reading a stanza.
 //!
-//! What the library itself wants to know of the peer's XML it reads by [`walk`], in time linear in what came. The `xml`
+//! What the library itself wants to know of the peer's XML it reads by a walk of its own, in time linear in what came. The `xml`
 //! crate, which was called `xml-rs` for its first ten years, reads whole stanzas for applications; this module is its
 //! only door.
 
