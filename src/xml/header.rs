@@ -56,11 +56,11 @@ impl Header {
         let namespace = namespaces.find_default();
         let (root, [id, from, to, version, lang]) = (tag.name.into(), [const { None }; 5]);
         let mut header = Self { root, is_stream, namespace, id, from, to, version, lang };
-        let mut seen = HashSet::new();
+        // None may be there twice: not by its name as it is written, nor by its namespace (XML 1.0 section 3.1, Namespaces section 6.3).
+        let (mut names, mut expanded) = (HashSet::new(), HashSet::new());
         for (name, value) in tag.attributes().filter(|(name, _)| declared(name).is_none()) {
-            // The default namespace is not that of attributes.
-            let namespace = if name.contains(':') { namespaces.find(name)? } else { "" };
-            if !seen.insert((namespace, split(name).1)) {
+            let is_prefixed = name.contains(':');
+            if !names.insert(name) || is_prefixed && !expanded.insert((namespaces.find(name)?, split(name).1)) {
                 return None;
             }
             header.take(name, value);

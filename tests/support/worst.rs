@@ -28,7 +28,7 @@ pub enum Place {
     Body,
 }
 
-/// Content that is as long as one likes: `unit` many times, and then `back` as often. A `#` in either is a number, each
+/// Content that is as long as one likes: `unit` many times, and then `back` as often. A `%` in either is a number, each
 /// time another one.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape<'a> {
@@ -67,13 +67,13 @@ const DEEP: Shape = Shape {
 
 /// Those that were dear once, or look as if they could be.
 pub const SHAPES: [(&str, Shape); 34] = [
-    ("declarations", tag(" xmlns:a#='b'")),
+    ("declarations", tag(" xmlns:a%='b'")),
     ("declarations of one prefix", tag(" xmlns:a='b'")),
-    ("declarations of the streams namespace", tag(" xmlns:a#='http://etherx.jabber.org/streams'")),
-    ("attributes", tag(" a#='b'")),
+    ("declarations of the streams namespace", tag(" xmlns:a%='http://etherx.jabber.org/streams'")),
+    ("attributes", tag(" a%='b'")),
     ("attributes of one name", tag(" a=''")),
-    ("attributes with a prefix", tag(" stream:a#=''")),
-    ("attributes of many prefixes", tag(" xmlns:a#='b' a#:a=''")),
+    ("attributes with a prefix", tag(" stream:a%=''")),
+    ("attributes of many prefixes", tag(" xmlns:a%='b' a%:a=''")),
     ("attributes on lines of their own", tag("\n\ta =\n'b'")),
     ("a long attribute name", Shape { head: " ", tail: "=''", ..tag("n") }),
     ("a long attribute value", Shape { head: " a='", tail: "'", ..tag("v") }),
@@ -83,7 +83,7 @@ pub const SHAPES: [(&str, Shape); 34] = [
     ("wide characters in a value", Shape { head: " a='", tail: "'", ..tag("é") }),
     ("tiny stanzas", body("<a/>", "")),
     ("tiny stanzas with end tags", body("<a></a>", "")),
-    ("stanzas", body("<message to='a@b' id='#'><body>hello, #</body></message>", "")),
+    ("stanzas", body("<message to='a@b' id='%'><body>hello, %</body></message>", "")),
     ("elements called error", body("<error/>", "")),
     ("stream errors", body("<stream:error/>", "")),
     ("stream errors by their own declaration", body("<error xmlns='http://etherx.jabber.org/streams'/>", "")),
@@ -95,7 +95,7 @@ pub const SHAPES: [(&str, Shape); 34] = [
     ("limits", body("<limits xmlns='urn:xmpp:stream-limits:0'/>", "")),
     ("nesting", body("<a>", "</a>")),
     ("nesting with declarations", body("<a xmlns='b'>", "</a>")),
-    ("nesting with prefixes", body("<a xmlns:a#='b'>", "</a>")),
+    ("nesting with prefixes", body("<a xmlns:a%='b'>", "</a>")),
     ("nesting with long names", body("<a23456789.123456789.123456789>", "</a23456789.123456789.123456789>")),
     ("nesting of features", body("<stream:features>", "</stream:features>")),
     ("elements deep in many namespaces", DEEP),
@@ -113,12 +113,12 @@ impl Shape<'_> {
         let back = self.back.len().max(1);
         let mut times = 0;
         while content.len() + if self.back.is_empty() { 0 } else { times * back } < size && !self.unit.is_empty() {
-            content += &self.unit.replace('#', &times.to_string());
+            content += &self.unit.replace('%', &times.to_string());
             times += 1;
         }
         content += self.middle;
         for number in (0..times).rev().filter(|_| !self.back.is_empty()) {
-            content += &self.back.replace('#', &number.to_string());
+            content += &self.back.replace('%', &number.to_string());
         }
         content + self.tail
     }
