@@ -94,7 +94,10 @@ static void every_close_ends_within_its_total_time(void)
     struct situation all[2 * SITUATIONS];
     size_t i;
     long worst = 0;
-    memset(farewell, ' ', sizeof farewell);
+    /* One stanza: the library looks through it before the time begins to count, which valgrind makes slow. */
+    memset(farewell, 'x', sizeof farewell);
+    memcpy(farewell, "<message>", 9);
+    memcpy(farewell + sizeof farewell - 10, "</message>", 10);
     for (i = 0; i < 2 * SITUATIONS; i++) {
         all[i] = situations[i % SITUATIONS];
         all[i].over_callbacks = i >= SITUATIONS;

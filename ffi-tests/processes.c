@@ -17,7 +17,7 @@
 /* A function in which a thread is cancelled has nothing of its own on the stack: ASan does not see that it is left. */
 #define NOT_INLINED __attribute__((noinline))
 
-enum way { FD, WITH, BATCH };
+enum way { BY_FD, BY_WITH, BY_BATCH };
 static const char *const way_names[] = { "xmpp_close_fd", "xmpp_close_with", "xmpp_close_batch_run" };
 
 /* Closes in that way; the outcome, or a result that is no success. */
@@ -29,9 +29,9 @@ static int close_by(enum way way, int fd, const xmpp_close_options *options)
     xmpp_close_batch *batch;
     int result;
     channel_init(&channel, fd, 0, &transport);
-    if (way == FD)
+    if (way == BY_FD)
         result = xmpp_close_fd(fd, options, &report);
-    else if (way == WITH)
+    else if (way == BY_WITH)
         result = xmpp_close_with(&transport, options, &report);
     else {
         if (xmpp_close_batch_new(&batch) != XMPP_CLOSE_OK)
@@ -92,7 +92,7 @@ static void *run_job(void *arg)
 static void cancel_inside(const struct step *script, uint32_t total_ms, int outcome, int stanzas)
 {
     enum way way;
-    for (way = FD; way <= BATCH; way++) {
+    for (way = BY_FD; way <= BY_BATCH; way++) {
         static struct job job;
         pthread_t thread;
         void *result = NULL;
@@ -200,7 +200,7 @@ static void a_canceller_used_in_a_child_costs_its_parent_nothing(void)
     options.total_ms = LIMIT_MS;
     in_a_child(cancel_it, canceller);
     in_a_child(free_canceller, canceller);
-    for (way = FD; way <= BATCH; way++) {
+    for (way = BY_FD; way <= BY_BATCH; way++) {
         struct peer peer;
         unsigned long long start, before;
         peer_start(&peer, TCP, silent, NULL, NULL);
@@ -215,7 +215,7 @@ static void a_canceller_used_in_a_child_costs_its_parent_nothing(void)
         peer_free(&peer);
     }
     CHECK_INT(xmpp_close_canceller_cancel(canceller), XMPP_CLOSE_OK);
-    for (way = FD; way <= BATCH; way++) {
+    for (way = BY_FD; way <= BY_BATCH; way++) {
         struct peer peer;
         peer_start(&peer, TCP, silent, NULL, NULL);
         CHECK_INT(close_by(way, peer.fd, &options), XMPP_CLOSE_CANCELLED); /* it is still whole */
@@ -283,7 +283,7 @@ static void with_one_open_file_allowed_a_close_still_waits(void)
     int cancellable;
     enum way way;
     CHECK_INT(xmpp_close_canceller_new(&canceller), XMPP_CLOSE_OK);
-    for (way = FD; way <= WITH; way++)
+    for (way = BY_FD; way <= BY_WITH; way++)
         for (cancellable = 0; cancellable <= 1; cancellable++) {
             xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
             struct rlimit before;
@@ -308,7 +308,7 @@ static void a_descriptor_with_a_large_number_is_closed_like_any(void)
     enum way way;
     struct rlimit before;
     set_open_files(4096, &before);
-    for (way = FD; way <= BATCH; way++) {
+    for (way = BY_FD; way <= BY_BATCH; way++) {
         xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
         struct peer peer;
         options.total_ms = 60000;
