@@ -79,12 +79,11 @@ struct Member<'a> {
 }
 
 impl Slot<'_> {
-    /// Something is to be done before anything comes.
-    fn is_urgent(&self) -> bool {
-        match self {
-            Self::Running(member) => member.driver.must_start() || member.driver.has_input() || member.holds_back,
-            Self::Ended(_) => false,
-        }
+    /// True when something is to be done before anything comes: then its turn will come.
+    fn put_off_if_urgent(&mut self) -> bool {
+        let Self::Running(member) = self else { return false };
+        member.put_off = member.driver.must_start() || member.driver.has_input() || member.holds_back;
+        member.put_off
     }
 }
 
