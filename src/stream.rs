@@ -203,9 +203,6 @@ impl<T: Transport> Stream<T> {
     pub fn restart(&mut self) {
         self.incoming.restart();
         self.outgoing.restart();
-        // Nothing may stand before an XML declaration; but some end the element that agreed with a line.
-        let space = self.input.rest().iter().take_while(|byte| b" \t\r\n".contains(byte)).count();
-        self.input.take(space);
     }
 
     /// [Restarts](Self::restart) the stream over another transport: after `<proceed/>` of STARTTLS, `tls` makes the TLS
