@@ -289,6 +289,7 @@ impl<T: Transport> Stream<T> {
         residual.append(&mut options.residual);
         options.residual = residual;
         options.peer_closed |= self.peer_closed;
+        options.is_open = true;
         let opened = Opened {
             framer: Some(self.incoming),
             header: self.header,
