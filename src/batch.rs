@@ -170,7 +170,7 @@ impl Drop for Batch<'_> {
         }
         for slot in self.members.drain(..).chain(self.intake.take()) {
             if let Slot::Running(member) = slot {
-                member.fd().inspect(|fd| self.intake.readiness.forget(*fd));
+                member.fd().inspect(|fd| self.intake.forget(*fd));
             }
         }
         self.intake.reset();

@@ -349,7 +349,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         let report = member.driver.report();
         self.summary.begun += usize::from(!member.started);
         self.summary.add(&report);
-        member.fd().inspect(|fd| self.batch.intake.readiness.forget(*fd));
+        member.fd().inspect(|fd| self.batch.intake.forget(*fd));
         self.batch.members[index] = Slot::Ended(report.clone());
         if let Some(tell) = &mut self.options.on_end {
             tell(index, &report);
