@@ -202,7 +202,7 @@ impl<T: Transport> Stream<T> {
     /// need not wait for us (XEP-0305). For another transport, as after STARTTLS, see [`upgrade`](Self::upgrade).
     pub fn restart(&mut self) {
         self.incoming.restart();
-        self.outgoing.restart();
+        self.outgoing = Framer::new(); // not even white space of ours comes in front of it
     }
 
     /// [Restarts](Self::restart) the stream over another transport: after `<proceed/>` of STARTTLS, `tls` makes the TLS

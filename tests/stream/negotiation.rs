@@ -78,6 +78,7 @@ fn the_end_of_a_line_behind_what_agreed_to_a_restart_may_come_later() {
     assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
     assert!(matches!(stream.receive().unwrap(), Incoming::Stanza(stanza) if stanza.name() == "success"));
     stream.restart();
+    assert!(matches!(stream.send(format!("\n<?xml version='1.0'?>{PLAIN_HEADER}")), Err(Error::Invalid(_))), "ours");
     peer.send("\n<?xml version='1.0'?>").send(PLAIN_HEADER);
     assert!(matches!(stream.receive().unwrap(), Incoming::Header(header) if header == PLAIN_HEADER));
 }
