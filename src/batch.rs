@@ -148,6 +148,15 @@ impl<'a> Batch<'a> {
         self.intake.count()
     }
 
+    fn clear(&mut self) {
+        for slot in self.members.drain(..).chain(self.intake.take()) {
+            if let Slot::Running(member) = slot {
+                member.fd().inspect(|fd| self.intake.forget(*fd));
+            }
+        }
+        self.intake.reset();
+    }
+
     /// There is none in it.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -165,15 +174,9 @@ fn hand_over<'a>(mut on_stanza: impl FnMut(Stanza<&str>) + 'a) -> Handle<'a> {
 /// parent still waits for its own.
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
-        if self.intake.check_owner().is_err() {
-            return;
+        if self.intake.check_owner().is_ok() {
+            self.clear();
         }
-        for slot in self.members.drain(..).chain(self.intake.take()) {
-            if let Slot::Running(member) = slot {
-                member.fd().inspect(|fd| self.intake.forget(*fd));
-            }
-        }
-        self.intake.reset();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    mem,
+    mem, thread,
     time::{Duration, Instant},
 };
 
@@ -49,9 +49,7 @@ impl Batch<'_> {
         if let Some(canceller) = &options.canceller {
             self.intake.watch_canceller(canceller)?;
         }
-        let mut run = Run::new(self, &mut options);
-        run.all();
-        let summary = run.summary;
+        let summary = Run::new(self, &mut options).all();
         self.intake.reset();
         let reports = self.members.drain(..).map(|slot| match slot {
             Slot::Ended(report) => report,
@@ -82,6 +80,15 @@ struct Run<'b, 'a, 'o> {
     stopped: bool,
 }
 
+/// What a callback that panics has left half done, nobody can go on with: the streams end here.
+impl Drop for Run<'_, '_, '_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.batch.clear();
+        }
+    }
+}
+
 impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
     fn new(batch: &'b mut Batch<'a>, options: &'b mut BatchOptions<'o>) -> Self {
         let start = Instant::now();
@@ -109,7 +116,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         }
     }
 
-    fn all(&mut self) {
+    fn all(mut self) -> Summary {
         let mut ready = Vec::new();
         loop {
             self.stopped |= self.options.canceller.as_ref().is_some_and(Canceller::is_cancelled);
@@ -125,7 +132,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
                 // Looked at behind the beginnings, for a stream may begin and end without a wait.
                 self.tell_progress();
                 if !self.take_in() {
-                    break;
+                    return self.summary.clone();
                 }
             }
             let limit = if more || !self.unfinished.is_empty() { Duration::ZERO } else { self.patience() };
