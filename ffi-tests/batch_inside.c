@@ -292,6 +292,38 @@ static void whoever_always_adds_another_does_not_outlive_the_total(void)
     CHECK(crowd.count > 1);
 }
 
+/* A stream that makes a pause is in the batch, although nothing waits for its descriptor then. */
+static int add_again(void *userdata, const xmpp_close_summary *so_far)
+{
+    int *tries = userdata;
+    (void)so_far;
+    CHECK_INT(xmpp_close_batch_add(crowd.batch, crowd.fds[0], NULL, NULL), XMPP_CLOSE_ERR_INVALID);
+    return ++*tries >= 3;
+}
+
+static void what_makes_a_pause_is_in_it_all_the_same(void)
+{
+    xmpp_close_batch_options options = XMPP_CLOSE_BATCH_OPTIONS_INIT;
+    const int more_than_comes = 100;
+    int tries = 0, fds[2];
+    char got[100] = "";
+    memset(&crowd, 0, sizeof crowd);
+    connected_pair(TCP, fds);
+    crowd.fds[0] = fds[0];
+    CHECK(setsockopt(fds[0], SOL_SOCKET, SO_RCVLOWAT, &more_than_comes, sizeof more_than_comes) == 0);
+    CHECK_INT(xmpp_close_batch_new(&crowd.batch), XMPP_CLOSE_OK);
+    CHECK_INT(xmpp_close_batch_add(crowd.batch, fds[0], NULL, NULL), XMPP_CLOSE_OK);
+    options.on_progress = add_again;
+    options.userdata = &tries;
+    CHECK_INT(xmpp_close_batch_run(crowd.batch, &options, NULL), XMPP_CLOSE_OK);
+    CHECK(tries >= 3);
+    xmpp_close_batch_free(crowd.batch);
+    CHECK(recv(fds[1], got, sizeof got - 1, 0) > 0);
+    CHECK_TEXT(got, TAG);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static int stop(void *userdata, const xmpp_close_summary *so_far)
 {
     (void)userdata, (void)so_far;
@@ -369,6 +401,7 @@ int main(int argc, char **argv)
     RUN(a_run_that_was_refused_leaves_it_as_it_was);
     RUN(one_callback_may_add_many);
     RUN(whoever_always_adds_another_does_not_outlive_the_total);
+    RUN(what_makes_a_pause_is_in_it_all_the_same);
     RUN(nothing_can_be_added_to_what_was_stopped);
     RUN(the_canceller_of_a_close_may_be_freed_in_its_callback);
     return check_done();

@@ -79,12 +79,11 @@ struct Member<'a> {
 }
 
 impl Slot<'_> {
-    /// Something is to be done before anything comes.
-    fn is_urgent(&self) -> bool {
-        match self {
-            Self::Running(member) => member.driver.must_start() || member.driver.has_input() || member.holds_back,
-            Self::Ended(_) => false,
-        }
+    /// True when something is to be done before anything comes: then its turn will come.
+    fn put_off_if_urgent(&mut self) -> bool {
+        let Self::Running(member) = self else { return false };
+        member.put_off = member.driver.must_start() || member.driver.has_input() || member.holds_back;
+        member.put_off
     }
 }
 
@@ -149,6 +148,15 @@ impl<'a> Batch<'a> {
         self.intake.count()
     }
 
+    fn clear(&mut self) {
+        for slot in self.members.drain(..).chain(self.intake.take()) {
+            if let Slot::Running(member) = slot {
+                member.fd().inspect(|fd| self.intake.forget(*fd));
+            }
+        }
+        self.intake.reset();
+    }
+
     /// There is none in it.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -166,15 +174,9 @@ fn hand_over<'a>(mut on_stanza: impl FnMut(Stanza<&str>) + 'a) -> Handle<'a> {
 /// parent still waits for its own.
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
-        if self.intake.check_owner().is_err() {
-            return;
+        if self.intake.check_owner().is_ok() {
+            self.clear();
         }
-        for slot in self.members.drain(..).chain(self.intake.take()) {
-            if let Slot::Running(member) = slot {
-                member.fd().inspect(|fd| self.intake.readiness.forget(*fd));
-            }
-        }
-        self.intake.reset();
     }
 }
 

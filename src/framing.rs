@@ -275,11 +275,10 @@ impl Framer {
     /// Expects a new declaration and header, as they follow STARTTLS, SASL and compression (F-17).
     ///
     /// The document before them never gets an end tag. The boundary is the `>` of the element that agreed to it; bytes
-    /// that came after a `<proceed/>` in the clear are not to be fed, but dropped (RFC 6120 section 5.4.3.3).
+    /// that came after a `<proceed/>` in the clear are not to be fed, but dropped (RFC 6120 section 5.4.3.3). White space
+    /// behind that `>` belongs to the old document, also when it comes later.
     pub fn restart(&mut self) {
-        let stray_bytes = self.scanner.stray_bytes;
-        *self = Self { limit: self.limit, ..Self::new() };
-        self.scanner.stray_bytes = stray_bytes;
+        *self = Self { limit: self.limit, ..Self::with(Scanner::behind(self.scanner.stray_bytes)) };
     }
 
     /// Whether an EOF here would be between stanzas, not inside one or inside a tag.

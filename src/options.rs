@@ -54,6 +54,8 @@ pub struct CloseOptions {
     pub(crate) farewell: Vec<u8>,
     /// What `farewell` begins with may be the rest of a stanza that was begun before.
     pub(crate) farewell_begun: bool,
+    /// Our header is out, or goes out by itself, so that none is in `farewell`.
+    pub(crate) is_open: bool,
     pub(crate) last_words: Option<LastWords>,
     pub(crate) stream_error: Option<StreamError>,
     pub(crate) residual: Vec<u8>,
@@ -81,6 +83,7 @@ impl CloseOptions {
             closing_tag: None,
             farewell: Vec::new(),
             farewell_begun: false,
+            is_open: false,
             last_words: None,
             stream_error: None,
             residual: Vec::new(),
@@ -249,7 +252,8 @@ impl CloseOptions {
         if self.farewell.is_empty() {
             return Ok(());
         }
-        match (leaves(&self.farewell, root, self.farewell_begun), self.tag_sent) {
+        let is_open = self.is_open || self.header.is_some();
+        match (leaves(&self.farewell, root, is_open, self.farewell_begun), self.tag_sent) {
             (Leaves::Between, false) | (Leaves::Closed, true) => Ok(()),
             // The beginning of the tag was written before.
             (_, true) if self.farewell_begun && format!("</{root}>").as_bytes().ends_with(&self.farewell) => Ok(()),

@@ -202,10 +202,7 @@ impl<T: Transport> Stream<T> {
     /// need not wait for us (XEP-0305). For another transport, as after STARTTLS, see [`upgrade`](Self::upgrade).
     pub fn restart(&mut self) {
         self.incoming.restart();
-        self.outgoing.restart();
-        // Nothing may stand before an XML declaration; but some end the element that agreed with a line.
-        let space = self.input.rest().iter().take_while(|byte| b" \t\r\n".contains(byte)).count();
-        self.input.take(space);
+        self.outgoing = Framer::new(); // not even white space of ours comes in front of it
     }
 
     /// [Restarts](Self::restart) the stream over another transport: after `<proceed/>` of STARTTLS, `tls` makes the TLS
@@ -292,6 +289,7 @@ impl<T: Transport> Stream<T> {
         residual.append(&mut options.residual);
         options.residual = residual;
         options.peer_closed |= self.peer_closed;
+        options.is_open = true;
         let opened = Opened {
             framer: Some(self.incoming),
             header: self.header,

@@ -375,3 +375,24 @@ fn the_tag_never_waits_for_an_acknowledgement() {
         drop(closing);
     }
 }
+
+#[test]
+fn a_header_goes_out_once() {
+    let twice = format!("{HEADER}<presence/>");
+    let refused = |result| assert!(matches!(result, Err(Error::Invalid(_))), "{result:?}");
+    let options = || CloseOptions::new().total(PATIENCE);
+    let (ours, _theirs) = peer::pair();
+    refused(options().header(HEADER).farewell(twice.clone()).close(ours));
+    for is_open in [true, false] {
+        let (ours, _theirs) = peer::pair();
+        let mut stream = Stream::new(ours);
+        if is_open {
+            stream.send(HEADER).unwrap();
+        }
+        refused(stream.close(&options().farewell(twice.clone())));
+    }
+    let (ours, theirs) = peer::pair();
+    let peer = thread::spawn(|| answer_at_once(theirs));
+    let report = options().farewell("<f/>").farewell_with(move || twice.clone().into_bytes()).close(ours).unwrap();
+    assert_eq!((report.outcome, peer.join().unwrap().as_str()), (Outcome::Cancelled, "<f/>"));
+}

@@ -21,7 +21,7 @@ use std::{
 };
 
 use peer::TAG;
-use xmpp_close::{Batch, BatchOptions, CloseOptions, Interest, Transport, ffi};
+use xmpp_close::{Batch, BatchOptions, CloseOptions, Interest, Stream, Transport, ffi};
 
 struct Counting;
 
@@ -199,6 +199,8 @@ struct Flood<'a> {
     pause: usize,
     /// How much comes with one, behind so many bytes.
     piece: fn(usize) -> usize,
+    /// How many writes are still blocked.
+    blocked: u32,
     held: &'a RefCell<Vec<isize>>,
     /// Always readable, and never read.
     ready: UnixStream,
@@ -207,7 +209,7 @@ struct Flood<'a> {
 impl<'a> Flood<'a> {
     fn of(bytes: String, pause: usize, held: &'a RefCell<Vec<isize>>) -> Self {
         let (ready, _) = UnixStream::pair().unwrap();
-        Self { bytes: bytes.into_bytes(), read: 0, pause, piece: |_| usize::MAX, held, ready }
+        Self { bytes: bytes.into_bytes(), read: 0, pause, piece: |_| usize::MAX, blocked: 0, held, ready }
     }
 }
 
@@ -230,7 +232,9 @@ impl Transport for Flood<'_> {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(bytes.len())
+        let is_blocked = self.blocked > 0;
+        self.blocked = self.blocked.saturating_sub(1);
+        if is_blocked { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(bytes.len()) }
     }
 
     fn end_output(&mut self) -> io::Result<()> {
@@ -276,6 +280,38 @@ fn a_stanza_that_comes_byte_by_byte_is_not_copied_for_each() {
     flood.piece = |read| if read == 0 { 1100 } else { 1 };
     let allocations = allocations_of(|| assert!(CloseOptions::new().begin(flood).unwrap().finish().is_clean()));
     assert!(allocations < 50, "{allocations}");
+}
+
+#[test]
+fn a_close_that_waits_holds_nothing_of_what_was_read_before() {
+    let held = notes();
+    let flood = Flood::of(String::new(), NEVER, &held);
+    let before = HELD.get();
+    let closing = CloseOptions::new().residual(message(100).repeat(3000)).begin(flood).unwrap();
+    assert_eq!(closing.finish().stanzas, 3000);
+    let held = held.borrow()[0] - before;
+    assert!(held < 10 * 1024, "{held}");
+}
+
+#[test]
+fn a_stream_that_waits_holds_nothing_of_what_was_read_while_it_sent() {
+    let held = notes();
+    let header = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+    let mut flood = Flood::of(header.to_owned() + &message(100).repeat(3000), 2, &held);
+    flood.blocked = 400; // enough to read all of it ahead
+    let before = HELD.get();
+    let mut stream = Stream::new(flood);
+    stream.send(header).unwrap();
+    let ahead = HELD.get() - before;
+    assert!(ahead > 300_000, "{ahead}");
+    for _ in 0..=3000 {
+        drop(stream.receive().unwrap());
+    }
+    // Then one read finds nothing; the next, behind the wait, the end.
+    held.borrow_mut().truncate(1);
+    assert!(stream.receive().is_err());
+    let held = held.borrow()[2] - before;
+    assert!(held < 10 * 1024, "{held}");
 }
 
 #[test]

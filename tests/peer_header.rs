@@ -87,7 +87,17 @@ fn a_stanza_is_read_with_the_namespaces_of_the_header() {
 
 #[test]
 fn what_is_no_start_tag_is_refused() {
-    for header in ["", "x", "<s:stream", "</s:stream>", "<a><b/>", "<!DOCTYPE a>", "<a b=c>"] {
+    for header in [
+        "",
+        "x",
+        "<s:stream",
+        "</s:stream>",
+        "<s:stream/>",
+        "<stream:stream id='a' />",
+        "<a><b/>",
+        "<!DOCTYPE a>",
+        "<a b=c>",
+    ] {
         let (ours, _theirs) = peer::pair();
         let refused = CloseOptions::new().peer_header(header).close(ours);
         assert!(matches!(refused, Err(Error::Invalid(_))), "{header}: {refused:?}");

@@ -8,9 +8,9 @@ mod peer;
 mod shapes;
 
 use std::{
-    io::{self, Write},
+    io::{self, Read, Write},
     os::fd::BorrowedFd,
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -131,6 +131,52 @@ fn a_batch_is_over_soon_after_its_deadline_however_many_flood_it() {
     println!("{}", done.summary);
     assert!(done.summary.elapsed < TOTAL + SLACK, "{}", done.summary);
     assert_eq!(done.summary.count(Outcome::TimedOut), 100, "{}", done.summary);
+}
+
+#[test]
+fn a_batch_is_over_soon_after_its_deadline_when_all_flood_it_behind_a_silence() {
+    const TOTAL: Duration = Duration::from_secs(2);
+    let mut batch = Batch::new().unwrap();
+    let mut peers: Vec<_> = (0..200)
+        .map(|_| {
+            let (ours, theirs) = peer::pair();
+            batch.add(ours, &CloseOptions::new(), |_| {}).unwrap();
+            theirs
+        })
+        .collect();
+    let flood = thread::spawn(move || {
+        // By then all of them wait, for the same moment.
+        thread::sleep(TOTAL / 2);
+        for peer in &mut peers {
+            Transport::write(peer, &b"<a/>".repeat(100_000)).unwrap();
+        }
+        peers
+    });
+    let done = batch.run(BatchOptions::new().total(TOTAL)).unwrap();
+    flood.join().unwrap();
+    println!("{}", done.summary);
+    assert!(done.summary.elapsed < TOTAL + SLACK, "{}", done.summary);
+    assert_eq!(done.summary.count(Outcome::TimedOut), 200, "{}", done.summary);
+}
+
+#[test]
+fn a_batch_is_over_soon_after_its_deadline_however_much_was_read_before_it_began() {
+    const TOTAL: Duration = Duration::from_millis(200);
+    let mut batch = Batch::new().unwrap();
+    let mut peers = Vec::new();
+    for _ in 0..200 {
+        let (ours, theirs) = peer::pair();
+        batch.add(ours, &CloseOptions::new().residual("<a/>".repeat(100_000)), |_| {}).unwrap();
+        peers.push(theirs);
+    }
+    let done = batch.run(BatchOptions::new().total(TOTAL)).unwrap();
+    println!("{}", done.summary);
+    assert!(done.summary.elapsed < TOTAL + SLACK, "{}", done.summary);
+    for mut peer in peers {
+        let mut said = String::new();
+        peer.read_to_string(&mut said).unwrap();
+        assert_eq!(said, TAG, "its tag is sent all the same");
+    }
 }
 
 /// The least time that a way takes for bytes.

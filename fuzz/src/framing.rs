@@ -66,11 +66,13 @@ pub fn framing(data: &[u8]) {
     if let Some(Seen::Malformed(why)) = whole.last() {
         assert_eq!(why.to_string(), why.condition());
     }
-    // F-17: after a restart all is as before it.
-    let (root, stray) = (framer.root().map(str::to_owned), framer.stray_bytes());
-    framer.restart();
-    assert_eq!(see(&mut framer, 0, iter::once(data)), whole);
-    assert_eq!((framer.root(), framer.stray_bytes()), (root.as_deref(), 2 * stray));
+    // F-17: after a restart all is as before it, but for white space in front, which belongs to the document before.
+    if !data.first().is_some_and(u8::is_ascii_whitespace) {
+        let (root, stray) = (framer.root().map(str::to_owned), framer.stray_bytes());
+        framer.restart();
+        assert_eq!(see(&mut framer, 0, iter::once(data)), whole);
+        assert_eq!((framer.root(), framer.stray_bytes()), (root.as_deref(), 2 * stray));
+    }
     // F-28: someone else may read the header.
     if let Some(Seen::Header(at, xml)) = whole.first() {
         if !xml.ends_with(b"/>") {

@@ -7,6 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// As good as.
+pub(super) const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
+
 /// The streams in random order, each with its turn: evenly over the time there is.
 pub(super) struct Turns {
     /// Those that came later, which begin at once.
@@ -40,7 +43,7 @@ impl Turns {
             return Some(self.start);
         }
         let (count, next) = (u32::try_from(self.order.len()).ok()?, u32::try_from(self.next).ok()?);
-        (next < count).then(|| self.start + self.spread / count * next)
+        (next < count).then(|| self.start.checked_add(self.spread / count * next).unwrap_or(self.start + FOR_EVER))
     }
 
     /// Whose turn it is.

@@ -2,7 +2,9 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::HashSet,
     io,
+    os::fd::{AsRawFd, BorrowedFd, RawFd},
 };
 
 use super::{AnyTransport, CANCELLERS, Handle, Member, Slot};
@@ -20,6 +22,8 @@ use crate::{
 pub(crate) struct Intake<'a> {
     pub(super) readiness: Readiness,
     pub(super) cancellers: RefCell<Vec<Canceller>>,
+    /// The descriptors of those that have not ended; in a pause none is watched, but it is in the batch.
+    descriptors: RefCell<HashSet<RawFd>>,
     /// Added, and not looked at by the batch yet.
     added: RefCell<Vec<Slot<'a>>>,
     /// How many were added, and so the next index.
@@ -34,6 +38,7 @@ impl<'a> Intake<'a> {
         Ok(Self {
             readiness: Readiness::new()?,
             cancellers: RefCell::default(),
+            descriptors: RefCell::default(),
             added: RefCell::default(),
             count: Cell::new(0),
             is_shut: Cell::new(false),
@@ -67,27 +72,31 @@ impl<'a> Intake<'a> {
         let holds_back = driver.transport().watch(Interest::READ).is_some_and(|(fd, _)| holds_back(fd));
         let member =
             Member { driver, handle, started: false, put_off: false, watched, timer: None, pause: None, holds_back };
-        match member.fd().map(|fd| self.readiness.watch(fd, index, None, watched)) {
-            Some(Ok(())) => {}
-            Some(Err(error)) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(Error::Invalid("this descriptor is in the batch already"));
-            }
-            // So epoll says of a file; where kqueue can wait for one, it may be in a batch.
-            Some(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return Err(Error::Invalid("nothing can wait for this kind of descriptor"));
-            }
-            Some(Err(error)) => return Err(error.into()),
-            None => return Err(Error::Invalid("this transport has no descriptor that a batch could wait for")),
+        let Some(fd) = member.fd() else {
+            return Err(Error::Invalid("this transport has no descriptor that a batch could wait for"));
+        };
+        self.descriptors.borrow_mut().try_reserve(1).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        if !self.descriptors.borrow_mut().insert(fd.as_raw_fd()) {
+            return Err(Error::Invalid("this descriptor is in the batch already"));
         }
-        if let Some(canceller) = &canceller {
-            if let Err(error) = self.watch_canceller(canceller) {
-                member.fd().inspect(|fd| self.readiness.forget(*fd));
-                return Err(error.into());
-            }
+        let watching = self.readiness.watch(fd, index, None, watched);
+        if let Err(error) = watching.and_then(|()| canceller.iter().try_for_each(|each| self.watch_canceller(each))) {
+            self.forget(fd);
+            return Err(match error.kind() {
+                // So epoll says of a file; where kqueue can wait for one, it may be in a batch.
+                io::ErrorKind::PermissionDenied => Error::Invalid("nothing can wait for this kind of descriptor"),
+                _ => error.into(),
+            });
         }
         self.added.borrow_mut().push(Slot::Running(Box::new(member)));
         self.count.set(index + 1);
         Ok(index)
+    }
+
+    /// A stream has ended.
+    pub(super) fn forget(&self, fd: BorrowedFd<'_>) {
+        self.readiness.forget(fd);
+        self.descriptors.borrow_mut().remove(&fd.as_raw_fd());
     }
 
     /// How many are in the batch.

@@ -2,13 +2,13 @@
 
 use std::{
     collections::VecDeque,
-    mem,
+    mem, thread,
     time::{Duration, Instant},
 };
 
 use super::{
     AnyTransport, Batch, BatchOptions, BatchReport, CANCELLERS, Slot, Summary,
-    clock::{Timers, Turns},
+    clock::{FOR_EVER, Timers, Turns},
 };
 use crate::{
     cancel::Canceller,
@@ -24,7 +24,9 @@ const BEGIN_AT_ONCE: usize = 128;
 const STEPS: u32 = 16;
 /// How long at most, even in the middle of what was read: an application may take its time for each stanza.
 const TURN: Duration = Duration::from_millis(20);
-/// How long those that can still move have their turns before it is looked for others.
+/// The same for one whose time has come, for many may have the same deadline: a silent stream needs three steps to end.
+const DUE_STEPS: u32 = 4;
+/// How long those that can still move, are ready, or are due have their turns before it is looked for others.
 const ROUND: Duration = Duration::from_millis(2);
 /// How long after the deadline streams may still take what has arrived, all of them together.
 const GRACE: Duration = Duration::from_millis(100);
@@ -32,8 +34,6 @@ const GRACE: Duration = Duration::from_millis(100);
 const PAUSE_SHARE: Duration = Duration::from_micros(200);
 /// How often progress is told.
 const PROGRESS: Duration = Duration::from_millis(100);
-/// As good as.
-const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 const NEITHER: Interest = Interest { read: false, write: false };
 
 impl Batch<'_> {
@@ -49,9 +49,7 @@ impl Batch<'_> {
         if let Some(canceller) = &options.canceller {
             self.intake.watch_canceller(canceller)?;
         }
-        let mut run = Run::new(self, &mut options);
-        run.all();
-        let summary = run.summary;
+        let summary = Run::new(self, &mut options).all();
         self.intake.reset();
         let reports = self.members.drain(..).map(|slot| match slot {
             Slot::Ended(report) => report,
@@ -82,6 +80,15 @@ struct Run<'b, 'a, 'o> {
     stopped: bool,
 }
 
+/// What a callback that panics has left half done, nobody can go on with: the streams end here.
+impl Drop for Run<'_, '_, '_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.batch.clear();
+        }
+    }
+}
+
 impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
     fn new(batch: &'b mut Batch<'a>, options: &'b mut BatchOptions<'o>) -> Self {
         let start = Instant::now();
@@ -91,7 +98,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         summary.expect(streams);
         let mut unfinished = VecDeque::with_capacity(streams);
         // What the application has read already is handled first; whoever was closed by its peer is answered.
-        unfinished.extend((0..streams).filter(|index| batch.members[*index].is_urgent()));
+        unfinished.extend((0..streams).filter(|index| batch.members[*index].put_off_if_urgent()));
         Self {
             start,
             deadline: start.checked_add(options.total).unwrap_or(start + FOR_EVER),
@@ -109,7 +116,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         }
     }
 
-    fn all(&mut self) {
+    fn all(mut self) -> Summary {
         let mut ready = Vec::new();
         loop {
             self.stopped |= self.options.canceller.as_ref().is_some_and(Canceller::is_cancelled);
@@ -125,7 +132,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
                 // Looked at behind the beginnings, for a stream may begin and end without a wait.
                 self.tell_progress();
                 if !self.take_in() {
-                    break;
+                    return self.summary.clone();
                 }
             }
             let limit = if more || !self.unfinished.is_empty() { Duration::ZERO } else { self.patience() };
@@ -134,11 +141,14 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
                 self.each(|driver| driver.failed(&error));
             }
             self.go_on();
+            let now = Instant::now();
             for key in &ready {
                 if *key >= CANCELLERS {
-                    self.cancelled(*key - CANCELLERS)
-                } else {
-                    self.is_ready(*key)
+                    self.cancelled(*key - CANCELLERS);
+                } else if now.elapsed() < ROUND {
+                    self.is_ready(*key);
+                } else if self.put_off(*key) {
+                    self.unfinished.push_back(*key);
                 }
                 if self.time_is_up() {
                     break;
@@ -147,6 +157,9 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
             let now = Instant::now();
             while let Some((time, index)) = self.timers.take(now) {
                 self.is_due(index, time);
+                if self.time_is_up() || now.elapsed() >= ROUND {
+                    break; // the others stay due
+                }
             }
             if self.time_is_up() {
                 while let Some(index) = self.turns.take(self.deadline) {
@@ -188,15 +201,20 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
     /// True when there are more.
     fn begin_what_is_due(&mut self) -> bool {
         let now = Instant::now();
+        let mut handled = Duration::ZERO;
         for _ in 0..BEGIN_AT_ONCE {
+            if handled >= ROUND {
+                break; // others are looked after, so that few streams hold half of a stanza
+            }
             let Some(index) = self.turns.take(now) else { return false };
             if self.begin(index) {
                 // What came with the beginning is handled at once, so that few streams hold a buffer; and what follows it,
-                // too, so that few hold half of a stanza, as long as the others need not wait for it.
-                let has_input =
-                    matches!(&self.batch.members[index], Slot::Running(member) if member.driver.has_input());
-                if has_input {
-                    self.move_on(index, if now.elapsed() < ROUND { STEPS } else { 0 });
+                // too. But a large buffer was not lent: what is in it came before, and a peer may have decided how much.
+                let Slot::Running(member) = &self.batch.members[index] else { continue };
+                if member.driver.has_input() && !member.driver.has_large_buffer() {
+                    let start = Instant::now();
+                    self.advance(index);
+                    handled += start.elapsed();
                 }
                 // Before those that have had their turn already.
                 if self.put_off(index) {
@@ -230,7 +248,8 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         let end = Instant::now() + TURN;
         loop {
             let Slot::Running(member) = &mut self.batch.members[index] else { return true };
-            if !member.started && member.driver.must_start() {
+            // Without a spread it is everyone's turn; what comes from then on counts as late.
+            if !member.started && (member.driver.must_start() || self.options.spread.is_zero()) {
                 self.begin(index);
                 continue;
             }
@@ -296,7 +315,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         if *due == Some(time) {
             *due = None;
             member.driver.pace().paused();
-            self.advance(index);
+            self.move_on(index, DUE_STEPS);
         }
     }
 
@@ -337,7 +356,7 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
         let report = member.driver.report();
         self.summary.begun += usize::from(!member.started);
         self.summary.add(&report);
-        member.fd().inspect(|fd| self.batch.intake.readiness.forget(*fd));
+        member.fd().inspect(|fd| self.batch.intake.forget(*fd));
         self.batch.members[index] = Slot::Ended(report.clone());
         if let Some(tell) = &mut self.options.on_end {
             tell(index, &report);

@@ -41,6 +41,18 @@ impl Buffer {
         self.bytes.is_empty()
     }
 
+    /// It is larger than what is read at a time: it held what was read before the close, or while something was sent.
+    pub(crate) fn is_large(&self) -> bool {
+        self.bytes.capacity() > CHUNK
+    }
+
+    /// Gives back what is larger than reads need, once it has been handled.
+    pub(crate) fn shrink(&mut self) {
+        if self.is_large() && self.is_empty() {
+            *self = Self::default();
+        }
+    }
+
     /// What is still to be handled, and the count of handled bytes, to be raised while it is looked at.
     pub(crate) fn parts(&mut self) -> (&[u8], &mut usize) {
         (&self.bytes[self.taken..self.filled], &mut self.taken)

@@ -352,7 +352,15 @@ impl<T: Transport> Driver<T> {
     /// Gives it back, once what is in it has been handled: those that wait hold no memory for it.
     pub(crate) fn return_buffer(&mut self, lent: &mut Buffer) {
         if !self.has_input() {
-            *lent = mem::take(&mut self.input);
+            self.input.shrink();
+            if !self.input.is_unused() {
+                *lent = mem::take(&mut self.input);
+            }
         }
+    }
+
+    /// What is to be handled was not all read into the buffer that is lent.
+    pub(crate) fn has_large_buffer(&self) -> bool {
+        self.input.is_large()
     }
 }

@@ -34,6 +34,8 @@ const CDATA: &[u8] = b"<![CDATA[";
 #[derive(Clone, Debug)]
 pub(super) struct Scanner {
     state: State,
+    /// Another document came before, on the same connection, and may end with white space.
+    follows: bool,
     /// Elements that are open, the root included.
     depth: u64,
     pub root: Root,
@@ -48,6 +50,7 @@ impl Scanner {
     pub fn new() -> Self {
         Self {
             state: State::Start { matched: 0 },
+            follows: false,
             depth: 0,
             root: Root::UNKNOWN,
             stray_bytes: 0,
@@ -55,6 +58,11 @@ impl Scanner {
             content: Content::default(),
             declaration: Vec::new(),
         }
+    }
+
+    /// At the start of a document behind another, in which so much was passed over.
+    pub fn behind(stray_bytes: u64) -> Self {
+        Self { follows: true, stray_bytes, ..Self::new() }
     }
 
     /// Inside the root, between stanzas.
@@ -99,6 +107,8 @@ impl Scanner {
                 }
                 State::Start { matched: 1 | 2 } => return Err(NotWellFormed),
                 _ if byte == b'<' => return Ok(()),
+                // Nothing may stand before an XML declaration; but some end what came before it with a line.
+                State::Start { matched: 0 } if self.follows && is_space(byte) => self.state,
                 _ if is_space(byte) => State::Prolog,
                 _ => return Err(NotWellFormed),
             };

@@ -13,21 +13,22 @@ pub(crate) enum Leaves {
     Broken,
 }
 
-/// Where whole stanzas and white space, perhaps behind the stream's own header, leave the stream whose root has the name
-/// `root`. (A header that was never sent goes out before a stream error: RFC 6120 section 4.9.1.2.)
+/// Where whole stanzas and white space leave the stream whose root has the name `root`. Unless `is_open`, the stream's own
+/// header may come first. (One that was never sent goes out before a stream error: RFC 6120 section 4.9.1.2.)
 ///
 /// With `begun`, the first stanza may have been begun before: then end tags without a start tag are those of elements
 /// around it, and text is right in front of such a tag. How deep the stream was is not known, so that a stanza of which
 /// too little is left is not noticed.
-pub(crate) fn leaves(bytes: &[u8], root: &str, begun: bool) -> Leaves {
-    match read(if begun { behind_tag(bytes) } else { bytes }, root, begun) {
-        Leaves::Broken if begun => cdata_end(bytes).map_or(Leaves::Broken, |rest| read(rest, root, begun)),
+pub(crate) fn leaves(bytes: &[u8], root: &str, is_open: bool, begun: bool) -> Leaves {
+    let read = |bytes| read(if is_open { bytes } else { behind_header(bytes, root) }, root, begun);
+    match read(if begun { behind_tag(bytes) } else { bytes }) {
+        Leaves::Broken if begun => cdata_end(bytes).map_or(Leaves::Broken, read),
         leaves => leaves,
     }
 }
 
 fn read(bytes: &[u8], root: &str, begun: bool) -> Leaves {
-    let mut rest = behind_header(bytes, root);
+    let mut rest = bytes;
     loop {
         // Its limit is for what is copied, and nothing is to be.
         let mut framer = Framer::inside(Some(root)).limit(0);
@@ -100,11 +101,11 @@ mod tests {
     use super::{Leaves::*, *};
 
     fn whole(xml: &str) -> Leaves {
-        leaves(xml.as_bytes(), "stream:stream", false)
+        leaves(xml.as_bytes(), "stream:stream", false, false)
     }
 
     fn begun(xml: &str) -> Leaves {
-        leaves(xml.as_bytes(), "stream:stream", true)
+        leaves(xml.as_bytes(), "stream:stream", false, true)
     }
 
     #[test]
@@ -122,6 +123,7 @@ mod tests {
         for rest in ["", "<stream:features/>", "<a/> <b/>"] {
             let xml = format!("{header}{rest}");
             assert_eq!((whole(&xml), begun(&xml)), (Between, Between), "{xml}");
+            assert_eq!(leaves(xml.as_bytes(), "stream:stream", true, false), Broken, "it is open: {xml}");
             for cut in 1..header.len() {
                 assert_eq!(begun(&xml[cut..]), Between, "{}", &xml[cut..]);
             }

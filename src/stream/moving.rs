@@ -104,6 +104,8 @@ impl<T: Transport> Stream<T> {
 
     /// Waits for something to read, or for the waker.
     fn wait(&mut self, limit: Duration) -> io::Result<()> {
+        self.input.shrink(); // it was read while we sent
+        self.incoming.shrink();
         let wake = self.waker.as_ref().map(Waker::fd);
         match self.pace.wait(&mut self.transport, Interest::READ, limit, wake) {
             Err(error) if !retry(&error) => Err(error),

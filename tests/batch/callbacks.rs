@@ -1,6 +1,11 @@
 //! What a batch tells while it runs.
 
-use std::{cell::RefCell, thread, time::Duration};
+use std::{
+    cell::RefCell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    thread,
+    time::Duration,
+};
 
 use xmpp_close::{Batch, BatchOptions, CloseOptions, Outcome, Stanza};
 
@@ -87,4 +92,27 @@ fn the_last_words_count_every_stanza_that_had_arrived() {
     batch.run(BatchOptions::new().total(PATIENCE)).unwrap();
     let got: Vec<_> = peers.into_iter().map(|peer| peer.join().unwrap()).collect();
     assert_eq!(got, [1, 2, 3].map(|number| format!("<bye/><a h='{number}'/>{TAG}")));
+}
+
+#[test]
+fn after_a_callback_has_panicked_the_batch_is_empty() {
+    let mut batch = Batch::new().unwrap();
+    let add = |batch: &mut Batch<'static>| {
+        let (ours, theirs) = peer::pair();
+        batch.add(ours, &CloseOptions::new(), |_| {}).unwrap();
+        peer::peer(theirs, |mut peer| {
+            peer.read_tag().send(TAG);
+            let _ = peer.rest();
+        })
+    };
+    let mut peers = vec![add(&mut batch), add(&mut batch)];
+    let options = BatchOptions::new().total(PATIENCE).on_end(|_, _| panic!("on purpose"));
+    assert!(catch_unwind(AssertUnwindSafe(|| batch.run(options))).is_err());
+    assert!(batch.is_empty());
+    peers.push(add(&mut batch));
+    let done = batch.run(BatchOptions::new().total(PATIENCE)).unwrap();
+    assert_eq!((done.summary.streams, done.summary.count(Outcome::Clean)), (1, 1), "{}", done.summary);
+    for peer in peers {
+        peer.join().unwrap();
+    }
 }

@@ -148,3 +148,23 @@ fn a_spread_as_long_as_the_total_is_refused() {
     assert!(batch.is_empty());
     peer.join().unwrap();
 }
+
+#[test]
+fn a_spread_that_never_ends_does_not_overflow() {
+    let mut batch = Batch::new().unwrap();
+    let mut peers = Vec::new();
+    for _ in 0..3 {
+        let (ours, theirs) = peer::pair();
+        // The peer closes first, so that nobody waits for a turn.
+        peers.push(peer::peer(theirs, |mut peer| {
+            peer.send(TAG).read_tag().expect_eof();
+        }));
+        batch.add(ours, &CloseOptions::new(), ignore).unwrap();
+    }
+    let for_ever = Duration::MAX;
+    let done = batch.run(BatchOptions::new().total(for_ever).spread(for_ever - Duration::from_secs(1))).unwrap();
+    for peer in peers {
+        peer.join().unwrap();
+    }
+    assert_eq!(done.summary.count(Outcome::Clean), 3, "{}", done.summary);
+}

@@ -235,6 +235,24 @@ fn a_restart_expects_a_new_document_and_no_end_of_the_old_one() {
     assert_eq!(framer.stray_bytes(), 4, "what came before the restart counts as well");
 }
 
+/// The end of a line behind the element that agreed may come by itself.
+#[test]
+fn white_space_behind_the_old_document_may_come_after_a_restart() {
+    let new = "<?xml version='1.0'?><t>";
+    for space in ["", "\n", " \r\n\t"] {
+        let said = format!("{space}{new}");
+        for cut in 0..said.len() {
+            let mut framer = Framer::new();
+            see(&mut framer, [&b"<s><success/>"[..]]);
+            framer.restart();
+            let (seen, _) = see(&mut framer, [&said.as_bytes()[..cut], &said.as_bytes()[cut..]]);
+            assert_eq!((seen, framer.stray_bytes()), (vec![Seen::Header("<t>".into())], 0), "{said:?} at {cut}");
+        }
+    }
+    let (seen, _) = see(&mut Framer::new(), [format!("\n{new}").as_bytes()]);
+    assert!(matches!(seen[..], [Seen::Bad(_)]), "before the first document there is nothing: {seen:?}");
+}
+
 #[test]
 fn a_restart_forgets_what_was_begun() {
     let mut framer = Framer::new();

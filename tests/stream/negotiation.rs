@@ -68,6 +68,21 @@ fn after_a_restart_a_new_header_follows_in_both_directions() {
     peer.join().unwrap();
 }
 
+#[test]
+fn the_end_of_a_line_behind_what_agreed_to_a_restart_may_come_later() {
+    let (ours, theirs) = peer::pair();
+    let mut peer = peer::Peer { tcp: theirs, got: Vec::new() };
+    let mut stream = Stream::new(ours);
+    stream.send(HEADER).unwrap();
+    peer.send(HEADER).send(SUCCESS);
+    assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
+    assert!(matches!(stream.receive().unwrap(), Incoming::Stanza(stanza) if stanza.name() == "success"));
+    stream.restart();
+    assert!(matches!(stream.send(format!("\n<?xml version='1.0'?>{PLAIN_HEADER}")), Err(Error::Invalid(_))), "ours");
+    peer.send("\n<?xml version='1.0'?>").send(PLAIN_HEADER);
+    assert!(matches!(stream.receive().unwrap(), Incoming::Header(header) if header == PLAIN_HEADER));
+}
+
 /// XEP-0305: who is sure of the answer sends on at once. It has all come before the restart.
 #[test]
 fn what_a_peer_sent_ahead_of_a_restart_is_kept() {

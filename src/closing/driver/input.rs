@@ -53,6 +53,7 @@ impl<T: Transport> Driver<T> {
         if self.is_done() {
             return Step::Over;
         }
+        self.input.shrink();
         if patient && self.input.is_drained() {
             self.shrink(); // the read itself may wait
         }

@@ -62,7 +62,8 @@ impl Opened {
                 let mut framer = Framer::new().limit(usize::MAX);
                 let mut rest = header.as_bytes();
                 let scope = match framer.next(&mut rest) {
-                    Some(Frame::Header(tag)) if rest.is_empty() => Scope::of(tag),
+                    // `<stream:stream/>` would be the end of the stream as well.
+                    Some(Frame::Header(tag)) if rest.is_empty() && !tag.ends_with(b"/>") => Scope::of(tag),
                     _ => return Err(Error::Invalid("the peer's header is not a start tag")),
                 };
                 (framer, scope)

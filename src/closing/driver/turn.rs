@@ -104,7 +104,8 @@ impl<T: Transport> Driver<T> {
     fn compose(&mut self) {
         match self.last_words.take().and_then(|words| words.0()) {
             Some(words)
-                if leaves(&words, &self.root, false) == Leaves::Between && self.insert(self.ending_at, &words) =>
+                if leaves(&words, &self.root, true, false) == Leaves::Between
+                    && self.insert(self.ending_at, &words) =>
             {
                 self.tag_at += words.len()
             }
