@@ -267,6 +267,11 @@ impl Transport for Callbacks {
         self.is_tls
     }
 
+    /// Under TLS the descriptor counts encrypted bytes, and nobody knows how many of the peer's stream these are.
+    fn unread(&self) -> u64 {
+        if self.is_tls { 0 } else { self.fd().unread() }
+    }
+
     fn unacked(&self) -> u64 {
         self.fd().unacked()
     }

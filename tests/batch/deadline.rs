@@ -1,12 +1,17 @@
 //! One deadline for the set, and the limits of each stream inside it.
 
 use std::{
-    io::{Read, Write},
+    cell::Cell,
+    io::{self, Read, Write},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
     thread,
     time::{Duration, Instant},
 };
 
-use xmpp_close::{Batch, BatchOptions, Canceller, CloseOptions, Outcome, Stanza};
+use xmpp_close::{Batch, BatchOptions, Canceller, CloseOptions, Interest, Outcome, Stanza, TRAILING_LIMIT, Transport};
 
 use crate::peer::{self, PATIENCE, SLACK, TAG};
 
@@ -96,6 +101,73 @@ fn a_stream_that_floods_does_not_starve_the_others() {
     flooder.join().unwrap();
     assert_eq!(done.reports[0].outcome, Outcome::Cancelled, "{}", done.reports[0]);
     assert!(done.reports[1].is_clean(), "{}", done.reports[1]);
+}
+
+/// A peer whose first bytes are there at once, or when our tag is; behind them come others without end, or the end.
+struct Ready<'a> {
+    /// Always readable.
+    socket: UnixStream,
+    first: &'static [u8],
+    waits_for_tag: bool,
+    floods: bool,
+    reads: &'a Cell<usize>,
+}
+
+impl<'a> Ready<'a> {
+    fn new(floods: bool, reads: &'a Cell<usize>) -> Self {
+        let (socket, _) = UnixStream::pair().unwrap();
+        Self { socket, first: TAG.as_bytes(), waits_for_tag: !floods, floods, reads }
+    }
+}
+
+impl Transport for Ready<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.waits_for_tag {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.reads.set(self.reads.get() + 1);
+        let count = self.first.read(buf)?;
+        Ok(if self.floods { buf.len() } else { count })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.waits_for_tag = false;
+        Ok(bytes.len())
+    }
+
+    fn end_output(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn wait(&mut self, _: Interest, _: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+        unreachable!("a batch waits for all at once")
+    }
+
+    fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
+        Some((self.socket.as_fd(), interest))
+    }
+}
+
+#[test]
+fn floods_behind_the_end_of_their_streams_do_not_hold_up_the_others() {
+    const FLOODS: usize = 20;
+    let (reads, other_reads) = (Cell::new(0), Cell::new(0));
+    let mut batch = Batch::new().unwrap();
+    for _ in 0..FLOODS {
+        batch.add(Ready::new(true, &reads), &CloseOptions::new(), ignore).unwrap();
+    }
+    let other = batch.add(Ready::new(false, &other_reads), &CloseOptions::new(), ignore).unwrap();
+    let mut meanwhile = 0;
+    let options = BatchOptions::new().total(PATIENCE).on_end(|index, _| {
+        if index == other {
+            meanwhile = reads.get();
+        }
+    });
+    let done = batch.run(options).unwrap();
+    assert_eq!(done.summary.count(Outcome::Clean), FLOODS + 1, "{}", done.summary);
+    assert!(done.reports[0].bytes_after_tag >= TRAILING_LIMIT, "{}", done.reports[0]);
+    // A few turns of each; all that a flood may send behind its tag is some three thousand reads.
+    assert!(meanwhile < FLOODS * 150, "{meanwhile} of {} reads", reads.get());
 }
 
 #[test]

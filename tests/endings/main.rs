@@ -118,6 +118,7 @@ fn one_wire_has_one_initiator_through_every_api() {
     let wires = [
         ("its tag", TAG.to_owned(), "", Initiator::Crossing),
         ("stanzas and its tag", peer::stanzas(10) + TAG, "", Initiator::Crossing),
+        ("more than one read gives, and its tag", peer::stanzas(1000) + TAG, "", Initiator::Crossing),
         ("an error and its tag", ERROR.to_owned() + TAG, "", Initiator::Crossing),
         ("an error", ERROR.to_owned(), TAG, Initiator::Crossing),
         ("half of its tag", "</stream:str".to_owned(), "eam>", Initiator::Us),
@@ -133,7 +134,7 @@ fn one_wire_has_one_initiator_through_every_api() {
             let (ours, theirs) = peer::pair();
             let mut peer = Peer { tcp: theirs, got: Vec::new() };
             peer.send(before);
-            peer::wait_until(|| before.is_empty() || ours.peek(&mut [0; 1024]).unwrap() == before.len());
+            peer::wait_until(|| before.is_empty() || ours.peek(&mut [0; 1 << 16]).unwrap() == before.len());
             let behind = *behind;
             let peer = std::thread::spawn(move || peer.read_tag().send(behind).expect_eof());
             let ended = close(&ours, Outcome::Clean, Plain);

@@ -42,14 +42,10 @@ pub(crate) enum Parsed {
 impl<T: Transport> Driver<T> {
     /// Goes one step. With `patient`, a read may wait until the next deadline.
     pub(crate) fn step(&mut self, patient: bool) -> Step {
-        if self.has_input() {
-            if self.handshake.expects_stanzas() {
-                return Step::Input;
-            }
-            let bytes = self.input.rest().len();
-            self.tell(Event::Received(bytes));
-            self.input.take(bytes);
+        if self.has_input() && self.handshake.expects_stanzas() {
+            return Step::Input;
         }
+        self.discard();
         if self.is_done() {
             return Step::Over;
         }
@@ -62,7 +58,20 @@ impl<T: Transport> Driver<T> {
                 self.shrink();
                 Step::Blocked(interest)
             }
-            None => Step::Moved,
+            None => {
+                self.discard();
+                Step::Moved
+            }
+        }
+    }
+
+    /// Behind the end of the peer's stream there is nothing to handle, and so nothing that would be better finished before
+    /// others get their turn.
+    fn discard(&mut self) {
+        if self.has_input() && !self.handshake.expects_stanzas() {
+            let bytes = self.input.rest().len();
+            self.tell(Event::Received(bytes));
+            self.input.take(bytes);
         }
     }
 
