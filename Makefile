@@ -84,13 +84,12 @@ check:
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
 	$(CARGO) clippy --workspace --all-features --test netem -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --all-features --no-deps
+	@$(CAN_NETEM) || echo "NOT RUN: closes over bad networks. On Linux, as root that can make network namespaces:  make netem"
 	$(CARGO) test --workspace --all-features
-	@# Where root can make namespaces, it must work.
-	@if [ "$$(uname)" = Linux ] && [ "$$(id -u)" = 0 ] && unshare --net true; then \
-	    $(MAKE) netem CLOSES=200; \
-	else \
-	    echo "NOT RUN: closes over bad networks. On Linux, as root that can make network namespaces:  make netem"; \
-	fi
+	@# Where root can make namespaces, it must work. Last come the words of the tests.
+	@if $(CAN_NETEM); then $(MAKE) --no-print-directory netem CLOSES=200; fi
+
+CAN_NETEM = { [ "$$(uname)" = Linux ] && [ "$$(id -u)" = 0 ] && unshare --net true; }
 
 # Round trips are measured first, while nothing else runs.
 NETEM := $(CARGO) test --workspace --all-features --test netem -- --nocapture
