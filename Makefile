@@ -7,6 +7,7 @@
 #   make uninstall              the same variables
 #   make sanitize               Rust and C tests with ThreadSanitizer and AddressSanitizer in the library itself; needs clang
 #   make miri                   what needs no socket, in Miri; needs a nightly toolchain with it
+#   make model                  every order in which both ends of a close can act, up to a bound
 #   make soak CLOSES=1000000    so many closes with random faults, through every API and over every transport
 #   make bench                  measures everything and writes docs/performance.md; BENCH=framing: only that part
 #   make fuzz SECONDS=3600      each fuzz target for so long; FUZZ=framing: only that one
@@ -65,7 +66,7 @@ THEN_framing     := fuzz_corpus
 THEN_closing     := batch batch_memory deadlines endings faults fuzz_corpus nothing_lost stream
 MUTANTS_OUT      := $(TARGET)/mutation
 
-.PHONY: all check netem bench soak sanitize miri fuzz coverage fuzz-coverage mutants install uninstall clean
+.PHONY: all check netem bench model soak sanitize miri fuzz coverage fuzz-coverage mutants install uninstall clean
 
 all:
 	@mkdir -p $(BUILD)
@@ -116,6 +117,9 @@ miri:
 	    --skip a_value_beyond_all_use --skip a_large_stanza_is_read_whole
 	$(MIRI) --test no_allocation
 	$(MIRI) --test handshake -- --skip whatever_happens --skip without_both_tags_nothing_is_clean
+
+model:
+	XMPP_CLOSE_DEEP=1 $(CARGO) test --release --test both_ends -- --nocapture
 
 soak: CLOSES ?= 1000000
 soak:

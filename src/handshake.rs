@@ -222,12 +222,6 @@ impl Handshake {
         self
     }
 
-    /// Lets the whole handshake take no longer than `total`: for a set of streams that has a deadline of its own.
-    #[cfg(feature = "batch")]
-    pub(crate) fn bound(&mut self, total: Duration) {
-        self.limits.total = self.limits.total.min(total);
-    }
-
     /// Takes what happened and tells what to do. Once it is over, every event is answered by [`Action::Teardown`].
     pub fn handle(&mut self, event: Event, now: Duration) -> Action {
         if self.state == State::Done {
@@ -294,11 +288,6 @@ impl Handshake {
             State::Void => !self.output_ended && !self.output_lost,
             _ => false,
         }
-    }
-
-    /// `close_notify` or `SHUT_WR` is done.
-    pub(crate) fn output_ended(&self) -> bool {
-        self.output_ended
     }
 
     /// When the next [`Event::Tick`] ends something; `None` before the closing began and after its end.

@@ -26,13 +26,14 @@
 //! | a whole session on one thread | [`Stream`] |
 //! | a connection over TLS | `RustlsTransport` (feature `rustls`), or [`over`] any other TLS crate |
 //! | many connections at once, under one deadline | `Batch` (feature `batch`) |
-//! | an event loop with its own socket, TLS and parser | [`Handshake`], [`Framer`] |
+//! | an event loop with its own socket, TLS and parser | [`Engine`], which says what is to be done; [`Handshake`], which is told events; [`Framer`] |
 //! | C and C++ | `include/xmpp_close.h` (feature `capi`) |
 
 #[cfg(feature = "batch")]
 mod batch;
 mod cancel;
 mod closing;
+mod engine;
 mod error;
 mod framing;
 mod handshake;
@@ -52,6 +53,7 @@ pub mod ffi;
 pub use batch::{Batch, BatchOptions, BatchReport, Summary};
 pub use cancel::{Canceller, Waker};
 pub use closing::{Closing, LateBytes, close};
+pub use engine::{Engine, Fact, Limit, SendError, Tls, Wants};
 pub use error::Error;
 pub use framing::{DEFAULT_STANZA_LIMIT, Frame, Framer, MIN_STANZA_LIMIT, Malformed};
 pub use handshake::{Action, Event, Handshake, State, TRAILING_LIMIT};

@@ -20,7 +20,7 @@ pub const DEFAULT_LINGER: Duration = Duration::from_secs(2);
 const DEFAULT_ROOT: &str = "stream:stream";
 
 /// The time limits of one handshake, and whether it half-closes early.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// For everything: flushing, the tag, the wait, the TLS alerts and the drain (HS-05). Zero: send the tag and do not wait.
     pub total: Duration,

@@ -121,7 +121,7 @@ pub struct TlsAlerts {
 }
 
 /// What happened, clean or not. `Display` is one sentence for a log.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use]
 pub struct Report {

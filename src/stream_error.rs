@@ -40,7 +40,7 @@ pub(crate) const NS_STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
 ///
 /// To close with one, see [`CloseOptions::stream_error`](crate::CloseOptions::stream_error); a peer's
 /// is in [`Report::stream_error`](crate::Report::stream_error).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StreamError {
     condition: &'static str,
     unknown: Option<String>,

@@ -1,6 +1,7 @@
 //! The layer rule of CONTRIBUTING.md, read off the sources: nothing points up, and each dependency has one door.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -61,34 +62,96 @@ fn the_core_has_no_io_and_no_clock() {
         "unsafe",
         "xml_rs",
     ];
-    for module in ["handshake", "framing", "report", "stream_error"] {
+    for module in ["engine", "handshake", "framing", "report", "stream_error"] {
         must_not_name(module, &io);
         must_not_name(module, &["crate::transport", "crate::closing", "crate::stream::", "crate::ffi"]);
     }
-    must_not_name("handshake", &["crate::framing", "crate::xml"]);
+    must_not_name("engine", &["crate::handshake", "crate::framing", "crate::xml"]);
+    must_not_name("handshake", &["crate::engine", "crate::framing", "crate::xml"]);
     must_not_name("framing", &["crate::handshake", "crate::options"]);
 }
 
+/// The modules of this crate that some code names: `crate::a::b`, and each first name in `crate::{a, b::{c, d}}`.
+fn used(code: &str) -> BTreeSet<String> {
+    let name = |text: &str| {
+        let name: String = text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        // What the crate exports itself has a name that is none of a module.
+        Some(name).filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
+    };
+    let mut names = BTreeSet::new();
+    for (at, word) in code.match_indices("crate::") {
+        let rest = &code[at + word.len()..];
+        let Some(list) = rest.strip_prefix('{') else {
+            names.extend(name(rest));
+            continue;
+        };
+        let (mut depth, mut item) = (0, 0);
+        for (at, c) in list.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth > 0 => depth -= 1,
+                ',' | '}' if depth == 0 => {
+                    names.extend(name(&list[item..at]));
+                    item = at + 1;
+                    if c == '}' {
+                        break;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    names
+}
+
+/// Each module, and those that it may name. `ffi` and `lib` stand above all.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("process", &[]),
+    ("error", &[]),
+    ("framing", &[]),
+    ("stream_error", &["error"]),
+    ("report", &["stream_error"]),
+    ("cancel", &["process"]),
+    ("options", &["cancel", "error", "framing", "stream_error"]),
+    ("handshake", &["options", "report"]),
+    ("engine", &["error", "options", "report", "stream_error"]),
+    ("xml", &["error", "framing", "stream_error"]),
+    ("transport", &["process"]),
+    ("closing", &["cancel", "engine", "error", "framing", "options", "report", "stream_error", "transport", "xml"]),
+    ("stream", &["cancel", "closing", "error", "framing", "options", "report", "stream_error", "transport", "xml"]),
+    (
+        "batch",
+        &["cancel", "closing", "error", "options", "process", "report", "stream", "stream_error", "transport", "xml"],
+    ),
+];
+
 #[test]
 fn nothing_points_up() {
-    must_not_name(
-        "transport",
-        &[
-            "crate::handshake",
-            "crate::framing",
-            "crate::closing",
-            "crate::stream",
-            "crate::batch",
-            "crate::ffi",
-            "crate::xml",
-        ],
-    );
-    must_not_name("closing", &["crate::stream::", "crate::batch"]);
-    must_not_name("stream", &["crate::batch"]);
-    must_not_name("xml", &["crate::handshake", "crate::closing", "crate::transport", "crate::ffi"]);
-    for module in modules().iter().filter(|module| !["ffi", "lib"].contains(&module.as_str())) {
-        must_not_name(module, &["crate::ffi", "extern \"C\""]);
+    let mut above = BTreeSet::from(["ffi", "lib"]);
+    for (module, may_use) in MAY_USE.iter().rev() {
+        above.insert(module);
+        for name in *may_use {
+            assert!(!above.contains(name), "{name} stands below {module}");
+        }
+        for (file, code) in sources(module) {
+            for name in used(&code) {
+                assert!(name == *module || may_use.contains(&name.as_str()), "{file} names {name}");
+            }
+        }
     }
+    let known: BTreeSet<_> = MAY_USE.iter().map(|(module, _)| *module).chain(["ffi", "lib"]).collect();
+    for module in modules() {
+        assert!(known.contains(module.as_str()), "{module} has no place");
+        if !["ffi", "lib"].contains(&module.as_str()) {
+            must_not_name(&module, &["extern \"C\""]);
+        }
+    }
+}
+
+#[test]
+fn modules_are_known_however_they_are_named() {
+    let code = "use crate::{a::B, c::{self, d::E}, f as g};\npub use crate::h; m!($crate::i::j); crate::K; crate::l()";
+    assert_eq!(used(code), ["a", "c", "f", "h", "i", "l"].map(str::to_owned).into());
 }
 
 #[test]

@@ -5,7 +5,6 @@ mod opened;
 mod turn;
 
 use std::{
-    borrow::Cow,
     io, mem,
     time::{Duration, Instant},
 };
@@ -19,11 +18,11 @@ pub(crate) use opened::{End, Opened};
 use super::Buffer;
 use crate::{
     cancel::Canceller,
+    engine::{Engine, Fact, Tls},
     error::Error,
-    framing::Framer,
-    handshake::{Action, Event, Handshake, State},
+    framing::{Framer, Malformed},
     options::{CloseOptions, LastWords},
-    report::{Outcome, Report},
+    report::Report,
     stream_error::StreamError,
     transport::{Pace, Transport},
     xml::Scope,
@@ -31,54 +30,71 @@ use crate::{
 
 pub(crate) struct Driver<T> {
     transport: T,
-    handshake: Handshake,
-    framer: Option<Framer>,
-    /// Without a framer: the caller's parser is inside an element.
-    parser_inside: bool,
-    header: Scope,
-    canceller: Option<Canceller>,
-    clock: Instant,
-    /// What the clock showed last, from zero: before each turn, and after each wait.
-    now: Duration,
-    /// Everything still to be sent, the closing tag last.
-    output: Vec<u8>,
-    written: usize,
-    /// Where in `output` the last words go in, and where a stream error, in front of the tag.
-    ending_at: usize,
-    tag_at: usize,
-    /// Still to be composed, to go in at `ending_at`.
-    last_words: Option<LastWords>,
-    /// The last write was blocked, so TLS may hold its bytes already, encrypted.
-    write_blocked: bool,
-    /// The root of our own stream, whose prefix a stream error takes.
-    root: Cow<'static, str>,
-    /// [`Action::EndOutput`] is being carried out.
-    ending_output: bool,
-    /// `close_notify` was read: what still comes is below TLS, and only discarded.
-    below_tls: bool,
+    engine: Engine,
+    incoming: Incoming,
     /// Bytes read and not yet handled.
     input: Buffer,
+    clock: Clock,
+    canceller: Option<Canceller>,
+    pace: Pace,
     /// What SO_RCVTIMEO is set to.
     armed: Option<Duration>,
-    pace: Pace,
+    /// Still to be composed, when all in front of them is written and what has arrived is handled.
+    last_words: Option<LastWords>,
+    /// What was known before, to be told at the start.
+    known: Known,
+    /// `close_notify` was read: what still comes is below TLS, and only discarded.
+    below_tls: bool,
+    noted: Noted,
+}
+
+/// What the peer sends, and what is known of its stream.
+struct Incoming {
+    /// Frames the peer's stream; `None` when the caller's parser does.
+    framer: Option<Framer>,
+    /// The caller's parser is inside an element.
+    parser_inside: bool,
+    header: Scope,
+}
+
+impl Incoming {
+    /// An end here would be inside an element or tag.
+    fn is_inside(&self) -> bool {
+        self.framer.as_ref().map_or(self.parser_inside, |framer| !framer.between_stanzas())
+    }
+
+    fn malformed(&self) -> Option<Malformed> {
+        self.framer.as_ref().and_then(Framer::malformed)
+    }
+}
+
+struct Clock {
+    start: Instant,
+    /// What it showed last, from zero: before each turn, and after each wait.
+    now: Duration,
     /// What was moved since the deadline has passed, or since the last words could have been said.
-    last_bytes: usize,
+    moved: usize,
+}
+
+/// How far both sides had come before the close.
+struct Known {
+    peer_closed: bool,
+    detach: bool,
     stream_error: Option<StreamError>,
-    /// Ours was put in, or cannot be any more.
-    error_sent: bool,
-    tls_failure_code: Option<i32>,
-    /// The TLS layer failed: it is left alone from then on (TL-12).
-    tls_failed: bool,
-    /// `end_output` found a connection to end.
+    end: Option<End>,
+}
+
+/// What only the report wants to know.
+#[derive(Default)]
+struct Noted {
+    /// The end was noted.
+    over: bool,
+    tls_failure: Option<i32>,
+    /// Our output has ended, or there was nothing to end any more.
+    ended: bool,
+    /// It ended with a FIN: over TLS, that may wait for the peer's `close_notify`.
     fin_sent: bool,
     unacked: u64,
-    /// `close_notify` went out although the handshake was over.
-    alert_sent: bool,
-    /// Known before, to be told the handshake at the start.
-    peer_closed: bool,
-    tag_sent: bool,
-    end: Option<End>,
-    detach: bool,
 }
 
 /// A qualified name without its prefix.
@@ -95,15 +111,15 @@ impl<T: Transport> Driver<T> {
     ///
     /// The options [make sense](CloseOptions::check). What may be large in them is taken over, not copied; memory that the
     /// system refuses is an error.
-    pub(crate) fn new(transport: T, options: CloseOptions, opened: Opened) -> Result<Self, Error> {
+    pub(crate) fn new(transport: T, mut options: CloseOptions, opened: Opened) -> Result<Self, Error> {
         let root = options.root()?;
-        let error = options.stream_error.as_ref().map_or_else(String::new, |error| error.to_xml(&root));
-        let ending = error.len() + "</>".len() + root.len();
+        let error = options.stream_error.as_ref().map_or(0, |error| error.to_xml(&root).len());
+        let ending = error + "</>".len() + root.len();
         let mut front = opened.queued;
         if let Some(header) = options.header.as_ref().filter(|_| !options.detach) {
             front.extend_from_slice(header.as_bytes());
         }
-        let mut output = options.farewell;
+        let mut output = mem::take(&mut options.farewell);
         if front.is_empty() {
             reserve(&mut output, ending)?;
         } else {
@@ -111,72 +127,53 @@ impl<T: Transport> Driver<T> {
             reserve(&mut output, farewell.len() + ending)?;
             output.extend_from_slice(&farewell);
         }
-        let ending_at = output.len();
-        output.extend_from_slice(error.as_bytes());
-        let tag_at = output.len();
-        if !options.detach && !options.tag_sent {
-            for part in ["</", &root, ">"] {
-                output.extend_from_slice(part.as_bytes());
-            }
-        }
-        let mut handshake = Handshake::new(options.limits);
-        if transport.is_tls() {
-            handshake = handshake.over_tls();
-        }
+        let framer = opened.framer.map(|framer| framer.limit(options.stanza_limit).unknown_root(local_name(&root)));
+        let tls = if transport.is_tls() { Tls::Yes } else { Tls::No };
         Ok(Self {
+            engine: Engine::driven(&mut options, output, tls)?,
             transport,
-            handshake,
-            framer: opened.framer.map(|framer| framer.limit(options.stanza_limit).unknown_root(local_name(&root))),
-            parser_inside: false,
-            header: opened.header,
-            canceller: options.canceller,
-            clock: Instant::now(),
-            now: Duration::ZERO,
-            output,
-            written: 0,
-            ending_at,
-            tag_at,
-            last_words: options.last_words,
-            write_blocked: false,
-            root,
-            ending_output: false,
-            below_tls: false,
+            incoming: Incoming { framer, parser_inside: false, header: opened.header },
             input: Buffer::holding(options.residual),
-            armed: None,
+            clock: Clock { start: Instant::now(), now: Duration::ZERO, moved: 0 },
+            canceller: options.canceller,
             pace: Pace::default(),
-            last_bytes: 0,
-            stream_error: opened.stream_error,
-            error_sent: options.stream_error.is_some() || options.tag_sent,
-            tls_failure_code: None,
-            tls_failed: false,
-            fin_sent: false,
-            unacked: 0,
-            alert_sent: false,
-            peer_closed: options.peer_closed,
-            tag_sent: options.tag_sent,
-            end: opened.end,
-            detach: options.detach,
+            armed: None,
+            last_words: options.last_words,
+            known: Known {
+                peer_closed: options.peer_closed,
+                detach: options.detach,
+                stream_error: opened.stream_error,
+                end: opened.end,
+            },
+            below_tls: false,
+            noted: Noted::default(),
         })
     }
 
     /// Begins to close. What fits leaves at once.
     pub(crate) fn start(&mut self) {
-        let malformed = self.framer.as_ref().and_then(Framer::malformed);
-        if self.peer_closed {
-            self.tell(Event::PeerClosed);
+        let now = self.clock.now;
+        if self.known.peer_closed {
+            self.tell(Fact::PeerClosed { behind: 0 });
         }
-        if self.detach {
-            self.tell(Event::Detach); // nothing is said about what came before; `Begin` is then too late
-        } else if let Some(malformed) = malformed {
-            self.tell(Event::Malformed);
-            self.insert_error(&StreamError::defined(malformed.condition()));
-        } else if self.stream_error.is_some() {
-            self.tell(Event::StreamError);
+        if self.known.detach {
+            self.compose(); // nothing that comes from now on is handled
+            self.engine.detach(now); // nothing is said about what came before
+        } else if let Some(malformed) = self.incoming.malformed() {
+            self.refuse(malformed);
+        } else if let Some(error) = self.known.stream_error.take() {
+            self.compose();
+            self.engine.peer_error(error, now);
         }
-        if let Some(end) = self.end {
+        if let Some(end) = self.known.end {
             self.took(end.again());
         }
-        self.tell(Event::Begin);
+        if self.last_words.is_some() {
+            self.engine.finishing(now);
+        } else {
+            self.engine.finish(None, now);
+        }
+        self.note_end();
         if self.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
             return;
         }
@@ -193,7 +190,7 @@ impl<T: Transport> Driver<T> {
             self.move_output();
             self.took(early);
         }
-        if quiet && self.handshake.output_pending() {
+        if quiet && self.engine.owes_output() {
             self.transport.no_delay(); // it did not leave all at once
         }
     }
@@ -201,13 +198,13 @@ impl<T: Transport> Driver<T> {
     /// Finds out how much has come before our tag is written, by reading: not all transports know otherwise.
     fn look(&mut self, quiet: bool) -> io::Result<usize> {
         let nothing = Err(io::ErrorKind::WouldBlock.into());
-        let early = if quiet || self.has_input() || self.end.is_some() { nothing } else { self.fill(None) };
+        let early = if quiet || self.has_input() || self.known.end.is_some() { nothing } else { self.fill(None) };
         // An interrupted read says nothing about what is there.
         if self.has_input() || early.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
             let arrived = (self.input.rest().len() as u64).saturating_add(self.transport.unread());
             // With our tag written long ago, nobody knows any more what came before it.
-            if !self.tag_sent || !self.output.is_empty() {
-                self.tell(Event::Arrived(usize::try_from(arrived).unwrap_or(usize::MAX)));
+            if self.engine.owes_output() {
+                self.tell(Fact::Arrived(arrived));
             }
         }
         early
@@ -219,75 +216,52 @@ impl<T: Transport> Driver<T> {
     }
 
     pub(crate) fn is_done(&self) -> bool {
-        self.handshake.state() == State::Done
+        self.engine.is_over()
     }
 
     #[cfg(any(feature = "capi", feature = "batch"))]
     pub(crate) fn cancel(&mut self) {
         self.look_at_clock();
-        self.tell(Event::Cancel);
+        self.tell(Fact::Cancel);
     }
 
-    /// The report; complete once the handshake is done.
+    /// The report; complete once the close is over.
     pub(crate) fn report(&self) -> Report {
-        let mut report = self.handshake.report(self.now);
-        report.bytes_unsent = (self.output.len() - self.written) as u64;
-        report.bytes_unacked = self.unacked;
-        report.stream_error = self.stream_error.clone();
-        report.tls.sent |= self.alert_sent;
-        report.os_error = report.os_error.or(self.tls_failure_code);
+        let mut report = self.engine.report();
+        report.bytes_unacked = self.noted.unacked;
+        report.os_error = report.os_error.or(self.noted.tls_failure);
         report
     }
 
-    /// Says what was wrong in front of our tag (RFC 6120 section 11), unless the tag has been started (ER-09).
-    fn insert_error(&mut self, error: &StreamError) {
-        let tag_started = self.written > self.tag_at || self.write_blocked && self.transport.is_tls();
-        if self.handshake.output_pending() && !tag_started && !self.error_sent {
-            self.put_error(error);
-        }
-    }
-
-    fn put_error(&mut self, error: &StreamError) {
-        let error = error.to_xml(&self.root);
-        self.error_sent = self.insert(self.tag_at, error.as_bytes());
-    }
-
-    /// Puts something into the output; false, with nothing changed, when the system refuses the memory.
-    fn insert(&mut self, at: usize, bytes: &[u8]) -> bool {
-        let has_room = reserve(&mut self.output, bytes.len()).is_ok();
-        if has_room {
-            self.output.splice(at..at, bytes.iter().copied());
-        }
-        has_room
-    }
-
     fn look_at_clock(&mut self) {
-        self.now = self.clock.elapsed();
+        self.clock.now = self.clock.start.elapsed();
     }
 
-    fn tell(&mut self, event: Event) {
-        let was_done = self.is_done();
-        match self.handshake.handle(event, self.now) {
-            Action::EndOutput => self.ending_output = true,
-            Action::Teardown if !was_done => self.teardown(),
-            // The tag stands at the end of `output` from the beginning.
-            Action::SendTag | Action::Answer | Action::Nothing | Action::Teardown => {}
-        }
+    fn tell(&mut self, fact: Fact) {
+        let _ = self.engine.tell(fact, self.clock.now); // only a restart can be refused
+        self.note_end();
     }
 
-    /// The handshake is over: what can still be said without waiting is said, and what is only known now is noted.
-    fn teardown(&mut self) {
-        self.unacked = self.transport.unacked();
-        if self.fin_sent {
-            self.unacked = self.unacked.saturating_sub(1); // the FIN counts as one (TC-11)
+    fn tick(&mut self) {
+        self.engine.tick(self.clock.now);
+        self.note_end();
+    }
+
+    /// When the close is over: what can still be said without waiting is said, and what is only known now is noted. Once.
+    fn note_end(&mut self) {
+        if !self.is_done() || mem::replace(&mut self.noted.over, true) {
+            return;
         }
-        let report = self.handshake.report(self.now);
-        let broken = report.outcome == Outcome::Reset || self.tls_failed;
+        self.noted.unacked = self.transport.unacked();
+        if self.noted.fin_sent {
+            self.noted.unacked = self.noted.unacked.saturating_sub(1); // the FIN counts as one (TC-11)
+        }
+        let is_tls = self.transport.is_tls();
         // HS-01: nothing can be written to this connection any more, not even by a second close. TL-01: close_notify
         // goes before FIN, also when the time is up; but never behind half of our output.
-        let ends = report.tag_sent || (report.outcome == Outcome::Stalled && !report.tls.used);
-        if ends && !self.handshake.output_ended() && !broken && self.transport.end_output().is_ok() {
-            self.alert_sent = report.tls.used;
+        let ends = if is_tls { self.engine.wants().notify } else { !self.noted.ended && self.engine.may_end_output() };
+        if ends && self.transport.end_output().is_ok() && is_tls {
+            self.tell(Fact::DidNotify);
         }
     }
 }
@@ -309,17 +283,17 @@ impl<T: Transport> Driver<T> {
 
     /// The closing began, or the peer leaves no choice but to begin.
     pub(crate) fn must_start(&self) -> bool {
-        let malformed = self.framer.as_ref().is_some_and(|framer| framer.malformed().is_some());
-        let known = self.peer_closed || self.end.is_some() || self.stream_error.is_some() || malformed;
-        known || self.handshake.state() != State::Open
+        let Known { peer_closed, stream_error, end, .. } = &self.known;
+        let known = *peer_closed || end.is_some() || stream_error.is_some() || self.incoming.malformed().is_some();
+        known || !self.engine.is_open()
     }
 
     /// Starts, with a stream error if the stream is to be closed with one and nothing is wrong with it already; ends
     /// at `deadline` at the latest.
     pub(crate) fn start_by(&mut self, deadline: Instant, error: Option<&StreamError>) {
-        self.handshake.bound(deadline.saturating_duration_since(Instant::now()));
-        if let Some(error) = error.filter(|_| !self.must_start() && !self.detach && !self.error_sent) {
-            self.put_error(error);
+        self.engine.bound(deadline.saturating_duration_since(Instant::now()));
+        if let Some(error) = error.filter(|_| !self.must_start() && !self.known.detach) {
+            self.engine.set_error(error);
         }
         self.look_at_clock();
         self.start();
@@ -327,19 +301,19 @@ impl<T: Transport> Driver<T> {
 
     /// When it was looked at the clock last.
     pub(crate) fn looked_at(&self) -> Instant {
-        self.clock + self.now
+        self.clock.start + self.clock.now
     }
 
     /// Ends it, for its time is up and what has arrived was taken for long enough.
     pub(crate) fn expire(&mut self) {
         self.look_at_clock();
-        self.tell(Event::Tick);
-        self.tell(Event::Cancel); // nothing, when the time was up for this one, too
+        self.tick();
+        self.tell(Fact::Cancel); // nothing, when the time was up for this one, too
     }
 
     /// When the next deadline is due, if there is one.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.handshake.deadline().and_then(|time| self.clock.checked_add(time))
+        self.engine.deadline().and_then(|time| self.clock.start.checked_add(time))
     }
 
     /// Takes the buffer that is lent to whoever is moved, unless it has one.

@@ -1,10 +1,9 @@
 //! What the peer sends: read, framed, and handed on.
 
-use super::Driver;
+use super::{Driver, Incoming};
 use crate::{
+    engine::Fact,
     framing::{Frame, Malformed},
-    handshake::Event,
-    stream_error::StreamError,
     transport::{Interest, Transport},
     xml::{self, Scope},
 };
@@ -42,7 +41,7 @@ pub(crate) enum Parsed {
 impl<T: Transport> Driver<T> {
     /// Goes one step. With `patient`, a read may wait until the next deadline.
     pub(crate) fn step(&mut self, patient: bool) -> Step {
-        if self.has_input() && self.handshake.expects_stanzas() {
+        if self.has_input() && self.engine.parses() {
             return Step::Input;
         }
         self.discard();
@@ -68,16 +67,17 @@ impl<T: Transport> Driver<T> {
     /// Behind the end of the peer's stream there is nothing to handle, and so nothing that would be better finished before
     /// others get their turn.
     fn discard(&mut self) {
-        if self.has_input() && !self.handshake.expects_stanzas() {
+        if self.has_input() && !self.engine.parses() {
             let bytes = self.input.rest().len();
-            self.tell(Event::Received(bytes));
+            let _ = self.engine.received(bytes, self.clock.now);
+            self.note_end();
             self.input.take(bytes);
         }
     }
 
     /// Those that wait hold no memory for a large stanza that has come already.
     fn shrink(&mut self) {
-        if let Some(framer) = &mut self.framer {
+        if let Some(framer) = &mut self.incoming.framer {
             framer.shrink();
         }
     }
@@ -111,7 +111,7 @@ impl<T: Transport> Driver<T> {
             return false;
         }
         let before = self.input.rest().len();
-        while self.has_input() && self.handshake.expects_stanzas() {
+        while self.has_input() && self.engine.parses() {
             self.frame(None);
         }
         take(self.input.handled(before - self.input.rest().len()));
@@ -122,62 +122,64 @@ impl<T: Transport> Driver<T> {
     #[cfg(feature = "capi")]
     pub(crate) fn parse(&mut self, parse: &mut dyn FnMut(&[u8]) -> Parsed) {
         let bytes = self.input.rest().len();
-        self.tell(Event::Received(bytes));
+        let _ = self.engine.received(bytes, self.clock.now);
         let parsed = parse(self.input.rest());
         self.look_at_clock(); // that, too, may have taken time
-        self.parser_inside = matches!(parsed, Parsed::Inside);
+        self.incoming.parser_inside = matches!(parsed, Parsed::Inside);
         match parsed {
             Parsed::Open | Parsed::Inside => {}
-            Parsed::PeerClosed => self.tell(Event::PeerClosed),
+            Parsed::PeerClosed => self.tell(Fact::PeerClosed { behind: 0 }),
             Parsed::Malformed => self.refuse(Malformed::NotWellFormed),
-            Parsed::Stop => self.tell(Event::Cancel),
+            Parsed::Stop => self.tell(Fact::Cancel),
         }
         self.input.take(bytes);
     }
 
     /// What came is no XMPP stream.
-    fn refuse(&mut self, malformed: Malformed) {
-        self.tell(Event::Malformed);
-        self.insert_error(&StreamError::defined(malformed.condition()));
+    pub(super) fn refuse(&mut self, malformed: Malformed) {
+        if self.engine.may_send() {
+            self.compose();
+        }
+        self.engine.malformed(malformed.condition(), self.clock.now);
+        self.note_end();
     }
 
     /// Frames the input up to the next event; true when that was a stanza.
     pub(crate) fn frame(&mut self, take: Option<Take<'_>>) -> bool {
         self.look_at_clock(); // whoever took the last stanza may have taken his time
-        let Some(framer) = &mut self.framer else { return false };
-        let now = self.now;
+        let now = self.clock.now;
+        let Incoming { framer: Some(framer), header, .. } = &mut self.incoming else { return false };
         let (mut rest, taken) = self.input.parts();
         let before = rest.len();
         let frame = framer.next(&mut rest);
         let consumed = before - rest.len();
         *taken += consumed;
-        let _ = self.handshake.handle(Event::Received(consumed), now);
-        let event = match frame {
-            None => return false,
-            Some(Frame::Header(header)) => {
-                self.header = Scope::of(header);
+        let _ = self.engine.received(consumed, now);
+        match frame {
+            None => {}
+            Some(Frame::Header(tag)) => {
+                *header = Scope::of(tag);
                 return self.frame(take); // `<stream:stream/>` is over without another byte (F-05)
             }
-            Some(Frame::Stanza(stanza)) if xml::is_stream_error(stanza, &self.header) => {
-                // Only the first is read: a peer can send as many as it likes.
-                self.stream_error.get_or_insert_with(|| xml::stream_error(stanza, &self.header));
-                Event::StreamError
+            // Only the first is read: a peer can send as many as it likes.
+            Some(Frame::Stanza(stanza)) if xml::is_stream_error(stanza, header) && self.engine.has_stream_error() => {}
+            Some(Frame::Stanza(stanza)) if xml::is_stream_error(stanza, header) => {
+                let error = xml::stream_error(stanza, header);
+                self.compose();
+                self.engine.peer_error(error, now);
+                self.note_end();
             }
             Some(Frame::Stanza(stanza)) => {
-                let _ = self.handshake.handle(Event::Stanza, now);
+                let _ = self.engine.tell(Fact::Stanzas(1), now);
                 if let Some(take) = take {
-                    take(stanza, &self.header);
+                    take(stanza, header);
                 }
                 return true;
             }
-            Some(Frame::Oversize(_)) => Event::Oversize,
-            Some(Frame::End) => Event::PeerClosed,
-            Some(Frame::Malformed(malformed)) => {
-                self.refuse(malformed);
-                return false;
-            }
-        };
-        self.tell(event);
+            Some(Frame::Oversize(_)) => self.tell(Fact::Oversize(1)),
+            Some(Frame::End) => self.tell(Fact::PeerClosed { behind: 0 }),
+            Some(Frame::Malformed(malformed)) => self.refuse(malformed),
+        }
         false
     }
 }

@@ -5,8 +5,8 @@ use std::{io, time::Duration};
 use super::Driver;
 use crate::{
     cancel::Canceller,
+    engine::Fact,
     framing::{Leaves, leaves},
-    handshake::Event,
     transport::{Interest, Transport, os_error},
 };
 
@@ -35,27 +35,29 @@ impl<T: Transport> Driver<T> {
     pub(super) fn turn(&mut self, patient: bool) -> Option<Interest> {
         self.look_at_clock();
         if self.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
-            self.tell(Event::Cancel);
+            self.tell(Fact::Cancel);
             return None;
         }
         let left = self.left();
         let late = left.is_zero();
-        if late && self.last_bytes >= LAST_BYTES {
-            self.tell(Event::Tick);
+        if late && self.clock.moved >= LAST_BYTES {
+            self.tick();
             return None;
         }
         if self.must_compose() {
             // What has arrived is handled first, so that it is counted; but no peer can hold back our tag.
-            self.last_bytes += LEAST;
-            if self.last_bytes >= LAST_BYTES || !self.handshake.wants_input() || !self.read(None) {
+            self.clock.moved += LEAST;
+            if self.clock.moved >= LAST_BYTES || !self.engine.wants().read || !self.read(None) {
                 self.compose();
-                self.last_bytes = 0;
+                self.engine.finish(None, self.clock.now);
+                self.note_end();
+                self.clock.moved = 0;
             }
             return None;
         }
-        self.last_bytes = if late { self.last_bytes + LEAST } else { 0 };
+        self.clock.moved = if late { self.clock.moved + LEAST } else { 0 };
         let output = self.move_output();
-        let interest = match (output, self.handshake.wants_input()) {
+        let interest = match (output, self.engine.wants().read) {
             (Output::Moved, true) if self.output_waits() => {
                 self.read(None); // both directions in turn, however fast the peer reads
                 return None;
@@ -74,7 +76,7 @@ impl<T: Transport> Driver<T> {
             }
         };
         if late {
-            self.last_bytes = LAST_BYTES; // nothing more has arrived: the deadline is applied
+            self.clock.moved = LAST_BYTES; // nothing more has arrived: the deadline is applied
             return None;
         }
         Some(interest)
@@ -92,56 +94,54 @@ impl<T: Transport> Driver<T> {
 
     /// The time until the next deadline.
     fn left(&self) -> Duration {
-        self.handshake.deadline().map_or(Duration::MAX, |deadline| deadline.saturating_sub(self.now))
+        self.engine.deadline().map_or(Duration::MAX, |deadline| deadline.saturating_sub(self.clock.now))
     }
 
-    /// All that goes before the last words is written.
+    /// All that goes in front of the last words is written.
     fn must_compose(&self) -> bool {
-        self.last_words.is_some() && self.written == self.ending_at && self.handshake.output_pending()
+        self.last_words.is_some() && self.engine.awaits_finish()
     }
 
-    /// Says what the application says last (SE-03).
-    fn compose(&mut self) {
-        match self.last_words.take().and_then(|words| words.0()) {
-            Some(words)
-                if leaves(&words, &self.root, true, false) == Leaves::Between
-                    && self.insert(self.ending_at, &words) =>
-            {
-                self.tag_at += words.len()
+    /// Asks what the application says last (SE-03), in front of an error and our tag.
+    pub(super) fn compose(&mut self) {
+        let Some(words) = self.last_words.take() else { return };
+        match words.0() {
+            Some(words) if leaves(&words, self.engine.root(), true, false) == Leaves::Between => {
+                self.engine.set_farewell(words)
             }
-            _ => self.tell(Event::Cancel),
+            _ => {
+                if !self.known.detach {
+                    self.engine.finish(None, self.clock.now); // what is not sent now is our tag
+                }
+                self.tell(Fact::Cancel);
+            }
         }
     }
 
     /// Something is left for [`move_output`](Self::move_output).
     fn output_waits(&self) -> bool {
-        self.ending_output || self.handshake.output_pending()
+        let wants = self.engine.wants();
+        wants.write || wants.notify || wants.shut || self.engine.owes_output()
     }
 
     /// Writes once, or ends the output.
     pub(super) fn move_output(&mut self) -> Output {
-        let result = if self.ending_output {
-            self.transport.end_output().map(|()| {
-                self.fin_sent = !self.transport.is_tls(); // over TLS, FIN may wait for the peer's close_notify
-                self.ended_output();
-            })
-        } else if self.handshake.output_pending() {
-            let end = if self.last_words.is_some() { self.ending_at } else { self.output.len() };
-            if self.written == end {
-                if self.last_words.is_some() {
-                    return Output::Done; // for now
-                }
-                self.tell(Event::Flushed); // there was nothing to say
-                return Output::Moved;
-            }
-            let rest = &self.output[self.written..end];
-            let most = rest.len();
-            match self.transport.write(rest) {
-                Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
-                result => result.map(|bytes| self.wrote(bytes.min(most))),
-            }
-        } else {
+        let wants = self.engine.wants();
+        let ends = wants.notify || wants.shut;
+        let result = if wants.over || !(wants.write || ends) {
             return Output::Done;
+        } else if wants.write {
+            let bytes = self.engine.output();
+            let most = bytes.len();
+            match self.transport.write(bytes) {
+                Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
+                result => result.map(|count| self.wrote(count.min(most))),
+            }
+        } else if wants.shut && self.transport.is_tls() {
+            self.tell(Fact::DidShut); // the transport does it, now that both alerts are through
+            return Output::Moved;
+        } else {
+            self.transport.end_output().map(|()| self.ended_output(!self.transport.is_tls()))
         };
         match result {
             Ok(()) => {
@@ -150,12 +150,14 @@ impl<T: Transport> Driver<T> {
             }
             Err(error) => match error.kind() {
                 // Nobody is left to be told; how the connection went shows in the next read.
-                io::ErrorKind::NotConnected if self.ending_output => {
-                    self.ended_output();
+                io::ErrorKind::NotConnected if !wants.write => {
+                    self.ended_output(false);
                     Output::Moved
                 }
                 io::ErrorKind::WouldBlock => {
-                    self.write_blocked = true;
+                    if !self.transport.is_tls() {
+                        self.engine.take_back();
+                    }
                     Output::Blocked
                 }
                 io::ErrorKind::Interrupted => Output::Moved,
@@ -164,27 +166,23 @@ impl<T: Transport> Driver<T> {
                     Output::Moved
                 }
                 _ => {
-                    self.ending_output = false;
-                    self.tell(Event::OutputFailed(os_error(&error)));
+                    self.tell(Fact::WriteFailed(os_error(&error)));
                     Output::Moved
                 }
             },
         }
     }
 
-    fn ended_output(&mut self) {
-        self.ending_output = false;
-        self.tell(Event::Flushed);
+    fn ended_output(&mut self, fin_sent: bool) {
+        (self.noted.ended, self.noted.fin_sent) = (true, fin_sent);
+        self.tell(Fact::DidNotify);
+        self.tell(Fact::DidShut);
     }
 
     fn wrote(&mut self, bytes: usize) {
-        self.write_blocked = false;
-        self.written += bytes;
-        self.last_bytes += WRITE;
-        self.tell(Event::Written(bytes));
-        if self.written == self.output.len() && self.last_words.is_none() {
-            self.tell(Event::Flushed);
-        }
+        self.clock.moved += WRITE;
+        self.engine.wrote(bytes, 0, self.clock.now);
+        self.note_end();
     }
 
     /// Reads once, waiting `within` at most; false when there was nothing.
@@ -204,7 +202,7 @@ impl<T: Transport> Driver<T> {
         if within.is_some() {
             self.look_at_clock();
         }
-        self.last_bytes += self.input.rest().len();
+        self.clock.moved += self.input.rest().len();
         if result.is_ok() {
             self.pace.moved();
         }
@@ -215,17 +213,16 @@ impl<T: Transport> Driver<T> {
     pub(super) fn took(&mut self, result: io::Result<usize>) -> bool {
         match result {
             Ok(0) => {
-                let inside = self.handshake.expects_stanzas()
-                    && self.framer.as_ref().map_or(self.parser_inside, |framer| !framer.between_stanzas());
+                let inside = self.engine.parses() && self.incoming.is_inside();
                 let notify = self.transport.is_tls() && !self.below_tls;
                 self.below_tls |= notify;
-                self.tell(if notify { Event::CloseNotify { inside } } else { Event::Eof { inside } });
+                self.tell(if notify { Fact::Notified { inside } } else { Fact::Eof { inside } });
             }
             Ok(_) => {}
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => return false,
                 io::ErrorKind::Interrupted => {}
-                io::ErrorKind::UnexpectedEof if self.transport.is_tls() => self.tell(Event::Truncated),
+                io::ErrorKind::UnexpectedEof if self.transport.is_tls() => self.tell(Fact::Eof { inside: true }),
                 _ => self.failed(&error),
             },
         }
@@ -236,11 +233,10 @@ impl<T: Transport> Driver<T> {
     pub(crate) fn failed(&mut self, error: &io::Error) {
         self.look_at_clock();
         if self.transport.is_tls() && error.kind() == io::ErrorKind::InvalidData {
-            self.tls_failure_code = error.raw_os_error();
-            self.tls_failed = true;
-            self.tell(Event::TlsFailed);
+            self.noted.tls_failure = error.raw_os_error();
+            self.tell(Fact::TlsFailed);
         } else {
-            self.tell(Event::Failed(os_error(error)));
+            self.tell(Fact::ReadFailed(os_error(error)));
         }
     }
 }

@@ -1,0 +1,83 @@
+//! What the handshake can be asked. A question changes nothing.
+
+use std::time::Duration;
+
+use super::{super::wants::Wants, DISCARD_LIMIT, Facts, Handshake, Limit, Ours, Theirs, Tls};
+use crate::report::{Initiator, Report, TlsAlerts};
+
+impl Handshake {
+    /// What is to be done next. Asked twice, it answers the same.
+    pub(in crate::engine) fn wants(&self) -> Wants {
+        let has = |fact| self.facts.has(fact);
+        let (open, tls) = (self.theirs == Theirs::Open, self.tls == Tls::Yes);
+        if self.is_over() {
+            // TL-01: close_notify goes before FIN, also when the time is up; but never behind half of our output.
+            let complete = matches!(self.ours, Ours::Written | Ours::Ending | Ours::Ended);
+            let notify = tls && complete && !has(Facts::BROKEN) && !has(Facts::DID_NOTIFY);
+            return Wants { over: true, notify, ..Wants::default() };
+        }
+        let may_send = self.ours == Ours::Open;
+        let ending = self.ours == Ours::Ending && self.unsent == 0;
+        let notify = ending && tls && !has(Facts::DID_NOTIFY);
+        Wants {
+            read: !has(Facts::EOF) && !has(Facts::PAUSED) && self.counts.discarded <= DISCARD_LIMIT,
+            write: self.ours != Ours::Lost && self.unsent > 0,
+            may_send,
+            answer: may_send && !open && !has(Facts::FINISHING),
+            parse: open,
+            notify,
+            shut: ending && !notify && !has(Facts::DID_SHUT) && (!tls || has(Facts::NOTIFIED)),
+            over: false,
+        }
+    }
+
+    pub(super) fn limits(&self) -> [Option<(Duration, Limit)>; 4] {
+        let after = |from: Duration, time| from.saturating_add(time);
+        let began = self.times.began;
+        let answer = self.ours == Ours::Open && (self.theirs != Theirs::Open || self.facts.has(Facts::FINISHING));
+        let moves = matches!(self.ours, Ours::Queued | Ours::Written) && !self.facts.has(Facts::PAUSED);
+        [
+            began.map(|began| (after(began, self.limits.total), Limit::Total)),
+            began.filter(|_| answer).map(|began| (after(began, self.answer), Limit::Answer)),
+            self.times.linger.map(|from| (after(from, self.limits.linger), Limit::Linger)),
+            began.filter(|_| moves).map(|_| (after(self.times.progress, self.limits.no_progress), Limit::NoProgress)),
+        ]
+    }
+
+    /// When [`tick`](Self::tick) is due; `None` before the close began, and after its end.
+    pub(in crate::engine) fn deadline(&self) -> Option<Duration> {
+        self.limits().into_iter().flatten().map(|(time, _)| time).min().filter(|_| !self.is_over())
+    }
+
+    /// What is known so far, but for what has to do with bytes: the peer's stream error, and what is unacknowledged.
+    pub(in crate::engine) fn report(&self) -> Report {
+        let has = |fact| self.facts.has(fact);
+        let closed = self.theirs == Theirs::Closed;
+        let (read, after) = if closed { (0, self.counts.discarded) } else { (self.counts.discarded, 0) };
+        let end = self.times.over.unwrap_or(self.times.now);
+        Report {
+            outcome: self.outcome(),
+            initiator: match self.initiator {
+                Some(Initiator::Us) if has(Facts::CROSSED) => Some(Initiator::Crossing),
+                initiator => initiator,
+            },
+            tag_sent: self.is_sent(),
+            tag_received: closed,
+            stanzas: self.counts.stanzas,
+            oversize: self.counts.oversize,
+            bytes_read: self.counts.read.saturating_add(read),
+            bytes_after_tag: after,
+            bytes_unsent: self.unsent as u64,
+            bytes_unacked: 0,
+            tls: TlsAlerts { used: self.tls != Tls::No, sent: has(Facts::DID_NOTIFY), received: has(Facts::NOTIFIED) },
+            stream_error: None,
+            os_error: self.os_error,
+            elapsed: self.times.began.map_or(Duration::ZERO, |began| end.saturating_sub(began)),
+        }
+    }
+
+    /// Which limit ended it.
+    pub(in crate::engine) fn ended_by(&self) -> Option<Limit> {
+        self.over.and_then(|(_, limit)| limit)
+    }
+}
