@@ -98,7 +98,9 @@ fn without_faults_and_with_time_enough_every_end_is_clean() {
 fn whatever_breaks_the_rules_hold() {
     for (name, tls) in [("plaintext", Tls::No), ("TLS", Tls::Yes)] {
         let room = bound().room - 1;
-        both_ends(name, &Rules { tls, stanzas: 1, room, faults: true, stops: true, time: Time::Runs, ..CALM });
+        // Over TLS the worlds are many more, and what stops a close is the same: with the small bound, plaintext has to do.
+        let stops = tls == Tls::No || room > 1;
+        both_ends(name, &Rules { tls, stanzas: 1, room, faults: true, stops, time: Time::Runs, ..CALM });
     }
 }
 
