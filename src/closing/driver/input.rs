@@ -162,7 +162,7 @@ impl<T: Transport> Driver<T> {
                 return self.frame(take); // `<stream:stream/>` is over without another byte (F-05)
             }
             // Only the first is read: a peer can send as many as it likes.
-            Some(Frame::Stanza(stanza)) if xml::is_stream_error(stanza, header) && self.engine.has_stream_error() => {}
+            Some(Frame::Stanza(stanza)) if self.engine.has_stream_error() && xml::is_stream_error(stanza, header) => {}
             Some(Frame::Stanza(stanza)) if xml::is_stream_error(stanza, header) => {
                 let error = xml::stream_error(stanza, header);
                 self.compose();
