@@ -226,6 +226,11 @@ fn a_detach_says_them_and_then_ends_tcp() {
 /// Closes, and tells what came until our side ended TCP.
 fn answer_at_once(mut peer: TcpStream) -> String {
     peer.write_all(TAG.as_bytes()).unwrap();
+    listen(peer)
+}
+
+/// Says nothing, so that a close that is stopped leaves nothing unread, which would be answered by a RST; tells what came.
+fn listen(mut peer: TcpStream) -> String {
     let mut sent = String::new();
     peer.read_to_string(&mut sent).unwrap();
     sent
@@ -262,7 +267,7 @@ fn a_farewell_must_be_whole_stanzas() {
 fn words_that_are_no_whole_stanzas_are_not_said_and_stop_the_close() {
     for words in ["<a>", "text", "<a/>text", TAG] {
         let (ours, theirs) = peer::pair();
-        let peer = thread::spawn(|| answer_at_once(theirs));
+        let peer = thread::spawn(|| listen(theirs));
         let options = CloseOptions::new().total(PATIENCE).farewell("<f/>").farewell_with(|| words.into());
         let report = options.close(ours).unwrap();
         assert_eq!((report.outcome, report.tag_sent), (Outcome::Cancelled, false), "{words}: {report}");
@@ -392,7 +397,7 @@ fn a_header_goes_out_once() {
         refused(stream.close(&options().farewell(twice.clone())));
     }
     let (ours, theirs) = peer::pair();
-    let peer = thread::spawn(|| answer_at_once(theirs));
+    let peer = thread::spawn(|| listen(theirs));
     let report = options().farewell("<f/>").farewell_with(move || twice.clone().into_bytes()).close(ours).unwrap();
     assert_eq!((report.outcome, peer.join().unwrap().as_str()), (Outcome::Cancelled, "<f/>"));
 }
