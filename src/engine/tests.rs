@@ -351,4 +351,9 @@ fn behind_a_half_close_silence_is_no_progress() {
     t.at(900).receives(1, true).within(1000).at(1900).tick().ends(Outcome::TimedOut, Initiator::Us, (true, false));
 }
 
+#[test]
+fn the_machine_is_small() {
+    assert!(size_of::<Handshake>() <= 400, "{}", size_of::<Handshake>());
+}
+
 mod random;
