@@ -4,6 +4,7 @@
 mod bytes;
 mod capi;
 mod closes;
+mod engine;
 mod expat;
 mod framing;
 mod handshake;
@@ -12,6 +13,7 @@ mod session;
 mod worst;
 
 pub use capi::capi;
+pub use engine::engine;
 pub use framing::framing;
 pub use handshake::handshake;
 pub use session::{header, session};
