@@ -207,7 +207,10 @@ fn every_handle_of_c_has_its_functions_here() {
     let mut count = 0;
     for function in declared.filter(|name| !name.contains(' ') && !name.contains('*')) {
         let is_plain = ["xmpp_close_version_number", "xmpp_close_idle_seconds"].contains(&&function[..]);
-        assert!(is_plain || IN_C_ONLY.contains(&&function[..]) || cpp.contains(&function), "xmpp_close.hpp has nothing for {function}");
+        assert!(
+            is_plain || IN_C_ONLY.contains(&&function[..]) || cpp.contains(&function),
+            "xmpp_close.hpp has nothing for {function}"
+        );
         count += 1;
     }
     assert!(count >= 35, "{count}");
