@@ -259,8 +259,12 @@ fn our_header_has_not_gone_out() {
     let said = String::from_utf8(t.engine.output().to_vec()).unwrap();
     assert!(said.starts_with("<H><stream:error><host-unknown") && said.ends_with(TAG), "{said}");
     let mut t = Trace::with(&CloseOptions::new(), "<H>", Tls::No);
-    t.send("proceed").writes().tell(Fact::Restarted { tls: Tls::Yes }).tell(Fact::TlsFailed).says("");
+    t.send("proceed").says("<H>proceed").writes().tell(Fact::Restarted { tls: Tls::Yes });
+    let mut closed = Trace { engine: t.engine.clone(), now: t.now };
+    t.tell(Fact::TlsFailed).says("");
     t.ends(Outcome::TlsFailed, Initiator::Peer, (false, false));
+    closed.finish().says(&format!("<H>{TAG}"));
+    Trace::with(&CloseOptions::new(), "<H>", Tls::No).tell(Fact::HeaderOut).finish().says(TAG);
 }
 
 #[test]

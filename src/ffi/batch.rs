@@ -38,7 +38,7 @@ use super::{
     blocking::connected_socket,
     callbacks::{Callbacks, xmpp_close_transport},
     guard::{self, INVALID, Refusal, SYSTEM, guard},
-    options::{self, xmpp_close_canceller, xmpp_close_options},
+    options::{self, User, xmpp_close_canceller, xmpp_close_options},
     report::xmpp_close_report,
     sized::{self, Out, Versioned},
     stream_error::Words,
@@ -206,7 +206,7 @@ unsafe fn add<T: Transport + 'static>(
     let (batch, options) = unsafe { (guard::shared(batch)?, options::read(options)?) };
     let taker = options.taker()?;
     // SAFETY: as the caller promises.
-    let rust = unsafe { options.to_rust() }?;
+    let rust = unsafe { options.to_rust(User::Call) }?;
     let intake = batch.intake.borrow();
     let intake = intake.as_ref().ok_or(INVALID)?;
     let mut streams = batch.streams.borrow_mut();

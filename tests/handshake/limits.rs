@@ -34,7 +34,7 @@ fn the_total_deadline_is_never_extended_by_traffic() {
     assert_eq!(stream.at(&Tick, now), "O");
     assert_eq!(stream.report().outcome, Outcome::TimedOut);
     assert_eq!(stream.report().elapsed, TOTAL);
-    assert_eq!(stream.engine.ended_by(), Some(Limit::Total));
+    assert_eq!(stream.report().limit, Some(Limit::Total));
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn without_progress_it_ends_sooner() {
         stream.at(&Receive(0), secs(7));
         assert_eq!(stream.deadline(), Some(secs(5) + NO_PROGRESS), "no byte is no progress");
         assert_eq!(stream.at(&Tick, secs(15)), "O");
-        assert_eq!(stream.engine.ended_by(), Some(Limit::NoProgress));
+        assert_eq!(stream.report().limit, Some(Limit::NoProgress));
     }
 }
 
@@ -121,7 +121,7 @@ fn after_the_whole_time_there_is_no_answer_any_more() {
     let mut stream = after(&[CLOSED]);
     assert_eq!(stream.at(&Tick, secs(1) + TOTAL), "O");
     assert_eq!(stream.report().outcome, Outcome::Stalled);
-    assert_eq!(stream.engine.ended_by(), Some(Limit::Total));
+    assert_eq!(stream.report().limit, Some(Limit::Total));
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn linger_is_short_and_inside_the_total() {
     let mut stream = after(&[Finish, WRITE, CLOSED]);
     assert_eq!(stream.deadline(), Some(secs(3) + LINGER));
     assert_eq!(stream.at(&Tick, secs(3) + LINGER), "O");
-    assert_eq!((stream.report().outcome, stream.engine.ended_by()), (Outcome::Clean, Some(Limit::Linger)));
+    assert_eq!((stream.report().outcome, stream.report().limit), (Outcome::Clean, Some(Limit::Linger)));
     let mut late = after(&[Finish, WRITE]);
     late.at(&CLOSED, secs(30));
     assert_eq!(late.deadline(), Some(secs(1) + TOTAL));
