@@ -300,6 +300,9 @@ impl Engine {
     }
 
     fn restart(&mut self, tls: Tls) -> Result<(), Error> {
+        if self.handshake.is_over() {
+            return Ok(());
+        }
         if self.handshake.ours() != Ours::Open || self.handshake.unsent() > 0 {
             return Err(Error::Invalid("a stream restarts when all that was sent on it is written"));
         }

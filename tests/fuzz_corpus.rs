@@ -102,8 +102,8 @@ fn the_framer_is_the_same_in_pieces_and_agrees_with_other_parsers() {
 }
 
 #[test]
-fn the_handshake_keeps_its_word_whatever_happens() {
-    run("handshake", targets::handshake, 50_000);
+fn the_engine_keeps_its_word_whatever_happens() {
+    run("engine", targets::engine, 20_000);
 }
 
 #[test]

@@ -1,8 +1,13 @@
 //! The engine: any calls in any order, beside a model that knows only what happened.
 
+mod both;
+mod model;
+
 use std::time::Duration;
 
-use xmpp_close::{CloseOptions, Engine, Fact, Initiator, Outcome, Report, StreamError, Tls, Wants};
+use both::{Both, Set};
+use model::{Limits, Model, Output};
+use xmpp_close::{Fact, Initiator, Outcome, Report, SendError, Tls, Wants};
 
 use super::bytes::Bytes;
 
@@ -15,120 +20,13 @@ fn ms(time: u64) -> Duration {
     Duration::from_millis(time)
 }
 
-/// What goes out, byte for byte.
-#[derive(Default)]
-struct Output {
-    header: &'static str,
-    farewell: &'static str,
-    /// All that was said so far; the last of it is the tag, once that is due.
-    said: Vec<u8>,
-    /// Where an error still fits in.
-    error_at: Option<usize>,
-    /// So many were handed out at most, and so many taken.
-    handed: usize,
-    taken: usize,
-    /// Taken, but not with the kernel.
-    pending: usize,
-}
-
-impl Output {
-    fn say(&mut self, bytes: &[u8]) {
-        self.said.extend_from_slice(std::mem::take(&mut self.header).as_bytes());
-        self.said.extend_from_slice(bytes);
-    }
-
-    fn finish(&mut self, error: &str, tag: &str) {
-        let tail = [self.farewell, error, tag].concat();
-        if !tail.is_empty() {
-            self.say(tail.as_bytes());
-        }
-        self.error_at = Some(self.said.len() - tag.len()).filter(|_| error.is_empty() && !tag.is_empty());
-    }
-
-    fn insert(&mut self, error: &str) {
-        if let Some(at) = self.error_at.take_if(|at| self.handed <= *at) {
-            self.said.splice(at..at, error.bytes());
-        }
-    }
-
-    fn unsent(&self) -> usize {
-        self.said.len() - self.taken + self.pending
-    }
-}
-
-/// What happened.
-#[derive(Default)]
-struct Model {
-    began: Option<Duration>,
-    initiator: Option<Initiator>,
-    crossed: bool,
-    /// Our last words are said; all of it is with the kernel; it cannot be any more.
-    due: bool,
-    written: bool,
-    lost: bool,
-    detached: bool,
-    closed: bool,
-    /// What their stream ended in, if not in its tag.
-    verdict: Option<Outcome>,
-    eof: bool,
-    notified: bool,
-    paused: bool,
-    did_shut: bool,
-    /// Bytes of their stream since the close began; how many of them had come before our tag was written; others.
-    read: u64,
-    early: u64,
-    discarded: u64,
-}
-
-impl Model {
-    fn begins(&mut self, who: Initiator, now: Duration) {
-        self.initiator.get_or_insert(who);
-        if self.began.is_none() {
-            self.began = Some(now);
-            self.early = self.early.saturating_sub(self.read);
-            self.read = 0;
-        }
-    }
-
-    fn parses(&self) -> bool {
-        !self.closed && !self.detached_from() && self.verdict.is_none()
-    }
-
-    fn detached_from(&self) -> bool {
-        self.detached
-    }
-
-    fn sent(&self) -> bool {
-        self.written && !self.detached
-    }
-
-    fn crosses(&mut self) {
-        self.crossed |= !self.sent() || self.early > 0 && self.read <= self.early;
-    }
-
-    /// What it comes to, ended by `cause`.
-    fn outcome(&self, cause: Option<Outcome>) -> Outcome {
-        if self.sent() && self.closed {
-            return Outcome::Clean;
-        }
-        if cause == Some(Outcome::Cancelled) {
-            return Outcome::Cancelled;
-        }
-        let fixed = self.verdict.or(self.detached.then_some(Outcome::Cancelled));
-        fixed.or(cause).unwrap_or(match (self.lost, self.written) {
-            (true, _) => Outcome::Reset,
-            (_, true) => Outcome::TimedOut,
-            _ => Outcome::Stalled,
-        })
-    }
-}
-
 struct Run<'a> {
     bytes: Bytes<'a>,
-    engine: Engine,
+    engine: Both,
     tls: Tls,
     half_close: bool,
-    total: Duration,
+    header: &'static str,
+    output_limit: usize,
     now: Duration,
     output: Output,
     model: Model,
@@ -144,25 +42,29 @@ impl<'a> Run<'a> {
         let tls = [Tls::No, Tls::Yes, Tls::Hidden, Tls::No][usize::from(flags & 3)];
         let half_close = tls == Tls::No && flags & 4 != 0;
         let mut output = Output::default();
-        output.header = if flags & 8 == 0 { "" } else { "<H>" };
+        let header = if flags & 8 == 0 { "" } else { "<stream:stream>" };
+        output.header = header;
         output.farewell = if flags & 16 == 0 { "" } else { "<f/>" };
+        let more = bytes.byte();
         let mut times = || ms(1 + u64::from(bytes.u16()));
         let (total, linger) = (times(), times());
-        let mut options =
-            CloseOptions::new().total(total).linger(linger).half_close(half_close).farewell(output.farewell);
-        if flags & 32 != 0 {
-            options = options.no_progress(times());
+        let mut limits =
+            Limits { total, linger, answer: ms(total.as_millis() as u64 / 2).max(ms(1)), no_progress: None };
+        if more & 1 != 0 {
+            limits.no_progress = Some(times());
         }
-        let mut model = Model::default();
-        if flags & 64 != 0 {
-            options = options.peer_closed(true);
-            model.crosses();
-            model.begins(Initiator::Peer, Duration::ZERO);
-            model.closed = true;
+        if more & 2 != 0 {
+            limits.answer = times();
         }
-        let engine = Engine::new(&options, output.header.as_bytes(), tls).unwrap();
-        let (wants, report) = (engine.wants(), engine.report());
-        Self { bytes, engine, tls, half_close, total, now: Duration::ZERO, output, model, wants, report }
+        let output_limit = if more & 4 == 0 { 16 << 20 } else { 40_000 };
+        let (peer_closed, farewell) = (flags & 32 != 0, output.farewell);
+        let mut model = Model::new(limits);
+        if peer_closed {
+            model.closes(0, Duration::ZERO);
+        }
+        let engine = Both::new(&Set { limits, tls, half_close, peer_closed, header, farewell, output_limit });
+        let (wants, report) = (engine.rust.wants(), engine.rust.report());
+        Self { bytes, engine, tls, half_close, header, output_limit, now: Duration::ZERO, output, model, wants, report }
     }
 
     /// One call. What ended it, if it is one that ends it at once.
@@ -176,8 +78,8 @@ impl<'a> Run<'a> {
                 self.engine.detach(now);
                 if self.wants.may_send {
                     self.output.finish("", "");
-                    (self.model.due, self.model.detached) = (true, true);
-                    self.model.begins(Initiator::Us, now);
+                    self.model.detached = true;
+                    self.model.finishes(Initiator::Us, now);
                 }
             }
             7..=11 => self.write(),
@@ -209,22 +111,23 @@ impl<'a> Run<'a> {
             22 => {
                 let paused = self.bytes.byte() % 2 == 0;
                 self.tell(Fact::Paused(paused));
-                self.model.paused = paused;
+                (self.model.paused, self.model.progress) = (paused, now);
             }
             23 => {
-                self.tell(Fact::Stanzas(call.into()));
-                self.tell(Fact::Oversize(call.into()));
+                self.tell(Fact::Stanzas(1));
+                self.tell(Fact::Oversize(2));
+                self.model.stanzas += u64::from(!over);
             }
-            24 => self.restart(),
+            24 if call & 32 == 0 => self.restart(),
+            24 => {
+                self.tell(Fact::HeaderOut);
+                self.output.header = "";
+            }
             25 | 26 => {
                 let behind = u64::from(self.bytes.byte());
                 self.tell(Fact::PeerClosed { behind });
                 if !over && self.model.parses() {
-                    let behind = behind.min(self.model.read);
-                    (self.model.read, self.model.discarded) = (self.model.read - behind, self.model.discarded + behind);
-                    self.model.crosses();
-                    self.model.begins(Initiator::Peer, now);
-                    self.model.closed = true;
+                    self.model.closes(behind, now);
                 }
             }
             27 => self.bad(call),
@@ -232,9 +135,8 @@ impl<'a> Run<'a> {
             29 if self.tls == Tls::Yes => self.ends(Fact::Notified { inside: call & 32 != 0 }),
             30 if call & 32 == 0 => {
                 self.tell(Fact::WriteFailed(32));
-                if !over && !self.model.written {
-                    self.model.begins(Initiator::Peer, now);
-                    self.model.lost = true;
+                if !over && !self.model.written && !self.model.lost {
+                    self.model.loses(now);
                 }
             }
             31 => {
@@ -247,7 +149,7 @@ impl<'a> Run<'a> {
                 let cancel = fact == Fact::Cancel;
                 self.tell(fact);
                 if !over && cancel {
-                    self.model.began.get_or_insert(now);
+                    self.model.starts(now);
                 } else if !over {
                     self.model.begins(Initiator::Peer, now);
                 }
@@ -259,34 +161,41 @@ impl<'a> Run<'a> {
     }
 
     fn tell(&mut self, fact: Fact) {
-        self.engine.tell(fact, self.now).unwrap();
+        assert!(self.engine.tell(fact, self.now));
     }
 
     fn send(&mut self) {
         let length = [0, 1, 20, 30_000][usize::from(self.bytes.byte() % 4)];
         let sent = self.engine.send(&vec![b'A'; length]);
-        assert_eq!(sent.is_ok(), self.wants.may_send);
+        let expected = match self.wants.may_send {
+            false => Err(SendError::Refused),
+            true if self.output.queued() + length > self.output_limit => Err(SendError::Full),
+            true => Ok(()),
+        };
+        assert_eq!(sent, expected);
+        let refused = u32::from(sent == Err(SendError::Refused));
+        assert_eq!(self.engine.rust.report().refused, self.report.refused + refused);
         if sent.is_ok() {
             self.output.say(&vec![b'A'; length]);
         }
     }
 
     fn finish(&mut self) {
-        let error = (self.bytes.byte() % 2 == 0).then(|| StreamError::new("reset").unwrap());
-        self.engine.finish(error.as_ref(), self.now);
+        let error = (self.bytes.byte() % 2 == 0).then_some("reset");
+        self.engine.finish(error, self.now);
         if self.wants.may_send {
             self.output.finish(if error.is_some() { RESET } else { "" }, TAG);
-            self.model.due = true;
-            self.model.begins(Initiator::Us, self.now);
+            self.model.finishes(Initiator::Us, self.now);
         }
     }
 
     fn write(&mut self) {
-        let out = self.engine.output().to_vec();
+        let out = self.engine.output();
         assert_eq!(self.engine.output(), out, "asked twice");
         if self.wants.over || self.model.lost {
             assert!(out.is_empty());
             self.engine.wrote(0, 5, self.now);
+            self.output.pending = 5;
             return;
         }
         let Output { said, handed, taken, .. } = &mut self.output;
@@ -299,11 +208,15 @@ impl<'a> Run<'a> {
             _ => out.len(),
         };
         *taken += count;
+        let before = self.output.pending;
         self.output.pending = match self.bytes.byte() {
-            _ if count == 0 && self.output.pending == 0 => 0,
+            _ if count == 0 && before == 0 => 0,
             pending @ 200.. => pending.into(),
             _ => 0,
         };
+        if count > 0 || self.output.pending < before {
+            self.model.progress = self.now;
+        }
         self.engine.wrote(count, self.output.pending, self.now);
     }
 
@@ -312,7 +225,7 @@ impl<'a> Run<'a> {
         let parse = self.engine.received(count as usize, self.now);
         assert_eq!(parse, self.wants.parse);
         if parse {
-            self.model.read += count;
+            self.model.receives(count, self.now);
         } else if !self.wants.over {
             self.model.discarded += count;
         }
@@ -322,12 +235,19 @@ impl<'a> Run<'a> {
     fn restart(&mut self) {
         let may = self.wants.may_send && self.output.unsent() == 0;
         let restarted = self.engine.tell(Fact::Restarted { tls: self.tls }, self.now);
-        assert_eq!(restarted.is_ok(), may);
+        assert_eq!(restarted, may || self.wants.over);
+        if may {
+            self.output.header = self.header;
+        }
     }
 
     fn bad(&mut self, call: u8) {
         let error = call & 32 != 0;
-        self.tell(if error { Fact::StreamError(StreamError::new("conflict").unwrap()) } else { Fact::Malformed });
+        if error {
+            self.engine.peer_error(self.now);
+        } else {
+            self.tell(Fact::Malformed);
+        }
         if self.wants.over || !self.model.parses() {
             return;
         }
@@ -340,12 +260,12 @@ impl<'a> Run<'a> {
         }
         if error {
             self.model.crosses();
-            self.model.begins(Initiator::Peer, now);
         } else {
-            self.model.verdict = Some(if self.model.lost { Outcome::Reset } else { Outcome::Malformed });
-            self.model.begins(Initiator::Us, now);
+            self.model.voids(Outcome::Malformed);
         }
-        self.model.due = true;
+        if is_open {
+            self.model.finishes(if error { Initiator::Peer } else { Initiator::Us }, now);
+        }
     }
 
     fn ends(&mut self, fact: Fact) {
@@ -357,8 +277,7 @@ impl<'a> Run<'a> {
         let inside = matches!(fact, Fact::Eof { inside: true } | Fact::Notified { inside: true });
         let cut = inside || is_eof && self.tls != Tls::No && !self.model.notified;
         if self.model.parses() {
-            let kind = if cut { Outcome::Truncated } else { Outcome::PeerEof };
-            self.model.verdict = Some(if self.model.lost { Outcome::Reset } else { kind });
+            self.model.voids(if cut { Outcome::Truncated } else { Outcome::PeerEof });
         }
         self.model.begins(Initiator::Peer, self.now);
         self.model.eof |= is_eof;
@@ -366,33 +285,33 @@ impl<'a> Run<'a> {
     }
 
     fn tick(&mut self, now: Duration) {
-        let deadline = self.engine.deadline();
-        let before = (self.engine.wants(), self.engine.report().outcome);
+        let deadline = self.engine.rust.deadline();
+        let before = (self.engine.rust.wants(), self.engine.rust.report().outcome);
         self.engine.tick(now);
-        let wants = self.engine.wants();
+        let wants = self.engine.rust.wants();
         if deadline.is_none_or(|deadline| now < deadline) {
-            assert_eq!((wants, self.engine.report().outcome), before, "a tick before the deadline did something");
+            assert_eq!((wants, self.engine.rust.report().outcome), before, "a tick before the deadline did something");
             return;
         }
-        assert!(wants.over || self.engine.deadline().is_some_and(|next| next > now), "a limit that moves nothing");
+        assert!(wants.over || self.engine.rust.deadline().is_some_and(|next| next > now), "a limit that moves nothing");
         if before.0.may_send && !wants.may_send && !wants.over {
             // The time to answer is up.
             assert!(before.0.answer);
             self.output.finish("", TAG);
-            self.model.due = true;
+            self.model.finishes(Initiator::Us, now);
         }
     }
 
     /// Looks at it after a call; `cause`: what ended it if it is over now.
     fn look(&mut self, cause: Option<Outcome>) {
-        let engine = self.engine.clone();
-        let (had, wants, report) = (self.wants, self.engine.wants(), self.engine.report());
-        let deadline = self.engine.deadline();
-        assert_eq!(wants, self.engine.wants(), "asked twice");
-        assert_eq!(engine, self.engine, "a question changes something");
+        let engine = self.engine.rust.clone();
+        let (had, wants, report) = (self.wants, self.engine.rust.wants(), self.engine.rust.report());
+        let deadline = self.engine.rust.deadline();
+        assert_eq!(wants, self.engine.rust.wants(), "asked twice");
+        assert_eq!(engine, self.engine.rust, "a question changes something");
         let over = wants.over;
-        if self.model.due && !self.model.lost && self.output.unsent() == 0 && !had.over {
-            self.model.written = true;
+        if !had.over {
+            self.model.settle(self.output.unsent(), self.now);
         }
 
         assert!(had.may_send || !wants.may_send, "nobody may send again");
@@ -400,7 +319,8 @@ impl<'a> Run<'a> {
         assert!(!had.over || over, "over is for ever");
         if had.over {
             let mut fixed = report.clone();
-            fixed.tls = self.report.tls; // the last attempt at close_notify
+            // But for the last attempt at close_notify, and for who still tries to send.
+            (fixed.tls, fixed.refused) = (self.report.tls, self.report.refused);
             assert_eq!(fixed, self.report, "an outcome changed");
         }
         assert_eq!(wants.may_send, !over && !self.model.due && !self.model.lost);
@@ -420,17 +340,16 @@ impl<'a> Run<'a> {
             assert!(!wants.shut || !wants.parse || self.half_close, "no end of output before the peer's tag");
             assert!(!wants.shut || self.tls != Tls::Yes || report.tls.sent && report.tls.received);
         }
+        self.engine.compare(self.now, &report);
         self.look_at_report(&report, cause, over && !had.over);
 
-        assert_eq!(deadline.is_some(), self.model.began.is_some() && !over);
-        let last = self.model.began.map(|began| began + self.total);
-        assert!(deadline.is_none_or(|deadline| Some(deadline) <= last), "nothing outlives the total");
+        assert_eq!(deadline, self.model.deadline().filter(|_| !over));
         (self.wants, self.report) = (wants, report);
     }
 
     fn look_at_report(&self, report: &Report, cause: Option<Outcome>, ended: bool) {
         let (model, over) = (&self.model, report.outcome != Outcome::Pending);
-        assert_eq!(over, self.engine.wants().over);
+        assert_eq!(over, self.engine.rust.wants().over);
         if ended {
             assert_eq!(report.outcome, model.outcome(cause), "{report:?}");
         }
@@ -448,6 +367,7 @@ impl<'a> Run<'a> {
         if model.began.is_some() {
             assert_eq!(report.bytes_read + report.bytes_after_tag, model.read + model.discarded);
             assert!(report.bytes_after_tag == 0 || model.closed);
+            assert_eq!((report.stanzas, report.oversize), (model.stanzas, 2 * model.stanzas));
         }
     }
 }
@@ -463,7 +383,7 @@ pub fn engine(data: &[u8]) {
     }
     // Whatever happened, a close that began is over once ticks have passed its deadlines: the answer's, and one more.
     for _ in 0..2 {
-        let Some(deadline) = run.engine.deadline() else { break };
+        let Some(deadline) = run.engine.rust.deadline() else { break };
         run.now = run.now.max(deadline);
         run.tick(run.now);
         run.look(None);
