@@ -130,7 +130,11 @@ impl Handshake {
                     self.times.progress = self.times.now;
                 }
             }
-            Fact::Arrived(bytes) => self.counts.arrived = self.counts.read.saturating_add(bytes),
+            // Once our tag is written, nobody knows any more what came before it.
+            Fact::Arrived(bytes) if matches!(self.ours, Ours::Open | Ours::Queued) => {
+                self.counts.arrived = self.counts.arrived.max(self.counts.read.saturating_add(bytes));
+            }
+            Fact::Arrived(_) => {}
             Fact::PeerClosed { behind } => self.peer_closed(behind),
             Fact::Malformed => self.malformed(),
             Fact::PeerError => self.peer_error(),
@@ -163,7 +167,10 @@ impl Handshake {
     /// So many bytes came; true: they are the peer's stream, false: they are to be discarded.
     pub(super) fn received(&mut self, bytes: u64, now: Duration) -> bool {
         self.clock(now);
-        let parse = self.theirs == Theirs::Open && !self.is_over();
+        if self.is_over() {
+            return false; // what the report says is fixed
+        }
+        let parse = self.theirs == Theirs::Open;
         let count = if parse { &mut self.counts.read } else { &mut self.counts.discarded };
         *count = count.saturating_add(bytes);
         if parse && bytes > 0 {
@@ -178,6 +185,11 @@ impl Handshake {
     }
 
     fn began(&mut self, initiator: Initiator) {
+        self.start_clock();
+        self.initiator.get_or_insert(initiator);
+    }
+
+    fn start_clock(&mut self) {
         if self.times.began.is_none() {
             self.times.began = Some(self.times.now);
             self.times.progress = self.times.now;
@@ -185,7 +197,6 @@ impl Handshake {
             let arrived = self.counts.arrived.saturating_sub(self.counts.read);
             self.counts = Counts { arrived, discarded: self.counts.discarded, ..Counts::default() };
         }
-        self.initiator.get_or_insert(initiator);
     }
 
     fn finish(&mut self, initiator: Initiator) {
@@ -325,7 +336,7 @@ impl Handshake {
         }
         let clean = self.is_sent() && self.theirs == Theirs::Closed;
         self.over = Some((if clean { Outcome::Clean } else { outcome }, limit));
-        self.times.began.get_or_insert(self.times.now);
+        self.start_clock();
         self.times.over = Some(self.times.now);
     }
 
