@@ -8,11 +8,11 @@
 //!
 //! ```text
 //! xmpp_close_batch_new(&batch);
-//! xmpp_close_batch_set(batch, &batch_options); // on_end, say; again with total_ms at
-//!                                              // the end
-//! xmpp_close_batch_add(batch, fd, &options, &index); // at any time, also in callbacks
-//! // in the loop, which polls xmpp_close_batch_fd() for reading, and waits no longer
-//! // than xmpp_close_batch_timeout():
+//! xmpp_close_batch_set(batch, &batch_options); // on_end, say
+//! // at any time, also in callbacks, for each stream that is to end:
+//! xmpp_close_batch_add(batch, fd, &options, &index);
+//! // in the loop, which polls xmpp_close_batch_fd() for reading, and waits no
+//! // longer than xmpp_close_batch_timeout():
 //! xmpp_close_batch_turn(batch, 0);
 //! ```
 //!
@@ -218,7 +218,7 @@ pub unsafe extern "C" fn xmpp_close_batch_set(
         || unsafe { read_options(options) },
         |batch, members, options| {
             // SAFETY: as above.
-            members.set(unsafe { to_rust(&options, batch, false) }?)?;
+            members.set(unsafe { to_rust(&options, &batch.known, false) }?)?;
             Ok(0)
         },
     )
