@@ -8,16 +8,13 @@ mod wants;
 
 use std::time::Duration;
 
+pub use facts::Tls;
 use facts::{Fact as Half, Ours, Theirs};
-pub use facts::{Limit, Tls};
 use handshake::Handshake;
 use outgoing::Outgoing;
 pub use wants::Wants;
 
 use crate::{error::Error, options::CloseOptions, report::Report, stream_error::StreamError};
-
-/// How much [`Engine::send`] queues at most.
-const OUTPUT_LIMIT: usize = 16 << 20;
 
 /// A fact about the stream or its connection, for [`Engine::tell`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +33,8 @@ pub enum Fact {
     StreamError(StreamError),
     /// The application does not read now (`true`), or does again.
     Paused(bool),
-    /// New headers follow, both ways: after STARTTLS or SASL. Our header is the one of before.
+    /// New headers follow, both ways: after STARTTLS or SASL. Our header is the one of before again, if the engine was given
+    /// one, and is not out.
     Restarted {
         /// What lies below the stream from now on.
         tls: Tls,
@@ -114,6 +112,8 @@ pub enum SendError {
 pub struct Engine {
     handshake: Handshake,
     outgoing: Outgoing,
+    /// How much may be queued.
+    output_limit: usize,
     /// Goes in front of an error and of the tag.
     farewell: Vec<u8>,
     /// Ours, unless another one is called for first.
@@ -121,6 +121,8 @@ pub struct Engine {
     tag: bool,
     /// The peer's.
     stream_error: Option<StreamError>,
+    /// How often [`send`](Self::send) came too late.
+    refused: u32,
 }
 
 impl Engine {
@@ -135,14 +137,16 @@ impl Engine {
         if options.limits.half_close && tls != Tls::No {
             return Err(Error::Invalid("there is no half-close over TLS before the peer's tag"));
         }
-        let handshake = Handshake::new(options.limits, options.limits.total / 2, tls);
+        let handshake = Handshake::new(options.limits, options.answer_limit(), tls);
         let mut engine = Self {
             handshake,
             outgoing: Outgoing::new(options.root()?, header.to_vec(), Vec::new()),
+            output_limit: options.output_limit,
             farewell: options.farewell.clone(),
             error: options.stream_error.clone(),
             tag: !options.tag_sent,
             stream_error: None,
+            refused: 0,
         };
         if options.peer_closed {
             engine.handshake.tell(Half::PeerClosed { behind: 0 }, Duration::ZERO);
@@ -156,9 +160,10 @@ impl Engine {
     /// [`SendError`]; nothing was queued then.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
         if !self.may_send() {
+            self.refused = self.refused.saturating_add(1);
             return Err(SendError::Refused);
         }
-        if self.outgoing.queued().saturating_add(bytes.len()) > OUTPUT_LIMIT {
+        if self.outgoing.queued().saturating_add(bytes.len()) > self.output_limit {
             return Err(SendError::Full);
         }
         self.outgoing.queue(bytes);
@@ -181,6 +186,12 @@ impl Engine {
             self.update(false, now);
             self.handshake.tell(Half::Detach, now);
         }
+    }
+
+    /// So many bytes were handed out, and not taken.
+    #[cfg(feature = "capi")]
+    pub(crate) fn handed(&self) -> usize {
+        self.outgoing.handed()
     }
 
     pub(crate) fn may_send(&self) -> bool {
@@ -243,7 +254,7 @@ impl Engine {
             Fact::Paused(paused) => Half::Paused(paused),
             Fact::Restarted { tls } => return self.restart(tls),
             Fact::HeaderOut => {
-                self.outgoing.set_header(Vec::new());
+                self.outgoing.set_header_out(true);
                 return Ok(());
             }
             Fact::Arrived(bytes) => Half::Arrived(bytes),
@@ -293,6 +304,7 @@ impl Engine {
             return Err(Error::Invalid("a stream restarts when all that was sent on it is written"));
         }
         self.handshake.set_tls(tls);
+        self.outgoing.set_header_out(false);
         Ok(())
     }
 
@@ -315,12 +327,7 @@ impl Engine {
 
     /// As of the last call; complete once it is over.
     pub fn report(&self) -> Report {
-        Report { stream_error: self.stream_error.clone(), ..self.handshake.report() }
-    }
-
-    /// Which limit ended it, if one did.
-    pub fn ended_by(&self) -> Option<Limit> {
-        self.handshake.ended_by()
+        Report { stream_error: self.stream_error.clone(), refused: self.refused, ..self.handshake.report() }
     }
 }
 

@@ -16,6 +16,8 @@ use crate::{
 pub const DEFAULT_TOTAL: Duration = Duration::from_secs(30);
 /// Default of [`Limits::linger`].
 pub const DEFAULT_LINGER: Duration = Duration::from_secs(2);
+/// Default of [`CloseOptions::output_limit`].
+const DEFAULT_OUTPUT_LIMIT: usize = 16 << 20;
 /// The root when nothing else is known of the stream.
 const DEFAULT_ROOT: &str = "stream:stream";
 
@@ -49,6 +51,9 @@ impl Default for Limits {
 #[must_use = "options do nothing until `close` or `begin`"]
 pub struct CloseOptions {
     pub(crate) limits: Limits,
+    /// `None`: half of the total.
+    pub(crate) answer: Option<Duration>,
+    pub(crate) output_limit: usize,
     pub(crate) header: Option<String>,
     pub(crate) closing_tag: Option<String>,
     pub(crate) farewell: Vec<u8>,
@@ -79,6 +84,8 @@ impl CloseOptions {
     pub fn new() -> Self {
         Self {
             limits: Limits::default(),
+            answer: None,
+            output_limit: DEFAULT_OUTPUT_LIMIT,
             header: None,
             closing_tag: None,
             farewell: Vec::new(),
@@ -111,6 +118,20 @@ impl CloseOptions {
     /// Bounds the wait for the end of TCP after both closing tags ([`Limits::linger`]).
     pub fn linger(mut self, limit: Duration) -> Self {
         self.limits.linger = limit;
+        self
+    }
+
+    /// Bounds the time in which the application answers the peer's closing tag, or what has still arrived when it closes: after
+    /// it our tag is sent without that, so that it goes out in time. Half of the total by default.
+    pub fn answer(mut self, limit: Duration) -> Self {
+        self.answer = Some(limit);
+        self
+    }
+
+    /// Bounds, in bytes, what an [`Engine`](crate::Engine) queues for sending: 16 MiB by default. Farewell, stream error and tag
+    /// do not count.
+    pub fn output_limit(mut self, bytes: usize) -> Self {
+        self.output_limit = bytes;
         self
     }
 
@@ -217,6 +238,10 @@ impl CloseOptions {
     pub fn canceller(mut self, canceller: &Canceller) -> Self {
         self.canceller = Some(canceller.clone());
         self
+    }
+
+    pub(crate) fn answer_limit(&self) -> Duration {
+        self.answer.unwrap_or(self.limits.total / 2)
     }
 
     /// The qualified name of our own root, from our header if it is still to be sent, or from the closing tag.

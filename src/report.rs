@@ -98,12 +98,52 @@ pub enum Initiator {
     Crossing = 3,
 }
 
+impl Initiator {
+    /// Every value, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Us, Self::Peer, Self::Crossing];
+}
+
 impl fmt::Display for Initiator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Us => "us",
             Self::Peer => "peer",
             Self::Crossing => "crossing",
+        })
+    }
+}
+
+/// Which limit ended a close, or made it go on. The numbers are those of the C API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u32)]
+pub enum Limit {
+    /// [`Limits::total`](crate::Limits::total).
+    Total = 1,
+    /// [`Limits::no_progress`](crate::Limits::no_progress).
+    NoProgress = 2,
+    /// [`Limits::linger`](crate::Limits::linger).
+    Linger = 3,
+    /// The time in which the application answers the peer's tag ([`CloseOptions::answer`](crate::CloseOptions::answer)). Our
+    /// tag was then sent without it, and the close went on.
+    Answer = 4,
+    /// The time of the batch that the stream was closed in.
+    Batch = 5,
+}
+
+impl Limit {
+    /// Every value, in the order of their numbers.
+    pub const ALL: [Self; 5] = [Self::Total, Self::NoProgress, Self::Linger, Self::Answer, Self::Batch];
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Total => "total",
+            Self::NoProgress => "no-progress",
+            Self::Linger => "linger",
+            Self::Answer => "answer",
+            Self::Batch => "batch",
         })
     }
 }
@@ -153,6 +193,10 @@ pub struct Report {
     pub os_error: Option<i32>,
     /// Time from the start of the closing to its end.
     pub elapsed: Duration,
+    /// Which limit ended it, if one did; or that the application took too long to answer.
+    pub limit: Option<Limit>,
+    /// How often something was to be sent when it was too late for it: none of that went out.
+    pub refused: u32,
 }
 
 impl Report {
@@ -168,6 +212,10 @@ impl fmt::Display for Report {
         if let Some(initiator) = self.initiator {
             write!(f, "; begun by {initiator}")?;
         }
+        // That TCP did not end in time is no news of a stream that is clean.
+        if let Some(limit) = self.limit.filter(|limit| !self.is_clean() || *limit == Limit::Answer) {
+            write!(f, "; {limit} limit")?;
+        }
         write!(f, "; {} late stanzas, {} bytes read", self.stanzas, self.bytes_read)?;
         // What explains an ending is no news of one that is clean: the peer may be gone before its kernel has acknowledged
         // our last bytes, or reset the connection behind its tag.
@@ -178,6 +226,7 @@ impl fmt::Display for Report {
             (self.bytes_after_tag, "bytes after the peer's tag"),
             (self.bytes_unsent, "bytes unsent"),
             (unacked, "bytes unacknowledged"),
+            (u64::from(self.refused), "sends refused"),
         ] {
             if count > 0 {
                 write!(f, "; {count} {what}")?;

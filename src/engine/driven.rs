@@ -10,12 +10,14 @@ impl Engine {
     pub(crate) fn driven(options: &mut CloseOptions, output: Vec<u8>, tls: Tls) -> Result<Self, Error> {
         options.limits.half_close &= tls == Tls::No; // TL-04
         let mut engine = Self {
-            handshake: Handshake::new(options.limits, options.limits.total / 2, tls),
+            handshake: Handshake::new(options.limits, options.answer_limit(), tls),
             outgoing: Outgoing::new(options.root()?, Vec::new(), output),
+            output_limit: options.output_limit,
             farewell: Vec::new(),
             error: options.stream_error.take(),
             tag: !options.tag_sent,
             stream_error: None,
+            refused: 0,
         };
         engine.update(false, Duration::ZERO);
         Ok(engine)

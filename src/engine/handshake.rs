@@ -14,10 +14,10 @@ mod questions;
 
 use std::time::Duration;
 
-use super::facts::{Counts, Fact, Facts, Limit, Ours, Theirs, Times, Tls};
+use super::facts::{Counts, Fact, Facts, Ours, Theirs, Times, Tls};
 use crate::{
     options::Limits,
-    report::{Initiator, Outcome},
+    report::{Initiator, Limit, Outcome},
 };
 
 /// How many bytes that nobody wants are read before the peer is left alone with the rest (XM-09).
@@ -349,7 +349,10 @@ impl Handshake {
         let passed = self.limits().into_iter().flatten().filter(|(time, _)| *time <= self.times.now);
         // When more than one has passed, the total counts, since nothing comes after it; otherwise the first.
         match passed.min_by_key(|(time, limit)| (*limit != Limit::Total, *time)) {
-            Some((_, Limit::Answer)) => true,
+            Some((_, Limit::Answer)) => {
+                self.facts.add(Facts::UNANSWERED);
+                true
+            }
             Some((_, limit)) => {
                 self.end(self.verdict(), Some(limit));
                 false

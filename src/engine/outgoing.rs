@@ -1,6 +1,6 @@
 //! What goes out, in the order in which it goes: our header, what was queued, the farewell, a stream error, our tag.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, mem};
 
 use crate::stream_error::StreamError;
 
@@ -14,8 +14,9 @@ const FORGET: usize = 64 * 1024;
 /// never changes: TLS insists on being given the same bytes again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Outgoing {
-    /// Our stream header, as long as it has not gone out: it goes in front of whatever is said first (HS-11).
+    /// Our stream header, if it is known: as long as it is not out, it goes in front of whatever is said first (HS-11).
     header: Vec<u8>,
+    header_out: bool,
     bytes: Vec<u8>,
     /// So many of `bytes` were taken.
     taken: usize,
@@ -41,14 +42,20 @@ struct Tail {
 impl Outgoing {
     /// `bytes` are queued already, behind the header.
     pub(super) fn new(root: Cow<'static, str>, header: Vec<u8>, bytes: Vec<u8>) -> Self {
-        Self { header, bytes, taken: 0, handed: 0, pending: 0, tail: None, root }
+        Self { header, header_out: false, bytes, taken: 0, handed: 0, pending: 0, tail: None, root }
     }
 
     /// Appends what the application sends.
     pub(super) fn queue(&mut self, bytes: &[u8]) {
         debug_assert!(self.tail.is_none());
-        self.bytes.append(&mut self.header);
+        self.open();
         self.bytes.extend_from_slice(bytes);
+    }
+
+    fn open(&mut self) {
+        if !mem::replace(&mut self.header_out, true) {
+            self.bytes.extend_from_slice(&self.header);
+        }
     }
 
     /// Appends what comes last.
@@ -56,7 +63,7 @@ impl Outgoing {
         let start = self.bytes.len();
         let error = error.map_or(String::new(), |error| error.to_xml(&self.root));
         if tag || !farewell.is_empty() || !error.is_empty() {
-            self.bytes.append(&mut self.header);
+            self.open();
         }
         self.bytes.extend_from_slice(farewell);
         let error_at = Some(self.bytes.len()).filter(|_| tag && error.is_empty());
@@ -131,9 +138,9 @@ impl Outgoing {
         self.pending
     }
 
-    /// Our header goes out another way, or is another one from now on.
-    pub(super) fn set_header(&mut self, header: Vec<u8>) {
-        self.header = header;
+    /// Our header goes out another way, or is to be sent (again) after all.
+    pub(super) fn set_header_out(&mut self, out: bool) {
+        self.header_out = out;
     }
 
     pub(super) fn root(&self) -> &str {

@@ -259,8 +259,12 @@ fn our_header_has_not_gone_out() {
     let said = String::from_utf8(t.engine.output().to_vec()).unwrap();
     assert!(said.starts_with("<H><stream:error><host-unknown") && said.ends_with(TAG), "{said}");
     let mut t = Trace::with(&CloseOptions::new(), "<H>", Tls::No);
-    t.send("proceed").writes().tell(Fact::Restarted { tls: Tls::Yes }).tell(Fact::TlsFailed).says("");
+    t.send("proceed").says("<H>proceed").writes().tell(Fact::Restarted { tls: Tls::Yes });
+    let mut closed = Trace { engine: t.engine.clone(), now: t.now };
+    t.tell(Fact::TlsFailed).says("");
     t.ends(Outcome::TlsFailed, Initiator::Peer, (false, false));
+    closed.finish().says(&format!("<H>{TAG}"));
+    Trace::with(&CloseOptions::new(), "<H>", Tls::No).tell(Fact::HeaderOut).finish().says(TAG);
 }
 
 #[test]
@@ -349,6 +353,11 @@ fn behind_a_half_close_silence_is_no_progress() {
     let mut t = Trace::with(&CloseOptions::new().half_close(true).no_progress(ms(1000)), "", Tls::No);
     t.finish().writes().within(1000).tell(Fact::DidShut).within(1000);
     t.at(900).receives(1, true).within(1000).at(1900).tick().ends(Outcome::TimedOut, Initiator::Us, (true, false));
+}
+
+#[test]
+fn the_machine_is_small() {
+    assert!(size_of::<Handshake>() <= 400, "{}", size_of::<Handshake>());
 }
 
 mod random;

@@ -56,7 +56,7 @@ use super::{
     blocking::connected_socket,
     callbacks::{Callbacks, xmpp_close_transport},
     guard::{self, INVALID, Refusal, SYSTEM, guard, guard_pure},
-    options::{self, xmpp_close_canceller, xmpp_close_options},
+    options::{self, User, xmpp_close_canceller, xmpp_close_options},
     report::xmpp_close_report,
     sized::{self, Out, Versioned},
     stream_error::Words,
@@ -118,7 +118,8 @@ pub struct xmpp_close_batch_options {
     /// A text for people to go with it; it is escaped. NULL: none.
     pub stream_error_text: *const c_char,
     /// Called about ten times a second while there are streams, and once when there
-    /// are none any more: in _run, a moment for what else the thread has to do. Return 0 to go on, anything else to stop all
+    /// are none any more: in _run, a moment for what else the thread has to do.
+    /// Return 0 to go on, anything else to stop all
     /// at once.
     pub on_progress: Option<unsafe extern "C" fn(userdata: *mut c_void, so_far: *const xmpp_close_summary) -> c_int>,
     /// Called as soon as a stream has ended: its descriptor is not used any more
@@ -269,7 +270,7 @@ unsafe fn add<T: Transport + Send + 'static>(
     let (batch, options) = unsafe { (guard::shared(batch)?, options::read(options)?) };
     let taker = options.taker()?;
     // SAFETY: as the caller promises.
-    let rust = unsafe { options.to_rust() }?;
+    let rust = unsafe { options.to_rust(User::Call) }?;
     let opened = taker.opened(&rust)?;
     let mut known = lock(&batch.known);
     known.userdata.try_reserve(1).map_err(|_| SYSTEM.because(libc::ENOMEM))?;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{super::wants::Wants, DISCARD_LIMIT, Facts, Handshake, Limit, Ours, Theirs, Tls};
-use crate::report::{Initiator, Report, TlsAlerts};
+use super::{super::wants::Wants, DISCARD_LIMIT, Facts, Handshake, Ours, Theirs, Tls};
+use crate::report::{Initiator, Limit, Report, TlsAlerts};
 
 impl Handshake {
     /// What is to be done next. Asked twice, it answers the same.
@@ -55,7 +55,8 @@ impl Handshake {
         self.limits().into_iter().flatten().map(|(time, _)| time).min().filter(|_| !self.is_over())
     }
 
-    /// What is known so far, but for what has to do with bytes: the peer's stream error, and what is unacknowledged.
+    /// What is known so far, but for what has to do with bytes: the peer's stream error, what is
+    /// unacknowledged, and what was refused.
     pub(in crate::engine) fn report(&self) -> Report {
         let has = |fact| self.facts.has(fact);
         let closed = self.theirs == Theirs::Closed;
@@ -79,11 +80,8 @@ impl Handshake {
             stream_error: None,
             os_error: self.os_error,
             elapsed: self.times.began.map_or(Duration::ZERO, |began| end.saturating_sub(began)),
+            limit: self.over.and_then(|(_, limit)| limit).or(has(Facts::UNANSWERED).then_some(Limit::Answer)),
+            refused: 0,
         }
-    }
-
-    /// Which limit ended it.
-    pub(in crate::engine) fn ended_by(&self) -> Option<Limit> {
-        self.over.and_then(|(_, limit)| limit)
     }
 }
