@@ -800,17 +800,31 @@ int xmpp_close_input(xmpp_close_stream *s,
 
 /* Many streams at once
  *
- * For a server that goes down, or cleans up: closes thousands of streams in one
- * thread, each by its own handshake, and all under one deadline. What a stream
- * costs does not grow with their number.
+ * Closes thousands of streams in one thread, each by its own handshake: a server
+ * hands over those that are idle and goes on serving, or all of them when it goes
+ * down, under one deadline. What a stream costs does not grow with their number.
+ *
+ * Beside an event loop: watch the batch's descriptor as you watch your own.
  *
  *    xmpp_close_batch_new(&batch);
+ *    xmpp_close_batch_set(batch, &batch_options); // on_end, say
+ *    // at any time, also in callbacks, for each stream that is to end:
+ *    xmpp_close_batch_add(batch, fd, &options, &index);
+ *    // in the loop, which polls xmpp_close_batch_fd() for reading, and waits no
+ *    // longer than xmpp_close_batch_timeout():
+ *    xmpp_close_batch_turn(batch, 0);
+ *
+ * Or by itself:
+ *
  *    for each stream
  *        xmpp_close_batch_add(batch, fd, &options, &index);
  *    xmpp_close_batch_run(batch, &batch_options, &summary);
  *    for each index
  *        xmpp_close_batch_report(batch, index, &report);
  *    xmpp_close_batch_free(batch);
+ *
+ * Its callbacks, and those of its streams, may call _add, _add_with and _report on
+ * it. _set, _turn and _run are XMPP_CLOSE_ERR_INVALID there, and _free is put off.
  */
 
 #define XMPP_CLOSE_SUMMARY_INIT                                                \
@@ -820,8 +834,8 @@ int xmpp_close_input(xmpp_close_stream *s,
     { sizeof(xmpp_close_batch_options), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, \
       NULL }
 
-/// Streams that are to be closed together. Its callbacks may use it: each
-/// function says what it does then.
+/// Streams that are closed together. Callbacks may use it: each function says
+/// what it does then.
 typedef struct xmpp_close_batch xmpp_close_batch;
 
 /// How many streams ended how. Numbers that do not fit are the largest that do.
@@ -834,7 +848,7 @@ typedef struct xmpp_close_summary {
     uint32_t begun;
     /// How many are over.
     uint32_t ended;
-    /// From the start of the batch.
+    /// From _run or _set on.
     uint32_t elapsed_ms;
     /// How many ended how, by xmpp_close_outcome; under XMPP_CLOSE_PENDING those
     /// that have not ended.
@@ -849,13 +863,16 @@ typedef struct xmpp_close_summary {
 typedef struct xmpp_close_batch_options {
     /// Set by XMPP_CLOSE_BATCH_OPTIONS_INIT.
     size_t struct_size;
-    /// For the whole set, from _run on. 0: 30000. The limits of each stream hold
-    /// inside it.
+    /// For the whole set: all that is in it, or is added, ends so long after this
+    /// call. The limits of each stream hold inside it. 0: 30000 for _run, for _set
+    /// no limit but theirs.
     uint32_t total_ms;
     /// The closing tags are sent over this time, evenly and in random order, so
     /// that not all peers come back at once. Less than total_ms. Until its turn
     /// comes, a stream is read like an open one, and its stanzas are not counted
-    /// as late; if its peer closes first, it is answered at once. 0: all at once.
+    /// as late; if its peer closes first, it is answered at once. What is added
+    /// after _set has its turn at a random moment of what is left of this time.
+    /// 0: all at once.
     uint32_t spread_ms;
     /// Stops all. NULL: cannot be cancelled.
     const xmpp_close_canceller *canceller;
@@ -864,13 +881,14 @@ typedef struct xmpp_close_batch_options {
     const char *stream_error;
     /// A text for people to go with it; it is escaped. NULL: none.
     const char *stream_error_text;
-    /// Called about ten times a second, and once at the end: a moment for what
-    /// else the thread has to do. Return 0 to go on, anything else to stop all
+    /// Called about ten times a second while there are streams, and once when there
+    /// are none any more: in _run, a moment for what else the thread has to do.
+    /// Return 0 to go on, anything else to stop all
     /// at once.
     int (*on_progress)(void *userdata, const xmpp_close_summary *so_far);
     /// Called as soon as a stream has ended: its descriptor is not used any more
     /// and may be closed. stream_userdata is the userdata of its options, index
-    /// what _add has stored.
+    /// what _add has stored. NULL: the reports are kept for _report.
     void (*on_end)(void *stream_userdata,
                    size_t index,
                    const xmpp_close_report *report);
@@ -884,17 +902,22 @@ typedef struct xmpp_close_batch_options {
 /// Stores an empty batch. It holds a few descriptors.
 int xmpp_close_batch_new(xmpp_close_batch **out);
 
-/// Adds a stream on a connected stream socket, as for xmpp_close_fd(). Nothing
-/// is read or written before _run; from _add until its end, or until _free, the
-/// descriptor must stay open, and the callbacks and their userdata valid. All
-/// else is copied. index NULL: not wanted; the first is 0, the next 1.
-///
-/// A callback of the batch may add streams, too: they are closed by the same
-/// _run, and begin as soon as the callback has returned, without regard to
-/// spread_ms.
+/// Sets what holds from this call on for all that is in the batch, and for all
+/// that is added, in the place of what was set before. At first nothing is set.
+/// options NULL: nothing. When options make no sense, and from a callback of the
+/// batch (XMPP_CLOSE_ERR_INVALID), nothing changes.
+int xmpp_close_batch_set(xmpp_close_batch *batch,
+                         const xmpp_close_batch_options *options);
+
+/// Adds a stream on a connected stream socket, as for xmpp_close_fd(): between
+/// turns, or from a callback. It is closed as soon as the batch has a turn, or
+/// when its moment in the spread comes. Nothing is read or written before; from
+/// _add until its end, or until _free, the descriptor must stay open, and the
+/// callbacks and their userdata valid. All else is copied. index NULL: not
+/// wanted; the first is 0, the next 1, and none is used twice.
 ///
 /// XMPP_CLOSE_ERR_INVALID, beside the usual reasons: the descriptor is in the
-/// batch already, the batch has run, or its time is up.
+/// batch already, its time is up, or it was stopped.
 int xmpp_close_batch_add(xmpp_close_batch *batch,
                          int fd,
                          const xmpp_close_options *options,
@@ -907,25 +930,47 @@ int xmpp_close_batch_add_with(xmpp_close_batch *batch,
                               const xmpp_close_options *options,
                               size_t *index);
 
-/// Closes all streams and blocks until all have ended, for total_ms at most. It
-/// runs once: a second time, and from its own callbacks, it is
-/// XMPP_CLOSE_ERR_INVALID. When options make no sense nothing was sent, and it
-/// can still be run.
+/// A descriptor that is readable when _turn has something to do, but not at
+/// _timeout: to be watched by poll, epoll or the like, beside your own, and never
+/// read or closed. It stays the same.
+int xmpp_close_batch_fd(const xmpp_close_batch *batch);
+
+/// Milliseconds until the next _turn is due, as poll takes them: 0 now, -1 when
+/// only the descriptor can tell, also for NULL. From a callback of the batch: 0.
+int xmpp_close_batch_timeout(const xmpp_close_batch *batch);
+
+/// Does what can be done now for all that is in the batch, a bounded amount of it,
+/// and calls on_end for each stream that ended. Waits only if there is nothing to
+/// do, and for wait_ms at most: 0 not at all, -1 until there is something.
+///
+/// Returns how many streams are left, or an error. XMPP_CLOSE_ERR_INVALID from a
+/// callback of the batch.
+int xmpp_close_batch_turn(xmpp_close_batch *batch, int wait_ms);
+
+/// Closes all streams and blocks until all have ended, for total_ms at most: _set,
+/// and _turn until it is empty. Then nothing is set any more. It can be run as often
+/// as you like, but from its own callbacks, where it is XMPP_CLOSE_ERR_INVALID. When
+/// options make no sense nothing was sent, and nothing has changed.
+///
+/// What a callback adds meanwhile is closed by the same _run, and begins as soon as
+/// the callback has returned, without regard to spread_ms.
 ///
 /// options NULL: all defaults. summary NULL: not wanted.
 int xmpp_close_batch_run(xmpp_close_batch *batch,
                          const xmpp_close_batch_options *options,
                          xmpp_close_summary *summary);
 
-/// Stores how a stream ended. Until it has, its outcome is XMPP_CLOSE_PENDING. An
-/// index that no _add has stored is XMPP_CLOSE_ERR_INVALID.
+/// Stores how a stream ended. As long as it is in the batch, its outcome is
+/// XMPP_CLOSE_PENDING. Reports are kept until _free, but where on_end is given only
+/// those of _run, until the next one. For any other index it is
+/// XMPP_CLOSE_ERR_INVALID.
 int xmpp_close_batch_report(const xmpp_close_batch *batch,
                             size_t index,
                             xmpp_close_report *report);
 
-/// Frees it; NULL is fine. Streams that were not closed are left as they are.
-/// From one of its callbacks: the batch runs to its end, and is freed before
-/// _run returns.
+/// Frees it; NULL is fine. Streams that have not ended are left as they are, and
+/// their descriptors open. From one of its callbacks: that is put off until _turn
+/// is at its end, or, with all streams closed, _run.
 void xmpp_close_batch_free(xmpp_close_batch *batch);
 
 /* The state machine by itself, for event loops

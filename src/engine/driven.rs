@@ -78,9 +78,9 @@ impl Engine {
 /// What only a set of streams needs.
 #[cfg(feature = "batch")]
 impl Engine {
-    /// Lets the whole close take no longer than `total`.
-    pub(crate) fn bound(&mut self, total: Duration) {
-        self.handshake.bound(total);
+    /// Lets the whole close end at `end` at the latest.
+    pub(crate) fn bound(&mut self, end: Duration, now: Duration) {
+        self.handshake.bound(end, now);
     }
 
     /// Our error, unless there is one, or our tag has gone out already.

@@ -84,8 +84,9 @@ impl Handshake {
 
     /// Lets the whole close take no longer than `total`: for a set of streams that has a deadline of its own.
     #[cfg(feature = "batch")]
-    pub(super) fn bound(&mut self, total: Duration) {
-        self.limits.total = self.limits.total.min(total);
+    pub(super) fn bound(&mut self, end: Duration, now: Duration) {
+        let began = self.times.began.unwrap_or(now);
+        self.limits.total = self.limits.total.min(end.saturating_sub(began));
     }
 
     #[cfg(feature = "batch")]

@@ -228,6 +228,9 @@ pub(super) enum Taker {
     Data(Callback, *mut c_void),
 }
 
+// SAFETY: the header says that the program uses one object in one thread at a time, whichever that is.
+unsafe impl Send for Taker {}
+
 impl xmpp_close_options {
     pub(super) fn defaults() -> Self {
         // SAFETY: as `Versioned` says; and zero means the default.
