@@ -16,6 +16,8 @@ const NOT_WELL_FORMED: &str =
     "<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
 const RESET: &str = "<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
 
+const TLS: [Tls; 4] = [Tls::No, Tls::Yes, Tls::Hidden, Tls::No];
+
 fn ms(time: u64) -> Duration {
     Duration::from_millis(time)
 }
@@ -39,7 +41,7 @@ impl<'a> Run<'a> {
     fn new(data: &'a [u8]) -> Self {
         let mut bytes = Bytes(data);
         let flags = bytes.byte();
-        let tls = [Tls::No, Tls::Yes, Tls::Hidden, Tls::No][usize::from(flags & 3)];
+        let tls = TLS[usize::from(flags & 3)];
         let half_close = tls == Tls::No && flags & 4 != 0;
         let mut output = Output::default();
         let header = if flags & 8 == 0 { "" } else { "<stream:stream>" };
@@ -85,22 +87,7 @@ impl<'a> Run<'a> {
             7..=11 => self.write(),
             12..=14 => self.receive(),
             15..=17 => self.tick(now),
-            18 | 19 => {
-                for (wanted, fact) in [(self.wants.notify, Fact::DidNotify), (self.wants.shut, Fact::DidShut)] {
-                    self.model.did_shut |= wanted && fact == Fact::DidShut;
-                    if wanted {
-                        self.tell(fact);
-                    }
-                }
-            }
-            20 => {
-                // Nobody asked.
-                for (wanted, fact) in [(self.wants.notify, Fact::DidNotify), (self.wants.shut, Fact::DidShut)] {
-                    if !wanted {
-                        self.tell(fact);
-                    }
-                }
-            }
+            18..=20 => self.end_output(call % 32 != 20),
             21 => {
                 let arrived = u64::from(self.bytes.byte());
                 self.tell(Fact::Arrived(arrived));
@@ -162,6 +149,17 @@ impl<'a> Run<'a> {
 
     fn tell(&mut self, fact: Fact) {
         assert!(self.engine.tell(fact, self.now));
+    }
+
+    /// Does what is wanted, or says it is done although nobody asked.
+    fn end_output(&mut self, wanted: bool) {
+        let Wants { notify, shut, .. } = self.wants;
+        for (is_wanted, fact) in [(notify, Fact::DidNotify), (shut, Fact::DidShut)] {
+            self.model.did_shut |= wanted && is_wanted && fact == Fact::DidShut;
+            if is_wanted == wanted {
+                self.tell(fact);
+            }
+        }
     }
 
     fn send(&mut self) {
@@ -231,13 +229,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The application begins anew, which it may only do when nothing of ours is under way.
+    /// Allowed only while nothing of ours is under way.
     fn restart(&mut self) {
         let may = self.wants.may_send && self.output.unsent() == 0;
-        let restarted = self.engine.tell(Fact::Restarted { tls: self.tls }, self.now);
+        let tls = TLS[usize::from(self.bytes.byte() & 3)];
+        let restarted = self.engine.tell(Fact::Restarted { tls }, self.now);
         assert_eq!(restarted, may || self.wants.over);
         if may {
-            self.output.header = self.header;
+            (self.tls, self.output.header) = (tls, self.header);
         }
     }
 
@@ -337,7 +336,10 @@ impl<'a> Run<'a> {
             assert_eq!(wants.read, !self.model.eof && !self.model.paused && !flooded);
             assert!(!wants.notify || self.tls == Tls::Yes && self.model.written && !wants.parse);
             assert!(!wants.shut || self.model.written && !self.model.did_shut && !wants.notify);
-            assert!(!wants.shut || !wants.parse || self.half_close, "no end of output before the peer's tag");
+            assert!(
+                !wants.shut || !wants.parse || self.half_close && self.tls == Tls::No,
+                "no end of output before the peer's tag"
+            );
             assert!(!wants.shut || self.tls != Tls::Yes || report.tls.sent && report.tls.received);
         }
         self.engine.compare(self.now, &report);

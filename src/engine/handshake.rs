@@ -297,7 +297,8 @@ impl Handshake {
         if self.ours == Ours::Queued && self.unsent == 0 {
             self.ours = Ours::Written;
         }
-        if self.ours == Ours::Written && (closing || self.limits.half_close) {
+        // TL-04: over TLS nothing ends our output before the peer's tag.
+        if self.ours == Ours::Written && (closing || self.limits.half_close && self.tls == Tls::No) {
             self.ours = Ours::Ending;
         }
         if matches!(self.ours, Ours::Ending | Ours::Ended) && closing {

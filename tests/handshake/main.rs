@@ -133,6 +133,11 @@ fn no_close_notify_leaves_before_the_peers_tag() {
     stream.at(&Finish, secs(1));
     assert_eq!(stream.at(&WRITE, secs(2)), "RP");
     assert_eq!(stream.at(&CLOSED, secs(3)), "RN");
+    // Nor by STARTTLS.
+    let mut stream = Stream::with(&CloseOptions::new().half_close(true), Tls::No);
+    stream.at(&Tell(xmpp_close::Fact::Restarted { tls: Tls::Yes }), secs(1));
+    stream.at(&Finish, secs(1));
+    assert_eq!(stream.at(&WRITE, secs(2)), "RP");
 }
 
 #[test]
