@@ -11,6 +11,7 @@ use std::time::Duration;
 pub use facts::Tls;
 use facts::{Fact as Half, Ours, Theirs};
 use handshake::Handshake;
+pub use handshake::TRAILING_LIMIT;
 use outgoing::Outgoing;
 pub use wants::Wants;
 
