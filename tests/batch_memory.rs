@@ -132,3 +132,47 @@ fn a_stream_in_a_batch_holds_less_than_4_kib() {
     println!("{each} bytes for each stream, {few} for 100, {many} for 400");
     assert!(each <= 4096, "{each}");
 }
+
+/// A stream whose peer has closed already.
+fn gone() -> UnixStream {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    io::Write::write_all(&mut theirs, peer::TAG.as_bytes()).unwrap();
+    ours
+}
+
+/// A server turns its batch for months; what is over leaves nothing behind, be it a limit that would have been reached much
+/// later, a moment in the spread, or a canceller of its own.
+#[test]
+fn a_batch_that_goes_on_for_ever_holds_no_more_for_what_is_over() {
+    const STREAMS: usize = 100_000;
+    const AT_ONCE: usize = 100;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let ended = Mutex::new(0);
+    let mut batch = Batch::new().unwrap();
+    batch
+        .set(BatchOptions::new().spread(Duration::from_secs(86_400)).on_end(|_, _| *ended.lock().unwrap() += 1))
+        .unwrap();
+    let options = CloseOptions::new().total(Duration::from_secs(365 * 86_400));
+    let (mut held, mut open) = (0, 0);
+    for round in 0..STREAMS / AT_ONCE {
+        for number in 0..AT_ONCE {
+            let mut options = options.clone();
+            if number % 10 == 0 {
+                options = options.canceller(&Canceller::new().unwrap());
+            }
+            batch.add(gone(), &options, |_| {}).unwrap();
+        }
+        while batch.turn(Duration::ZERO).unwrap() > 0 {}
+        if round == STREAMS / AT_ONCE / 20 {
+            (held, open) = (HELD.load(Ordering::Relaxed), descriptors());
+        }
+    }
+    assert_eq!(*ended.lock().unwrap(), STREAMS);
+    let more = HELD.load(Ordering::Relaxed).saturating_sub(held);
+    println!("{more} bytes more than after a twentieth");
+    assert!(more < 64 * 1024, "{more} bytes");
+    assert_eq!(descriptors(), open);
+    assert!(batch.is_empty());
+    assert_eq!(batch.deadline(), None);
+}
