@@ -181,6 +181,7 @@ static xmpp_close_report ends(uint32_t outcome, uint32_t initiator, int tag_sent
     ticks_at(now, "O");
     CHECK_INT(report().outcome, outcome);
     CHECK_INT(report().bytes_unsent, last.bytes_unsent);
+    CHECK_INT(report().bytes_read, last.bytes_read);
     CHECK_INT(report().elapsed_ms, last.elapsed_ms);
     CHECK_INT(report().refused, last.refused + 1);
     xmpp_close_free(s);
@@ -454,6 +455,22 @@ static void writing_fails(void)
     CHECK_INT(ends(XMPP_CLOSE_RESET, XMPP_CLOSE_INITIATOR_US, 0, 0).os_error, EPIPE); /* the first one */
 }
 
+static void nobody_is_left_to_be_answered(void)
+{
+    begin();
+    peer_closed();
+    tells(XMPP_CLOSE_FACT_WRITE_FAILED, EPIPE);
+    wants("O");
+    ends(XMPP_CLOSE_RESET, XMPP_CLOSE_INITIATOR_PEER, 0, 1);
+
+    begin(); /* what the peer sent before is still to be handled */
+    tells(XMPP_CLOSE_FACT_WRITE_FAILED, EPIPE);
+    wants("RP");
+    eof();
+    wants("O");
+    ends(XMPP_CLOSE_RESET, XMPP_CLOSE_INITIATOR_PEER, 0, 0);
+}
+
 static void tls_ends_by_alerts(void)
 {
     begin_over_tls();
@@ -606,6 +623,24 @@ static void a_detach_sends_no_tag(void)
     wants("RS");
     tells(XMPP_CLOSE_FACT_DID_SHUT, 0);
     wants("R");
+    eof();
+    ends(XMPP_CLOSE_CANCELLED, XMPP_CLOSE_INITIATOR_US, 0, 0);
+}
+
+static void a_peer_that_closed_may_get_no_tag(void)
+{
+    begin();
+    peer_closed();
+    CHECK_INT(xmpp_close_detach(s, now), XMPP_CLOSE_OK);
+    wants("RS");
+    tells(XMPP_CLOSE_FACT_DID_SHUT, 0);
+    eof();
+    ends(XMPP_CLOSE_CANCELLED, XMPP_CLOSE_INITIATOR_PEER, 0, 1);
+
+    begin();
+    CHECK_INT(xmpp_close_detach(s, now), XMPP_CLOSE_OK);
+    peer_closed(); /* too late to ask for an answer */
+    wants("RS");
     eof();
     ends(XMPP_CLOSE_CANCELLED, XMPP_CLOSE_INITIATOR_US, 0, 0);
 }
@@ -798,6 +833,94 @@ static void time_runs_out(void)
     CHECK_INT(ends(XMPP_CLOSE_STALLED, XMPP_CLOSE_INITIATOR_PEER, 0, 1).limit, XMPP_CLOSE_LIMIT_TOTAL);
 }
 
+static void answered_within(uint32_t answer_ms, uint32_t total_ms)
+{
+    xmpp_close_options options = defaults();
+    options.answer_ms = answer_ms;
+    options.total_ms = total_ms;
+    begin_at(&options, 1000);
+    ticks_at(900000, "RMP"); /* an open stream is left alone */
+    within(-1);
+    now = 1000000;
+    peer_closed();
+}
+
+static void after_answer_ms_our_tag_goes_out_by_itself(void)
+{
+    answered_within(500, 0);
+    within(500);
+    now = 1000499;
+    takes(0, 10); /* puts nothing off */
+    takes(0, 0);
+    ticks_at(1000499, "RMA");
+    ticks_at(1000500, "RW");
+    within(29500); /* total_ms: silence has no limit of its own */
+    ticks_at(1000501, "RW");
+    finishes(); /* one tag only */
+    says(TAG);
+    writes();
+    wants("RS");
+    eof();
+    CHECK_INT(ends(XMPP_CLOSE_CLEAN, XMPP_CLOSE_INITIATOR_PEER, 1, 1).limit, XMPP_CLOSE_LIMIT_ANSWER);
+
+    answered_within(500, 0); /* the tick comes late */
+    ticks_at(1007000, "RW");
+    within(23000);
+    tells(XMPP_CLOSE_FACT_CANCEL, 0);
+    ends(XMPP_CLOSE_CANCELLED, XMPP_CLOSE_INITIATOR_PEER, 0, 1);
+
+    answered_within(500, 0); /* the program is faster */
+    now = 1000200;
+    finishes();
+    within(29800);
+    ticks_at(1000500, "RW");
+    writes();
+    eof();
+    CHECK_INT(ends(XMPP_CLOSE_CLEAN, XMPP_CLOSE_INITIATOR_PEER, 1, 1).limit, XMPP_CLOSE_LIMIT_NONE);
+
+    answered_within(5000, 2000); /* total_ms is not extended */
+    within(2000);
+    ticks_at(1001999, "RMA");
+    ticks_at(1002000, "O");
+    CHECK_INT(ends(XMPP_CLOSE_STALLED, XMPP_CLOSE_INITIATOR_PEER, 0, 1).limit, XMPP_CLOSE_LIMIT_TOTAL);
+
+    answered_within(0, 2000); /* half of it */
+    within(1000);
+    xmpp_close_free(s);
+}
+
+static void when_we_began_there_is_nothing_to_answer(void)
+{
+    xmpp_close_options options = defaults();
+    options.answer_ms = 500;
+    begin_at(&options, 0);
+    now = 100;
+    finishes();
+    now = 200;
+    peer_closed();
+    ticks_at(800, "RW");
+    within(29300);
+    xmpp_close_free(s);
+}
+
+static void a_verdict_is_kept_when_time_runs_out(void)
+{
+    begin();
+    finishes();
+    writes();
+    tells(XMPP_CLOSE_FACT_MALFORMED, 0);
+    ticks_at(1000000, "O");
+    ends(XMPP_CLOSE_MALFORMED, XMPP_CLOSE_INITIATOR_US, 1, 0);
+
+    begin();
+    finishes();
+    tells(XMPP_CLOSE_FACT_EOF, 1);
+    wants("W");
+    writes();
+    wants("O");
+    ends(XMPP_CLOSE_TRUNCATED, XMPP_CLOSE_INITIATOR_US, 1, 0);
+}
+
 static void a_pause_of_ours_is_no_silence_of_the_peers(void)
 {
     xmpp_close_options options = defaults();
@@ -966,11 +1089,13 @@ int main(int argc, char **argv)
     RUN(tcp_ends_without_a_tag);
     RUN(each_way_to_end_while_we_wait);
     RUN(writing_fails);
+    RUN(nobody_is_left_to_be_answered);
     RUN(tls_ends_by_alerts);
     RUN(tls_that_hides_its_alerts);
     RUN(a_half_close_is_asked_for);
     RUN(our_header_has_not_gone_out);
     RUN(a_detach_sends_no_tag);
+    RUN(a_peer_that_closed_may_get_no_tag);
     RUN(what_goes_out_goes_in_order);
     RUN(more_than_is_handed_out_cannot_be_taken);
     RUN(what_is_queued_has_a_limit);
@@ -979,6 +1104,9 @@ int main(int argc, char **argv)
     RUN(counts_and_times_are_reported);
     RUN(counters_stay_at_the_largest_number);
     RUN(time_runs_out);
+    RUN(after_answer_ms_our_tag_goes_out_by_itself);
+    RUN(when_we_began_there_is_nothing_to_answer);
+    RUN(a_verdict_is_kept_when_time_runs_out);
     RUN(a_pause_of_ours_is_no_silence_of_the_peers);
     RUN(odd_times_are_harmless);
     RUN(stream_errors_of_the_peer);
