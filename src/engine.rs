@@ -11,6 +11,7 @@ use std::time::Duration;
 pub use facts::Tls;
 use facts::{Fact as Half, Ours, Theirs};
 use handshake::Handshake;
+pub use handshake::TRAILING_LIMIT;
 use outgoing::Outgoing;
 pub use wants::Wants;
 
@@ -300,6 +301,9 @@ impl Engine {
     }
 
     fn restart(&mut self, tls: Tls) -> Result<(), Error> {
+        if self.handshake.is_over() {
+            return Ok(());
+        }
         if self.handshake.ours() != Ours::Open || self.handshake.unsent() > 0 {
             return Err(Error::Invalid("a stream restarts when all that was sent on it is written"));
         }

@@ -8,7 +8,6 @@ use crate::{error::Error, options::CloseOptions, report::Outcome};
 impl Engine {
     /// An engine for a driver: `output`, farewell included, is queued already; `options` make sense.
     pub(crate) fn driven(options: &mut CloseOptions, output: Vec<u8>, tls: Tls) -> Result<Self, Error> {
-        options.limits.half_close &= tls == Tls::No; // TL-04
         let mut engine = Self {
             handshake: Handshake::new(options.limits, options.answer_limit(), tls),
             outgoing: Outgoing::new(options.root()?, Vec::new(), output),
