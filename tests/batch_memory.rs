@@ -91,7 +91,7 @@ impl Transport for Fruitless {
         Ok(bytes.len())
     }
 
-    fn end_output(&mut self) -> io::Result<()> {
+    fn shut(&mut self) -> io::Result<()> {
         Ok(())
     }
 

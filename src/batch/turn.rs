@@ -9,7 +9,7 @@ use super::{Batch, Member, Summary, clock::FOR_EVER, intake::Ready, options::Cal
 use crate::{
     closing::Step,
     report::Report,
-    transport::{Interest, PAUSE, Transport},
+    transport::{Interest, PAUSE, PAUSED, Transport},
 };
 
 /// How many closes begin before those that have begun are looked after: few enough that what their answers touch is
@@ -274,8 +274,10 @@ impl<'a> Turn<'_, 'a, '_> {
         let pauses = member.driver.pace().wants_pause() || (member.watch.holds_back && interest.read);
         let watch = member.driver.transport().watch(interest);
         let on = watch.map(|(_, on)| on).filter(|on| *on != NEITHER && !pauses);
-        if on.is_none() && member.watch.pause.is_none() {
-            let end = Instant::now() + PAUSE.max(PAUSE_SHARE * schedule.pausing);
+        let paused = member.driver.is_paused();
+        if (on.is_none() || paused) && member.watch.pause.is_none() {
+            let least = if paused { PAUSED } else { PAUSE };
+            let end = Instant::now() + least.max(PAUSE_SHARE * schedule.pausing);
             member.watch.pause = Some(end);
             schedule.timers.set(end, index);
         }
