@@ -7,7 +7,6 @@ use std::{
 
 use super::{Batch, Member, Summary, clock::FOR_EVER, intake::Ready, options::Callbacks};
 use crate::{
-    cancel::Canceller,
     closing::Step,
     report::Report,
     transport::{Interest, PAUSE, PAUSED, Transport},
@@ -124,7 +123,10 @@ impl<'a> Turn<'_, 'a, '_> {
     /// The time is up, or all was stopped: nothing can begin any more, and what is there ends, some of it in each turn.
     fn ends(&mut self) -> bool {
         let Batch { settings, intake, .. } = &mut *self.batch;
-        settings.stopped |= settings.canceller.as_ref().is_some_and(Canceller::is_cancelled);
+        if let Some(canceller) = settings.canceller.take_if(|canceller| canceller.is_cancelled()) {
+            intake.drop_canceller(&canceller); // it goes on ringing
+            settings.stopped = true;
+        }
         if settings.stopped {
             intake.shut(Some("the batch was stopped"));
             self.end_some(|member| member.driver.cancel());
