@@ -88,9 +88,9 @@ struct Noted {
     /// The end was noted.
     over: bool,
     tls_failure: Option<i32>,
-    /// Our output has ended, or there was nothing to end any more.
+    /// TCP's output has ended, or there was nothing to end any more.
     ended: bool,
-    /// It ended with a FIN: over TLS, that may wait for the peer's `close_notify`.
+    /// It ended with a FIN.
     fin_sent: bool,
     unacked: u64,
 }
@@ -126,7 +126,11 @@ impl<T: Transport> Driver<T> {
             output.extend_from_slice(&farewell);
         }
         let framer = opened.framer.map(|framer| framer.limit(options.stanza_limit).unknown_root(local_name(&root)));
-        let tls = if transport.is_tls() { Tls::Yes } else { Tls::No };
+        let tls = match (transport.is_tls(), transport.hides_alerts()) {
+            (false, _) => Tls::No,
+            (true, false) => Tls::Yes,
+            (true, true) => Tls::Hidden,
+        };
         Ok(Self {
             engine: Engine::driven(&mut options, output, tls)?,
             transport,
@@ -253,12 +257,14 @@ impl<T: Transport> Driver<T> {
         if self.noted.fin_sent {
             self.noted.unacked = self.noted.unacked.saturating_sub(1); // the FIN counts as one (TC-11)
         }
-        let is_tls = self.transport.is_tls();
-        // HS-01: nothing can be written to this connection any more, not even by a second close. TL-01: close_notify
-        // goes before FIN, also when the time is up; but never behind half of our output.
-        let ends = if is_tls { self.engine.wants().notify } else { !self.noted.ended && self.engine.may_end_output() };
-        if ends && self.transport.end_output().is_ok() && is_tls {
+        // TL-01: close_notify goes before FIN, also when the time is up; but never behind half of our output.
+        if self.engine.wants().notify && self.transport.notify().is_ok() {
             self.tell(Fact::DidNotify);
+            let _ = self.transport.try_flush();
+        }
+        // HS-01: nothing can be written to this connection any more, not even by a second close.
+        if !self.noted.ended && self.engine.may_end_output() && self.engine.pending() == 0 {
+            let _ = self.transport.shut();
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     cancel::Canceller,
     engine::Fact,
     framing::{Leaves, leaves},
-    transport::{Interest, Transport, os_error},
+    transport::{Interest, PAUSED, Transport, os_error, poll},
 };
 
 /// How many bytes are still read, without waiting, when a deadline has passed: what has arrived is not lost, and a
@@ -38,6 +38,9 @@ impl<T: Transport> Driver<T> {
             self.tell(Fact::Cancel);
             return None;
         }
+        if self.is_paused() {
+            self.tell(Fact::Paused(false)); // it is asked again
+        }
         let left = self.left();
         let late = left.is_zero();
         if late && self.clock.moved >= LAST_BYTES {
@@ -66,13 +69,14 @@ impl<T: Transport> Driver<T> {
             (_, false) => Interest::WRITE,
             (output, true) => {
                 let blocked = output == Output::Blocked;
-                // With nothing to write and nobody to wake us, the read itself waits; below TLS none can.
-                let can_wait = patient && !late && !blocked && !self.below_tls && self.canceller.is_none();
+                // With nothing to write and nobody to wake us, the read itself waits; below TLS none can, nor in a pause.
+                let alone = !self.below_tls && !self.is_paused() && self.canceller.is_none();
+                let can_wait = patient && !late && !blocked && alone;
                 let within = can_wait.then(|| self.left());
                 if self.read(within) || within.is_some() {
                     return None;
                 }
-                Interest { read: true, write: blocked }
+                Interest { read: self.engine.wants().read, write: blocked }
             }
         };
         if late {
@@ -84,12 +88,22 @@ impl<T: Transport> Driver<T> {
 
     /// Waits for a direction to move, but never past the next deadline.
     pub(super) fn wait(&mut self, interest: Interest) {
-        let left = self.left();
+        let left = if self.is_paused() { self.left().min(PAUSED) } else { self.left() };
         let wake = self.canceller.as_ref().map(Canceller::wake);
-        match self.pace.wait(&mut self.transport, interest, left, wake) {
+        let waited = if interest == Interest::default() {
+            poll(None, interest, left, wake)
+        } else {
+            self.pace.wait(&mut self.transport, interest, left, wake)
+        };
+        match waited {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => self.failed(&error),
             _ => {}
         }
+    }
+
+    /// The transport does not read for now: it is asked again after [`PAUSED`].
+    pub(crate) fn is_paused(&self) -> bool {
+        self.transport.is_paused() && !self.below_tls
     }
 
     /// The time until the next deadline.
@@ -126,34 +140,16 @@ impl<T: Transport> Driver<T> {
 
     /// Writes once, or ends the output.
     pub(super) fn move_output(&mut self) -> Output {
-        let wants = self.engine.wants();
-        let ends = wants.notify || wants.shut;
-        let result = if wants.over || !(wants.write || ends) {
+        if !self.engine.may_write() {
             return Output::Done;
-        } else if wants.write {
-            let bytes = self.engine.output();
-            let most = bytes.len();
-            match self.transport.try_write(bytes) {
-                Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
-                result => result.map(|count| self.wrote(count.min(most))),
-            }
-        } else if wants.shut && self.transport.is_tls() {
-            self.tell(Fact::DidShut); // the transport does it, now that both alerts are through
-            return Output::Moved;
-        } else {
-            self.transport.end_output().map(|()| self.ended_output(!self.transport.is_tls()))
-        };
-        match result {
-            Ok(()) => {
+        }
+        match self.move_one() {
+            Ok(Output::Moved) => {
                 self.pace.moved();
                 Output::Moved
             }
+            Ok(output) => output,
             Err(error) => match error.kind() {
-                // Nobody is left to be told; how the connection went shows in the next read.
-                io::ErrorKind::NotConnected if !wants.write => {
-                    self.ended_output(false);
-                    Output::Moved
-                }
                 io::ErrorKind::WouldBlock => {
                     if !self.transport.is_tls() {
                         self.engine.take_back();
@@ -173,16 +169,57 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    fn ended_output(&mut self, fin_sent: bool) {
-        (self.noted.ended, self.noted.fin_sent) = (true, fin_sent);
-        self.tell(Fact::DidNotify);
-        self.tell(Fact::DidShut);
+    /// Makes one attempt of those that are due, in their order.
+    fn move_one(&mut self) -> io::Result<Output> {
+        let pending = self.engine.pending();
+        self.wrote(0)?;
+        let wants = self.engine.wants();
+        if self.engine.pending() > 0 {
+            return Ok(if self.engine.pending() < pending { Output::Moved } else { Output::Blocked });
+        } else if wants.write {
+            let bytes = self.engine.output();
+            let most = bytes.len();
+            match self.transport.try_write(bytes)? {
+                0 => return Err(io::ErrorKind::WouldBlock.into()),
+                count => self.wrote(count.min(most))?,
+            }
+        } else if wants.notify {
+            match self.transport.notify() {
+                // Nobody is left to be told; how the connection went shows in the next read.
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => self.tell(Fact::WriteFailed(0)),
+                result => {
+                    result?;
+                    self.tell(Fact::DidNotify);
+                    self.wrote(0)?;
+                }
+            }
+        } else if wants.shut {
+            self.noted.fin_sent = match self.transport.shut() {
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => false,
+                result => result.map(|()| true)?,
+            };
+            self.noted.ended = true;
+            self.tell(Fact::DidShut);
+        } else {
+            return Ok(Output::Done);
+        }
+        Ok(Output::Moved)
     }
 
-    fn wrote(&mut self, bytes: usize) {
-        self.clock.moved += WRITE;
-        self.engine.wrote(bytes, 0, self.clock.now);
-        self.note_end();
+    /// The transport took so many bytes. How much the kernel has of all that was ever taken, is asked now.
+    fn wrote(&mut self, count: usize) -> io::Result<()> {
+        let before = self.engine.pending();
+        let (left, result) = match self.transport.try_flush() {
+            Ok(left) => (left, Ok(())),
+            Err(error) if is_passing(&error) => ((before + count).max(1), Ok(())),
+            Err(error) => (before + count, Err(error)),
+        };
+        if count > 0 || left != before {
+            self.clock.moved += WRITE;
+            self.engine.wrote(count, left, self.clock.now);
+            self.note_end();
+        }
+        result
     }
 
     /// Reads once, waiting `within` at most; false when there was nothing.
@@ -220,7 +257,12 @@ impl<T: Transport> Driver<T> {
             }
             Ok(_) => {}
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => return false,
+                io::ErrorKind::WouldBlock => {
+                    if self.is_paused() {
+                        self.tell(Fact::Paused(true));
+                    }
+                    return false;
+                }
                 io::ErrorKind::Interrupted => {}
                 io::ErrorKind::UnexpectedEof if self.transport.is_tls() => self.tell(Fact::Eof { inside: true }),
                 _ => self.failed(&error),
@@ -239,4 +281,9 @@ impl<T: Transport> Driver<T> {
             self.tell(Fact::ReadFailed(os_error(error)));
         }
     }
+}
+
+/// The attempt is to be made again.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
