@@ -326,6 +326,8 @@ impl Handshake {
             stream_error: None,
             os_error: self.os_error,
             elapsed: self.began.map_or(Duration::ZERO, |began| end.saturating_sub(began)),
+            limit: None,
+            refused: 0,
         }
     }
 }

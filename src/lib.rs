@@ -53,12 +53,12 @@ pub mod ffi;
 pub use batch::{Batch, BatchOptions, BatchReport, Summary};
 pub use cancel::{Canceller, Waker};
 pub use closing::{Closing, LateBytes, close};
-pub use engine::{Engine, Fact, Limit, SendError, Tls, Wants};
+pub use engine::{Engine, Fact, Found, SendError, Tls, Wants};
 pub use error::Error;
 pub use framing::{DEFAULT_STANZA_LIMIT, Frame, Framer, MIN_STANZA_LIMIT, Malformed};
 pub use handshake::{Action, Event, Handshake, State, TRAILING_LIMIT};
 pub use options::{CloseOptions, DEFAULT_LINGER, DEFAULT_TOTAL, Limits};
-pub use report::{Initiator, Outcome, Report, TlsAlerts};
+pub use report::{Initiator, Limit, Outcome, Report, TlsAlerts};
 pub use stream::{Incoming, Stream};
 pub use stream_error::StreamError;
 #[cfg(feature = "rustls")]

@@ -1,6 +1,11 @@
 //! How to close: limits, what to say last, and what was already read.
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use crate::{
     cancel::Canceller,
@@ -16,8 +21,10 @@ use crate::{
 pub const DEFAULT_TOTAL: Duration = Duration::from_secs(30);
 /// Default of [`Limits::linger`].
 pub const DEFAULT_LINGER: Duration = Duration::from_secs(2);
+/// Default of [`CloseOptions::output_limit`]: 16 MiB.
+const DEFAULT_OUTPUT_LIMIT: usize = 16 << 20;
 /// The root when nothing else is known of the stream.
-const DEFAULT_ROOT: &str = "stream:stream";
+pub(crate) const DEFAULT_ROOT: &str = "stream:stream";
 
 /// The time limits of one handshake, and whether it half-closes early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +56,8 @@ impl Default for Limits {
 #[must_use = "options do nothing until `close` or `begin`"]
 pub struct CloseOptions {
     pub(crate) limits: Limits,
+    /// `None`: half of the total.
+    pub(crate) answer: Option<Duration>,
     pub(crate) header: Option<String>,
     pub(crate) closing_tag: Option<String>,
     pub(crate) farewell: Vec<u8>,
@@ -65,6 +74,9 @@ pub struct CloseOptions {
     /// End TCP without a closing tag.
     pub(crate) detach: bool,
     pub(crate) stanza_limit: usize,
+    pub(crate) output_limit: usize,
+    /// The application finds the end of the peer's stream itself.
+    pub(crate) own_parser: bool,
     pub(crate) canceller: Option<Canceller>,
 }
 
@@ -79,6 +91,7 @@ impl CloseOptions {
     pub fn new() -> Self {
         Self {
             limits: Limits::default(),
+            answer: None,
             header: None,
             closing_tag: None,
             farewell: Vec::new(),
@@ -92,6 +105,8 @@ impl CloseOptions {
             tag_sent: false,
             detach: false,
             stanza_limit: crate::framing::DEFAULT_STANZA_LIMIT,
+            output_limit: DEFAULT_OUTPUT_LIMIT,
+            own_parser: false,
             canceller: None,
         }
     }
@@ -111,6 +126,14 @@ impl CloseOptions {
     /// Bounds the wait for the end of TCP after both closing tags ([`Limits::linger`]).
     pub fn linger(mut self, limit: Duration) -> Self {
         self.limits.linger = limit;
+        self
+    }
+
+    /// Bounds the time in which the application answers a peer that has closed, or ended the connection: then our closing
+    /// tag is due without its word. Half of the [total](Limits::total) by default. It bounds as well how long what has
+    /// arrived is handled, and the last words are asked for, before our tag.
+    pub fn answer(mut self, limit: Duration) -> Self {
+        self.answer = Some(limit);
         self
     }
 
@@ -144,10 +167,14 @@ impl CloseOptions {
         self
     }
 
-    /// Lets `compose` say what goes right before the closing tag, behind the [`farewell`](Self::farewell): a final XEP-0198
-    /// `<a/>` (SE-03), which counts each message, presence and iq that was handled, and nothing else. It is called once, by
-    /// the thread that closes, when what was read has been handled, and what had arrived by then was read. What it says
+    /// Lets `compose` say what goes right before the closing tag, behind the [`farewell`](Self::farewell): replies that are
+    /// still owed, or a final XEP-0198 `<a/>` (SE-03), which counts each message, presence and iq that was handled, and
+    /// nothing else. It is called by the thread that closes, when what was read has been handled, and what had arrived by then
+    /// was read; and it is called again until it says nothing. A peer cannot hold it back, and it cannot hold back our
+    /// tag: what is said so is 256 KiB at most or so, within the limit to [answer](Self::answer). What it says
     /// must be whole stanzas, too; anything else is not sent, and stops the close ([`Cancelled`](crate::Outcome::Cancelled)).
+    ///
+    /// Clones of the options share it, and may be used by several closes at once; it must not use them itself.
     ///
     /// ```
     /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
@@ -155,8 +182,13 @@ impl CloseOptions {
     ///
     /// let handled = Arc::new(AtomicU32::new(0));
     /// let count = handled.clone();
+    /// let mut said = None;
     /// let options = xmpp_close::CloseOptions::new().farewell_with(move || {
-    ///     format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", count.load(Ordering::Relaxed)).into_bytes()
+    ///     let count = count.load(Ordering::Relaxed);
+    ///     if said.replace(count) == Some(count) {
+    ///         return Vec::new(); // nothing more
+    ///     }
+    ///     format!("<a xmlns='urn:xmpp:sm:3' h='{count}'/>").into_bytes()
     /// });
     /// // To be called for all that is handled, also while the close hands it over. An `<r/>` does not count.
     /// let handle = |stanza: Stanza| {
@@ -165,8 +197,8 @@ impl CloseOptions {
     ///     }
     /// };
     /// ```
-    pub fn farewell_with(mut self, compose: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> Self {
-        self.last_words = Some(LastWords(Arc::new(move || Some(compose()))));
+    pub fn farewell_with(mut self, mut compose: impl FnMut() -> Vec<u8> + Send + 'static) -> Self {
+        self.last_words = Some(LastWords::new(move || Said::Words(compose())));
         self
     }
 
@@ -213,10 +245,21 @@ impl CloseOptions {
         self
     }
 
+    /// How many bytes [`Engine::send`](crate::Engine::send) queues at most, 16 MiB by default; farewell, stream error and
+    /// closing tag do not count.
+    pub fn output_limit(mut self, bytes: usize) -> Self {
+        self.output_limit = bytes;
+        self
+    }
+
     /// Lets another thread stop the close at once.
     pub fn canceller(mut self, canceller: &Canceller) -> Self {
         self.canceller = Some(canceller.clone());
         self
+    }
+
+    pub(crate) fn answer_limit(&self) -> Duration {
+        self.answer.unwrap_or(self.limits.total / 2)
     }
 
     /// The qualified name of our own root, from our header if it is still to be sent, or from the closing tag.
@@ -275,9 +318,32 @@ fn root_of(header: &[u8]) -> Option<Cow<'static, str>> {
     framer.root().filter(|_| opens).map(|root| root.to_owned().into())
 }
 
-/// Composes what is said last; `None` stops the close.
+/// What was said when the last words were asked for.
+pub(crate) enum Said {
+    /// These; none: that was all.
+    Words(Vec<u8>),
+    /// Nothing yet: the application will say itself when all is said.
+    #[cfg(feature = "capi")]
+    Later,
+    /// The close is to be stopped.
+    #[cfg(feature = "capi")]
+    Stop,
+}
+
+/// Composes what is said last. Clones of the options share it.
 #[derive(Clone)]
-pub(crate) struct LastWords(pub(crate) Arc<dyn Fn() -> Option<Vec<u8>> + Send + Sync>);
+pub(crate) struct LastWords(Arc<Mutex<dyn FnMut() -> Said + Send>>);
+
+impl LastWords {
+    pub(crate) fn new(compose: impl FnMut() -> Said + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(compose)))
+    }
+
+    pub(crate) fn ask(&self) -> Said {
+        // One that has panicked is asked again.
+        (self.0.lock().unwrap_or_else(PoisonError::into_inner))()
+    }
+}
 
 impl fmt::Debug for LastWords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -84,6 +84,36 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// Which limit ended a close, or made our closing tag due. The numbers are those of the C API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u32)]
+pub enum Limit {
+    /// [`Limits::total`](crate::Limits::total).
+    Total = 1,
+    /// [`Limits::no_progress`](crate::Limits::no_progress).
+    NoProgress = 2,
+    /// [`Limits::linger`](crate::Limits::linger).
+    Linger = 3,
+    /// [`CloseOptions::answer`](crate::CloseOptions::answer): our tag was due without the application's word. The close goes
+    /// on after it.
+    Answer = 4,
+    /// The deadline of the batch.
+    Batch = 5,
+}
+
+impl Limit {
+    const fn sentence(self) -> &'static str {
+        match self {
+            Self::Total => "ended by the limit on the whole close",
+            Self::NoProgress => "ended because not a byte moved for too long",
+            Self::Linger => "ended by the limit on the wait for the end of the connection",
+            Self::Answer => "our closing tag was due because the time to answer was over",
+            Self::Batch => "ended by the deadline of the batch",
+        }
+    }
+}
+
 /// Who began the closing. The numbers are those of the C API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -153,6 +183,10 @@ pub struct Report {
     pub os_error: Option<i32>,
     /// Time from the start of the closing to its end.
     pub elapsed: Duration,
+    /// Which limit ended it, or made our closing tag due.
+    pub limit: Option<Limit>,
+    /// How often something was to be sent when it was too late for that.
+    pub refused: u32,
 }
 
 impl Report {
@@ -168,15 +202,19 @@ impl fmt::Display for Report {
         if let Some(initiator) = self.initiator {
             write!(f, "; begun by {initiator}")?;
         }
-        write!(f, "; {} late stanzas, {} bytes read", self.stanzas, self.bytes_read)?;
         // What explains an ending is no news of one that is clean: the peer may be gone before its kernel has acknowledged
-        // our last bytes, or reset the connection behind its tag.
+        // our last bytes, or reset the connection behind its tag, or never end it.
         let is_clean = self.is_clean();
+        if let Some(limit) = self.limit.filter(|limit| !is_clean || *limit == Limit::Answer) {
+            write!(f, "; {}", limit.sentence())?;
+        }
+        write!(f, "; {} late stanzas, {} bytes read", self.stanzas, self.bytes_read)?;
         let unacked = if is_clean { 0 } else { self.bytes_unacked };
         for (count, what) in [
             (self.oversize, "stanzas over the limit"),
             (self.bytes_after_tag, "bytes after the peer's tag"),
             (self.bytes_unsent, "bytes unsent"),
+            (u64::from(self.refused), "refused because they came too late to be sent"),
             (unacked, "bytes unacknowledged"),
         ] {
             if count > 0 {

@@ -69,6 +69,10 @@ impl Facts {
     pub(super) const CROSSED: Self = Self(128);
     /// We close: what has arrived is still read, and may be answered, before our tag is due.
     pub(super) const FINISHING: Self = Self(256);
+    /// The time to answer was over, so our tag was due.
+    pub(super) const UNANSWERED: Self = Self(512);
+    /// The time of the set of streams is less than what was left to this one.
+    pub(super) const BOUNDED: Self = Self(1024);
 
     pub(super) fn has(self, fact: Self) -> bool {
         self.0 & fact.0 != 0
@@ -85,20 +89,6 @@ impl Facts {
     pub(super) fn add(&mut self, fact: Self) {
         self.set(fact, true);
     }
-}
-
-/// Which limit ended a close, or made it go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Limit {
-    /// [`Limits::total`](crate::Limits::total).
-    Total,
-    /// [`Limits::no_progress`](crate::Limits::no_progress).
-    NoProgress,
-    /// [`Limits::linger`](crate::Limits::linger).
-    Linger,
-    /// The time in which the application answers the peer's tag. The close goes on after it.
-    Answer,
 }
 
 /// Bytes and stanzas, as they are reported. They stand still at the largest number.

@@ -14,10 +14,10 @@ mod questions;
 
 use std::time::Duration;
 
-use super::facts::{Counts, Fact, Facts, Limit, Ours, Theirs, Times, Tls};
+use super::facts::{Counts, Fact, Facts, Ours, Theirs, Times, Tls};
 use crate::{
     options::Limits,
-    report::{Initiator, Outcome},
+    report::{Initiator, Limit, Outcome},
 };
 
 /// How many bytes that nobody wants are read before the peer is left alone with the rest (XM-09).
@@ -77,6 +77,10 @@ impl Handshake {
         self.unsent
     }
 
+    pub(super) fn tls(&self) -> Tls {
+        self.tls
+    }
+
     /// Another TLS layer lies below the stream now: STARTTLS is done, or the connection was handed over.
     pub(super) fn set_tls(&mut self, tls: Tls) {
         self.tls = tls;
@@ -85,7 +89,22 @@ impl Handshake {
     /// Lets the whole close take no longer than `total`: for a set of streams that has a deadline of its own.
     #[cfg(feature = "batch")]
     pub(super) fn bound(&mut self, total: Duration) {
-        self.limits.total = self.limits.total.min(total);
+        if total < self.limits.total {
+            self.limits.total = total;
+            self.answer = self.answer.min(total / 2);
+            self.facts.add(Facts::BOUNDED);
+        }
+    }
+
+    /// The limits of a close. One that has begun begins anew: the application has taken its time to say what they are, and
+    /// what it was handed meanwhile did not come late.
+    pub(super) fn set_limits(&mut self, limits: Limits, answer: Duration, now: Duration) {
+        self.clock(now);
+        (self.limits, self.answer) = (limits, answer);
+        if self.times.began.is_some() && !self.is_over() {
+            self.times.linger = self.times.linger.map(|_| self.times.now);
+            self.start_counting();
+        }
     }
 
     #[cfg(feature = "batch")]
@@ -178,13 +197,17 @@ impl Handshake {
 
     fn began(&mut self, initiator: Initiator) {
         if self.times.began.is_none() {
-            self.times.began = Some(self.times.now);
-            self.times.progress = self.times.now;
-            // What is reported is what came since then.
-            let arrived = self.counts.arrived.saturating_sub(self.counts.read);
-            self.counts = Counts { arrived, discarded: self.counts.discarded, ..Counts::default() };
+            self.start_counting();
         }
         self.initiator.get_or_insert(initiator);
+    }
+
+    /// What is reported is what came since now.
+    fn start_counting(&mut self) {
+        self.times.began = Some(self.times.now);
+        self.times.progress = self.times.now;
+        let arrived = self.counts.arrived.saturating_sub(self.counts.read);
+        self.counts = Counts { arrived, discarded: self.counts.discarded, ..Counts::default() };
     }
 
     fn finish(&mut self, initiator: Initiator) {
@@ -337,7 +360,10 @@ impl Handshake {
         let passed = self.limits().into_iter().flatten().filter(|(time, _)| *time <= self.times.now);
         // When more than one has passed, the total counts, since nothing comes after it; otherwise the first.
         match passed.min_by_key(|(time, limit)| (*limit != Limit::Total, *time)) {
-            Some((_, Limit::Answer)) => true,
+            Some((_, Limit::Answer)) => {
+                self.facts.add(Facts::UNANSWERED);
+                true
+            }
             Some((_, limit)) => {
                 self.end(self.verdict(), Some(limit));
                 false

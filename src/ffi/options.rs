@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     cancel::Canceller,
-    options::{CloseOptions, LastWords, Limits},
+    options::{CloseOptions, LastWords, Limits, Said},
 };
 
 /// What on_data returns when its parser has seen the end of the peer's stream.
@@ -184,15 +184,19 @@ unsafe impl Sync for Userdata {}
 
 fn last_words(compose: Compose, userdata: *mut c_void) -> LastWords {
     let userdata = Userdata(userdata);
-    LastWords(Arc::new(move || {
+    let mut asked = false;
+    LastWords::new(move || {
         let userdata = &userdata;
+        if mem::replace(&mut asked, true) {
+            return Said::Words(Vec::new());
+        }
         let mut words = vec![0; LAST_WORDS];
         let mut count = 0;
         // SAFETY: the header says what the function must be; the buffer is as long as it is told.
         let answer = unsafe { compose(userdata.0, words.as_mut_ptr(), words.len(), &raw mut count) };
         words.truncate(count);
-        (answer == 0 && count <= LAST_WORDS).then_some(words)
-    }))
+        if answer == 0 && count <= LAST_WORDS { Said::Words(words) } else { Said::Stop }
+    })
 }
 
 pub(super) type Callback = unsafe extern "C" fn(*mut c_void, *const u8, usize) -> c_int;
@@ -244,6 +248,7 @@ impl xmpp_close_options {
         if self.reserved != 0 {
             return Err(INVALID);
         }
+        options.own_parser = self.on_data.is_some();
         options.last_words = self.on_farewell.map(|compose| last_words(compose, self.userdata));
         // SAFETY: as the caller promises, for this and the pointers below.
         unsafe {

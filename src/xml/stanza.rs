@@ -36,7 +36,6 @@ impl Stanza {
     }
 }
 
-#[cfg(feature = "batch")]
 impl<'a> Stanza<&'a str> {
     pub(crate) fn lent(xml: &'a str, header: &Scope) -> Self {
         Self { xml, header: header.clone() }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{super::wants::Wants, DISCARD_LIMIT, Facts, Handshake, Limit, Ours, Theirs, Tls};
-use crate::report::{Initiator, Report, TlsAlerts};
+use super::{super::wants::Wants, DISCARD_LIMIT, Facts, Handshake, Ours, Theirs, Tls};
+use crate::report::{Initiator, Limit, Report, TlsAlerts};
 
 impl Handshake {
     /// What is to be done next. Asked twice, it answers the same.
@@ -49,7 +49,8 @@ impl Handshake {
         self.limits().into_iter().flatten().map(|(time, _)| time).min().filter(|_| !self.is_over())
     }
 
-    /// What is known so far, but for what has to do with bytes: the peer's stream error, and what is unacknowledged.
+    /// What is known so far, but for what has to do with bytes: the peer's stream error, what is
+    /// unacknowledged, and what was refused.
     pub(in crate::engine) fn report(&self) -> Report {
         let has = |fact| self.facts.has(fact);
         let closed = self.theirs == Theirs::Closed;
@@ -73,11 +74,12 @@ impl Handshake {
             stream_error: None,
             os_error: self.os_error,
             elapsed: self.times.began.map_or(Duration::ZERO, |began| end.saturating_sub(began)),
+            limit: match self.over.and_then(|(_, limit)| limit) {
+                Some(Limit::Total) if has(Facts::BOUNDED) => Some(Limit::Batch),
+                None if has(Facts::UNANSWERED) => Some(Limit::Answer),
+                limit => limit,
+            },
+            refused: 0,
         }
-    }
-
-    /// Which limit ended it.
-    pub(in crate::engine) fn ended_by(&self) -> Option<Limit> {
-        self.over.and_then(|(_, limit)| limit)
     }
 }
