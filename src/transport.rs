@@ -58,6 +58,21 @@ impl Interest {
 /// [`OwnedFd`](std::os::fd::OwnedFd), blocking or not; and for [`BorrowedFd`], whose flags and timeouts are never
 /// touched. On purpose not for references: they would leave the caller a way to write after the closing tag.
 ///
+/// No function has a name of [`Read`](io::Read) or [`Write`](io::Write): a program can have all three in scope.
+///
+/// ```no_run
+/// use std::{io::{Read, Write}, net::TcpStream};
+/// use xmpp_close::Transport;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let mut tcp = TcpStream::connect("localhost:5222")?;
+/// tcp.write(b"<presence/>")?;
+/// tcp.flush()?;
+/// tcp.read(&mut [0; 100])?;
+/// println!("{} bytes could be read", tcp.unread());
+/// # Ok(()) }
+/// ```
+///
 /// What an error means: [`WouldBlock`](io::ErrorKind::WouldBlock) is "wait, then ask again" and
 /// [`Interrupted`](io::ErrorKind::Interrupted) "ask again"; over TLS, [`UnexpectedEof`](io::ErrorKind::UnexpectedEof)
 /// is the end of TCP without `close_notify`, or an end of which nobody can tell whether there was one, and
@@ -65,10 +80,10 @@ impl Interest {
 /// the connection.
 pub trait Transport {
     /// Reads once, without waiting. 0 is the end: of TCP, or over TLS the peer's `close_notify`.
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
 
     /// Writes once, without waiting and without raising a signal; returns how much was taken.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
     /// For certain there is nothing to read, and nothing written that the peer has not acknowledged: the close then begins
     /// without looking for what came before it, and without [`no_delay`](Self::no_delay). `false`, the default, where
@@ -97,12 +112,17 @@ pub trait Transport {
         None
     }
 
-    /// Reads once, waiting `limit` at most; [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing came. `armed` is what this
-    /// has set SO_RCVTIMEO to, at first `None`, and lets it spare the next call from setting that again.
-    fn read_within(&mut self, buf: &mut [u8], limit: Duration, armed: &mut Option<Duration>) -> io::Result<usize> {
-        let _ = armed;
+    /// Reads once, waiting `limit` at most; [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing came.
+    fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
         self.wait(Interest::READ, limit, None)?;
-        self.read(buf)
+        self.try_read(buf)
+    }
+
+    /// The socket, if it is this transport's own and what it receives is what [`try_read`](Self::try_read) reads: then a
+    /// wait for it can be a recv(2) that waits itself, for as long as its SO_RCVTIMEO is set to, and costs no call of its
+    /// own. `None`, the default: [`read_within`](Self::read_within) is called.
+    fn own_socket(&self) -> Option<BorrowedFd<'_>> {
+        None
     }
 
     /// After the peer's `close_notify`: reads once from below TLS, without waiting, for what is to be discarded. 0 is the end (TL-11).
@@ -129,12 +149,12 @@ pub trait Transport {
 
 /// For transports of several kinds in one collection.
 impl<T: Transport + ?Sized> Transport for Box<T> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (**self).read(buf)
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (**self).try_read(buf)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (**self).write(bytes)
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (**self).try_write(bytes)
     }
 
     fn is_quiet(&self) -> bool {
@@ -157,8 +177,12 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
         (**self).watch(interest)
     }
 
-    fn read_within(&mut self, buf: &mut [u8], limit: Duration, armed: &mut Option<Duration>) -> io::Result<usize> {
-        (**self).read_within(buf, limit, armed)
+    fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+        (**self).read_within(buf, limit)
+    }
+
+    fn own_socket(&self) -> Option<BorrowedFd<'_>> {
+        (**self).own_socket()
     }
 
     fn drain(&mut self, buf: &mut [u8]) -> io::Result<usize> {

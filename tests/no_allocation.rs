@@ -219,7 +219,7 @@ fn notes() -> RefCell<Vec<isize>> {
 }
 
 impl Transport for Flood<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let mut held = self.held.borrow_mut();
         held.push(HELD.get());
         if held.len() % self.pause == 0 {
@@ -231,7 +231,7 @@ impl Transport for Flood<'_> {
         Ok(count)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let is_blocked = self.blocked > 0;
         self.blocked = self.blocked.saturating_sub(1);
         if is_blocked { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(bytes.len()) }

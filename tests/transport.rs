@@ -60,14 +60,14 @@ fn copy(answer: Result<&str, ErrorKind>, buf: &mut [u8]) -> io::Result<usize> {
 }
 
 impl Transport for Scripted<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self.next("read") {
             Read(answer) => copy(answer, buf),
             call => panic!("read, not {call:?}"),
         }
     }
 
-    fn read_within(&mut self, buf: &mut [u8], _: Duration, _: &mut Option<Duration>) -> io::Result<usize> {
+    fn read_within(&mut self, buf: &mut [u8], _: Duration) -> io::Result<usize> {
         match self.next("read_within") {
             ReadWithin(answer) => copy(answer, buf),
             call => panic!("read_within, not {call:?}"),
@@ -81,7 +81,7 @@ impl Transport for Scripted<'_> {
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.next("write") {
             Write(expected, answer) => {
                 assert_eq!(String::from_utf8_lossy(bytes), expected);

@@ -148,7 +148,7 @@ fn a_batch_is_over_soon_after_its_deadline_when_all_flood_it_behind_a_silence() 
         // By then all of them wait, for the same moment.
         thread::sleep(TOTAL / 2);
         for peer in &mut peers {
-            Transport::write(peer, &b"<a/>".repeat(100_000)).unwrap();
+            Transport::try_write(peer, &b"<a/>".repeat(100_000)).unwrap();
         }
         peers
     });
@@ -239,7 +239,7 @@ struct Eager {
 }
 
 impl Transport for Eager {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.reads = true;
         let most = if self.left > 0 { buf.len().min(self.left) } else { 1 };
         self.left = self.left.saturating_sub(most);
@@ -250,7 +250,7 @@ impl Transport for Eager {
         Ok(most)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.left > 0 || !std::mem::take(&mut self.reads) {
             return Err(io::ErrorKind::WouldBlock.into());
         }

@@ -68,7 +68,7 @@ pub fn the_old_way() -> Result<Ending, Error> {
         drop(stream); // the library has no call for this
         let error = b"<stream:error><connection-timeout xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>\
                       </stream:stream>";
-        behind_its_back.write(error)?;
+        behind_its_back.try_write(error)?;
         behind_its_back.close_at_once()?;
         Ok((0, None))
     })

@@ -83,17 +83,17 @@ impl Recorder<TcpStream> {
 }
 
 impl<T: Transport> Transport for Recorder<T> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let result = self.inner.read(buf);
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let result = self.inner.try_read(buf);
         self.came(buf, &result);
         result
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Written down before the peer can answer.
         let timeline = self.timeline.clone();
         let mut log = timeline.log();
-        let result = self.inner.write(bytes);
+        let result = self.inner.try_write(bytes);
         match &result {
             Ok(taken) => log.passed(Side::Us, &bytes[..*taken]),
             Err(error) => log.failed(Side::Us, error),
@@ -124,8 +124,8 @@ impl<T: Transport> Transport for Recorder<T> {
         self.inner.wait(interest, limit, wake)
     }
 
-    fn read_within(&mut self, buf: &mut [u8], limit: Duration, armed: &mut Option<Duration>) -> io::Result<usize> {
-        let result = self.inner.read_within(buf, limit, armed);
+    fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+        let result = self.inner.read_within(buf, limit);
         self.came(buf, &result);
         result
     }
@@ -177,16 +177,16 @@ impl<T: Transport> Tap<T> {
 }
 
 impl<T: Transport> Transport for Tap<T> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let result = self.inner.read(buf);
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let result = self.inner.try_read(buf);
         if matches!(result, Ok(0)) && !buf.is_empty() {
             self.ends.theirs.store(true, Ordering::Relaxed);
         }
         result
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.inner.write(bytes)
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner.try_write(bytes)
     }
 
     fn no_delay(&mut self) {

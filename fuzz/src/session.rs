@@ -27,7 +27,7 @@ struct Peer<'a> {
 }
 
 impl Transport for Peer<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.dice.below(4) == 0 {
             return Err(if self.dice.below(2) == 0 { ErrorKind::WouldBlock } else { ErrorKind::Interrupted }.into());
         }
@@ -41,7 +41,7 @@ impl Transport for Peer<'_> {
         Ok(count)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         assert!(!self.output_ended, "output after its end");
         if self.dice.below(4) == 0 {
             return Err(ErrorKind::WouldBlock.into());

@@ -37,8 +37,6 @@ pub(crate) struct Driver<T> {
     clock: Clock,
     canceller: Option<Canceller>,
     pace: Pace,
-    /// What SO_RCVTIMEO is set to.
-    armed: Option<Duration>,
     /// Still to be composed, when all in front of them is written and what has arrived is handled.
     last_words: Option<LastWords>,
     /// What was known before, to be told at the start.
@@ -137,7 +135,6 @@ impl<T: Transport> Driver<T> {
             clock: Clock { start: Instant::now(), now: Duration::ZERO, moved: 0 },
             canceller: options.canceller,
             pace: Pace::default(),
-            armed: None,
             last_words: options.last_words,
             known: Known {
                 peer_closed: options.peer_closed,

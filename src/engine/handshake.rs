@@ -148,7 +148,11 @@ impl Handshake {
                     self.times.progress = self.times.now;
                 }
             }
-            Fact::Arrived(bytes) => self.counts.arrived = self.counts.read.saturating_add(bytes),
+            // Once our tag is written, nobody knows any more what came before it.
+            Fact::Arrived(bytes) if matches!(self.ours, Ours::Open | Ours::Queued) => {
+                self.counts.arrived = self.counts.arrived.max(self.counts.read.saturating_add(bytes));
+            }
+            Fact::Arrived(_) => {}
             Fact::PeerClosed { behind } => self.peer_closed(behind),
             Fact::Malformed => self.malformed(),
             Fact::PeerError => self.peer_error(),
@@ -181,7 +185,10 @@ impl Handshake {
     /// So many bytes came; true: they are the peer's stream, false: they are to be discarded.
     pub(super) fn received(&mut self, bytes: u64, now: Duration) -> bool {
         self.clock(now);
-        let parse = self.theirs == Theirs::Open && !self.is_over();
+        if self.is_over() {
+            return false; // what the report says is fixed
+        }
+        let parse = self.theirs == Theirs::Open;
         let count = if parse { &mut self.counts.read } else { &mut self.counts.discarded };
         *count = count.saturating_add(bytes);
         if parse && bytes > 0 {
@@ -196,10 +203,14 @@ impl Handshake {
     }
 
     fn began(&mut self, initiator: Initiator) {
+        self.start_clock();
+        self.initiator.get_or_insert(initiator);
+    }
+
+    fn start_clock(&mut self) {
         if self.times.began.is_none() {
             self.start_counting();
         }
-        self.initiator.get_or_insert(initiator);
     }
 
     /// What is reported is what came since now.
@@ -347,7 +358,7 @@ impl Handshake {
         }
         let clean = self.is_sent() && self.theirs == Theirs::Closed;
         self.over = Some((if clean { Outcome::Clean } else { outcome }, limit));
-        self.times.began.get_or_insert(self.times.now);
+        self.start_clock();
         self.times.over = Some(self.times.now);
     }
 

@@ -323,4 +323,32 @@ fn facts_are_counted_whatever_the_state() {
     assert_eq!(t.engine.report().bytes_after_tag, u64::MAX);
 }
 
+#[test]
+fn only_what_comes_while_closing_is_reported() {
+    let mut t = Trace::new();
+    t.receives(100, true).tell(Fact::Stanzas(1)).tell(Fact::Oversize(1)).tell(Fact::Cancel).receives(7, false);
+    let report = t.tell(Fact::Stanzas(1)).engine.report();
+    assert_eq!((report.bytes_read, report.bytes_after_tag, report.stanzas, report.oversize), (0, 0, 0, 0));
+}
+
+#[test]
+fn what_is_told_too_late_or_taken_back_makes_no_answer_of_a_tag_that_crossed() {
+    let initiator = |before: &[u64], after: &[u64]| {
+        let mut t = Trace::new();
+        before.iter().for_each(|bytes| _ = t.tell(Fact::Arrived(*bytes)));
+        t.finish().writes();
+        after.iter().for_each(|bytes| _ = t.tell(Fact::Arrived(*bytes)));
+        t.receives(16, true).closed().engine.report().initiator
+    };
+    assert_eq!(initiator(&[], &[16]), Some(Initiator::Us), "it came after our tag was written");
+    assert_eq!(initiator(&[16, 0], &[0]), Some(Initiator::Crossing));
+}
+
+#[test]
+fn behind_a_half_close_silence_is_no_progress() {
+    let mut t = Trace::with(&CloseOptions::new().half_close(true).no_progress(ms(1000)), "", Tls::No);
+    t.finish().writes().within(1000).tell(Fact::DidShut).within(1000);
+    t.at(900).receives(1, true).within(1000).at(1900).tick().ends(Outcome::TimedOut, Initiator::Us, (true, false));
+}
+
 mod random;

@@ -203,14 +203,14 @@ impl Attempt {
 }
 
 impl Transport for Callbacks {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let (start, len) = (buf.as_mut_ptr(), buf.len());
         // SAFETY: the header says what the function must be; the buffer is as long as it is told.
         let call = |count: &mut usize| unsafe { (self.read)(self.functions.userdata, start, len, count) };
         self.attempt(len, Interest::READ, call).note(&mut self.read_wants)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let (start, len) = (bytes.as_ptr(), bytes.len());
         // SAFETY: as above.
         let call = |count: &mut usize| unsafe { (self.write)(self.functions.userdata, start, len, count) };
@@ -244,11 +244,11 @@ impl Transport for Callbacks {
     }
 
     /// The attempt comes first: what TLS has decrypted already does not show in poll(2).
-    fn read_within(&mut self, buf: &mut [u8], limit: Duration, _: &mut Option<Duration>) -> io::Result<usize> {
-        match self.read(buf) {
+    fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+        match self.try_read(buf) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.wait(Interest::READ, limit, None)?;
-                self.read(buf)
+                self.try_read(buf)
             }
             result => result,
         }
@@ -256,7 +256,7 @@ impl Transport for Callbacks {
 
     fn drain(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.read_wants = Interest::READ;
-        match self.fd().read(buf) {
+        match self.fd().try_read(buf) {
             // Not a socket, so there is no telling what lies under it.
             Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => Ok(0),
             result => result,

@@ -88,7 +88,7 @@ impl<T: Transport> Stream<T> {
     /// Reads once, without waiting; false when nothing was there.
     fn read(&mut self) -> io::Result<bool> {
         let Self { input, transport, .. } = self;
-        let result = input.fill(|buf| transport.read(buf));
+        let result = input.fill(|buf| transport.try_read(buf));
         self.end = End::of(&result);
         match result {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -121,7 +121,7 @@ impl<T: Transport> Stream<T> {
             if written == self.queued.len() {
                 break Ok(());
             }
-            match self.transport.write(&self.queued[written..]) {
+            match self.transport.try_write(&self.queued[written..]) {
                 Ok(bytes) if bytes > 0 => {
                     self.pace.moved();
                     written += bytes.min(self.queued.len() - written);
@@ -153,7 +153,7 @@ impl<T: Transport> Stream<T> {
 
     /// Reads once behind what is kept already; false at the end.
     fn read_ahead(&mut self) -> bool {
-        match self.input.fill_behind(|buf| self.transport.read(buf)) {
+        match self.input.fill_behind(|buf| self.transport.try_read(buf)) {
             Ok(0) => false,
             Ok(_) => {
                 self.pace.moved();

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Interest, Transport};
+use super::{Interest, Transport, socket::recv_within};
 
 /// How many waits in a row may end at once without anything moving, before there are pauses. A TLS record comes in about a
 /// dozen segments, and only the last of them yields anything.
@@ -21,6 +21,8 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(5);
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     fruitless: u32,
+    /// What SO_RCVTIMEO of the transport's own socket is set to, so that it is not set for each read.
+    armed: Option<Duration>,
 }
 
 impl Pace {
@@ -62,19 +64,21 @@ impl Pace {
         Ok(ready)
     }
 
-    /// [`Transport::read_within`], or a pause and an attempt.
+    /// A read that may wait, or a pause and an attempt.
     pub(crate) fn read_within<T: Transport>(
         &mut self,
         transport: &mut T,
         buf: &mut [u8],
         limit: Duration,
-        armed: &mut Option<Duration>,
     ) -> io::Result<usize> {
         if self.pause(limit) {
-            return transport.read(buf);
+            return transport.try_read(buf);
         }
         let start = Instant::now();
-        let result = transport.read_within(buf, limit, armed);
+        let result = match transport.own_socket() {
+            Some(socket) => recv_within(socket, buf, limit, &mut self.armed),
+            None => transport.read_within(buf, limit),
+        };
         match &result {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.lasted(start),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

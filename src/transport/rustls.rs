@@ -177,7 +177,7 @@ fn may_be_repeated(error: &io::Error) -> bool {
 }
 
 impl<T: Transport> Transport for RustlsTransport<T> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         for _ in 0..READS {
             let result = match self.session.reader().read(buf) {
                 Err(error) if is_blocked(&error) => {
@@ -193,7 +193,7 @@ impl<T: Transport> Transport for RustlsTransport<T> {
         Err(io::ErrorKind::Interrupted.into())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.shake_hands()?;
         if self.taken == 0 && !bytes.is_empty() {
             self.taken = self.session.writer().write(&bytes[..bytes.len().min(RECORD)])?;
@@ -227,13 +227,13 @@ impl<T: Transport> Transport for RustlsTransport<T> {
         self.socket.watch(self.below(interest))
     }
 
-    fn read_within(&mut self, buf: &mut [u8], limit: Duration, _: &mut Option<Duration>) -> io::Result<usize> {
-        attempt_within(self, limit, |transport| transport.read(buf))
+    fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+        attempt_within(self, limit, |transport| transport.try_read(buf))
     }
 
     /// After `close_notify` rustls reads no more (TL-11), but TCP is still to be read to its end.
     fn drain(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.read(buf)
+        self.socket.try_read(buf)
     }
 
     fn is_tls(&self) -> bool {
@@ -267,13 +267,13 @@ struct Plain<'a, T>(&'a mut T);
 
 impl<T: Transport> Read for Plain<'_, T> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf)
+        self.0.try_read(buf)
     }
 }
 
 impl<T: Transport> Write for Plain<'_, T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.0.write(bytes)? {
+        match self.0.try_write(bytes)? {
             0 if !bytes.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
             count => Ok(count),
         }

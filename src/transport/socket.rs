@@ -34,8 +34,13 @@ const FIRST_SLICE: Duration = Duration::from_millis(50);
 /// A zero SO_RCVTIMEO would mean "for ever", and the system rounds down.
 const LEAST_SLICE: Duration = Duration::from_millis(1);
 
-/// For a socket that is ours: SO_RCVTIMEO carries the limit, and needs no restoring.
-fn recv_within(fd: BorrowedFd<'_>, buf: &mut [u8], limit: Duration, armed: &mut Option<Duration>) -> io::Result<usize> {
+/// For a socket that is ours: SO_RCVTIMEO carries the limit, and needs no restoring. It is set to `armed` already.
+pub(super) fn recv_within(
+    fd: BorrowedFd<'_>,
+    buf: &mut [u8],
+    limit: Duration,
+    armed: &mut Option<Duration>,
+) -> io::Result<usize> {
     let slice = limit.clamp(LEAST_SLICE, SLICE);
     let timeout = match *armed {
         Some(timeout) if timeout <= slice => timeout,
@@ -134,11 +139,11 @@ fn queues_are_empty(_: BorrowedFd<'_>) -> bool {
 macro_rules! transport {
     ($type:ty, owned: $owned:expr, tcp: $tcp:expr) => {
         impl Transport for $type {
-            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
                 recv(self.as_fd(), buf, ATTEMPT)
             }
 
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
                 SockRef::from(&self.as_fd()).send_with_flags(bytes, ATTEMPT)
             }
 
@@ -170,17 +175,8 @@ macro_rules! transport {
                 Some((self.as_fd(), interest))
             }
 
-            fn read_within(
-                &mut self,
-                buf: &mut [u8],
-                limit: Duration,
-                armed: &mut Option<Duration>,
-            ) -> io::Result<usize> {
-                if $owned {
-                    return recv_within(self.as_fd(), buf, limit, armed);
-                }
-                poll(Some(self.as_fd()), Interest::READ, limit, None)?;
-                recv(self.as_fd(), buf, ATTEMPT)
+            fn own_socket(&self) -> Option<BorrowedFd<'_>> {
+                $owned.then(|| self.as_fd())
             }
 
             fn unread(&self) -> u64 {

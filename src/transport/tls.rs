@@ -199,7 +199,7 @@ fn blocked<R>(wants: &mut Interest, direction: Interest) -> io::Result<R> {
 }
 
 impl<S: TlsSession, T: Transport + AsFd> Transport for OverTls<S, T> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.unbroken()?;
         let result = self.session.read(buf);
         let result = self.note(result, |transport| &mut transport.read_wants, Interest::READ);
@@ -207,7 +207,7 @@ impl<S: TlsSession, T: Transport + AsFd> Transport for OverTls<S, T> {
         result.map(|count| count.min(buf.len()))
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.unbroken()?;
         let most = if self.blocked > 0 { self.blocked } else { RECORD };
         let bytes = &bytes[..bytes.len().min(most)];
@@ -249,13 +249,13 @@ impl<S: TlsSession, T: Transport + AsFd> Transport for OverTls<S, T> {
         self.socket.watch(self.below(interest))
     }
 
-    fn read_within(&mut self, buf: &mut [u8], limit: Duration, _: &mut Option<Duration>) -> io::Result<usize> {
-        attempt_within(self, limit, |transport| transport.read(buf))
+    fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
+        attempt_within(self, limit, |transport| transport.try_read(buf))
     }
 
     fn drain(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.read_wants = Interest::READ;
-        self.socket.read(buf)
+        self.socket.try_read(buf)
     }
 
     fn is_tls(&self) -> bool {

@@ -121,7 +121,7 @@ impl<'a> Ready<'a> {
 }
 
 impl Transport for Ready<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.waits_for_tag {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -130,7 +130,7 @@ impl Transport for Ready<'_> {
         Ok(if self.floods { buf.len() } else { count })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.waits_for_tag = false;
         Ok(bytes.len())
     }

@@ -36,10 +36,10 @@ fn a_file_is_refused() {
 fn a_transport_without_a_descriptor_is_refused() {
     struct Nowhere;
     impl Transport for Nowhere {
-        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        fn try_read(&mut self, _: &mut [u8]) -> io::Result<usize> {
             Err(io::ErrorKind::WouldBlock.into())
         }
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        fn try_write(&mut self, _: &[u8]) -> io::Result<usize> {
             Err(io::ErrorKind::WouldBlock.into())
         }
         fn end_output(&mut self) -> io::Result<()> {

@@ -28,8 +28,8 @@ impl<'a> ToyTls<'a> {
 }
 
 impl Transport for ToyTls<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let count = if self.failed { 0 } else { Transport::read(&mut self.socket, buf)? };
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = if self.failed { 0 } else { Transport::try_read(&mut self.socket, buf)? };
         let alert = buf[..count].iter().position(|byte| *byte == 1);
         match alert.unwrap_or(count) {
             0 if self.failed || alert.is_some() => Err(ErrorKind::InvalidData.into()),
@@ -41,8 +41,8 @@ impl Transport for ToyTls<'_> {
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Transport::write(&mut self.socket, bytes)
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Transport::try_write(&mut self.socket, bytes)
     }
 
     fn end_output(&mut self) -> io::Result<()> {
@@ -71,12 +71,12 @@ pub fn transport(tcp: &TcpStream, setting: Setting) -> Box<dyn Transport + '_> {
 struct NoNotify<'a>(ToyTls<'a>, &'a Cell<u32>);
 
 impl Transport for NoNotify<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf)
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buf)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
     }
 
     fn end_output(&mut self) -> io::Result<()> {

@@ -98,14 +98,14 @@ impl Chopped {
 }
 
 impl Transport for Chopped {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let most = self.most(buf.len())?;
-        Transport::read(&mut self.fd, &mut buf[..most])
+        Transport::try_read(&mut self.fd, &mut buf[..most])
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let most = self.most(bytes.len())?;
-        Transport::write(&mut self.fd, &bytes[..most])
+        Transport::try_write(&mut self.fd, &bytes[..most])
     }
 
     fn end_output(&mut self) -> io::Result<()> {

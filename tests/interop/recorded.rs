@@ -42,14 +42,14 @@ struct Tape(Rc<RefCell<Vec<u8>>>);
 struct Recorder(TcpStream, Tape);
 
 impl Transport for Recorder {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let count = Transport::read(&mut self.0, buf)?;
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = Transport::try_read(&mut self.0, buf)?;
         self.1.0.borrow_mut().extend_from_slice(&buf[..count]);
         Ok(count)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Transport::write(&mut self.0, bytes)
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Transport::try_write(&mut self.0, bytes)
     }
 
     fn end_output(&mut self) -> io::Result<()> {

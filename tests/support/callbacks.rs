@@ -19,11 +19,11 @@ pub trait Callbacks {
 
 impl Callbacks for Box<dyn Transport + '_> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, c_int> {
-        Transport::read(self, buf).map_err(code)
+        Transport::try_read(self, buf).map_err(code)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, c_int> {
-        Transport::write(self, bytes).map_err(code)
+        Transport::try_write(self, bytes).map_err(code)
     }
 
     fn end_output(&mut self) -> Result<(), c_int> {

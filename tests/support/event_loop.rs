@@ -127,7 +127,7 @@ impl Loop<'_> {
     /// `None` when nothing has come.
     fn read(&mut self, buffer: &mut [u8], inside: bool, below_tls: bool) -> Option<Event> {
         loop {
-            let result = if below_tls { self.transport.drain(buffer) } else { self.transport.read(buffer) };
+            let result = if below_tls { self.transport.drain(buffer) } else { self.transport.try_read(buffer) };
             return Some(match result {
                 Ok(0) if self.transport.is_tls() && !below_tls => Event::CloseNotify { inside },
                 Ok(0) => Event::Eof { inside },
@@ -155,7 +155,7 @@ impl Loop<'_> {
             }
             return false;
         }
-        let event = match self.transport.write(&self.output.queue) {
+        let event = match self.transport.try_write(&self.output.queue) {
             Ok(count) => {
                 self.output.queue.drain(..count);
                 if self.output.queue.is_empty() { Event::Flushed } else { Event::Written(count) }

@@ -356,14 +356,14 @@ impl<'a> Memory<'a> {
 }
 
 impl Transport for Memory<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let (piece, rest) = self.bytes.split_at(buf.len().min(self.bytes.len()));
         buf[..piece.len()].copy_from_slice(piece);
         self.bytes = rest;
         Ok(piece.len())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Ok(bytes.len())
     }
 

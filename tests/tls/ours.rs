@@ -70,12 +70,12 @@ macro_rules! delegate {
 
 impl Transport for Ours {
     delegate! {
-        read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
-        write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+        try_read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
+        try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
         no_delay(&mut self) -> ();
         end_output(&mut self) -> io::Result<()>;
         wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest>;
-        read_within(&mut self, buf: &mut [u8], limit: Duration, armed: &mut Option<Duration>) -> io::Result<usize>;
+        read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize>;
     }
 
     fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {

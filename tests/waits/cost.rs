@@ -109,11 +109,11 @@ struct Liar<'a> {
 }
 
 impl Transport for Liar<'_> {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+    fn try_read(&mut self, _: &mut [u8]) -> io::Result<usize> {
         Err(ErrorKind::WouldBlock.into())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         (self.write)().map(|count: usize| count.min(bytes.len()))
     }
 

@@ -133,7 +133,7 @@ impl<T: Transport> Driver<T> {
         } else if wants.write {
             let bytes = self.engine.output();
             let most = bytes.len();
-            match self.transport.write(bytes) {
+            match self.transport.try_write(bytes) {
                 Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
                 result => result.map(|count| self.wrote(count.min(most))),
             }
@@ -193,11 +193,11 @@ impl<T: Transport> Driver<T> {
 
     /// Reads once, without acting on it.
     pub(super) fn fill(&mut self, within: Option<Duration>) -> io::Result<usize> {
-        let Self { input, transport, armed, pace, .. } = self;
+        let Self { input, transport, pace, .. } = self;
         let result = match within {
             _ if self.below_tls => input.fill(|buf| transport.drain(buf)),
-            Some(limit) => input.fill(|buf| pace.read_within(transport, buf, limit, armed)),
-            None => input.fill(|buf| transport.read(buf)),
+            Some(limit) => input.fill(|buf| pace.read_within(transport, buf, limit)),
+            None => input.fill(|buf| transport.try_read(buf)),
         };
         if within.is_some() {
             self.look_at_clock();

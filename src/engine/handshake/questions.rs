@@ -35,7 +35,13 @@ impl Handshake {
         let after = |from: Duration, time| from.saturating_add(time);
         let began = self.times.began;
         let answer = self.ours == Ours::Open && (self.theirs != Theirs::Open || self.facts.has(Facts::FINISHING));
-        let moves = matches!(self.ours, Ours::Queued | Ours::Written) && !self.facts.has(Facts::PAUSED);
+        // Behind a half-close the peer's tag is awaited as well.
+        let awaited = match self.ours {
+            Ours::Queued | Ours::Written => true,
+            Ours::Ending | Ours::Ended => self.theirs == Theirs::Open,
+            Ours::Open | Ours::Lost => false,
+        };
+        let moves = awaited && !self.facts.has(Facts::PAUSED);
         [
             began.map(|began| (after(began, self.limits.total), Limit::Total)),
             began.filter(|_| answer).map(|began| (after(began, self.answer), Limit::Answer)),
