@@ -13,7 +13,7 @@ pub use options::BatchOptions;
 pub use summary::{BatchReport, Summary};
 
 use crate::{
-    closing::{Driver, Opened},
+    closing::Driver,
     error::Error,
     options::CloseOptions,
     report::Report,
@@ -22,7 +22,7 @@ use crate::{
     xml::Stanza,
 };
 
-type AnyTransport<'a> = Box<dyn Transport + 'a>;
+pub(crate) type AnyTransport<'a> = Box<dyn Transport + 'a>;
 /// Handles what was read from one stream.
 pub(crate) type Handle<'a> = Box<dyn FnMut(&mut Driver<AnyTransport<'a>>) + 'a>;
 
@@ -123,8 +123,8 @@ impl<'a> Batch<'a> {
         on_stanza: impl FnMut(Stanza<&str>) + 'a,
     ) -> Result<usize, Error> {
         options.check()?;
-        let opened = Opened::between_stanzas(options)?;
-        self.intake.add(Box::new(transport), options.clone(), opened, hand_over(on_stanza))
+        let driver = Driver::new(Box::new(transport) as AnyTransport<'a>, options.clone())?;
+        self.intake.add(driver, hand_over(on_stanza))
     }
 
     /// The same for a whole session's [`Stream`], which knows its closing tag and what was read already, and sends our
@@ -138,9 +138,8 @@ impl<'a> Batch<'a> {
         options: &CloseOptions,
         on_stanza: impl FnMut(Stanza<&str>) + 'a,
     ) -> Result<usize, Error> {
-        let (transport, options, opened) = stream.into_open(options);
-        options.check()?;
-        self.intake.add(Box::new(transport), options, opened, hand_over(on_stanza))
+        let driver = stream.into_driver(options)?.map(|transport| Box::new(transport) as AnyTransport<'a>);
+        self.intake.add(driver, hand_over(on_stanza))
     }
 
     /// How many streams are in it.
@@ -166,7 +165,7 @@ impl<'a> Batch<'a> {
 /// The framing is ours, the stanzas are the application's.
 fn hand_over<'a>(mut on_stanza: impl FnMut(Stanza<&str>) + 'a) -> Handle<'a> {
     Box::new(move |driver| {
-        driver.frame(Some(&mut |xml, header| on_stanza(Stanza::lent(&String::from_utf8_lossy(xml), header))));
+        driver.frame(Some(&mut on_stanza));
     })
 }
 

@@ -52,7 +52,7 @@ pub mod ffi;
 #[cfg(feature = "batch")]
 pub use batch::{Batch, BatchOptions, BatchReport, Summary};
 pub use cancel::{Canceller, Waker};
-pub use closing::{Closing, LateBytes, close};
+pub use closing::{Closing, LateBytes, Step, Wait, close};
 pub use engine::{Engine, Fact, Found, SendError, Tls, Wants};
 pub use error::Error;
 pub use framing::{DEFAULT_STANZA_LIMIT, Frame, Framer, MIN_STANZA_LIMIT, Malformed};

@@ -168,13 +168,10 @@ impl CloseOptions {
     }
 
     /// Lets `compose` say what goes right before the closing tag, behind the [`farewell`](Self::farewell): replies that are
-    /// still owed, or a final XEP-0198 `<a/>` (SE-03), which counts each message, presence and iq that was handled, and
-    /// nothing else. It is called by the thread that closes, when what was read has been handled, and what had arrived by then
-    /// was read; and it is called again until it says nothing. A peer cannot hold it back, and it cannot hold back our
-    /// tag: what is said so is 256 KiB at most or so, within the limit to [answer](Self::answer). What it says
-    /// must be whole stanzas, too; anything else is not sent, and stops the close ([`Cancelled`](crate::Outcome::Cancelled)).
-    ///
-    /// Clones of the options share it, and may be used by several closes at once; it must not use them itself.
+    /// still owed, or a final XEP-0198 `<a/>` (SE-03), which counts each message, presence and iq that was handled, and nothing
+    /// else. It is called once by each close, by the thread that closes, when what was read has been handled, and what had
+    /// arrived by then was read. What it says must be whole stanzas, too; anything else is not sent, and stops the close
+    /// ([`Cancelled`](crate::Outcome::Cancelled)). Clones of the options share it; it must not close anything with them itself.
     ///
     /// ```
     /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
@@ -182,13 +179,8 @@ impl CloseOptions {
     ///
     /// let handled = Arc::new(AtomicU32::new(0));
     /// let count = handled.clone();
-    /// let mut said = None;
     /// let options = xmpp_close::CloseOptions::new().farewell_with(move || {
-    ///     let count = count.load(Ordering::Relaxed);
-    ///     if said.replace(count) == Some(count) {
-    ///         return Vec::new(); // nothing more
-    ///     }
-    ///     format!("<a xmlns='urn:xmpp:sm:3' h='{count}'/>").into_bytes()
+    ///     format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", count.load(Ordering::Relaxed)).into_bytes()
     /// });
     /// // To be called for all that is handled, also while the close hands it over. An `<r/>` does not count.
     /// let handle = |stanza: Stanza| {
@@ -198,7 +190,7 @@ impl CloseOptions {
     /// };
     /// ```
     pub fn farewell_with(mut self, mut compose: impl FnMut() -> Vec<u8> + Send + 'static) -> Self {
-        self.last_words = Some(LastWords::new(move || Said::Words(compose())));
+        self.last_words = Some(LastWords::new(move || Said::All(compose())));
         self
     }
 
@@ -319,9 +311,13 @@ fn root_of(header: &[u8]) -> Option<Cow<'static, str>> {
 }
 
 /// What was said when the last words were asked for.
+#[allow(dead_code, reason = "the C API is to use all of it")]
 pub(crate) enum Said {
-    /// These; none: that was all.
-    Words(Vec<u8>),
+    /// These, and that was all.
+    All(Vec<u8>),
+    /// These, and perhaps more when it is asked again; none: that was all.
+    #[cfg(feature = "capi")]
+    Some(Vec<u8>),
     /// Nothing yet: the application will say itself when all is said.
     #[cfg(feature = "capi")]
     Later,

@@ -10,9 +10,8 @@ use std::{
 use super::{AnyTransport, CANCELLERS, Handle, Member, Slot};
 use crate::{
     cancel::Canceller,
-    closing::{Driver, Opened},
+    closing::Driver,
     error::Error,
-    options::CloseOptions,
     process::Owner,
     transport::{Interest, Readiness, holds_back},
 };
@@ -52,21 +51,13 @@ impl<'a> Intake<'a> {
         if self.owner.is_this_process() { Ok(()) } else { Err(invalid) }
     }
 
-    /// The options [make sense](CloseOptions::check).
-    pub(crate) fn add(
-        &self,
-        transport: AnyTransport<'a>,
-        options: CloseOptions,
-        opened: Opened,
-        handle: Handle<'a>,
-    ) -> Result<usize, Error> {
+    pub(crate) fn add(&self, driver: Driver<AnyTransport<'a>>, handle: Handle<'a>) -> Result<usize, Error> {
         self.check_owner()?;
         if self.is_shut.get() {
             return Err(Error::Invalid("the batch is over"));
         }
         let index = self.count.get();
-        let canceller = options.canceller.clone();
-        let driver = Driver::new(transport, options, opened)?;
+        let canceller = driver.canceller().cloned();
         self.added.borrow_mut().try_reserve(1).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
         let watched = Some(Interest::READ);
         let holds_back = driver.transport().watch(Interest::READ).is_some_and(|(fd, _)| holds_back(fd));

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     cancel::Canceller,
-    closing::{Buffer, Driver, Step},
+    closing::{Buffer, Driver, Progress},
     error::Error,
     transport::{Interest, PAUSE},
 };
@@ -255,13 +255,13 @@ impl<'b, 'a, 'o> Run<'b, 'a, 'o> {
             }
             member.driver.borrow_buffer(&mut self.buffer);
             match member.driver.step(false) {
-                Step::Input => (member.handle)(&mut member.driver),
-                Step::Moved => steps += 1,
-                Step::Blocked(interest) => {
+                Progress::Input => (member.handle)(&mut member.driver),
+                Progress::Moved => steps += 1,
+                Progress::Blocked(interest) => {
                     self.settle(index, interest);
                     return steps > 0;
                 }
-                Step::Over => {
+                Progress::Over => {
                     self.finish(index);
                     return true;
                 }

@@ -2,7 +2,10 @@
 
 use std::{io, mem, time::Duration};
 
-use super::{Engine, Half, Last, Tls, facts::{Ours, Theirs}};
+use super::{
+    Engine, Half, Last, Tls,
+    facts::{Ours, Theirs},
+};
 use crate::{
     error::Error,
     framing::{Frame, Framer, Malformed},
@@ -38,27 +41,48 @@ impl Engine {
         Ok(Self::with(framer, scope, tls))
     }
 
-    /// How it is to be closed; the options make sense. What may be large in them is taken over, not copied. A close that
-    /// the peer has begun begins anew with them.
+    /// How it is to be closed; the options make sense. What may be large in them is taken over, not copied.
     pub(crate) fn set(&mut self, options: &mut CloseOptions, now: Duration) -> Result<(), Error> {
         let root = options.root()?;
         if options.own_parser {
             self.incoming.framer = None;
         }
         let framer = self.incoming.framer.take();
-        self.incoming.framer =
-            framer.map(|framer| framer.limit(options.stanza_limit).unknown_root(local_name(&root)));
+        self.incoming.framer = framer.map(|framer| framer.limit(options.stanza_limit).unknown_root(local_name(&root)));
         self.output_limit = options.output_limit;
         options.limits.half_close &= self.close.handshake.tls() == Tls::No; // TL-04
-        self.close.handshake.set_limits(options.limits, options.answer_limit(), now);
-        let header = options.header.take().unwrap_or_default().into_bytes();
+        self.close.handshake.set_limits(options.limits, options.answer_limit());
+        let header = options.header.take().filter(|_| !options.detach).unwrap_or_default().into_bytes();
         let farewell = mem::take(&mut options.farewell);
         let last = Last { farewell, error: options.stream_error.take(), tag: !options.tag_sent };
+        if options.detach {
+            self.close.outgoing.take_tail_back();
+            self.close.handshake.reopen();
+        }
         if !self.close.outgoing.set(root, header, last) {
             return Err(io::Error::from(io::ErrorKind::OutOfMemory).into());
         }
         self.close.update(false, now);
         Ok(())
+    }
+
+    /// Counts from now on, when the peer has begun to close: until now nobody could do anything about it.
+    pub(crate) fn begin_anew(&mut self, now: Duration) {
+        self.close.handshake.begin_anew(now);
+    }
+
+    /// New headers follow, whatever is still to be written; ours is the application's own.
+    pub(crate) fn restart_input(&mut self, tls: Tls) {
+        self.close.handshake.set_tls(tls);
+        if let Some(framer) = &mut self.incoming.framer {
+            framer.restart();
+        }
+    }
+
+    /// Queues without a limit, for who waits until it is written.
+    pub(crate) fn unlimited(mut self) -> Self {
+        self.output_limit = usize::MAX;
+        self
     }
 
     /// The largest stanza to deliver.
@@ -93,6 +117,7 @@ impl Engine {
         self.close.update(false, now);
     }
 
+    #[cfg(any(feature = "capi", feature = "batch"))]
     /// Our error, unless there is one, or our tag has gone out already.
     pub(crate) fn set_error(&mut self, error: &StreamError) {
         self.close.outgoing.set_error(error);

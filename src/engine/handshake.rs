@@ -96,14 +96,23 @@ impl Handshake {
         }
     }
 
-    /// The limits of a close. One that has begun begins anew: the application has taken its time to say what they are, and
-    /// what it was handed meanwhile did not come late.
-    pub(super) fn set_limits(&mut self, limits: Limits, answer: Duration, now: Duration) {
-        self.clock(now);
+    pub(super) fn set_limits(&mut self, limits: Limits, answer: Duration) {
         (self.limits, self.answer) = (limits, answer);
+    }
+
+    /// Counts from now on, when the close has begun already: until now nobody could do anything about it.
+    pub(super) fn begin_anew(&mut self, now: Duration) {
+        self.clock(now);
         if self.times.began.is_some() && !self.is_over() {
             self.times.linger = self.times.linger.map(|_| self.times.now);
             self.start_counting();
+        }
+    }
+
+    /// Nothing of what the peer did has made our tag due: the application detaches instead.
+    pub(super) fn reopen(&mut self) {
+        if self.ours == Ours::Queued {
+            (self.ours, self.theirs, self.initiator) = (Ours::Open, Theirs::Open, None);
         }
     }
 

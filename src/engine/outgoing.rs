@@ -1,6 +1,6 @@
 //! What goes out, in the order in which it goes: our header, what was queued, the farewell, a stream error, our tag.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, mem};
 
 use crate::stream_error::StreamError;
 
@@ -79,14 +79,12 @@ impl Outgoing {
     /// Says what our root, our header if it is not out, and what comes last are. What comes last may be among the bytes
     /// already, as long as it was not handed out: then this takes its place. False: the system refuses the memory.
     pub(super) fn set(&mut self, root: Cow<'static, str>, header: Vec<u8>, last: Last) -> bool {
-        let error = self.last.error.take();
+        let had_tail = self.take_tail_back();
+        let error = mem::replace(&mut self.last, last).error;
         self.root = root;
         self.header_due = !header.is_empty();
         self.header = header;
-        self.last = last;
-        if let Some(tail) = self.tail.take() {
-            debug_assert!(self.handed <= tail.start);
-            self.bytes.truncate(tail.start);
+        if had_tail {
             self.finish(error.as_ref());
             return true;
         }
@@ -100,6 +98,14 @@ impl Outgoing {
         }
     }
 
+    /// What comes last is not among the bytes any more; false when it was not. Nothing of it was handed out.
+    pub(super) fn take_tail_back(&mut self) -> bool {
+        let Some(tail) = self.tail.take() else { return false };
+        debug_assert!(self.handed <= tail.start);
+        self.bytes.truncate(tail.start);
+        true
+    }
+
     /// Appends what the application sends.
     pub(super) fn queue(&mut self, bytes: &[u8]) {
         debug_assert!(self.tail.is_none());
@@ -108,7 +114,7 @@ impl Outgoing {
     }
 
     fn append_header(&mut self) {
-        if std::mem::take(&mut self.header_due) {
+        if mem::take(&mut self.header_due) {
             self.bytes.extend_from_slice(&self.header);
         }
     }
@@ -120,7 +126,7 @@ impl Outgoing {
         }
         self.append_header();
         if self.bytes.is_empty() {
-            self.bytes = std::mem::take(&mut self.last.farewell);
+            self.bytes = mem::take(&mut self.last.farewell);
         } else {
             self.bytes.append(&mut self.last.farewell);
         }
@@ -133,7 +139,7 @@ impl Outgoing {
             return;
         };
         if let Some(at) = tail.farewell_end.filter(|at| self.handed <= *at) {
-            let header = if std::mem::take(&mut self.header_due) { &*self.header } else { &[] };
+            let header = if mem::take(&mut self.header_due) { &*self.header } else { &[] };
             tail.farewell_end = Some(at + header.len() + words.len());
             self.bytes.splice(at..at, [header, words].concat());
         }
@@ -168,8 +174,9 @@ impl Outgoing {
 
     /// Puts a stream error in front of the tag, if it still can be.
     pub(super) fn insert_error(&mut self, error: StreamError) {
-        let Some(tail @ Tail { farewell_end: Some(at), full: false, .. }) = &mut self.tail else { return };
-        let (at, xml) = (*at, error.to_xml(&self.root).into_bytes());
+        let Some(tail) = self.tail.as_mut().filter(|tail| !tail.full) else { return };
+        let Some(at) = tail.farewell_end else { return };
+        let xml = error.to_xml(&self.root).into_bytes();
         if self.handed <= at && self.bytes.try_reserve_exact(xml.len()).is_ok() {
             self.bytes.splice(at..at, xml);
             tail.full = true;
@@ -239,6 +246,7 @@ impl Outgoing {
         self.header_due = !self.header.is_empty();
     }
 
+    #[cfg(any(feature = "capi", feature = "batch"))]
     /// Our error, unless there is one, or our tag has gone out already.
     pub(super) fn set_error(&mut self, error: &StreamError) {
         if self.last.tag {
@@ -256,7 +264,9 @@ mod tests {
     use super::*;
 
     fn outgoing(header: &str) -> Outgoing {
-        Outgoing::new("stream:stream".into(), header.into(), Vec::new())
+        let mut outgoing = Outgoing::new("stream:stream".into());
+        assert!(outgoing.set("stream:stream".into(), header.into(), Last::default()));
+        outgoing
     }
 
     fn next(outgoing: &mut Outgoing) -> String {
@@ -267,7 +277,8 @@ mod tests {
     fn everything_goes_out_in_order_and_in_one_piece() {
         let mut outgoing = outgoing("<H>");
         outgoing.queue(b"<a/>");
-        outgoing.finish(b"<bye/>", Some(&StreamError::defined("reset")), true);
+        outgoing.add_farewell(b"<bye/>");
+        outgoing.finish(Some(&StreamError::defined("reset")));
         let all = next(&mut outgoing);
         assert!(
             all.starts_with("<H><a/><bye/><stream:error><reset ") && all.ends_with("</stream:error></stream:stream>")
@@ -279,13 +290,13 @@ mod tests {
     fn an_error_goes_in_front_of_the_tag_only_while_the_tag_was_not_handed_out() {
         let error = StreamError::defined("not-well-formed");
         let mut early = outgoing("");
-        early.finish(b"", None, true);
-        early.insert_error(&error);
+        early.finish(None);
+        early.insert_error(error.clone());
         assert!(next(&mut early).starts_with("<stream:error>"));
         let mut late = outgoing("");
-        late.finish(b"", None, true);
+        late.finish(None);
         let handed = next(&mut late);
-        late.insert_error(&error);
+        late.insert_error(error.clone());
         assert_eq!(next(&mut late), handed);
     }
 
@@ -294,7 +305,8 @@ mod tests {
         let mut outgoing = outgoing("");
         outgoing.queue(&[b'x'; 3 * PORTION]);
         let farewell = [b'y'; 2 * PORTION];
-        outgoing.finish(&farewell, None, true);
+        outgoing.add_farewell(&farewell);
+        outgoing.finish(None);
         let mut sizes = Vec::new();
         loop {
             let count = outgoing.next().len();

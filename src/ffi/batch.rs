@@ -44,7 +44,8 @@ use super::{
     stream_error::Words,
 };
 use crate::{
-    batch::{Batch, BatchOptions, Intake, Summary},
+    batch::{AnyTransport, Batch, BatchOptions, Intake, Summary},
+    closing::Driver,
     report::{Outcome, Report},
     transport::Transport,
 };
@@ -211,8 +212,8 @@ unsafe fn add<T: Transport + 'static>(
     let intake = intake.as_ref().ok_or(INVALID)?;
     let mut streams = batch.streams.borrow_mut();
     streams.try_reserve(1).map_err(|_| SYSTEM.because(libc::ENOMEM))?;
-    let opened = taker.opened(&rust)?;
-    let added = intake.add(Box::new(open()?), rust, opened, Box::new(move |driver| taker.take(driver)))?;
+    let driver = Driver::new(Box::new(open()?) as AnyTransport<'static>, rust)?;
+    let added = intake.add(driver, Box::new(move |driver| taker.take(driver)))?;
     streams.push(Known { userdata: options.userdata, report: None });
     if !index.is_null() {
         // SAFETY: not NULL, so it can be written, as the caller promises.

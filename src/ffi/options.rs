@@ -12,7 +12,6 @@
 use std::{
     ffi::{c_char, c_int, c_void},
     mem,
-    sync::Arc,
     time::Duration,
 };
 
@@ -184,18 +183,14 @@ unsafe impl Sync for Userdata {}
 
 fn last_words(compose: Compose, userdata: *mut c_void) -> LastWords {
     let userdata = Userdata(userdata);
-    let mut asked = false;
     LastWords::new(move || {
         let userdata = &userdata;
-        if mem::replace(&mut asked, true) {
-            return Said::Words(Vec::new());
-        }
         let mut words = vec![0; LAST_WORDS];
         let mut count = 0;
         // SAFETY: the header says what the function must be; the buffer is as long as it is told.
         let answer = unsafe { compose(userdata.0, words.as_mut_ptr(), words.len(), &raw mut count) };
         words.truncate(count);
-        if answer == 0 && count <= LAST_WORDS { Said::Words(words) } else { Said::Stop }
+        if answer == 0 && count <= LAST_WORDS { Said::All(words) } else { Said::Stop }
     })
 }
 

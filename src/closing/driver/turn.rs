@@ -2,17 +2,16 @@
 
 use std::{io, time::Duration};
 
-use super::Driver;
+use super::{Driver, Ended};
 use crate::{
     cancel::Canceller,
     engine::Fact,
-    framing::{Leaves, leaves},
-    transport::{Interest, Transport, os_error},
+    transport::{Interest, Transport, os_error, poll},
 };
 
 /// How many bytes are still read, without waiting, when a deadline has passed: what has arrived is not lost, and a
 /// peer that never stops cannot hold us.
-const LAST_BYTES: usize = 256 * 1024;
+pub(super) const LAST_BYTES: usize = 256 * 1024;
 /// What a turn counts for among them at least: a TLS record, which is read by itself, may hold a single byte.
 const LEAST: usize = 256;
 /// What a write counts for.
@@ -30,12 +29,81 @@ pub(super) enum Output {
 }
 
 impl<T: Transport> Driver<T> {
+    /// The first step of a close: what fits leaves at once.
+    pub(super) fn first_step(&mut self) {
+        self.look_at_clock();
+        if self.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
+            return;
+        }
+        let quiet = self.transport.is_quiet();
+        if !quiet {
+            self.transport.no_delay();
+        } else if self.handles_first() {
+            self.engine.finish(None, self.clock.now); // there is nothing to handle
+        }
+        let early = self.look(quiet);
+        // A broken session writes no more; but whether a peer that ended TCP still takes our tag, only the write tells.
+        if self.transport.is_tls() {
+            self.on_read(early);
+            self.move_output();
+        } else {
+            self.move_output();
+            self.on_read(early);
+        }
+        if quiet && self.engine.owes_output() {
+            self.transport.no_delay(); // it did not leave all at once
+        }
+    }
+
+    /// Finds out how much has come before our tag is written, by reading: not all transports know otherwise.
+    fn look(&mut self, quiet: bool) -> io::Result<usize> {
+        let reads = !quiet && !self.has_input() && self.engine.wants().read;
+        let early = if reads { self.fill(None) } else { Err(io::ErrorKind::WouldBlock.into()) };
+        // An interrupted read says nothing about what is there.
+        if self.has_input() || early.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+            self.tell_what_arrived();
+        }
+        early
+    }
+
+    /// With our tag written long ago, nobody knows any more what came before it.
+    fn tell_what_arrived(&mut self) {
+        if self.engine.owes_output() {
+            let arrived = (self.input.rest().len() as u64).saturating_add(self.transport.unread());
+            self.note_fact(Fact::Arrived(arrived));
+        }
+    }
+
+    /// What has arrived may still be answered, and all of it leaves together with our tag.
+    fn handles_first(&self) -> bool {
+        self.engine.is_finishing() && !self.words.are_due()
+    }
+
+    /// What has arrived is handled before our tag is due, so that it is answered and counted; but no peer can hold it back.
+    fn handle_what_arrived(&mut self) {
+        self.clock.moved += LEAST;
+        let reads = self.engine.parses() && self.engine.wants().read && !self.words.have_begun();
+        if reads && self.clock.moved < LAST_BYTES {
+            if self.read(None) {
+                return;
+            }
+        } else if reads {
+            self.tell_what_arrived(); // not all was read
+        }
+        self.ask();
+        if !self.words.are_due() {
+            self.engine.finish(None, self.clock.now);
+            self.note();
+            self.clock.moved = 0;
+        }
+    }
+
     /// Moves what can be moved; which directions to wait for when nothing could. With `patient`, a read itself may wait
     /// until the next deadline.
     pub(super) fn turn(&mut self, patient: bool) -> Option<Interest> {
         self.look_at_clock();
         if self.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
-            self.tell(Fact::Cancel);
+            self.note_fact(Fact::Cancel);
             return None;
         }
         let left = self.left();
@@ -44,15 +112,9 @@ impl<T: Transport> Driver<T> {
             self.tick();
             return None;
         }
-        if self.must_compose() {
-            // What has arrived is handled first, so that it is counted; but no peer can hold back our tag.
-            self.clock.moved += LEAST;
-            if self.clock.moved >= LAST_BYTES || !self.engine.wants().read || !self.read(None) {
-                self.compose();
-                self.engine.finish(None, self.clock.now);
-                self.note_end();
-                self.clock.moved = 0;
-            }
+        // The last words are asked for when all that goes in front of them is written.
+        if self.handles_first() || self.engine.is_finishing() && !self.words.wait() && self.engine.unsent() == 0 {
+            self.handle_what_arrived();
             return None;
         }
         self.clock.moved = if late { self.clock.moved + LEAST } else { 0 };
@@ -63,7 +125,7 @@ impl<T: Transport> Driver<T> {
                 return None;
             }
             (Output::Moved, false) => return None,
-            (_, false) => Interest::WRITE,
+            (output, false) => Interest { read: false, write: output == Output::Blocked },
             (output, true) => {
                 let blocked = output == Output::Blocked;
                 // With nothing to write and nobody to wake us, the read itself waits; below TLS none can.
@@ -86,36 +148,20 @@ impl<T: Transport> Driver<T> {
     pub(super) fn wait(&mut self, interest: Interest) {
         let left = self.left();
         let wake = self.canceller.as_ref().map(Canceller::wake);
-        match self.pace.wait(&mut self.transport, interest, left, wake) {
+        let waited = if interest == Interest::default() {
+            poll(None, interest, left, wake) // a descriptor that has hung up would be ready all the time
+        } else {
+            self.pace.wait(&mut self.transport, interest, left, wake)
+        };
+        match waited {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => self.failed(&error),
             _ => {}
         }
     }
 
     /// The time until the next deadline.
-    fn left(&self) -> Duration {
+    pub(super) fn left(&self) -> Duration {
         self.engine.deadline().map_or(Duration::MAX, |deadline| deadline.saturating_sub(self.clock.now))
-    }
-
-    /// All that goes in front of the last words is written.
-    fn must_compose(&self) -> bool {
-        self.last_words.is_some() && self.engine.awaits_finish()
-    }
-
-    /// Asks what the application says last (SE-03), in front of an error and our tag.
-    pub(super) fn compose(&mut self) {
-        let Some(words) = self.last_words.take() else { return };
-        match words.0() {
-            Some(words) if leaves(&words, self.engine.root(), true, false) == Leaves::Between => {
-                self.engine.set_farewell(words)
-            }
-            _ => {
-                if !self.known.detach {
-                    self.engine.finish(None, self.clock.now); // what is not sent now is our tag
-                }
-                self.tell(Fact::Cancel);
-            }
-        }
     }
 
     /// Something is left for [`move_output`](Self::move_output).
@@ -125,23 +171,22 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Writes once, or ends the output.
-    pub(super) fn move_output(&mut self) -> Output {
+    fn move_output(&mut self) -> Output {
         let wants = self.engine.wants();
         let ends = wants.notify || wants.shut;
-        let result = if wants.over || !(wants.write || ends) {
+        let result = if wants.over || !(wants.write || ends) || self.handles_first() {
             return Output::Done;
         } else if wants.write {
-            let bytes = self.engine.output();
-            let most = bytes.len();
-            match self.transport.try_write(bytes) {
-                Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
-                result => result.map(|count| self.wrote(count.min(most))),
-            }
+            self.write_once().map(|_| {
+                self.clock.moved += WRITE;
+                self.note();
+            })
         } else if wants.shut && self.transport.is_tls() {
-            self.tell(Fact::DidShut); // the transport does it, now that both alerts are through
+            self.note_fact(Fact::DidShut); // the transport does it, now that both alerts are through
             return Output::Moved;
         } else {
-            self.transport.end_output().map(|()| self.ended_output(!self.transport.is_tls()))
+            let ended = if self.transport.is_tls() { Ended::NoFin } else { Ended::Fin };
+            self.transport.end_output().map(|()| self.output_ended(ended))
         };
         match result {
             Ok(()) => {
@@ -151,44 +196,33 @@ impl<T: Transport> Driver<T> {
             Err(error) => match error.kind() {
                 // Nobody is left to be told; how the connection went shows in the next read.
                 io::ErrorKind::NotConnected if !wants.write => {
-                    self.ended_output(false);
+                    self.output_ended(Ended::NoFin);
                     Output::Moved
                 }
-                io::ErrorKind::WouldBlock => {
-                    if !self.transport.is_tls() {
-                        self.engine.take_back();
-                    }
-                    Output::Blocked
-                }
+                io::ErrorKind::WouldBlock => Output::Blocked,
                 io::ErrorKind::Interrupted => Output::Moved,
                 io::ErrorKind::InvalidData if self.transport.is_tls() => {
                     self.failed(&error);
                     Output::Moved
                 }
                 _ => {
-                    self.tell(Fact::WriteFailed(os_error(&error)));
+                    self.note_fact(Fact::WriteFailed(os_error(&error)));
                     Output::Moved
                 }
             },
         }
     }
 
-    fn ended_output(&mut self, fin_sent: bool) {
-        (self.noted.ended, self.noted.fin_sent) = (true, fin_sent);
-        self.tell(Fact::DidNotify);
-        self.tell(Fact::DidShut);
-    }
-
-    fn wrote(&mut self, bytes: usize) {
-        self.clock.moved += WRITE;
-        self.engine.wrote(bytes, 0, self.clock.now);
-        self.note_end();
+    fn output_ended(&mut self, how: Ended) {
+        self.noted.ended = Some(how);
+        self.note_fact(Fact::DidNotify);
+        self.note_fact(Fact::DidShut);
     }
 
     /// Reads once, waiting `within` at most; false when there was nothing.
     pub(super) fn read(&mut self, within: Option<Duration>) -> bool {
         let result = self.fill(within);
-        self.took(result)
+        self.on_read(result)
     }
 
     /// Reads once, without acting on it.
@@ -210,19 +244,19 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Acts on what a read said; false when there was nothing.
-    pub(super) fn took(&mut self, result: io::Result<usize>) -> bool {
+    pub(super) fn on_read(&mut self, result: io::Result<usize>) -> bool {
         match result {
             Ok(0) => {
-                let inside = self.engine.parses() && self.incoming.is_inside();
+                let inside = self.engine.parses() && self.engine.is_inside();
                 let notify = self.transport.is_tls() && !self.below_tls;
                 self.below_tls |= notify;
-                self.tell(if notify { Fact::Notified { inside } } else { Fact::Eof { inside } });
+                self.note_fact(if notify { Fact::Notified { inside } } else { Fact::Eof { inside } });
             }
             Ok(_) => {}
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => return false,
                 io::ErrorKind::Interrupted => {}
-                io::ErrorKind::UnexpectedEof if self.transport.is_tls() => self.tell(Fact::Eof { inside: true }),
+                io::ErrorKind::UnexpectedEof if self.transport.is_tls() => self.note_fact(Fact::Eof { inside: true }),
                 _ => self.failed(&error),
             },
         }
@@ -234,9 +268,9 @@ impl<T: Transport> Driver<T> {
         self.look_at_clock();
         if self.transport.is_tls() && error.kind() == io::ErrorKind::InvalidData {
             self.noted.tls_failure = error.raw_os_error();
-            self.tell(Fact::TlsFailed);
+            self.note_fact(Fact::TlsFailed);
         } else {
-            self.tell(Fact::ReadFailed(os_error(error)));
+            self.note_fact(Fact::ReadFailed(os_error(error)));
         }
     }
 }

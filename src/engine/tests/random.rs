@@ -1,6 +1,9 @@
 //! What holds whatever is called, and in whatever order.
 
-use super::*;
+use super::{
+    super::facts::{Ours, Theirs},
+    *,
+};
 
 /// xorshift: any seed gives the same walk again.
 struct Random(u64);
@@ -47,12 +50,15 @@ impl Walk {
         let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         let tls = random.one_of(&[Tls::No, Tls::No, Tls::Yes, Tls::Hidden]);
         let half_close = tls == Tls::No && random.once_in(2);
-        let header = random.one_of(&["", "<H>"]);
+        let header = random.one_of(&["", HEADER]);
         let mut options = CloseOptions::new().half_close(half_close).farewell(random.one_of(&["", "<f/>"]));
         if random.once_in(2) {
             options = options.no_progress(ms(20_000));
         }
-        let engine = Engine::new(&options, header.as_bytes(), tls).unwrap();
+        if !header.is_empty() {
+            options = options.header(header);
+        }
+        let engine = Engine::new(&options, tls).unwrap();
         let wants = engine.wants();
         Self {
             random,
@@ -156,11 +162,11 @@ impl Walk {
             let notify = wants.notify;
             assert_eq!(wants, Wants { over: true, notify, ..Wants::default() });
         } else if wants.notify || wants.shut {
-            assert_eq!(self.engine.outgoing.unsent(), 0, "the output is ended when all of it is written");
+            assert_eq!(self.engine.close.outgoing.unsent(), 0, "the output is ended when all of it is written");
             assert!(!wants.parse || wants.shut && self.half_close, "no end of output before the peer's tag");
             assert!(!(wants.shut && self.tls == Tls::Yes) || self.engine.report().tls.received);
         }
-        let (ours, theirs) = (self.engine.handshake.ours(), self.engine.handshake.theirs());
+        let (ours, theirs) = (self.engine.close.handshake.ours(), self.engine.close.handshake.theirs());
         let untouched = ours == Ours::Open && theirs == Theirs::Open;
         let deadline = self.engine.deadline();
         if deadline.is_some() {
@@ -181,7 +187,7 @@ impl Walk {
     }
 
     fn is_written(&self) -> bool {
-        matches!(self.engine.handshake.ours(), Ours::Written | Ours::Ending | Ours::Ended) && self.pending == 0
+        matches!(self.engine.close.handshake.ours(), Ours::Written | Ours::Ending | Ours::Ended) && self.pending == 0
     }
 
     /// By the limits alone it comes to its end.
@@ -205,7 +211,7 @@ impl Walk {
         assert!(!self.engine.report().tag_sent || tags == 1);
         assert!(!self.detached || tags == 0);
         let begun = self.taken.len().min(self.queued.len());
-        if self.queued.starts_with(b"<H>") && self.queued.len() == 3 && self.taken.is_empty() {
+        if self.queued == HEADER.as_bytes() && self.taken.is_empty() {
             return;
         }
         assert_eq!(self.taken[..begun], self.queued[..begun]);
@@ -250,7 +256,7 @@ fn the_halves_do_not_depend_on_each_other() {
             if order.count_ones() != 3 || tls == Tls::No && order >> 7 != 0 {
                 continue;
             }
-            let mut t = Trace::with(&CloseOptions::new(), "", tls);
+            let mut t = Trace::with(&CloseOptions::new(), tls);
             let (mut mine, mut peers) = (ours.iter(), theirs.iter());
             for bit in 0..7 {
                 let step = if order >> bit & 1 == 1 { peers.next() } else { mine.next() };
