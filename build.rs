@@ -12,13 +12,17 @@ mod header {
     use std::{env, fmt::Write, fs, path::Path};
 
     /// The files that declare something for C, in the order in which somebody who reads the header needs them.
-    const SECTIONS: [&str; 12] = [
+    const SECTIONS: [&str; 16] = [
         "codes",
         "options",
         "report",
         "blocking",
         "canceller",
         "callbacks",
+        "stream",
+        "stream/verbs",
+        "stream/turns",
+        "stream/bytes",
         "batch",
         "handshake",
         "queries",
@@ -40,6 +44,10 @@ mod header {
         header += "#define XMPP_CLOSE_VERSION_NUMBER                                              \\\n    \
                    (XMPP_CLOSE_VERSION_MAJOR * 1000000 + XMPP_CLOSE_VERSION_MINOR * 1000 +    \\\n     \
                    XMPP_CLOSE_VERSION_PATCH)\n\n\
+                   /* Results that say something which must not be missed. */\n\
+                   #if defined(__GNUC__)\n\
+                   #define XMPP_CLOSE_MUST_USE __attribute__((warn_unused_result))\n\
+                   #else\n#define XMPP_CLOSE_MUST_USE\n#endif\n\n\
                    #ifdef __cplusplus\nextern \"C\" {\n#endif\n";
         for section in SECTIONS {
             let path = format!("src/ffi/{section}.rs");

@@ -51,6 +51,10 @@ static void null_where_a_pointer_is_needed_is_an_error(void)
     transport.write = NULL;
     CHECK_INT(xmpp_close_batch_add_with(batch, &transport, NULL, &index), XMPP_CLOSE_ERR_NULL);
     CHECK_INT(xmpp_close_batch_run(NULL, NULL, &summary), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(xmpp_close_batch_set(NULL, NULL), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(xmpp_close_batch_turn(NULL, 0), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(xmpp_close_batch_fd(NULL), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(xmpp_close_batch_timeout(NULL), -1);
     CHECK_INT(xmpp_close_batch_report(NULL, 0, &report), XMPP_CLOSE_ERR_NULL);
     CHECK_INT(xmpp_close_batch_report(batch, 0, NULL), XMPP_CLOSE_ERR_NULL);
     CHECK_INT(index, 77);
@@ -216,6 +220,8 @@ static void options_that_make_no_sense_leave_it_runnable(void)
         wrong.stream_error_text = mistakes[i].text;
         if (!CHECK_INT(xmpp_close_batch_run(batch, &wrong, NULL), XMPP_CLOSE_ERR_INVALID))
             printf("  that was mistake %zu\n", i);
+        if (wrong.total_ms != 0 || wrong.spread_ms == 0) /* without a total, any spread makes sense */
+            CHECK_INT(xmpp_close_batch_set(batch, &wrong), XMPP_CLOSE_ERR_INVALID);
         CHECK_INT(xmpp_close_batch_report(batch, 1, &report), XMPP_CLOSE_OK);
         CHECK_INT(report.outcome, XMPP_CLOSE_PENDING);
         CHECK_INT(members[1].ends, 0);
@@ -226,43 +232,44 @@ static void options_that_make_no_sense_leave_it_runnable(void)
     members_free(members, 2);
 }
 
-static void it_runs_once(void)
+static void it_runs_as_often_as_one_likes(void)
 {
-    static struct member member;
+    static struct member members[2];
     xmpp_close_batch_options options = batch_options();
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
     xmpp_close_summary summary = XMPP_CLOSE_SUMMARY_INIT;
-    xmpp_close_transport transport;
-    struct channel channel;
-    xmpp_close_batch *batch;
-    int fds[2];
-    connected_pair(UNIX, fds);
-    channel_init(&channel, fds[0], 0, &transport);
-    member_start(&member, TCP, answer, NULL, NULL);
-    batch = members_batch(&member, 1);
-    report.outcome = 99;
-    CHECK_INT(xmpp_close_batch_report(batch, 0, &report), XMPP_CLOSE_OK);
-    CHECK_INT(report.outcome, XMPP_CLOSE_PENDING);
-    CHECK_INT(report.initiator, XMPP_CLOSE_INITIATOR_NONE);
-    CHECK_INT(xmpp_close_batch_report(batch, 1, &report), XMPP_CLOSE_ERR_INVALID);
-    CHECK_INT(xmpp_close_batch_report(batch, SIZE_MAX, &report), XMPP_CLOSE_ERR_INVALID);
-    CHECK_INT(xmpp_close_batch_run(batch, &options, &summary), XMPP_CLOSE_OK);
-    CHECK_INT(xmpp_close_batch_run(batch, &options, &summary), XMPP_CLOSE_ERR_INVALID);
-    CHECK_INT(xmpp_close_batch_run(batch, NULL, NULL), XMPP_CLOSE_ERR_INVALID);
-    CHECK_INT(xmpp_close_batch_add(batch, fds[0], NULL, NULL), XMPP_CLOSE_ERR_INVALID);
-    CHECK_INT(xmpp_close_batch_add_with(batch, &transport, NULL, NULL), XMPP_CLOSE_ERR_INVALID);
-    check_silence(fds[1]);
-    CHECK_INT(member.ends, 1);
-    CHECK_INT(xmpp_close_batch_report(batch, 0, &report), XMPP_CLOSE_OK); /* it is still known */
-    CHECK_INT(report.outcome, XMPP_CLOSE_CLEAN);
-    CHECK_INT(report.stanzas, 1);
-    CHECK_INT(xmpp_close_batch_report(batch, 1, &report), XMPP_CLOSE_ERR_INVALID);
+    xmpp_close_batch *batch = batch_new();
+    size_t i;
+    for (i = 0; i < 2; i++) {
+        member_start(&members[i], TCP, answer, NULL, NULL);
+        CHECK_INT(xmpp_close_batch_add(batch, members[i].peer.fd, &members[i].options, &members[i].index),
+                  XMPP_CLOSE_OK);
+        CHECK_INT(members[i].index, i); /* which is never used again */
+        report.outcome = 99;
+        CHECK_INT(xmpp_close_batch_report(batch, i, &report), XMPP_CLOSE_OK);
+        CHECK_INT(report.outcome, XMPP_CLOSE_PENDING);
+        CHECK_INT(report.initiator, XMPP_CLOSE_INITIATOR_NONE);
+        CHECK_INT(xmpp_close_batch_report(batch, i + 1, &report), XMPP_CLOSE_ERR_INVALID);
+        CHECK_INT(xmpp_close_batch_report(batch, SIZE_MAX, &report), XMPP_CLOSE_ERR_INVALID);
+        CHECK_INT(xmpp_close_batch_run(batch, &options, &summary), XMPP_CLOSE_OK);
+        CHECK_INT(summary.streams, 1);
+        CHECK_INT(summary.outcomes[XMPP_CLOSE_CLEAN], 1);
+        CHECK_INT(members[i].ends, 1);
+        CHECK_INT(xmpp_close_batch_report(batch, i, &report), XMPP_CLOSE_OK); /* it is still known */
+        CHECK_INT(report.outcome, XMPP_CLOSE_CLEAN);
+        CHECK_INT(report.stanzas, 1);
+        CHECK_INT(xmpp_close_batch_report(batch, i + 1, &report), XMPP_CLOSE_ERR_INVALID);
+        if (i == 1) /* but not what on_end was told before */
+            CHECK_INT(xmpp_close_batch_report(batch, 0, &report), XMPP_CLOSE_ERR_INVALID);
+    }
+    CHECK_INT(xmpp_close_batch_run(batch, NULL, &summary), XMPP_CLOSE_OK);
+    CHECK_INT(summary.streams, 0);
     xmpp_close_batch_free(batch);
-    peer_stop(&member.peer);
-    CHECK_TEXT(member.peer.got, TAG);
-    members_free(&member, 1);
-    close(fds[0]);
-    close(fds[1]);
+    for (i = 0; i < 2; i++) {
+        peer_stop(&members[i].peer);
+        CHECK_TEXT(members[i].peer.got, TAG);
+    }
+    members_free(members, 2);
 }
 
 static void freed_without_a_run_it_sends_nothing(void)
@@ -315,7 +322,7 @@ int main(int argc, char **argv)
     RUN(what_was_refused_is_not_in_the_batch);
     RUN(a_transport_that_makes_no_sense_is_refused);
     RUN(options_that_make_no_sense_leave_it_runnable);
-    RUN(it_runs_once);
+    RUN(it_runs_as_often_as_one_likes);
     RUN(freed_without_a_run_it_sends_nothing);
     RUN(descriptors_that_ran_out_are_the_systems_fault);
     return check_done();

@@ -17,7 +17,7 @@ static void use_the_library(void)
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
     xmpp_close_canceller *canceller = NULL;
-    xmpp_close_handshake *handshake = NULL;
+    xmpp_close_stream *engine = NULL;
     xmpp_close_framer *framer = NULL;
     const uint8_t *xml;
     size_t consumed, len;
@@ -29,13 +29,13 @@ static void use_the_library(void)
     CHECK_INT(report.outcome, XMPP_CLOSE_CLEAN);
     peer_stop(&peer);
     peer_free(&peer);
-    CHECK_INT(xmpp_close_handshake_new(NULL, 7, &handshake), XMPP_CLOSE_OK);
-    CHECK_INT(xmpp_close_handshake_begin(handshake, 8), XMPP_CLOSE_DO_SEND_TAG);
+    CHECK_INT(xmpp_close_new(NULL, 7, &engine), XMPP_CLOSE_OK);
+    CHECK_INT(xmpp_close_finish(engine, NULL, 8), XMPP_CLOSE_OK);
     CHECK_INT(xmpp_close_framer_new(0, &framer), XMPP_CLOSE_OK);
     CHECK_INT(xmpp_close_framer_next(framer, "<a><b/>", 7, &consumed, &xml, &len), XMPP_CLOSE_FRAME_HEADER);
     CHECK(strlen(xmpp_close_strerror(-1)) > 0);
     xmpp_close_framer_free(framer);
-    xmpp_close_handshake_free(handshake);
+    xmpp_close_free(engine);
     xmpp_close_canceller_free(canceller);
 }
 

@@ -17,7 +17,7 @@ const std::string tag = "</stream:stream>";
 
 struct Free {
     void operator()(xmpp_close_canceller *canceller) const { xmpp_close_canceller_free(canceller); }
-    void operator()(xmpp_close_handshake *handshake) const { xmpp_close_handshake_free(handshake); }
+    void operator()(xmpp_close_stream *stream) const { xmpp_close_free(stream); }
     void operator()(xmpp_close_framer *framer) const { xmpp_close_framer_free(framer); }
     void operator()(xmpp_close_batch *batch) const { xmpp_close_batch_free(batch); }
 };
@@ -101,15 +101,15 @@ void a_batch_tells_lambdas()
 void handles_fit_smart_pointers()
 {
     xmpp_close_canceller *canceller = nullptr;
-    xmpp_close_handshake *handshake = nullptr;
+    xmpp_close_stream *stream = nullptr;
     xmpp_close_framer *framer = nullptr;
     CHECK_INT(xmpp_close_canceller_new(&canceller), XMPP_CLOSE_OK);
-    CHECK_INT(xmpp_close_handshake_new(nullptr, 0, &handshake), XMPP_CLOSE_OK);
+    CHECK_INT(xmpp_close_new(nullptr, 0, &stream), XMPP_CLOSE_OK);
     CHECK_INT(xmpp_close_framer_new_inside("stream:stream", 0, &framer), XMPP_CLOSE_OK);
     std::unique_ptr<xmpp_close_canceller, Free> own_canceller(canceller);
-    std::unique_ptr<xmpp_close_handshake, Free> own_handshake(handshake);
+    std::unique_ptr<xmpp_close_stream, Free> own_stream(stream);
     std::unique_ptr<xmpp_close_framer, Free> own_framer(framer);
-    CHECK_INT(xmpp_close_handshake_begin(own_handshake.get(), 1), XMPP_CLOSE_DO_SEND_TAG);
+    CHECK_INT(xmpp_close_finish(own_stream.get(), nullptr, 1), XMPP_CLOSE_OK);
     CHECK_INT(xmpp_close_canceller_cancel(own_canceller.get()), XMPP_CLOSE_OK);
     CHECK_INT(xmpp_close_framer_between_stanzas(own_framer.get()), 1);
 }

@@ -71,14 +71,14 @@ static int make(int kind, int *result)
 {
     void *made = NULL;
     union {
-        xmpp_close_handshake *handshake;
+        xmpp_close_stream *stream;
         xmpp_close_framer *framer;
         xmpp_close_batch *batch;
         xmpp_close_canceller *canceller;
     } handle;
     memset(&handle, 0, sizeof handle);
     switch (kind) {
-    case 0: *result = xmpp_close_handshake_new(NULL, 0, &handle.handshake); break;
+    case 0: *result = xmpp_close_new(NULL, 0, &handle.stream); break;
     case 1: *result = xmpp_close_framer_new(0, &handle.framer); break;
     case 2: *result = xmpp_close_batch_new(&handle.batch); break;
     default: *result = xmpp_close_canceller_new(&handle.canceller); break;
@@ -87,7 +87,7 @@ static int make(int kind, int *result)
     if (made == NULL)
         return 0;
     switch (kind) {
-    case 0: xmpp_close_handshake_free(handle.handshake); break;
+    case 0: xmpp_close_free(handle.stream); break;
     case 1: xmpp_close_framer_free(handle.framer); break;
     case 2: xmpp_close_batch_free(handle.batch); break;
     default: xmpp_close_canceller_free(handle.canceller); break;

@@ -193,10 +193,10 @@ static void ways_to_end_that_exclude_each_other_are_refused(void)
     options.on_farewell = compose;
     refused(&options, CLOSES, "last words behind the tag");
     options = init;
-    options.reserved = 1;
-    refused(&options, CLOSES, "reserved");
-    options.reserved = UINT32_MAX;
-    refused(&options, CLOSES, "reserved");
+    options.own_parser = 1;
+    refused(&options, CLOSES, "own_parser");
+    options.own_parser = UINT32_MAX;
+    refused(&options, CLOSES, "own_parser");
 }
 
 static void bytes_at_null_are_an_error_unless_there_are_none(void)

@@ -52,8 +52,8 @@ static void a_data_race(void)
 /* What the library allocated, and nobody freed. */
 static void memory_left_behind(void)
 {
-    xmpp_close_handshake *handshake = NULL;
-    CHECK_INT(xmpp_close_handshake_new(NULL, 0, &handshake), XMPP_CLOSE_OK);
+    xmpp_close_stream *stream = NULL;
+    CHECK_INT(xmpp_close_new(NULL, 0, &stream), XMPP_CLOSE_OK);
 }
 
 static void memory_used_after_its_end(void)

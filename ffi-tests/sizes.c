@@ -108,25 +108,73 @@ static int with_report(const struct call *call, void *memory)
     return xmpp_close_with(&call->transport, &call->options, memory);
 }
 
-static int handshake_options(const struct call *call, void *memory)
+/* An engine has no use for a stream error of ours, so it is left out here. */
+static int engine_options(const struct call *call, void *memory)
 {
-    xmpp_close_handshake *handshake = NULL;
-    int result = xmpp_close_handshake_new(memory, 0, &handshake);
+    static const size_t members[] = { offsetof(xmpp_close_options, stream_error), offsetof(xmpp_close_options, canceller),
+                                      offsetof(xmpp_close_options, stream_error_address) };
+    const char *const none = NULL;
+    xmpp_close_stream *stream = NULL;
+    size_t size, i;
+    int result;
     (void)call;
-    CHECK((handshake != NULL) == (result == XMPP_CLOSE_OK));
-    xmpp_close_handshake_free(handshake);
+    memcpy(&size, memory, sizeof size);
+    for (i = 0; i < sizeof members / sizeof *members; i++)
+        if (members[i] + sizeof none <= size)
+            memcpy((char *)memory + members[i], &none, sizeof none);
+    result = xmpp_close_new(memory, 0, &stream);
+    CHECK((stream != NULL) == (result == XMPP_CLOSE_OK));
+    xmpp_close_free(stream);
     return result;
 }
 
-static int handshake_report(const struct call *call, void *memory)
+static int engine_report(const struct call *call, void *memory)
 {
-    xmpp_close_handshake *handshake = NULL;
+    xmpp_close_error error = XMPP_CLOSE_ERROR_INIT;
+    xmpp_close_stream *stream = NULL;
     int result;
     (void)call;
-    CHECK_INT(xmpp_close_handshake_new(NULL, 0, &handshake), XMPP_CLOSE_OK);
-    CHECK_INT(xmpp_close_handshake_stream_error(handshake, "a-condition-of-its-own", 0), XMPP_CLOSE_DO_SEND_TAG);
-    result = xmpp_close_handshake_report(handshake, memory);
-    xmpp_close_handshake_free(handshake);
+    error.condition = "a-condition-of-its-own";
+    CHECK_INT(xmpp_close_new(NULL, 0, &stream), XMPP_CLOSE_OK);
+    CHECK_INT(xmpp_close_peer_error(stream, &error, 0), XMPP_CLOSE_OK);
+    result = xmpp_close_get_report(stream, memory);
+    xmpp_close_free(stream);
+    return result;
+}
+
+static int no_stream_report(const struct call *call, void *memory)
+{
+    (void)call;
+    return xmpp_close_get_report(NULL, memory);
+}
+
+static int described(const struct call *call, void *memory)
+{
+    int len = xmpp_close_describe(memory, NULL, 0);
+    (void)call;
+    return len > 0 ? XMPP_CLOSE_OK : len;
+}
+
+static int finish_error(const struct call *call, void *memory)
+{
+    xmpp_close_stream *stream = NULL;
+    int result;
+    (void)call;
+    CHECK_INT(xmpp_close_new(NULL, 0, &stream), XMPP_CLOSE_OK);
+    result = xmpp_close_finish(stream, memory, 0);
+    CHECK((xmpp_close_wants(stream) & XMPP_CLOSE_MAY_SEND) == (result == XMPP_CLOSE_OK ? 0 : XMPP_CLOSE_MAY_SEND));
+    xmpp_close_free(stream);
+    return result;
+}
+
+static int peer_error(const struct call *call, void *memory)
+{
+    xmpp_close_stream *stream = NULL;
+    int result;
+    (void)call;
+    CHECK_INT(xmpp_close_new(NULL, 0, &stream), XMPP_CLOSE_OK);
+    result = xmpp_close_peer_error(stream, memory, 0);
+    xmpp_close_free(stream);
     return result;
 }
 
@@ -170,6 +218,7 @@ static void every_size_is_a_struct_of_some_version_or_refused(void)
     static const xmpp_close_batch_options batch_init = XMPP_CLOSE_BATCH_OPTIONS_INIT;
     static const xmpp_close_summary summary_init = XMPP_CLOSE_SUMMARY_INIT;
     static const xmpp_close_report report_init = XMPP_CLOSE_REPORT_INIT;
+    static const xmpp_close_error error_init = { sizeof error_init, "reset", NULL, NULL, NULL };
     struct call call = { XMPP_CLOSE_OPTIONS_INIT, XMPP_CLOSE_TRANSPORT_INIT, -1 };
     const struct {
         const char *name;
@@ -182,8 +231,12 @@ static void every_size_is_a_struct_of_some_version_or_refused(void)
         { "xmpp_close_with, transport", with_transport, &call.transport, sizeof call.transport, 0 },
         { "xmpp_close_with, options", with_options, &call.options, sizeof call.options, OPTIONS_0_1 },
         { "xmpp_close_with, report", with_report, &report_init, sizeof report_init, REPORT_0_1 },
-        { "_handshake_new", handshake_options, &call.options, sizeof call.options, OPTIONS_0_1 },
-        { "_handshake_report", handshake_report, &report_init, sizeof report_init, REPORT_0_1 },
+        { "_new", engine_options, &call.options, sizeof call.options, OPTIONS_0_1 },
+        { "_get_report", engine_report, &report_init, sizeof report_init, REPORT_0_1 },
+        { "_get_report of NULL", no_stream_report, &report_init, sizeof report_init, REPORT_0_1 },
+        { "_describe", described, &report_init, sizeof report_init, REPORT_0_1 },
+        { "_finish", finish_error, &error_init, sizeof error_init, 0 },
+        { "_peer_error", peer_error, &error_init, sizeof error_init, 0 },
         { "_batch_add", add_options, &call.options, sizeof call.options, OPTIONS_0_1 },
         { "_batch_add_with, options", add_with_options, &call.options, sizeof call.options, OPTIONS_0_1 },
         { "_batch_add_with, transport", add_with_transport, &call.transport, sizeof call.transport, 0 },
@@ -287,14 +340,16 @@ static void a_new_program_may_have_a_longer_report(void)
 
 static void a_report_without_its_initializer_is_refused(void)
 {
-    xmpp_close_handshake *handshake = NULL;
+    xmpp_close_stream *stream = NULL;
     xmpp_close_report report;
     memset(&report, 0, sizeof report);
     CHECK_INT(close_with_sizes(NULL, &report), XMPP_CLOSE_ERR_INVALID);
-    CHECK_INT(xmpp_close_handshake_new(NULL, 0, &handshake), XMPP_CLOSE_OK);
-    CHECK_INT(xmpp_close_handshake_report(handshake, &report), XMPP_CLOSE_ERR_INVALID);
-    CHECK_INT(xmpp_close_handshake_report(handshake, NULL), XMPP_CLOSE_ERR_NULL);
-    xmpp_close_handshake_free(handshake);
+    CHECK_INT(xmpp_close_new(NULL, 0, &stream), XMPP_CLOSE_OK);
+    CHECK_INT(xmpp_close_get_report(stream, &report), XMPP_CLOSE_ERR_INVALID);
+    CHECK_INT(xmpp_close_get_report(stream, NULL), XMPP_CLOSE_ERR_NULL);
+    xmpp_close_free(stream);
+    CHECK_INT(xmpp_close_get_report(NULL, &report), XMPP_CLOSE_ERR_INVALID);
+    CHECK_INT(xmpp_close_get_report(NULL, NULL), XMPP_CLOSE_ERR_NULL);
 }
 
 static void a_used_report_can_be_used_again(void)

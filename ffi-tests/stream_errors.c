@@ -72,7 +72,7 @@ static void what_is_too_long_is_cut_between_characters(void)
     }
 }
 
-static void the_machine_tells_what_it_was_told(void)
+static void an_engine_tells_what_it_was_told(void)
 {
     static const struct {
         const char *told, *condition, *name;
@@ -89,17 +89,20 @@ static void the_machine_tells_what_it_was_told(void)
     size_t i;
     for (i = 0; i < sizeof names / sizeof *names; i++) {
         xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
-        xmpp_close_handshake *h = NULL;
-        CHECK_INT(xmpp_close_handshake_new(NULL, 0, &h), XMPP_CLOSE_OK);
-        CHECK_INT(xmpp_close_handshake_report(h, &report), XMPP_CLOSE_OK);
+        xmpp_close_error error = XMPP_CLOSE_ERROR_INIT;
+        xmpp_close_stream *s = NULL;
+        CHECK_INT(xmpp_close_new(NULL, 0, &s), XMPP_CLOSE_OK);
+        CHECK_INT(xmpp_close_get_report(s, &report), XMPP_CLOSE_OK);
         CHECK_TEXT(report.stream_error, "");
-        CHECK_INT(xmpp_close_handshake_stream_error(h, names[i].told, 1), XMPP_CLOSE_DO_SEND_TAG);
-        CHECK_INT(xmpp_close_handshake_stream_error(h, "reset", 2), XMPP_CLOSE_DO_NOTHING); /* the first counts */
-        CHECK_INT(xmpp_close_handshake_report(h, &report), XMPP_CLOSE_OK);
+        error.condition = names[i].told;
+        CHECK_INT(xmpp_close_peer_error(s, &error, 1), XMPP_CLOSE_OK);
+        error.condition = "reset";
+        CHECK_INT(xmpp_close_peer_error(s, &error, 2), XMPP_CLOSE_OK); /* the first counts */
+        CHECK_INT(xmpp_close_get_report(s, &report), XMPP_CLOSE_OK);
         CHECK_TEXT(report.stream_error, names[i].condition);
         CHECK_TEXT(report.stream_error_name, names[i].name);
         CHECK_TEXT(report.stream_error_text, "");
-        xmpp_close_handshake_free(h);
+        xmpp_close_free(s);
     }
 }
 
@@ -171,7 +174,7 @@ int main(int argc, char **argv)
     check_start(argc, argv);
     RUN(the_peers_error_is_in_the_report_whole);
     RUN(what_is_too_long_is_cut_between_characters);
-    RUN(the_machine_tells_what_it_was_told);
+    RUN(an_engine_tells_what_it_was_told);
     RUN(see_other_host_goes_out_with_its_address);
     RUN(an_address_and_its_condition_need_each_other);
     return check_done();

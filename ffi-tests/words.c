@@ -9,7 +9,7 @@
 
 static void every_number_has_a_sentence(void)
 {
-    static const int codes[] = { XMPP_CLOSE_OK, XMPP_CLOSE_ERR_NULL, XMPP_CLOSE_ERR_INVALID, XMPP_CLOSE_ERR_SYSTEM,
+    static const int codes[] = { XMPP_CLOSE_OK, XMPP_CLOSE_REFUSED, XMPP_CLOSE_FULL, XMPP_CLOSE_ERR_NULL, XMPP_CLOSE_ERR_INVALID, XMPP_CLOSE_ERR_SYSTEM,
                                  XMPP_CLOSE_ERR_PANIC };
     size_t i, j;
     int code;
@@ -34,6 +34,47 @@ static void every_outcome_has_its_name(void)
     CHECK_TEXT(xmpp_close_outcome_name(UINT32_MAX), "unknown");
 }
 
+static void a_report_is_one_line_of_text(void)
+{
+    static const char whole[] = "clean: both closing tags were exchanged; begun by us; 2 late stanzas, 316 bytes read; "
+                                "1 sends refused; stream error caf\xc3\xa9-closed (see you); 19000 ms";
+    xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
+    char line[512], *exact;
+    size_t len;
+    CHECK_INT(xmpp_close_describe(NULL, line, sizeof line), XMPP_CLOSE_ERR_NULL);
+    CHECK(xmpp_close_describe(&report, line, sizeof line) > 0);
+    CHECK_TEXT(line, "pending: not over yet; 0 late stanzas, 0 bytes read; 0 ms");
+    report.outcome = XMPP_CLOSE_CLEAN;
+    report.initiator = XMPP_CLOSE_INITIATOR_US;
+    report.limit = XMPP_CLOSE_LIMIT_LINGER; /* no news of a stream that is clean, nor is an errno */
+    report.os_error = 104;
+    report.stanzas = 2;
+    report.bytes_read = 316;
+    report.elapsed_ms = 19000;
+    report.refused = 1;
+    strcpy(report.stream_error, "undefined-condition");
+    strcpy(report.stream_error_name, "caf\xc3\xa9-closed");
+    strcpy(report.stream_error_text, "see you");
+    CHECK_INT(xmpp_close_describe(&report, line, sizeof line), sizeof whole - 1);
+    CHECK_TEXT(line, whole);
+    CHECK_INT(xmpp_close_describe(&report, NULL, 0), sizeof whole - 1);
+    CHECK_INT(xmpp_close_describe(&report, NULL, 1), XMPP_CLOSE_ERR_NULL);
+    for (len = 1; len < sizeof whole + 2; len++) { /* in memory that ends where the line must */
+        exact = malloc(len);
+        CHECK_INT(xmpp_close_describe(&report, exact, len), sizeof whole - 1);
+        CHECK(strlen(exact) < len && strncmp(exact, whole, strlen(exact)) == 0);
+        CHECK(strlen(exact) == 0 || (unsigned char)exact[strlen(exact) - 1] != 0xc3); /* half a character */
+        free(exact);
+    }
+    report.outcome = XMPP_CLOSE_TIMED_OUT;
+    report.limit = XMPP_CLOSE_LIMIT_TOTAL;
+    xmpp_close_describe(&report, line, sizeof line);
+    CHECK(strstr(line, "begun by us; total limit; ") != NULL && strstr(line, "; Connection reset") != NULL);
+    report.outcome = report.initiator = report.limit = report.tls = UINT32_MAX; /* no values of theirs */
+    memset(report.stream_error_text, 'x', sizeof report.stream_error_text);     /* and no NUL */
+    CHECK(xmpp_close_describe(&report, line, sizeof line) > 256);
+}
+
 static void numbers_are_those_that_programs_were_built_with(void)
 {
     CHECK_INT(XMPP_CLOSE_PENDING, 0);
@@ -47,6 +88,8 @@ static void numbers_are_those_that_programs_were_built_with(void)
     CHECK_INT(XMPP_CLOSE_TLS_FAILED, 8);
     CHECK_INT(XMPP_CLOSE_CANCELLED, 9);
     CHECK_INT(XMPP_CLOSE_OK, 0);
+    CHECK_INT(XMPP_CLOSE_REFUSED, 1);
+    CHECK_INT(XMPP_CLOSE_FULL, 2);
     CHECK_INT(XMPP_CLOSE_ERR_NULL, -1);
     CHECK_INT(XMPP_CLOSE_ERR_INVALID, -2);
     CHECK_INT(XMPP_CLOSE_ERR_SYSTEM, -3);
@@ -130,6 +173,7 @@ int main(int argc, char **argv)
     check_start(argc, argv);
     RUN(every_number_has_a_sentence);
     RUN(every_outcome_has_its_name);
+    RUN(a_report_is_one_line_of_text);
     RUN(numbers_are_those_that_programs_were_built_with);
     RUN(header_and_library_have_the_same_version);
     RUN(idle_seconds_are_found_where_they_are_announced);

@@ -74,6 +74,13 @@
     (XMPP_CLOSE_VERSION_MAJOR * 1000000 + XMPP_CLOSE_VERSION_MINOR * 1000 +    \
      XMPP_CLOSE_VERSION_PATCH)
 
+/* Results that say something which must not be missed. */
+#if defined(__GNUC__)
+#define XMPP_CLOSE_MUST_USE __attribute__((warn_unused_result))
+#else
+#define XMPP_CLOSE_MUST_USE
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -88,14 +95,22 @@ extern "C" {
 typedef enum xmpp_close_result {
     /// It did.
     XMPP_CLOSE_OK = 0,
+    /// Of xmpp_close_send(), and no error: our tag is due, or writing failed.
+    /// Nothing was taken, and nothing will be: store the stanza, or bounce it.
+    XMPP_CLOSE_REFUSED = 1,
+    /// Of xmpp_close_send(), and no error: output_limit is reached. Nothing was
+    /// taken; perhaps later.
+    XMPP_CLOSE_FULL = 2,
     /// A pointer that is needed was NULL.
     XMPP_CLOSE_ERR_NULL = -1,
     /// A value makes no sense, a struct was not started from its initializer,
-    /// or the descriptor is no connected stream socket. Nothing was sent.
+    /// the descriptor is no connected stream socket, or the call is not for this
+    /// kind of stream, or not for this moment. Nothing was changed or sent.
     XMPP_CLOSE_ERR_INVALID = -2,
     /// The system refused memory or descriptors. Nothing was sent.
     XMPP_CLOSE_ERR_SYSTEM = -3,
-    /// A bug in this library; please report it. Close the connection.
+    /// A bug in this library; please report it. Close the connection. The object
+    /// is dead: each later call answers this, and xmpp_close_wants() says OVER.
     XMPP_CLOSE_ERR_PANIC = -4,
 } xmpp_close_result;
 
@@ -137,6 +152,23 @@ typedef enum xmpp_close_initiator {
     XMPP_CLOSE_INITIATOR_CROSSING = 3,
 } xmpp_close_initiator;
 
+/// The limit that ended a stream.
+typedef enum xmpp_close_limit {
+    /// None did.
+    XMPP_CLOSE_LIMIT_NONE = 0,
+    /// total_ms.
+    XMPP_CLOSE_LIMIT_TOTAL = 1,
+    /// no_progress_ms.
+    XMPP_CLOSE_LIMIT_NO_PROGRESS = 2,
+    /// linger_ms.
+    XMPP_CLOSE_LIMIT_LINGER = 3,
+    /// answer_ms: our tag was sent without what you had to answer, and the close
+    /// went on.
+    XMPP_CLOSE_LIMIT_ANSWER = 4,
+    /// total_ms of the batch.
+    XMPP_CLOSE_LIMIT_BATCH = 5,
+} xmpp_close_limit;
+
 /// Bits of xmpp_close_report.tls.
 typedef enum xmpp_close_tls {
     /// The stream ran over TLS.
@@ -152,7 +184,7 @@ typedef enum xmpp_close_tls {
 #define XMPP_CLOSE_OPTIONS_INIT                                                \
     { sizeof(xmpp_close_options), 0, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0,    \
       NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, NULL,   \
-      NULL, 0 }
+      NULL, 0, NULL, 0, 0 }
 
 /// What on_data returns when its parser has seen the end of the peer's stream.
 #define XMPP_CLOSE_PEER_CLOSED 1
@@ -189,13 +221,14 @@ typedef struct xmpp_close_options {
     uint32_t linger_ms;
     /// 1: shutdown(SHUT_WR) right after our closing tag. 0: only after the
     /// peer's, since widespread servers drop what they still had to send when
-    /// they see it earlier. Over TLS it is always 0.
+    /// they see it earlier. Not over TLS.
     uint32_t half_close;
     /// 1: your parser has seen the peer's closing tag already, so this is the
     /// answer to it. What still comes is then discarded.
     uint32_t peer_closed;
-    /// 1: the stream runs over TLS. For xmpp_close_handshake_new() only:
-    /// xmpp_close_transport has a member of its own, and a plain fd has none.
+    /// For xmpp_close_new() only: xmpp_close_transport has a member of its own,
+    /// and a plain fd has none. 1: the stream runs over TLS. 2: it does, over a
+    /// layer that neither shows the peer's close_notify nor lets you send ours.
     uint32_t tls;
     /// The end tag of *your* stream header. NULL: "</stream:stream>". Where the
     /// library looks for the peer's without knowing its header, it takes any end
@@ -271,12 +304,13 @@ typedef struct xmpp_close_options {
     /// no other is sent; farewell is then empty, or ends in the tag. Not with
     /// detach, stream_error or on_farewell.
     uint32_t tag_sent;
-    /// For xmpp_close_handshake_new() only: how long after DO_ANSWER the machine
-    /// begins by itself (_tick then answers DO_SEND_TAG), for programs that
-    /// cannot know when all that they owe the peer is queued. 0: never.
+    /// For what you owe the peer when it closes first, or what has still arrived
+    /// when you close: after it our tag is sent all the same, so that it goes out
+    /// in time. 0: half of total_ms.
     uint32_t answer_ms;
-    /// Always 0.
-    uint32_t reserved;
+    /// For xmpp_close_new() only. 1: your program has a parser, and calls
+    /// xmpp_close_received(), not xmpp_close_input().
+    uint32_t own_parser;
     /// Where the peer is to go instead, to go with stream_error
     /// "see-other-host", which needs it; no other condition has one. NULL: none.
     const char *stream_error_address;
@@ -288,13 +322,22 @@ typedef struct xmpp_close_options {
     const void *peer_header;
     /// Length of peer_header in bytes.
     size_t peer_header_len;
+    /// The start tag of *your* stream, if it has not been sent: it goes in front
+    /// of whatever is said first, as when a stream is refused before its header
+    /// (RFC 6120 section 4.9.1.2). closing_tag is then not needed. NULL: it has.
+    const void *header;
+    /// Length of header in bytes.
+    size_t header_len;
+    /// How many bytes xmpp_close_send() queues at most. 0: 16777216. Farewell,
+    /// stream error and tag do not count.
+    size_t output_limit;
 } xmpp_close_options;
 
 /* Report */
 
 #define XMPP_CLOSE_REPORT_INIT                                                 \
     { sizeof(xmpp_close_report), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, "",     \
-      "", "", "", "" }
+      "", "", "", "", 0, 0 }
 
 /// How it went. Numbers that do not fit are the largest that do.
 typedef struct xmpp_close_report {
@@ -346,6 +389,10 @@ typedef struct xmpp_close_report {
     /// The name of its condition as it came, if RFC 6120 does not define it, or
     /// "".
     char stream_error_name[48];
+    /// An xmpp_close_limit: which one ended it.
+    uint32_t limit;
+    /// How often xmpp_close_send() answered XMPP_CLOSE_REFUSED.
+    uint32_t refused;
 } xmpp_close_report;
 
 /* One call */
@@ -438,19 +485,346 @@ int xmpp_close_with(const xmpp_close_transport *transport,
                     const xmpp_close_options *options,
                     xmpp_close_report *report);
 
+/* A stream of an event loop
+ *
+ * There are two kinds, with one kind of handle. Every function says what it does on
+ * each of them.
+ *
+ *    xmpp_close_new()    an engine: bytes in, bytes out, your clock. It does no I/O,
+ *                        calls nothing back and knows no descriptor: your program
+ *                        reads and writes, and tells it what happened
+ *    xmpp_close_start()  a started stream: the library reads and writes, and hands
+ *                        over what came; you poll, and call xmpp_close_step(). It
+ *                        looks at the clock itself: pass 0 for each `now`
+ *
+ * NULL in place of a stream *is* an open stream of which the library holds nothing.
+ * So a program may make one when the stream begins, or not before its close. What a
+ * stream wants, it says again until it is done: no order of events can go wrong, and
+ * nothing is missed by looking later. An engine in an event loop:
+ *
+ *    to send   xmpp_close_send(s, xml, len); if it is refused, store or bounce it
+ *    to close  read and answer what has arrived, then xmpp_close_finish()
+ *    readable  n bytes came: xmpp_close_received(s, n, now) ? parse : discard;
+ *              the peer's tag, TCP's end, an error: xmpp_close_tell()
+ *    writable  n = write(fd, bytes, xmpp_close_output(s, &bytes));
+ *              xmpp_close_wrote(s, n, 0, now);
+ *    timer     xmpp_close_tick(s, now);
+ *
+ *    after each of them
+ *        wants = xmpp_close_wants(s);
+ *        if (wants & XMPP_CLOSE_SHUT) {
+ *            shutdown(fd, SHUT_WR);
+ *            xmpp_close_tell(s, XMPP_CLOSE_FACT_DID_SHUT, 0, now);
+ *        }
+ *        if (wants & XMPP_CLOSE_ANSWER)
+ *            send what the peer is still owed; xmpp_close_finish(s, NULL, now);
+ *        if (wants & XMPP_CLOSE_OVER)
+ *            xmpp_close_get_report(s, &report), xmpp_close_free(s), close(fd);
+ *        else
+ *            poll for READ and WRITE among wants, for xmpp_close_timeout(s, now) ms
+ *
+ * `now` is milliseconds of one monotonic clock of yours, from any zero; an earlier
+ * one than before counts as that. The limits count from _finish, or from the peer's
+ * last word, whichever is first.
+ */
+
+/// One stream, and how it is closed.
+typedef struct xmpp_close_stream xmpp_close_stream;
+
+/// Stores an engine on an open stream, at any time before its close. It parses
+/// nothing yet. options NULL: all defaults. Refused: residual, on_stanza, on_data,
+/// on_farewell, userdata, canceller, detach and stream_error.
+///
+/// With peer_closed it begins where the fact PEER_CLOSED leads; with tag_sent,
+/// where _finish does.
+XMPP_CLOSE_MUST_USE
+int xmpp_close_new(const xmpp_close_options *options,
+                   uint64_t now,
+                   xmpp_close_stream **out);
+
+/// Stores a started stream on a connected stream socket, as for xmpp_close_fd().
+/// Nothing is read or written before the first _step; _timeout is 0 until then.
+/// The descriptor stays yours, and open, until the stream is freed; the callbacks
+/// and their userdata stay valid as long. Nothing else may read from it or write
+/// to it. options NULL: all defaults. Refused: tls, own_parser, detach and
+/// stream_error, for how it is closed is said later.
+XMPP_CLOSE_MUST_USE
+int xmpp_close_start(int fd,
+                     const xmpp_close_options *options,
+                     xmpp_close_stream **out);
+
+/// The same over a transport of your own, as for xmpp_close_with(). The struct is
+/// copied.
+XMPP_CLOSE_MUST_USE
+int xmpp_close_start_with(const xmpp_close_transport *transport,
+                          const xmpp_close_options *options,
+                          xmpp_close_stream **out);
+
+/// Frees it; NULL is fine. It never waits, writes nothing, and leaves the
+/// descriptor open. From a callback of the stream, it is done as soon as the
+/// library has the stream back; in a batch, it leaves that first, without on_end.
+void xmpp_close_free(xmpp_close_stream *s);
+
+/* What is said and told */
+
+#define XMPP_CLOSE_ERROR_INIT                                                  \
+    { sizeof(xmpp_close_error), NULL, NULL, NULL, NULL }
+
+/// A fact about the stream or its connection, and what `detail` says of it.
+typedef enum xmpp_close_fact {
+    /// Stop at once.
+    XMPP_CLOSE_FACT_CANCEL = 1,
+    /// Your parser saw the peer's closing tag. detail: so many of the bytes that
+    /// _received was told last lie behind it.
+    XMPP_CLOSE_FACT_PEER_CLOSED = 2,
+    /// Your parser refuses what came: our tag is due, behind the stream error
+    /// not-well-formed. For another error call _finish with it before.
+    XMPP_CLOSE_FACT_MALFORMED = 3,
+    /// detail 1: you do not read now, be it for a rate limit. READ is not wanted,
+    /// and no_progress_ms stands still. 0: you do again.
+    XMPP_CLOSE_FACT_PAUSED = 4,
+    /// New headers follow, both ways, as after STARTTLS and SASL. Ours is the one
+    /// of the options again, and has not been sent. detail: as options.tls. All
+    /// that was sent before must be written, or this is XMPP_CLOSE_ERR_INVALID.
+    XMPP_CLOSE_FACT_RESTARTED = 5,
+    /// Your program has written our header itself.
+    XMPP_CLOSE_FACT_HEADER_OUT = 6,
+    /// Those from here on are for engines only.
+    ///
+    /// detail: so many bytes of the peer's stream lie unread. To be told right
+    /// before _finish by a program that does not read until nothing comes: a
+    /// closing tag among them came before ours, so it is no answer to it.
+    XMPP_CLOSE_FACT_ARRIVED = 7,
+    /// TCP's end was read. detail 1: inside an element. Over TLS, without NOTIFIED
+    /// before, the stream was cut off.
+    XMPP_CLOSE_FACT_EOF = 8,
+    /// The peer's close_notify was read; detail as above. READ is that of the bare
+    /// socket from now on, to be read and discarded until TCP ends.
+    XMPP_CLOSE_FACT_NOTIFIED = 9,
+    /// Reading failed. detail: errno. All that came before was handed over.
+    XMPP_CLOSE_FACT_READ_FAILED = 10,
+    /// Writing failed. detail: errno. What the peer sent before may still be read.
+    XMPP_CLOSE_FACT_WRITE_FAILED = 11,
+    /// The TLS layer failed.
+    XMPP_CLOSE_FACT_TLS_FAILED = 12,
+    /// close_notify is with your TLS layer. If it is not with the kernel, say how
+    /// much is pending, by _wrote.
+    XMPP_CLOSE_FACT_DID_NOTIFY = 13,
+    /// shutdown(fd, SHUT_WR) was called, or there is no such call.
+    XMPP_CLOSE_FACT_DID_SHUT = 14,
+    /// detail: your parser found so many more stanzas. The report counts those
+    /// that came after the close began.
+    XMPP_CLOSE_FACT_STANZAS = 15,
+    /// detail: so many more were over a limit of yours, and passed over.
+    XMPP_CLOSE_FACT_OVERSIZE = 16,
+} xmpp_close_fact;
+
+/// A stream error.
+typedef struct xmpp_close_error {
+    /// Set by XMPP_CLOSE_ERROR_INIT.
+    size_t struct_size;
+    /// One of RFC 6120 section 4.9.3, such as "system-shutdown". The peer's may be
+    /// any.
+    const char *condition;
+    /// A text for people; ours is escaped. NULL: none.
+    const char *text;
+    /// Where to go instead: "see-other-host" needs it, and no other has one. NULL:
+    /// none.
+    const char *address;
+    /// An application's element. Ours is sent as it is, and "undefined-condition"
+    /// needs one; of the peer's this is the name as "{namespace}name". NULL: none.
+    const char *element;
+} xmpp_close_error;
+
+/// Queues bytes to be sent, all or none: whole stanzas, of which the first may be
+/// the rest of one that is half written. They are copied. Returns XMPP_CLOSE_OK,
+/// XMPP_CLOSE_REFUSED or XMPP_CLOSE_FULL.
+///
+/// NULL is XMPP_CLOSE_ERR_NULL, for the library has no queue then: ask _wants for
+/// MAY_SEND, and use your own.
+XMPP_CLOSE_MUST_USE
+int xmpp_close_send(xmpp_close_stream *s,
+                    const void *bytes,
+                    size_t len);
+
+/// All is said: we close, or answer the peer's tag. Our tag is due, behind what was
+/// sent, farewell and error. error NULL: none. The first call counts.
+///
+/// A started stream first reads, without waiting, what has arrived, hands it over,
+/// and lets it be answered by _send; then it asks on_farewell, until that has
+/// nothing more to say. That takes 256 KiB and answer_ms at most; MAY_SEND goes
+/// after it. With an engine, read until nothing comes, and answer it, before you
+/// call this.
+int xmpp_close_finish(xmpp_close_stream *s,
+                      const xmpp_close_error *error,
+                      uint64_t now);
+
+/// Ends TCP without a closing tag, so that an XEP-0198 session stays resumable:
+/// what was sent still goes out; what comes is discarded, and comes again when the
+/// session is resumed. The outcome is XMPP_CLOSE_CANCELLED, with tag_sent 0. It
+/// does nothing once MAY_SEND is gone.
+int xmpp_close_detach(xmpp_close_stream *s, uint64_t now);
+
+/// Tells an xmpp_close_fact, at any time; one that is no news changes nothing.
+/// detail is not looked at where the fact has none.
+int xmpp_close_tell(xmpp_close_stream *s,
+                    uint32_t fact,
+                    uint64_t detail,
+                    uint64_t now);
+
+/// Your parser saw the peer's stream error: our tag is due, and nothing more is
+/// sent. All of it is copied. error NULL: one that you cannot name.
+int xmpp_close_peer_error(xmpp_close_stream *s,
+                          const xmpp_close_error *error,
+                          uint64_t now);
+
+/* What a stream wants */
+
+/// What is to be done next, and what may be. Each is asked for again until it is
+/// done. READ and WRITE are what to poll for: with neither, take the descriptor
+/// out of the poll set, for POLLHUP and POLLERR cannot be masked and would spin.
+/// When a descriptor polls as hung-up or failed, try whatever is wanted: the
+/// attempt tells.
+typedef enum xmpp_close_want {
+    /// Engine: hand what comes to _received or _input, and the end to _tell.
+    XMPP_CLOSE_READ = 1,
+    /// Engine: _output has bytes, or the last _wrote left something pending.
+    XMPP_CLOSE_WRITE = 2,
+    /// Stanzas may still be sent. Once gone it never comes back: that is when to
+    /// leave the router.
+    XMPP_CLOSE_MAY_SEND = 4,
+    /// The peer has said its last. Send what it is still owed, replies of other
+    /// threads included; then _finish. When answer_ms is over, that is done
+    /// without you.
+    XMPP_CLOSE_ANSWER = 8,
+    /// What is read is still the peer's stream. Once gone it never comes back:
+    /// the parser must not see a byte more.
+    XMPP_CLOSE_PARSE = 16,
+    /// What came ends inside an element: a fact, not a wish. Not with own_parser.
+    XMPP_CLOSE_INSIDE = 32,
+    /// Engine: send close_notify now, then tell DID_NOTIFY. With OVER: one
+    /// attempt, without waiting.
+    XMPP_CLOSE_NOTIFY = 64,
+    /// Engine: shutdown(fd, SHUT_WR) now, then tell DID_SHUT, also when there is
+    /// no such call.
+    XMPP_CLOSE_SHUT = 128,
+    /// It is over, for ever: read the report, close the socket, free the stream.
+    /// Beside it stands nothing, or NOTIFY.
+    XMPP_CLOSE_OVER = 256,
+} xmpp_close_want;
+
+/// XMPP_CLOSE_READ and the other bits. NULL: READ, PARSE and MAY_SEND. From a
+/// callback of the stream: as of the call that it is in, so never OVER.
+uint32_t xmpp_close_wants(const xmpp_close_stream *s);
+
+/// How many milliseconds from now _tick, or _step, is due, as poll(2) takes them:
+/// 0 is at once, INT_MAX the most, and -1 never, for the stream is open, or over,
+/// or NULL. Compared as unsigned numbers, the least of many is the first that is
+/// due.
+int xmpp_close_timeout(const xmpp_close_stream *s, uint64_t now);
+
+/// Engine: applies the limits, and only this does. Read what has arrived before,
+/// so that nothing is left behind. Returns what _wants does, as it also does, and
+/// does nothing else, on a started stream.
+uint32_t xmpp_close_tick(xmpp_close_stream *s, uint64_t now);
+
+/// A started stream: does all that can be done without waiting, a bounded amount
+/// of it, and calls the callbacks. Call it when the descriptor is ready, at
+/// _timeout, or at any time.
+///
+/// Returns what _wants does. READ and WRITE are there only for a direction that was
+/// tried and would block, so that edge-triggered loops are safe; if there is more
+/// to do, be it because the amount was used up, or because something was sent,
+/// finished or told since, _timeout is 0.
+///
+/// From a callback of the stream, and on an engine, it does nothing, and answers
+/// as _wants.
+uint32_t xmpp_close_step(xmpp_close_stream *s);
+
+/// Stores how it went, as of the last call; complete once it is over. NULL: an
+/// XMPP_CLOSE_PENDING of which nothing is known.
+int xmpp_close_get_report(const xmpp_close_stream *s, xmpp_close_report *report);
+
+/* The bytes of an engine
+ *
+ * These are for engines only; on a started stream they are XMPP_CLOSE_ERR_INVALID,
+ * or answer that there is nothing.
+ */
+
+/// Stores where the next bytes to write are, and returns how many; 0: none, also
+/// for NULL. The last that ever come are our closing tag.
+///
+/// Bytes that were handed out never change while they are not taken, however often
+/// you ask (TLS insists on that); more may be appended. So ask when you can write,
+/// not earlier: a stream error still goes in front of the tag as long as the tag
+/// was not handed out. They are valid until the next call on s that is no
+/// question. bytes NULL: only the number is wanted.
+size_t xmpp_close_output(xmpp_close_stream *s, const uint8_t **bytes);
+
+/// You took `taken` bytes of the last _output, and they are not handed out again.
+/// Of all that you ever took, and of what your own queue or TLS layer holds
+/// besides, `pending` bytes are not with the kernel. A plain write(2): 0. With a
+/// queue of your own, or a memory BIO: its length, to be told again, with taken 0,
+/// whenever that changes. Our tag is sent once pending is 0, and NOTIFY and SHUT
+/// are not wanted before.
+///
+/// XMPP_CLOSE_ERR_INVALID: more was taken than was handed out. NULL: OK.
+int xmpp_close_wrote(xmpp_close_stream *s,
+                     size_t taken,
+                     size_t pending,
+                     uint64_t now);
+
+/// n bytes came, and your program has a parser (own_parser). 1: they are the
+/// peer's stream, so parse them; 0: discard them. To be called before they are
+/// parsed. NULL: 1.
+XMPP_CLOSE_MUST_USE
+int xmpp_close_received(xmpp_close_stream *s,
+                        size_t n,
+                        uint64_t now);
+
+/// The bytes from `*data` on, `*len` of them, came, and your program has no parser.
+/// Returns an xmpp_close_frame, and moves `*data` and `*len` behind what it took;
+/// call it until it returns XMPP_CLOSE_FRAME_MORE, even if nothing is left.
+///
+/// `*xml` and `*xml_len` are the header or the stanza, as with
+/// xmpp_close_framer_next(), and valid as long; they may be NULL. A stream error is
+/// no stanza: the engine takes it in by itself, as it does the peer's tag
+/// (XMPP_CLOSE_FRAME_END) and what is malformed, and discards what follows.
+XMPP_CLOSE_MUST_USE
+int xmpp_close_input(xmpp_close_stream *s,
+                     const uint8_t **data,
+                     size_t *len,
+                     uint64_t now,
+                     const uint8_t **xml,
+                     size_t *xml_len);
+
 /* Many streams at once
  *
- * For a server that goes down, or cleans up: closes thousands of streams in one
- * thread, each by its own handshake, and all under one deadline. What a stream
- * costs does not grow with their number.
+ * Closes thousands of streams in one thread, each by its own handshake: a server
+ * hands over those that are idle and goes on serving, or all of them when it goes
+ * down, under one deadline. What a stream costs does not grow with their number.
+ *
+ * Beside an event loop: watch the batch's descriptor as you watch your own.
  *
  *    xmpp_close_batch_new(&batch);
+ *    xmpp_close_batch_set(batch, &batch_options); // on_end, say
+ *    // at any time, also in callbacks, for each stream that is to end:
+ *    xmpp_close_batch_add(batch, fd, &options, &index);
+ *    // in the loop, which polls xmpp_close_batch_fd() for reading, and waits no
+ *    // longer than xmpp_close_batch_timeout():
+ *    xmpp_close_batch_turn(batch, 0);
+ *
+ * Or by itself:
+ *
  *    for each stream
  *        xmpp_close_batch_add(batch, fd, &options, &index);
  *    xmpp_close_batch_run(batch, &batch_options, &summary);
  *    for each index
  *        xmpp_close_batch_report(batch, index, &report);
  *    xmpp_close_batch_free(batch);
+ *
+ * Its callbacks, and those of its streams, may call _add, _add_with and _report on
+ * it. _set, _turn and _run are XMPP_CLOSE_ERR_INVALID there, and _free is put off.
  */
 
 #define XMPP_CLOSE_SUMMARY_INIT                                                \
@@ -460,8 +834,8 @@ int xmpp_close_with(const xmpp_close_transport *transport,
     { sizeof(xmpp_close_batch_options), 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, \
       NULL }
 
-/// Streams that are to be closed together. Its callbacks may use it: each
-/// function says what it does then.
+/// Streams that are closed together. Callbacks may use it: each function says
+/// what it does then.
 typedef struct xmpp_close_batch xmpp_close_batch;
 
 /// How many streams ended how. Numbers that do not fit are the largest that do.
@@ -474,7 +848,7 @@ typedef struct xmpp_close_summary {
     uint32_t begun;
     /// How many are over.
     uint32_t ended;
-    /// From the start of the batch.
+    /// From _run or _set on.
     uint32_t elapsed_ms;
     /// How many ended how, by xmpp_close_outcome; under XMPP_CLOSE_PENDING those
     /// that have not ended.
@@ -489,13 +863,16 @@ typedef struct xmpp_close_summary {
 typedef struct xmpp_close_batch_options {
     /// Set by XMPP_CLOSE_BATCH_OPTIONS_INIT.
     size_t struct_size;
-    /// For the whole set, from _run on. 0: 30000. The limits of each stream hold
-    /// inside it.
+    /// For the whole set: all that is in it, or is added, ends so long after this
+    /// call. The limits of each stream hold inside it. 0: 30000 for _run, for _set
+    /// no limit but theirs.
     uint32_t total_ms;
     /// The closing tags are sent over this time, evenly and in random order, so
     /// that not all peers come back at once. Less than total_ms. Until its turn
     /// comes, a stream is read like an open one, and its stanzas are not counted
-    /// as late; if its peer closes first, it is answered at once. 0: all at once.
+    /// as late; if its peer closes first, it is answered at once. What is added
+    /// after _set has its turn at a random moment of what is left of this time.
+    /// 0: all at once.
     uint32_t spread_ms;
     /// Stops all. NULL: cannot be cancelled.
     const xmpp_close_canceller *canceller;
@@ -504,13 +881,14 @@ typedef struct xmpp_close_batch_options {
     const char *stream_error;
     /// A text for people to go with it; it is escaped. NULL: none.
     const char *stream_error_text;
-    /// Called about ten times a second, and once at the end: a moment for what
-    /// else the thread has to do. Return 0 to go on, anything else to stop all
+    /// Called about ten times a second while there are streams, and once when there
+    /// are none any more: in _run, a moment for what else the thread has to do.
+    /// Return 0 to go on, anything else to stop all
     /// at once.
     int (*on_progress)(void *userdata, const xmpp_close_summary *so_far);
     /// Called as soon as a stream has ended: its descriptor is not used any more
     /// and may be closed. stream_userdata is the userdata of its options, index
-    /// what _add has stored.
+    /// what _add has stored. NULL: the reports are kept for _report.
     void (*on_end)(void *stream_userdata,
                    size_t index,
                    const xmpp_close_report *report);
@@ -524,17 +902,22 @@ typedef struct xmpp_close_batch_options {
 /// Stores an empty batch. It holds a few descriptors.
 int xmpp_close_batch_new(xmpp_close_batch **out);
 
-/// Adds a stream on a connected stream socket, as for xmpp_close_fd(). Nothing
-/// is read or written before _run; from _add until its end, or until _free, the
-/// descriptor must stay open, and the callbacks and their userdata valid. All
-/// else is copied. index NULL: not wanted; the first is 0, the next 1.
-///
-/// A callback of the batch may add streams, too: they are closed by the same
-/// _run, and begin as soon as the callback has returned, without regard to
-/// spread_ms.
+/// Sets what holds from this call on for all that is in the batch, and for all
+/// that is added, in the place of what was set before. At first nothing is set.
+/// options NULL: nothing. When options make no sense, and from a callback of the
+/// batch (XMPP_CLOSE_ERR_INVALID), nothing changes.
+int xmpp_close_batch_set(xmpp_close_batch *batch,
+                         const xmpp_close_batch_options *options);
+
+/// Adds a stream on a connected stream socket, as for xmpp_close_fd(): between
+/// turns, or from a callback. It is closed as soon as the batch has a turn, or
+/// when its moment in the spread comes. Nothing is read or written before; from
+/// _add until its end, or until _free, the descriptor must stay open, and the
+/// callbacks and their userdata valid. All else is copied. index NULL: not
+/// wanted; the first is 0, the next 1, and none is used twice.
 ///
 /// XMPP_CLOSE_ERR_INVALID, beside the usual reasons: the descriptor is in the
-/// batch already, the batch has run, or its time is up.
+/// batch already, its time is up, or it was stopped.
 int xmpp_close_batch_add(xmpp_close_batch *batch,
                          int fd,
                          const xmpp_close_options *options,
@@ -547,25 +930,47 @@ int xmpp_close_batch_add_with(xmpp_close_batch *batch,
                               const xmpp_close_options *options,
                               size_t *index);
 
-/// Closes all streams and blocks until all have ended, for total_ms at most. It
-/// runs once: a second time, and from its own callbacks, it is
-/// XMPP_CLOSE_ERR_INVALID. When options make no sense nothing was sent, and it
-/// can still be run.
+/// A descriptor that is readable when _turn has something to do, but not at
+/// _timeout: to be watched by poll, epoll or the like, beside your own, and never
+/// read or closed. It stays the same.
+int xmpp_close_batch_fd(const xmpp_close_batch *batch);
+
+/// Milliseconds until the next _turn is due, as poll takes them: 0 now, -1 when
+/// only the descriptor can tell, also for NULL. From a callback of the batch: 0.
+int xmpp_close_batch_timeout(const xmpp_close_batch *batch);
+
+/// Does what can be done now for all that is in the batch, a bounded amount of it,
+/// and calls on_end for each stream that ended. Waits only if there is nothing to
+/// do, and for wait_ms at most: 0 not at all, -1 until there is something.
+///
+/// Returns how many streams are left, or an error. XMPP_CLOSE_ERR_INVALID from a
+/// callback of the batch.
+int xmpp_close_batch_turn(xmpp_close_batch *batch, int wait_ms);
+
+/// Closes all streams and blocks until all have ended, for total_ms at most: _set,
+/// and _turn until it is empty. Then nothing is set any more. It can be run as often
+/// as you like, but from its own callbacks, where it is XMPP_CLOSE_ERR_INVALID. When
+/// options make no sense nothing was sent, and nothing has changed.
+///
+/// What a callback adds meanwhile is closed by the same _run, and begins as soon as
+/// the callback has returned, without regard to spread_ms.
 ///
 /// options NULL: all defaults. summary NULL: not wanted.
 int xmpp_close_batch_run(xmpp_close_batch *batch,
                          const xmpp_close_batch_options *options,
                          xmpp_close_summary *summary);
 
-/// Stores how a stream ended. Until it has, its outcome is XMPP_CLOSE_PENDING. An
-/// index that no _add has stored is XMPP_CLOSE_ERR_INVALID.
+/// Stores how a stream ended. As long as it is in the batch, its outcome is
+/// XMPP_CLOSE_PENDING. Reports are kept until _free, but where on_end is given only
+/// those of _run, until the next one. For any other index it is
+/// XMPP_CLOSE_ERR_INVALID.
 int xmpp_close_batch_report(const xmpp_close_batch *batch,
                             size_t index,
                             xmpp_close_report *report);
 
-/// Frees it; NULL is fine. Streams that were not closed are left as they are.
-/// From one of its callbacks: the batch runs to its end, and is freed before
-/// _run returns.
+/// Frees it; NULL is fine. Streams that have not ended are left as they are, and
+/// their descriptors open. From one of its callbacks: that is put off until _turn
+/// is at its end, or, with all streams closed, _run.
 void xmpp_close_batch_free(xmpp_close_batch *batch);
 
 /* The state machine by itself, for event loops
@@ -858,6 +1263,12 @@ const char *xmpp_close_strerror(int result);
 /// A short name for an xmpp_close_outcome, for logs and statistics: "clean",
 /// "timed-out"; "unknown" for any other number. Never NULL; it lives for ever.
 const char *xmpp_close_outcome_name(uint32_t outcome);
+
+/// One line about a report, for a log: "clean: both closing tags were exchanged;
+/// begun by us; ...". As snprintf(3): at most len bytes are stored in buf, a NUL
+/// among them if len is not 0, and its whole length is returned. A character is
+/// never cut in two.
+int xmpp_close_describe(const xmpp_close_report *report, char *buf, size_t len);
 
 /// The XMPP_CLOSE_VERSION_NUMBER of the library in use, which may be another
 /// than that of the header.

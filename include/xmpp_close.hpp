@@ -136,6 +136,9 @@ struct options {
     uint32_t answer_ms = 0; ///< for `handshake` only
     std::string stream_error_address{};
     std::string peer_header{};
+    std::string header{};
+    size_t output_limit = 0;
+    bool own_parser = false;
 };
 
 /// xmpp_close_batch_options.
@@ -272,6 +275,10 @@ struct stream : boundary {
         c.stream_error_address = text(with->stream_error_address);
         c.peer_header = with->peer_header.data();
         c.peer_header_len = with->peer_header.size();
+        c.header = with->header.data();
+        c.header_len = with->header.size();
+        c.output_limit = with->output_limit;
+        c.own_parser = with->own_parser;
         return c;
     }
 

@@ -1,36 +1,44 @@
-//! Many streams closed in one thread, under one deadline (feature `batch`): [`Batch`].
+//! Many streams closed in one thread (feature `batch`): [`Batch`].
 
 mod clock;
 mod intake;
+mod live;
+mod member;
 mod options;
-mod run;
 mod summary;
+mod turn;
 
-use std::{fmt, io, os::fd::BorrowedFd, rc::Rc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    os::fd::{AsFd, BorrowedFd},
+    sync::Arc,
+};
 
+pub use intake::BatchHandle;
 pub(crate) use intake::Intake;
+use member::Member;
+pub(crate) use member::OnInput;
 pub use options::BatchOptions;
+use options::Callbacks;
 pub use summary::{BatchReport, Summary};
 
+use self::{clock::Schedule, live::Settings, summary::Progress};
 use crate::{
-    closing::Driver,
-    error::Error,
-    options::CloseOptions,
-    report::Report,
-    stream::Stream,
-    transport::{Interest, Transport},
+    closing::Buffer, error::Error, options::CloseOptions, report::Report, stream::Stream, transport::Transport,
     xml::Stanza,
 };
 
-pub(crate) type AnyTransport<'a> = Box<dyn Transport + 'a>;
-/// Handles what was read from one stream.
-pub(crate) type Handle<'a> = Box<dyn FnMut(&mut Driver<AnyTransport<'a>>) + 'a>;
+pub(crate) type AnyTransport<'a> = Box<dyn Transport + Send + 'a>;
 
-/// Streams to be closed together: by a server that goes down, say.
+/// Streams to be closed together, in one thread: all of a server that goes down, or each as soon as it is idle, while the
+/// server goes on.
 ///
 /// Each is closed by the same handshake as by [`CloseOptions::begin`], with options and a limit of its own; all of them are
 /// waited for at once, so that the set takes no longer than its slowest stream (BK-05), and what each costs does not grow
-/// with their number. Nothing is read or written before [`run`](Self::run).
+/// with their number. Nothing is read or written but by [`turn`](Self::turn) and [`run`](Self::run).
+///
+/// A program that has nothing else to do runs it:
 ///
 /// ```no_run
 /// # fn f(connections: Vec<std::net::TcpStream>) -> Result<(), Box<dyn std::error::Error>> {
@@ -49,49 +57,47 @@ pub(crate) type Handle<'a> = Box<dyn FnMut(&mut Driver<AnyTransport<'a>>) + 'a>;
 /// println!("{}", report.summary); // 9000 streams: 8910 clean, 90 timed-out; 17 late stanzas; 10002 ms
 /// # Ok(()) }
 /// ```
+///
+/// One that has an event loop watches the batch's [descriptor](AsFd) there beside its own, and gives it a
+/// [`turn`](Self::turn) when that is readable, and at its [`deadline`](Self::deadline):
+///
+/// ```no_run
+/// # fn wait_for(_: impl std::os::fd::AsFd, _: Option<std::time::Instant>) {}
+/// # fn f(idle: std::net::TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use xmpp_close::{Batch, BatchOptions, CloseOptions};
+///
+/// let mut batch = Batch::new()?;
+/// batch.set(BatchOptions::new().on_end(|index, report| println!("{index}: {report}")))?;
+/// batch.add(idle, &CloseOptions::new(), |stanza| println!("still came: {stanza}"))?; // at any time
+/// while batch.turn(Duration::ZERO)? > 0 {
+///     wait_for(&batch, batch.deadline()); // and for all else that the program waits for
+/// }
+/// # Ok(()) }
+/// ```
 pub struct Batch<'a> {
-    intake: Rc<Intake<'a>>,
-    members: Vec<Slot<'a>>,
+    intake: Arc<Intake<'a>>,
+    /// By their indices, and so in the order in which they came.
+    members: BTreeMap<usize, Box<Member<'a>>>,
+    schedule: Schedule,
+    settings: Settings,
+    callbacks: Callbacks<'a>,
+    progress: Progress,
+    /// Of streams that have ended, and of which nobody was told.
+    reports: BTreeMap<usize, Report>,
+    /// Lent to the stream that is moved, so that those that wait need none.
+    buffer: Buffer,
+    /// What the last wait has found.
+    ready: Vec<usize>,
 }
 
-/// Keys above this are those of cancellers.
-const CANCELLERS: usize = usize::MAX / 2;
-
-enum Slot<'a> {
-    Running(Box<Member<'a>>),
-    Ended(Report),
-}
-
-struct Member<'a> {
-    driver: Driver<AnyTransport<'a>>,
-    handle: Handle<'a>,
-    started: bool,
-    /// Its next turn will come, whether it becomes ready or not.
-    put_off: bool,
-    /// What its descriptor is watched for, if it is.
-    watched: Option<Interest>,
-    /// When its time is looked at next.
-    timer: Option<Instant>,
-    /// What has come does not always show: it is tried again and again, with pauses.
-    holds_back: bool,
-    /// When its pause ends, if it has one.
-    pause: Option<Instant>,
-}
-
-impl Slot<'_> {
-    /// True when something is to be done before anything comes: then its turn will come.
-    fn put_off_if_urgent(&mut self) -> bool {
-        let Self::Running(member) = self else { return false };
-        member.put_off = member.driver.must_start() || member.driver.has_input() || member.holds_back;
-        member.put_off
-    }
-}
-
-impl Member<'_> {
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.driver.transport().watch(Interest::READ).map(|(fd, _)| fd)
-    }
-}
+/// One thread may make it, and another use it.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    fn is_shared<T: Send + Sync>() {}
+    is_send::<Batch<'_>>();
+    is_shared::<BatchHandle<'_>>();
+};
 
 impl<'a> Batch<'a> {
     /// An empty batch. It holds a few descriptors.
@@ -99,32 +105,46 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// When the system has no more of them.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { intake: Rc::new(Intake::new()?), members: Vec::new() })
+        Ok(Self {
+            intake: Arc::new(Intake::new()?),
+            members: BTreeMap::new(),
+            schedule: Schedule::default(),
+            settings: Settings::none(),
+            callbacks: Callbacks::default(),
+            progress: Progress::new(),
+            reports: BTreeMap::new(),
+            buffer: Buffer::default(),
+            ready: Vec::new(),
+        })
     }
 
-    /// Where to add, also while it runs.
+    /// What adds streams from callbacks of the batch, and from other threads.
+    pub fn handle(&self) -> BatchHandle<'a> {
+        BatchHandle(self.intake.clone())
+    }
+
+    /// Where to add, for C.
     #[cfg(feature = "capi")]
-    pub(crate) fn intake(&self) -> Rc<Intake<'a>> {
+    pub(crate) fn intake(&self) -> Arc<Intake<'a>> {
         self.intake.clone()
     }
 
-    /// Adds the open stream on `transport`, and returns its index. What still arrives on it is lent to `on_stanza`,
-    /// without a copy; [`Stanza::into_owned`] makes one that can be kept.
+    /// Adds the open stream on `transport`, and returns its index, which no other ever gets. It is closed as soon as the
+    /// batch has a turn, or when its moment comes in the [spread](BatchOptions::spread). What still arrives on it is lent to
+    /// `on_stanza`, without a copy; [`Stanza::into_owned`] makes one that can be kept.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the options make no sense, when the transport has no descriptor that can be waited for
-    /// ([`Transport::watch`]), or one that is in the batch already, and in a forked child of the process that made the
-    /// batch; [`Error::Io`] when the system has no room for more.
+    /// ([`Transport::watch`]), or one that is in the batch already, when the time of the batch is up or it was stopped, and in
+    /// a forked child of the process that made the batch; [`Error::Io`] when the system has no room for more.
     /// The transport is dropped then.
-    pub fn add<T: Transport + 'a>(
+    pub fn add<T: Transport + Send + 'a>(
         &mut self,
         transport: T,
         options: &CloseOptions,
-        on_stanza: impl FnMut(Stanza<&str>) + 'a,
+        on_stanza: impl FnMut(Stanza<&str>) + Send + 'a,
     ) -> Result<usize, Error> {
-        options.check()?;
-        let driver = Driver::new(Box::new(transport) as AnyTransport<'a>, options.clone())?;
-        self.intake.add(driver, hand_over(on_stanza))
+        self.handle().add(transport, options, on_stanza)
     }
 
     /// The same for a whole session's [`Stream`], which knows its closing tag and what was read already, and sends our
@@ -132,41 +152,55 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     /// As for [`add`](Self::add).
-    pub fn add_stream<T: Transport + 'a>(
+    pub fn add_stream<T: Transport + Send + 'a>(
         &mut self,
         stream: Stream<T>,
         options: &CloseOptions,
-        on_stanza: impl FnMut(Stanza<&str>) + 'a,
+        on_stanza: impl FnMut(Stanza<&str>) + Send + 'a,
     ) -> Result<usize, Error> {
-        let driver = stream.into_driver(options)?.map(|transport| Box::new(transport) as AnyTransport<'a>);
-        self.intake.add(driver, hand_over(on_stanza))
+        self.handle().add_stream(stream, options, on_stanza)
     }
 
     /// How many streams are in it.
     pub fn len(&self) -> usize {
-        self.intake.count()
-    }
-
-    fn clear(&mut self) {
-        for slot in self.members.drain(..).chain(self.intake.take()) {
-            if let Slot::Running(member) = slot {
-                member.fd().inspect(|fd| self.intake.forget(*fd));
-            }
-        }
-        self.intake.reset();
+        self.members.len() + self.intake.waiting()
     }
 
     /// There is none in it.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// How a stream ended, if it has, and nobody was told by [`BatchOptions::on_end`] or [`run`](Self::run). Such reports are
+    /// kept as long as the batch.
+    pub fn report(&self, index: usize) -> Option<&Report> {
+        self.reports.get(&index)
+    }
+
+    fn clear(&mut self) {
+        for member in std::mem::take(&mut self.members)
+            .into_values()
+            .chain(self.intake.take().into_iter().map(|(_, member)| member))
+        {
+            self.intake.forget(&member);
+        }
+        self.schedule = Schedule::default();
+    }
 }
 
 /// The framing is ours, the stanzas are the application's.
-fn hand_over<'a>(mut on_stanza: impl FnMut(Stanza<&str>) + 'a) -> Handle<'a> {
+fn hand_over<'a>(mut on_stanza: impl FnMut(Stanza<&str>) + Send + 'a) -> OnInput<'a> {
     Box::new(move |driver| {
         driver.frame(Some(&mut on_stanza));
     })
+}
+
+/// Readable when a [`turn`](Batch::turn) has something to do; but not at the batch's [`deadline`](Batch::deadline). It is to be
+/// watched, by poll(2), epoll(7) or the like, and never read.
+impl AsFd for Batch<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.intake.as_fd()
+    }
 }
 
 /// Streams that were never closed end here, as any socket that is dropped. In a child of the process that made it, the
@@ -174,6 +208,7 @@ fn hand_over<'a>(mut on_stanza: impl FnMut(Stanza<&str>) + 'a) -> Handle<'a> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         if self.intake.check_owner().is_ok() {
+            self.intake.shut(Some("the batch is gone"));
             self.clear();
         }
     }

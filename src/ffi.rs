@@ -83,6 +83,7 @@ mod options;
 mod queries;
 mod report;
 mod sized;
+mod stream;
 mod stream_error;
 mod words;
 
@@ -97,6 +98,7 @@ pub use limits::*;
 pub use options::*;
 pub use queries::*;
 pub use report::*;
+pub use stream::*;
 pub use words::*;
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub mod xml;
 pub mod ffi;
 
 #[cfg(feature = "batch")]
-pub use batch::{Batch, BatchOptions, BatchReport, Summary};
+pub use batch::{Batch, BatchHandle, BatchOptions, BatchReport, Summary};
 pub use cancel::{Canceller, Waker};
 pub use closing::{Closing, LateBytes, Step, Wait, close};
 pub use engine::{Engine, Fact, Found, SendError, Tls, Wants};

@@ -84,36 +84,6 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Which limit ended a close, or made our closing tag due. The numbers are those of the C API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-#[repr(u32)]
-pub enum Limit {
-    /// [`Limits::total`](crate::Limits::total).
-    Total = 1,
-    /// [`Limits::no_progress`](crate::Limits::no_progress).
-    NoProgress = 2,
-    /// [`Limits::linger`](crate::Limits::linger).
-    Linger = 3,
-    /// [`CloseOptions::answer`](crate::CloseOptions::answer): our tag was due without the application's word. The close goes
-    /// on after it.
-    Answer = 4,
-    /// The deadline of the batch.
-    Batch = 5,
-}
-
-impl Limit {
-    const fn sentence(self) -> &'static str {
-        match self {
-            Self::Total => "ended by the limit on the whole close",
-            Self::NoProgress => "ended because not a byte moved for too long",
-            Self::Linger => "ended by the limit on the wait for the end of the connection",
-            Self::Answer => "our closing tag was due because the time to answer was over",
-            Self::Batch => "ended by the deadline of the batch",
-        }
-    }
-}
-
 /// Who began the closing. The numbers are those of the C API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -128,12 +98,52 @@ pub enum Initiator {
     Crossing = 3,
 }
 
+impl Initiator {
+    /// Every value, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Us, Self::Peer, Self::Crossing];
+}
+
 impl fmt::Display for Initiator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Us => "us",
             Self::Peer => "peer",
             Self::Crossing => "crossing",
+        })
+    }
+}
+
+/// Which limit ended a close, or made it go on. The numbers are those of the C API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u32)]
+pub enum Limit {
+    /// [`Limits::total`](crate::Limits::total).
+    Total = 1,
+    /// [`Limits::no_progress`](crate::Limits::no_progress).
+    NoProgress = 2,
+    /// [`Limits::linger`](crate::Limits::linger).
+    Linger = 3,
+    /// The time in which the application answers the peer's tag ([`CloseOptions::answer`](crate::CloseOptions::answer)). Our
+    /// tag was then sent without it, and the close went on.
+    Answer = 4,
+    /// The time of the batch that the stream was closed in.
+    Batch = 5,
+}
+
+impl Limit {
+    /// Every value, in the order of their numbers.
+    pub const ALL: [Self; 5] = [Self::Total, Self::NoProgress, Self::Linger, Self::Answer, Self::Batch];
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Total => "total",
+            Self::NoProgress => "no-progress",
+            Self::Linger => "linger",
+            Self::Answer => "answer",
+            Self::Batch => "batch",
         })
     }
 }
@@ -183,9 +193,9 @@ pub struct Report {
     pub os_error: Option<i32>,
     /// Time from the start of the closing to its end.
     pub elapsed: Duration,
-    /// Which limit ended it, or made our closing tag due.
+    /// Which limit ended it, if one did; or that the application took too long to answer.
     pub limit: Option<Limit>,
-    /// How often something was to be sent when it was too late for that.
+    /// How often something was to be sent when it was too late for it: none of that went out.
     pub refused: u32,
 }
 
@@ -206,7 +216,7 @@ impl fmt::Display for Report {
         // our last bytes, or reset the connection behind its tag, or never end it.
         let is_clean = self.is_clean();
         if let Some(limit) = self.limit.filter(|limit| !is_clean || *limit == Limit::Answer) {
-            write!(f, "; {}", limit.sentence())?;
+            write!(f, "; {limit} limit")?;
         }
         write!(f, "; {} late stanzas, {} bytes read", self.stanzas, self.bytes_read)?;
         let unacked = if is_clean { 0 } else { self.bytes_unacked };
@@ -214,8 +224,8 @@ impl fmt::Display for Report {
             (self.oversize, "stanzas over the limit"),
             (self.bytes_after_tag, "bytes after the peer's tag"),
             (self.bytes_unsent, "bytes unsent"),
-            (u64::from(self.refused), "refused because they came too late to be sent"),
             (unacked, "bytes unacknowledged"),
+            (u64::from(self.refused), "sends refused"),
         ] {
             if count > 0 {
                 write!(f, "; {count} {what}")?;

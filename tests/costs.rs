@@ -13,7 +13,10 @@ use std::{
 };
 
 /// An event loop that serves thousands of streams is never to notice them.
-const MOST: u64 = 200;
+const MOST: u64 = 400;
+/// Those that let something go out, or take something over: a few texts are put together, and memory is asked for.
+const SAY: [&str; 7] = ["finish", "finish_with_an_error", "detach", "sent", "stream_error", "malformed", "late_tick"];
+const MOST_TO_SAY: u64 = 4_000;
 
 fn build(name: &str) -> PathBuf {
     let library = clib::build();
@@ -64,14 +67,18 @@ fn holds(what: &str, measured: f64, was: f64) {
 fn every_event_in_every_state_takes_few_instructions() {
     let mut costs = measure("costs", &[]);
     costs.sort();
-    let dearest = &costs[costs.len() - 10..];
-    println!("{dearest:#?}");
-    for name in ["begin in open", "flushed in reply over TLS", "late_tick in wait", "unknown_stream_error in done"] {
+    for name in ["finish in open", "written in reply over TLS", "late_tick in written", "stream_error in over"] {
         assert!(costs.iter().any(|cost| cost.1 == name), "{name} was not measured");
     }
     assert!(costs.len() > 500, "{} were measured", costs.len());
     assert!(costs[0].0 > 5, "{:?}: nothing was measured", costs[0]);
-    assert!(dearest[9].0 <= MOST, "{dearest:#?}");
+    let (say, others): (Vec<_>, Vec<_>) =
+        costs.iter().partition(|(_, name)| SAY.contains(&name.split(' ').next().unwrap_or_default()));
+    for (costs, most) in [(say, MOST_TO_SAY), (others, MOST)] {
+        let dearest = &costs[costs.len() - 5..];
+        println!("{dearest:#?}");
+        assert!(dearest[4].0 <= most, "{dearest:#?}");
+    }
 }
 
 #[test]

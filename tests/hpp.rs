@@ -171,6 +171,33 @@ fn files_with_and_without_exceptions_do_not_share_what_differs() {
     }
 }
 
+/// Streams, and turns of a batch, are for C alone so far.
+const IN_C_ONLY: [&str; 23] = [
+    "xmpp_close_batch_set",
+    "xmpp_close_batch_fd",
+    "xmpp_close_batch_timeout",
+    "xmpp_close_batch_turn",
+    "xmpp_close_new",
+    "xmpp_close_start",
+    "xmpp_close_start_with",
+    "xmpp_close_free",
+    "xmpp_close_send",
+    "xmpp_close_finish",
+    "xmpp_close_detach",
+    "xmpp_close_tell",
+    "xmpp_close_peer_error",
+    "xmpp_close_wants",
+    "xmpp_close_timeout",
+    "xmpp_close_tick",
+    "xmpp_close_step",
+    "xmpp_close_get_report",
+    "xmpp_close_output",
+    "xmpp_close_wrote",
+    "xmpp_close_received",
+    "xmpp_close_input",
+    "xmpp_close_describe",
+];
+
 #[test]
 fn every_handle_of_c_has_its_functions_here() {
     let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
@@ -184,7 +211,10 @@ fn every_handle_of_c_has_its_functions_here() {
     let mut count = 0;
     for function in declared.filter(|name| !name.contains(' ') && !name.contains('*')) {
         let is_plain = ["xmpp_close_version_number", "xmpp_close_idle_seconds"].contains(&&function[..]);
-        assert!(is_plain || cpp.contains(&function), "xmpp_close.hpp has nothing for {function}");
+        assert!(
+            is_plain || IN_C_ONLY.contains(&&function[..]) || cpp.contains(&function),
+            "xmpp_close.hpp has nothing for {function}"
+        );
         count += 1;
     }
     assert!(count >= 35, "{count}");

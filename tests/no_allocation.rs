@@ -8,7 +8,7 @@ mod peer;
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    cell::{Cell, RefCell},
+    cell::Cell,
     ffi::{c_char, c_int, c_void},
     io, mem,
     net::TcpStream,
@@ -17,6 +17,10 @@ use std::{
         unix::net::UnixStream,
     },
     ptr,
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -105,7 +109,7 @@ fn only_a_new_handshake_allocates() {
 }
 
 /// Closes a stream, and calls for each late stanza.
-type Close = fn(TcpStream, &dyn Fn());
+type Close = fn(TcpStream, &(dyn Fn() + Sync));
 
 const WAYS: [(&str, Close); 3] = [
     ("xmpp_close_fd", |tcp, called| {
@@ -129,7 +133,7 @@ const WAYS: [(&str, Close); 3] = [
     ("Batch", in_a_batch),
 ];
 
-fn in_a_batch(transport: impl Transport, called: &dyn Fn()) {
+fn in_a_batch(transport: impl Transport + Send, called: &(dyn Fn() + Sync)) {
     let mut batch = Batch::new().unwrap();
     let added = batch.add(transport, &CloseOptions::new(), |stanza| {
         assert_eq!(stanza.name(), "message");
@@ -140,10 +144,10 @@ fn in_a_batch(transport: impl Transport, called: &dyn Fn()) {
 }
 
 /// Options with an `on_stanza`; all else, zero, is the default.
-fn with_options(mut called: &dyn Fn(), close: impl FnOnce(&ffi::xmpp_close_options)) {
+fn with_options(mut called: &(dyn Fn() + Sync), close: impl FnOnce(&ffi::xmpp_close_options)) {
     extern "C" fn on_stanza(userdata: *mut c_void, _: *const u8, _: usize) -> c_int {
         // SAFETY: it outlives the close.
-        unsafe { (*userdata.cast::<&dyn Fn()>())() };
+        unsafe { (*userdata.cast::<&(dyn Fn() + Sync)>())() };
         0
     }
     // SAFETY: a struct of numbers and pointers, all of which may be zero.
@@ -155,17 +159,16 @@ fn with_options(mut called: &dyn Fn(), close: impl FnOnce(&ffi::xmpp_close_optio
 }
 
 /// What was allocated from one late stanza to the last.
-fn allocations_from(stanza: usize, of: usize, close: impl FnOnce(&dyn Fn())) -> u32 {
-    let (seen, first, last) = (Cell::new(0), Cell::new(0), Cell::new(0));
+fn allocations_from(stanza: usize, of: usize, close: impl FnOnce(&(dyn Fn() + Sync))) -> u32 {
+    let (seen, first, last) = (AtomicUsize::new(0), AtomicU32::new(0), AtomicU32::new(0));
     close(&|| {
-        seen.set(seen.get() + 1);
-        last.set(ALLOCATIONS.get());
-        if seen.get() == stanza {
-            first.set(last.get());
+        last.store(ALLOCATIONS.get(), Relaxed);
+        if seen.fetch_add(1, Relaxed) + 1 == stanza {
+            first.store(ALLOCATIONS.get(), Relaxed);
         }
     });
-    assert_eq!(seen.get(), of);
-    last.get() - first.get()
+    assert_eq!(seen.into_inner(), of);
+    last.into_inner() - first.into_inner()
 }
 
 fn message(length: usize) -> String {
@@ -201,26 +204,26 @@ struct Flood<'a> {
     piece: fn(usize) -> usize,
     /// How many writes are still blocked.
     blocked: u32,
-    held: &'a RefCell<Vec<isize>>,
+    held: &'a Mutex<Vec<isize>>,
     /// Always readable, and never read.
     ready: UnixStream,
 }
 
 impl<'a> Flood<'a> {
-    fn of(bytes: String, pause: usize, held: &'a RefCell<Vec<isize>>) -> Self {
+    fn of(bytes: String, pause: usize, held: &'a Mutex<Vec<isize>>) -> Self {
         let (ready, _) = UnixStream::pair().unwrap();
         Self { bytes: bytes.into_bytes(), read: 0, pause, piece: |_| usize::MAX, blocked: 0, held, ready }
     }
 }
 
 /// Room for what is noted, so that noting it allocates nothing.
-fn notes() -> RefCell<Vec<isize>> {
-    RefCell::new(Vec::with_capacity(10_000))
+fn notes() -> Mutex<Vec<isize>> {
+    Mutex::new(Vec::with_capacity(10_000))
 }
 
 impl Transport for Flood<'_> {
     fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let mut held = self.held.borrow_mut();
+        let mut held = self.held.lock().unwrap();
         held.push(HELD.get());
         if held.len() % self.pause == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -266,9 +269,9 @@ fn large_stanzas_that_follow_each_other_allocate_nothing_once_warm() {
     let held = notes();
     let flood = || Flood::of(message(300_000).repeat(20) + TAG, NEVER, &held);
     assert_eq!(allocations_from(5, 20, |called| in_a_batch(flood(), called)), 0);
-    held.borrow_mut().clear();
+    held.lock().unwrap().clear();
     assert!(CloseOptions::new().begin(flood()).unwrap().finish().is_clean());
-    let held = held.borrow();
+    let held = held.lock().unwrap();
     let warm = &held[held.len() / 4..held.len() - 1];
     assert!(warm.len() > 500 && warm.iter().all(|held| *held == warm[0]), "{warm:?}");
 }
@@ -289,7 +292,7 @@ fn a_close_that_waits_holds_nothing_of_what_was_read_before() {
     let before = HELD.get();
     let closing = CloseOptions::new().residual(message(100).repeat(3000)).begin(flood).unwrap();
     assert_eq!(closing.finish().stanzas, 3000);
-    let held = held.borrow()[0] - before;
+    let held = held.lock().unwrap()[0] - before;
     assert!(held < 10 * 1024, "{held}");
 }
 
@@ -308,9 +311,9 @@ fn a_stream_that_waits_holds_nothing_of_what_was_read_while_it_sent() {
         drop(stream.receive().unwrap());
     }
     // Then one read finds nothing; the next, behind the wait, the end.
-    held.borrow_mut().truncate(1);
+    held.lock().unwrap().truncate(1);
     assert!(stream.receive().is_err());
-    let held = held.borrow()[2] - before;
+    let held = held.lock().unwrap()[2] - before;
     assert!(held < 10 * 1024, "{held}");
 }
 
@@ -321,7 +324,8 @@ fn a_close_that_waits_holds_nothing_of_a_large_stanza() {
         let flood = Flood::of(message(300_000) + begun, NEVER, &held);
         assert!(!CloseOptions::new().begin(flood).unwrap().finish().tag_received);
         // The last read finds the end, behind one that was not full.
-        let (held, last) = (held.borrow(), held.borrow().len() - 1);
+        let held = held.lock().unwrap();
+        let last = held.len() - 1;
         assert!(held[last - 1] - held[0] > 300_000, "behind {begun:?}: {held:?}");
         assert!(held[last] - held[0] < 10 * 1024, "behind {begun:?}: {held:?}");
     }

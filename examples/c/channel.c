@@ -4,19 +4,6 @@
 #include <netinet/tcp.h>
 #include <unistd.h>
 
-/* What waits for room in the socket: with TLS, its records. */
-static queue *wire(channel *ch)
-{
-    return ch->tls ? tls_output(ch->tls) : &ch->out;
-}
-
-/* RFC 6120, section 4.4: over TLS, both close_notify alerts go before the end of TCP. */
-static void end_tcp(channel *ch)
-{
-    if (ch->ending && !ch->out.len && !wire(ch)->len && (!ch->tls || ch->notified))
-        shutdown(ch->fd, SHUT_WR);
-}
-
 void channel_open(channel *ch, int fd)
 {
     const int one = 1;
@@ -28,27 +15,15 @@ void channel_open(channel *ch, int fd)
 
 void channel_close(channel *ch)
 {
-    if (ch->tls) {
-        if (!ch->out.len)
-            tls_close_notify(ch->tls); /* also when the time was up */
-        queue_send(tls_output(ch->tls), ch->fd);
-        tls_free(ch->tls);
-    }
+    tls_free(ch->tls);
     close(ch->fd);
-    free(ch->out.bytes);
 }
 
 static int receive(channel *ch, void *buf, size_t len, size_t *n)
 {
     const ssize_t came = recv(ch->fd, buf, len, 0);
     *n = came > 0 ? (size_t)came : 0;
-    return came > 0 ? 0 : came == 0 ? CHANNEL_END : errno;
-}
-
-/* Plaintext, of what was received. */
-static size_t decrypt(channel *ch, void *buf, size_t len)
-{
-    return ch->notified ? 0 : tls_decrypt(ch->tls, buf, len);
+    return came > 0 ? 0 : came == 0 ? CHANNEL_END : errno == EINTR ? EAGAIN : errno;
 }
 
 int channel_read(channel *ch, int may_receive, void *buf, size_t len, size_t *n)
@@ -58,10 +33,10 @@ int channel_read(channel *ch, int may_receive, void *buf, size_t len, size_t *n)
     *n = 0;
     if (!ch->tls)
         return may_receive ? receive(ch, buf, len, n) : EAGAIN;
-    *n = decrypt(ch, buf, len);
+    *n = tls_decrypt(ch->tls, buf, len);
     if (!*n && may_receive && (result = receive(ch, records, sizeof records, n)) == 0) {
         tls_feed(ch->tls, records, *n);
-        *n = decrypt(ch, buf, len);
+        *n = tls_decrypt(ch->tls, buf, len);
         result = EAGAIN;
     }
     if (*n)
@@ -70,40 +45,46 @@ int channel_read(channel *ch, int may_receive, void *buf, size_t len, size_t *n)
         return CHANNEL_FAILED;
     if (tls_notified(ch->tls) && !ch->notified) {
         ch->notified = 1;
-        end_tcp(ch);
         return CHANNEL_NOTIFIED;
     }
-    return result == CHANNEL_END && !ch->notified ? CHANNEL_CUT_OFF : result;
+    return result;
 }
 
-int channel_send(channel *ch, size_t *n)
+/* In the clear. */
+static int send_bytes(channel *ch, const void *bytes, size_t len, size_t *taken)
 {
-    queue *const q = wire(ch);
-    int error = 0;
-    *n = 0;
-    do {
-        if (ch->tls && !q->len) /* record by record, so that a slow peer's queue is seen to grow */
-            queue_drop(&ch->out, tls_encrypt(ch->tls, ch->out.bytes, ch->out.len));
-        *n += q->len;
-        if (!q->len)
-            break;
-        error = queue_send(q, ch->fd);
-        *n -= q->len;
-    } while (!error);
-    if (error && error != EAGAIN)
-        ch->out.len = q->len = 0;
-    end_tcp(ch);
-    return error ? error : ch->out.len ? EAGAIN : 0;
+    while (*taken < len) {
+        const ssize_t n = send(ch->fd, (const char *)bytes + *taken, len - *taken, MSG_NOSIGNAL);
+        if (n >= 0)
+            *taken += (size_t)n;
+        else if (errno != EINTR)
+            return errno;
+    }
+    return 0;
 }
 
-int channel_is_full(channel *ch)
+int channel_send(channel *ch, const void *bytes, size_t len, size_t *taken)
 {
-    return wire(ch)->len > 0;
+    size_t n = 0;
+    int error;
+    *taken = 0;
+    if (!ch->tls)
+        return send_bytes(ch, bytes, len, taken);
+    do { /* record by record, so that a slow peer's queue is seen to grow */
+        *taken += n;
+        error = queue_send(tls_output(ch->tls), ch->fd);
+    } while (!error && (n = tls_encrypt(ch->tls, (const char *)bytes + *taken, len - *taken)) > 0);
+    return error;
 }
 
-void channel_end(channel *ch)
+size_t channel_pending(channel *ch)
 {
-    ch->ending = 1;
-    if (ch->tls)
-        tls_close_notify(ch->tls);
+    return ch->tls ? tls_output(ch->tls)->len : 0;
+}
+
+void channel_watch(channel *ch, int epoll_fd, struct epoll_event *event)
+{
+    const int change = !ch->watched ? EPOLL_CTL_ADD : event->events ? EPOLL_CTL_MOD : EPOLL_CTL_DEL;
+    if (event->events != ch->watched && epoll_ctl(epoll_fd, change, ch->fd, event) == 0)
+        ch->watched = event->events;
 }

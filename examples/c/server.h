@@ -18,9 +18,7 @@
 
 #define HEADER "<?xml version='1.0'?><stream:stream xmlns='jabber:client' version='1.0' from='localhost' id='%u'" \
                " xmlns:stream='http://etherx.jabber.org/streams'>"
-#define TAG "</stream:stream>"
 #define FEATURES "<stream:features/>"
-#define STREAM_ERROR "<stream:error><%s xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
 #define IQ_RESULT "<iq type='result' id='%s'/>"
 
 /* For an example, running out of memory is the end. */

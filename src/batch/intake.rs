@@ -1,48 +1,131 @@
-//! Where streams come in: before the batch runs, and from the callbacks of those that are in it.
+//! Where streams come in: before the batch runs, from its callbacks, and from other threads.
 
 use std::{
-    cell::{Cell, RefCell},
-    collections::HashSet,
-    io,
-    os::fd::{AsRawFd, BorrowedFd, RawFd},
+    collections::{HashMap, HashSet},
+    fmt, io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use super::{AnyTransport, CANCELLERS, Handle, Member, Slot};
+use super::{AnyTransport, Member, OnInput, hand_over};
 use crate::{
-    cancel::Canceller,
+    cancel::{Canceller, Waker},
     closing::Driver,
     error::Error,
+    options::CloseOptions,
     process::Owner,
-    transport::{Interest, Readiness, holds_back},
+    stream::Stream,
+    transport::{Interest, Readiness, Transport},
+    xml::Stanza,
 };
+
+/// The key of the bell.
+const BELL: usize = usize::MAX;
+/// Keys from here on are those of cancellers, by their descriptors.
+const CANCELLERS: usize = usize::MAX / 2;
+
+/// Puts streams into a [`Batch`](super::Batch) from its own callbacks, and from other threads: it wakes the batch. Clones
+/// are for the same batch; once that is gone, nothing can be added any more.
+///
+/// ```no_run
+/// # fn f(idle: std::net::TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+/// use std::{thread, time::Duration};
+/// use xmpp_close::{Batch, CloseOptions};
+///
+/// let mut batch = Batch::new()?;
+/// let handle = batch.handle();
+/// // One thread closes what the others are done with.
+/// thread::spawn(move || while batch.turn(Duration::MAX).is_ok() {});
+/// handle.add(idle, &CloseOptions::new(), |stanza| println!("still came: {stanza}"))?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct BatchHandle<'a>(pub(super) Arc<Intake<'a>>);
+
+impl<'a> BatchHandle<'a> {
+    /// As [`Batch::add`](super::Batch::add).
+    ///
+    /// # Errors
+    /// As there; and [`Error::Invalid`] when the time of the batch is up, or it was stopped, or is gone.
+    pub fn add<T: Transport + Send + 'a>(
+        &self,
+        transport: T,
+        options: &CloseOptions,
+        on_stanza: impl FnMut(Stanza<&str>) + Send + 'a,
+    ) -> Result<usize, Error> {
+        options.check()?;
+        let driver = Driver::new(Box::new(transport) as AnyTransport<'a>, options.clone())?;
+        self.0.add(driver, hand_over(on_stanza))
+    }
+
+    /// As [`Batch::add_stream`](super::Batch::add_stream).
+    ///
+    /// # Errors
+    /// As for [`add`](Self::add).
+    pub fn add_stream<T: Transport + Send + 'a>(
+        &self,
+        stream: Stream<T>,
+        options: &CloseOptions,
+        on_stanza: impl FnMut(Stanza<&str>) + Send + 'a,
+    ) -> Result<usize, Error> {
+        let driver = stream.into_driver(options)?.map(|transport| Box::new(transport) as AnyTransport<'a>);
+        self.0.add(driver, hand_over(on_stanza))
+    }
+}
+
+impl fmt::Debug for BatchHandle<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchHandle").finish_non_exhaustive()
+    }
+}
 
 /// Shared by the batch and whoever adds to it, so that nobody needs the batch itself, which is moving a stream when a
 /// callback is called.
 pub(crate) struct Intake<'a> {
-    pub(super) readiness: Readiness,
-    pub(super) cancellers: RefCell<Vec<Canceller>>,
-    /// The descriptors of those that have not ended; in a pause none is watched, but it is in the batch.
-    descriptors: RefCell<HashSet<RawFd>>,
-    /// Added, and not looked at by the batch yet.
-    added: RefCell<Vec<Slot<'a>>>,
-    /// How many were added, and so the next index.
-    count: Cell<usize>,
-    /// The time is up, or all was stopped: nothing can begin any more.
-    is_shut: Cell<bool>,
+    readiness: Readiness,
+    /// Rings when something is to be done that shows on no descriptor.
+    bell: Waker,
     owner: Owner,
+    entries: Mutex<Entries<'a>>,
+}
+
+struct Entries<'a> {
+    /// Added, and not looked at by the batch yet.
+    added: Vec<(usize, Box<Member<'a>>)>,
+    /// The descriptors of those that have not ended; in a pause none is watched, but it is in the batch.
+    descriptors: HashSet<RawFd>,
+    /// Those that wake the batch, and how many need each.
+    cancellers: HashMap<RawFd, (Canceller, usize)>,
+    next_index: usize,
+    /// Why nothing can begin any more.
+    shut: Option<&'static str>,
+}
+
+/// What is ready.
+pub(super) enum Ready {
+    Stream(usize),
+    Canceller,
+    Bell,
 }
 
 impl<'a> Intake<'a> {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self {
-            readiness: Readiness::new()?,
-            cancellers: RefCell::default(),
-            descriptors: RefCell::default(),
-            added: RefCell::default(),
-            count: Cell::new(0),
-            is_shut: Cell::new(false),
-            owner: Owner::this_process(),
-        })
+        let (readiness, bell) = (Readiness::new()?, Waker::new()?);
+        readiness.watch(bell.fd(), BELL, None, Some(Interest::READ))?;
+        let entries = Entries {
+            added: Vec::new(),
+            descriptors: HashSet::new(),
+            cancellers: HashMap::new(),
+            next_index: 0,
+            shut: None,
+        };
+        Ok(Self { readiness, bell, owner: Owner::this_process(), entries: Mutex::new(entries) })
+    }
+
+    /// No callback is called while it is held.
+    fn entries(&self) -> MutexGuard<'_, Entries<'a>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is waited for in a child of the process that made it, the parent would wait for.
@@ -51,80 +134,148 @@ impl<'a> Intake<'a> {
         if self.owner.is_this_process() { Ok(()) } else { Err(invalid) }
     }
 
-    pub(crate) fn add(&self, driver: Driver<AnyTransport<'a>>, handle: Handle<'a>) -> Result<usize, Error> {
+    pub(crate) fn add(&self, driver: Driver<AnyTransport<'a>>, on_input: OnInput<'a>) -> Result<usize, Error> {
         self.check_owner()?;
-        if self.is_shut.get() {
-            return Err(Error::Invalid("the batch is over"));
-        }
-        let index = self.count.get();
         let canceller = driver.canceller().cloned();
-        self.added.borrow_mut().try_reserve(1).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        let watched = Some(Interest::READ);
-        let holds_back = driver.transport().watch(Interest::READ).is_some_and(|(fd, _)| holds_back(fd));
-        let member =
-            Member { driver, handle, started: false, put_off: false, watched, timer: None, pause: None, holds_back };
+        let member = Box::new(Member::new(driver, on_input));
         let Some(fd) = member.fd() else {
             return Err(Error::Invalid("this transport has no descriptor that a batch could wait for"));
         };
-        self.descriptors.borrow_mut().try_reserve(1).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        if !self.descriptors.borrow_mut().insert(fd.as_raw_fd()) {
+        let mut entries = self.entries();
+        if let Some(reason) = entries.shut {
+            return Err(Error::Invalid(reason));
+        }
+        let no_memory = |_| io::Error::from(io::ErrorKind::OutOfMemory);
+        entries.added.try_reserve(1).map_err(no_memory)?;
+        entries.descriptors.try_reserve(1).map_err(no_memory)?;
+        let number = fd.as_raw_fd();
+        if !entries.descriptors.insert(number) {
             return Err(Error::Invalid("this descriptor is in the batch already"));
         }
-        let watching = self.readiness.watch(fd, index, None, watched);
-        if let Err(error) = watching.and_then(|()| canceller.iter().try_for_each(|each| self.watch_canceller(each))) {
-            self.forget(fd);
+        let index = entries.next_index;
+        let watching = self.readiness.watch(fd, index, None, member.watch.on);
+        let all =
+            watching.and_then(|()| canceller.iter().try_for_each(|each| self.watch_canceller(&mut entries, each)));
+        if let Err(error) = all {
+            self.readiness.forget(fd);
+            entries.descriptors.remove(&number);
             return Err(match error.kind() {
                 // So epoll says of a file; where kqueue can wait for one, it may be in a batch.
                 io::ErrorKind::PermissionDenied => Error::Invalid("nothing can wait for this kind of descriptor"),
                 _ => error.into(),
             });
         }
-        self.added.borrow_mut().push(Slot::Running(Box::new(member)));
-        self.count.set(index + 1);
+        entries.added.push((index, member));
+        entries.next_index += 1;
+        drop(entries);
+        self.bell.wake();
         Ok(index)
     }
 
-    /// A stream has ended.
-    pub(super) fn forget(&self, fd: BorrowedFd<'_>) {
-        self.readiness.forget(fd);
-        self.descriptors.borrow_mut().remove(&fd.as_raw_fd());
-    }
-
-    /// How many are in the batch.
-    pub(super) fn count(&self) -> usize {
-        self.count.get()
+    /// A stream is not in the batch any more.
+    pub(super) fn forget(&self, member: &Member<'_>) {
+        let (fd, canceller) = (member.fd(), member.driver.canceller());
+        let mut entries = self.entries();
+        if let Some(fd) = fd {
+            self.readiness.forget(fd);
+            entries.descriptors.remove(&fd.as_raw_fd());
+        }
+        if let Some(canceller) = canceller {
+            self.release(&mut entries, canceller);
+        }
     }
 
     /// What was added since the last time, in the order of its indices.
-    pub(super) fn take(&self) -> Vec<Slot<'a>> {
-        self.added.take()
+    pub(super) fn take(&self) -> Vec<(usize, Box<Member<'a>>)> {
+        std::mem::take(&mut self.entries().added)
+    }
+
+    /// How many were added since.
+    pub(super) fn waiting(&self) -> usize {
+        self.entries().added.len()
     }
 
     /// Lets a canceller wake the batch.
-    pub(super) fn watch_canceller(&self, canceller: &Canceller) -> io::Result<()> {
-        let mut cancellers = self.cancellers.borrow_mut();
-        let key = CANCELLERS + cancellers.len();
-        match self.readiness.watch(canceller.wake(), key, None, Some(Interest::READ)) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => {
-                cancellers.push(canceller.clone());
-                Ok(())
+    pub(super) fn add_canceller(&self, canceller: &Canceller) -> io::Result<()> {
+        self.watch_canceller(&mut self.entries(), canceller)
+    }
+
+    /// Nobody needs it for this any more.
+    pub(super) fn drop_canceller(&self, canceller: &Canceller) {
+        self.release(&mut self.entries(), canceller);
+    }
+
+    fn watch_canceller(&self, entries: &mut Entries<'_>, canceller: &Canceller) -> io::Result<()> {
+        let fd = canceller.wake().as_raw_fd();
+        if let Some((_, users)) = entries.cancellers.get_mut(&fd) {
+            *users += 1;
+            return Ok(());
+        }
+        self.readiness.watch(canceller.wake(), CANCELLERS + fd as usize, None, Some(Interest::READ))?;
+        entries.cancellers.insert(fd, (canceller.clone(), 1));
+        Ok(())
+    }
+
+    fn release(&self, entries: &mut Entries<'_>, canceller: &Canceller) {
+        let fd = canceller.wake().as_raw_fd();
+        if let Some((_, users)) = entries.cancellers.get_mut(&fd) {
+            *users -= 1;
+            if *users == 0 {
+                self.readiness.forget(canceller.wake());
+                entries.cancellers.remove(&fd);
             }
         }
     }
 
-    /// Refuses all that comes now.
-    pub(super) fn shut(&self) {
-        self.is_shut.set(true);
+    /// Watches the descriptor of a stream for something else than before.
+    pub(super) fn watch(
+        &self,
+        fd: BorrowedFd<'_>,
+        index: usize,
+        before: Option<Interest>,
+        now: Option<Interest>,
+    ) -> io::Result<()> {
+        self.readiness.watch(fd, index, before, now)
     }
 
-    /// The batch is empty again.
-    pub(super) fn reset(&self) {
-        for canceller in self.cancellers.take() {
+    /// Waits until something is ready, or `limit` has passed; stores the keys of what is ready.
+    pub(super) fn wait(&self, limit: Duration, ready: &mut Vec<usize>) -> io::Result<()> {
+        self.readiness.wait(limit, ready)
+    }
+
+    /// What a key stands for. A canceller that was used goes on ringing, so it is not watched any more.
+    pub(super) fn ready(&self, key: usize) -> Ready {
+        if key < CANCELLERS {
+            return Ready::Stream(key);
+        }
+        if key == BELL {
+            self.bell.take();
+            return Ready::Bell;
+        }
+        if let Some((canceller, _)) = self.entries().cancellers.get(&((key - CANCELLERS) as RawFd)) {
             self.readiness.forget(canceller.wake());
         }
-        self.count.set(0);
-        self.is_shut.set(false);
+        Ready::Canceller
+    }
+
+    /// Makes the descriptor readable until the next turn.
+    pub(super) fn ring(&self) {
+        self.bell.wake();
+    }
+
+    pub(super) fn silence(&self) {
+        self.bell.take();
+    }
+
+    /// Refuses all that comes now, for a reason; `None` ends that.
+    pub(super) fn shut(&self, reason: Option<&'static str>) {
+        self.entries().shut = reason;
+    }
+}
+
+/// Readable when a turn has something to do.
+impl AsFd for Intake<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.readiness.as_fd()
     }
 }

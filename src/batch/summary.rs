@@ -1,6 +1,9 @@
 //! How a set of streams ended.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use crate::report::{Outcome, Report};
 
@@ -16,7 +19,7 @@ pub struct Summary {
     pub ended: usize,
     /// Stanzas that arrived while closing, of all streams that are over.
     pub stanzas: u64,
-    /// Time from the start of the batch.
+    /// Time from [`Batch::run`](super::Batch::run) or [`set`](super::Batch::set) on.
     pub elapsed: Duration,
     outcomes: [usize; Outcome::ALL.len()],
 }
@@ -53,12 +56,41 @@ impl fmt::Display for Summary {
     }
 }
 
+/// How often progress is told.
+const PROGRESS: Duration = Duration::from_millis(100);
+
+/// What is told about a set that has not ended.
+pub(super) struct Progress {
+    pub(super) summary: Summary,
+    start: Instant,
+    told: Instant,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        Self { summary: Summary::default(), start: now, told: now }
+    }
+
+    /// When it is told next.
+    pub(super) fn due(&self) -> Instant {
+        self.told + PROGRESS
+    }
+
+    /// It is told now.
+    pub(super) fn look(&mut self) -> &Summary {
+        self.told = Instant::now();
+        self.summary.elapsed = self.start.elapsed();
+        &self.summary
+    }
+}
+
 /// What happened to all of them.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BatchReport {
     /// The counts.
     pub summary: Summary,
-    /// Each stream's, by its index.
+    /// Each stream's, in the order of their indices.
     pub reports: Vec<Report>,
 }

@@ -297,13 +297,23 @@ impl<T: Transport> Driver<T> {
 
     /// Starts, with a stream error if the stream is to be closed with one and nothing is wrong with it already; ends
     /// at `deadline` at the latest. What fits leaves at once.
-    pub(crate) fn start_by(&mut self, deadline: Instant, error: Option<&crate::stream_error::StreamError>) {
-        self.engine.bound(deadline.saturating_duration_since(Instant::now()));
+    pub(crate) fn start_by(&mut self, deadline: Option<Instant>, error: Option<&crate::stream_error::StreamError>) {
+        self.look_at_clock();
+        self.engine.begin_anew(self.clock.now);
+        self.end_by(deadline);
         if let Some(error) = error.filter(|_| !self.must_start() && !self.plan.detach) {
             self.engine.set_error(error);
         }
         self.close();
         self.step(false);
+    }
+
+    /// Ends at `deadline` at the latest.
+    pub(crate) fn end_by(&mut self, deadline: Option<Instant>) {
+        self.look_at_clock();
+        if let Some(deadline) = deadline {
+            self.engine.bound(deadline.saturating_duration_since(self.clock.start), self.clock.now);
+        }
     }
 
     /// When it was looked at the clock last.

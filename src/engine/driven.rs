@@ -173,6 +173,12 @@ impl Engine {
         &self.incoming.header
     }
 
+    /// So many bytes were handed out, and not taken.
+    #[cfg(feature = "capi")]
+    pub(crate) fn handed(&self) -> usize {
+        self.close.outgoing.handed()
+    }
+
     /// The application's parser is inside an element, or not.
     #[cfg(feature = "capi")]
     pub(crate) fn set_inside(&mut self, inside: bool) {
@@ -206,9 +212,9 @@ impl Engine {
 /// What only a set of streams needs.
 #[cfg(feature = "batch")]
 impl Engine {
-    /// Lets the whole close take no longer than `total`.
-    pub(crate) fn bound(&mut self, total: Duration) {
-        self.close.handshake.bound(total);
+    /// Lets the whole close end at `end` at the latest.
+    pub(crate) fn bound(&mut self, end: Duration, now: Duration) {
+        self.close.handshake.bound(end, now);
     }
 
     /// Nothing has begun.

@@ -86,9 +86,10 @@ impl Handshake {
         self.tls = tls;
     }
 
-    /// Lets the whole close take no longer than `total`: for a set of streams that has a deadline of its own.
+    /// Lets the whole close end at `end` at the latest: for a set of streams that has a deadline of its own.
     #[cfg(feature = "batch")]
-    pub(super) fn bound(&mut self, total: Duration) {
+    pub(super) fn bound(&mut self, end: Duration, now: Duration) {
+        let total = end.saturating_sub(self.times.began.unwrap_or(now));
         if total < self.limits.total {
             self.limits.total = total;
             self.answer = self.answer.min(total / 2);

@@ -262,6 +262,7 @@ fn our_header_has_not_gone_out() {
     let mut t = Trace::with(&CloseOptions::new().header(HEADER), Tls::No);
     t.send("proceed").writes().tell(Fact::Restarted { tls: Tls::Yes }).tell(Fact::TlsFailed).says("");
     t.ends(Outcome::TlsFailed, Initiator::Peer, (false, false));
+    Trace::with(&CloseOptions::new().header(HEADER), Tls::No).tell(Fact::HeaderOut).finish().says(TAG);
     let mut t = Trace::with(&CloseOptions::new().header(HEADER), Tls::No);
     t.send("<proceed/>").says(&format!("{HEADER}<proceed/>")).writes().tell(Fact::Restarted { tls: Tls::Yes }).finish();
     t.says(&format!("{HEADER}{TAG}"));
@@ -353,6 +354,11 @@ fn behind_a_half_close_silence_is_no_progress() {
     let mut t = Trace::with(&CloseOptions::new().half_close(true).no_progress(ms(1000)), Tls::No);
     t.finish().writes().within(1000).tell(Fact::DidShut).within(1000);
     t.at(900).receives(1, true).within(1000).at(1900).tick().ends(Outcome::TimedOut, Initiator::Us, (true, false));
+}
+
+#[test]
+fn the_machine_is_small() {
+    assert!(size_of::<Handshake>() <= 400, "{}", size_of::<Handshake>());
 }
 
 mod random;

@@ -1,11 +1,24 @@
 //! Many streams at once
 //!
-//! For a server that goes down, or cleans up: closes thousands of streams in one
-//! thread, each by its own handshake, and all under one deadline. What a stream
-//! costs does not grow with their number.
+//! Closes thousands of streams in one thread, each by its own handshake: a server
+//! hands over those that are idle and goes on serving, or all of them when it goes
+//! down, under one deadline. What a stream costs does not grow with their number.
+//!
+//! Beside an event loop: watch the batch's descriptor as you watch your own.
 //!
 //! ```text
 //! xmpp_close_batch_new(&batch);
+//! xmpp_close_batch_set(batch, &batch_options); // on_end, say
+//! // at any time, also in callbacks, for each stream that is to end:
+//! xmpp_close_batch_add(batch, fd, &options, &index);
+//! // in the loop, which polls xmpp_close_batch_fd() for reading, and waits no
+//! // longer than xmpp_close_batch_timeout():
+//! xmpp_close_batch_turn(batch, 0);
+//! ```
+//!
+//! Or by itself:
+//!
+//! ```text
 //! for each stream
 //!     xmpp_close_batch_add(batch, fd, &options, &index);
 //! xmpp_close_batch_run(batch, &batch_options, &summary);
@@ -13,6 +26,9 @@
 //!     xmpp_close_batch_report(batch, index, &report);
 //! xmpp_close_batch_free(batch);
 //! ```
+//!
+//! Its callbacks, and those of its streams, may call _add, _add_with and _report on
+//! it. _set, _turn and _run are XMPP_CLOSE_ERR_INVALID there, and _free is put off.
 //!
 //! ```c
 //! #define XMPP_CLOSE_SUMMARY_INIT                                                \
@@ -26,19 +42,21 @@
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
+    collections::HashMap,
     ffi::{c_char, c_int, c_void},
-    mem::offset_of,
+    mem::{self, offset_of},
+    os::fd::{AsFd, AsRawFd},
     ptr,
-    rc::Rc,
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use super::{
     blocking::connected_socket,
     callbacks::{Callbacks, xmpp_close_transport},
-    guard::{self, INVALID, Refusal, SYSTEM, guard},
-    options::{self, xmpp_close_canceller, xmpp_close_options},
+    guard::{self, INVALID, Refusal, SYSTEM, guard, guard_pure},
+    options::{self, User, xmpp_close_canceller, xmpp_close_options},
     report::xmpp_close_report,
     sized::{self, Out, Versioned},
     stream_error::Words,
@@ -62,7 +80,7 @@ pub struct xmpp_close_summary {
     pub begun: u32,
     /// How many are over.
     pub ended: u32,
-    /// From the start of the batch.
+    /// From _run or _set on.
     pub elapsed_ms: u32,
     /// How many ended how, by xmpp_close_outcome; under XMPP_CLOSE_PENDING those
     /// that have not ended.
@@ -82,13 +100,16 @@ unsafe impl Versioned for xmpp_close_summary {}
 pub struct xmpp_close_batch_options {
     /// Set by XMPP_CLOSE_BATCH_OPTIONS_INIT.
     pub struct_size: usize,
-    /// For the whole set, from _run on. 0: 30000. The limits of each stream hold
-    /// inside it.
+    /// For the whole set: all that is in it, or is added, ends so long after this
+    /// call. The limits of each stream hold inside it. 0: 30000 for _run, for _set
+    /// no limit but theirs.
     pub total_ms: u32,
     /// The closing tags are sent over this time, evenly and in random order, so
     /// that not all peers come back at once. Less than total_ms. Until its turn
     /// comes, a stream is read like an open one, and its stanzas are not counted
-    /// as late; if its peer closes first, it is answered at once. 0: all at once.
+    /// as late; if its peer closes first, it is answered at once. What is added
+    /// after _set has its turn at a random moment of what is left of this time.
+    /// 0: all at once.
     pub spread_ms: u32,
     /// Stops all. NULL: cannot be cancelled.
     pub canceller: *const xmpp_close_canceller,
@@ -97,13 +118,14 @@ pub struct xmpp_close_batch_options {
     pub stream_error: *const c_char,
     /// A text for people to go with it; it is escaped. NULL: none.
     pub stream_error_text: *const c_char,
-    /// Called about ten times a second, and once at the end: a moment for what
-    /// else the thread has to do. Return 0 to go on, anything else to stop all
+    /// Called about ten times a second while there are streams, and once when there
+    /// are none any more: in _run, a moment for what else the thread has to do.
+    /// Return 0 to go on, anything else to stop all
     /// at once.
     pub on_progress: Option<unsafe extern "C" fn(userdata: *mut c_void, so_far: *const xmpp_close_summary) -> c_int>,
     /// Called as soon as a stream has ended: its descriptor is not used any more
     /// and may be closed. stream_userdata is the userdata of its options, index
-    /// what _add has stored.
+    /// what _add has stored. NULL: the reports are kept for _report.
     pub on_end:
         Option<unsafe extern "C" fn(stream_userdata: *mut c_void, index: usize, report: *const xmpp_close_report)>,
     /// Passed to on_progress as it is.
@@ -120,24 +142,45 @@ unsafe impl Versioned for xmpp_close_batch_options {
 
 // A callback may use the batch that it is called by, so everything in it is changed through a shared reference.
 
-/// Streams that are to be closed together. Its callbacks may use it: each
-/// function says what it does then.
+/// Streams that are closed together. Callbacks may use it: each function says
+/// what it does then.
 pub struct xmpp_close_batch {
-    /// `None` while it runs, and afterwards.
+    /// `None` during a turn, and after a panic.
     batch: Cell<Option<Batch<'static>>>,
-    /// Where to add; `None` once it has run.
-    intake: RefCell<Option<Rc<Intake<'static>>>>,
-    streams: RefCell<Vec<Known>>,
-    is_running: Cell<bool>,
-    /// It is to be freed when it has run.
+    intake: Arc<Intake<'static>>,
+    known: Arc<Mutex<Known>>,
+    in_turn: Cell<bool>,
+    /// It is to be freed at the end of the turn.
     is_freed: Cell<bool>,
 }
 
-/// What is known of a stream in a batch.
+/// What is known of the streams, beside what the batch knows.
+#[derive(Default)]
 struct Known {
-    userdata: *mut c_void,
-    /// How it ended, once it has.
-    report: Option<Report>,
+    /// Of those that are in it.
+    userdata: HashMap<usize, Userdata>,
+    /// How those ended of which nobody was told.
+    kept: HashMap<usize, Report>,
+    /// How those ended that the last run has closed.
+    of_run: HashMap<usize, Report>,
+}
+
+/// Handed back to the program as it is.
+#[derive(Clone, Copy)]
+struct Userdata(*mut c_void);
+
+// SAFETY: the library does not look at it. The header says that the program uses one batch in one thread at a time.
+unsafe impl Send for Userdata {}
+
+impl Userdata {
+    fn get(self) -> *mut c_void {
+        self.0
+    }
+}
+
+/// No callback is called while it is held.
+fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Stores an empty batch. It holds a few descriptors.
@@ -147,12 +190,14 @@ pub unsafe extern "C" fn xmpp_close_batch_new(out: *mut *mut xmpp_close_batch) -
         // SAFETY: the header says that `out` is NULL or can be written.
         unsafe {
             guard::writable(out)?;
-            let batch = Batch::new()?;
+            let mut batch = Batch::new()?;
+            let known = Arc::default();
+            set_nothing(&mut batch, &known)?;
             let made = xmpp_close_batch {
-                intake: RefCell::new(Some(batch.intake())),
+                intake: batch.intake(),
                 batch: Cell::new(Some(batch)),
-                streams: RefCell::default(),
-                is_running: Cell::new(false),
+                known,
+                in_turn: Cell::new(false),
                 is_freed: Cell::new(false),
             };
             guard::give(made, out)
@@ -160,17 +205,36 @@ pub unsafe extern "C" fn xmpp_close_batch_new(out: *mut *mut xmpp_close_batch) -
     })
 }
 
-/// Adds a stream on a connected stream socket, as for xmpp_close_fd(). Nothing
-/// is read or written before _run; from _add until its end, or until _free, the
-/// descriptor must stay open, and the callbacks and their userdata valid. All
-/// else is copied. index NULL: not wanted; the first is 0, the next 1.
-///
-/// A callback of the batch may add streams, too: they are closed by the same
-/// _run, and begin as soon as the callback has returned, without regard to
-/// spread_ms.
+/// Sets what holds from this call on for all that is in the batch, and for all
+/// that is added, in the place of what was set before. At first nothing is set.
+/// options NULL: nothing. When options make no sense, and from a callback of the
+/// batch (XMPP_CLOSE_ERR_INVALID), nothing changes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_batch_set(
+    batch: *mut xmpp_close_batch,
+    options: *const xmpp_close_batch_options,
+) -> c_int {
+    // SAFETY: the header says what the pointers must be.
+    turn(
+        batch,
+        || unsafe { read_options(options) },
+        |batch, members, options| {
+            // SAFETY: as above.
+            members.set(unsafe { to_rust(&options, &batch.known, false) }?)?;
+            Ok(0)
+        },
+    )
+}
+
+/// Adds a stream on a connected stream socket, as for xmpp_close_fd(): between
+/// turns, or from a callback. It is closed as soon as the batch has a turn, or
+/// when its moment in the spread comes. Nothing is read or written before; from
+/// _add until its end, or until _free, the descriptor must stay open, and the
+/// callbacks and their userdata valid. All else is copied. index NULL: not
+/// wanted; the first is 0, the next 1, and none is used twice.
 ///
 /// XMPP_CLOSE_ERR_INVALID, beside the usual reasons: the descriptor is in the
-/// batch already, the batch has run, or its time is up.
+/// batch already, its time is up, or it was stopped.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_add(
     batch: *mut xmpp_close_batch,
@@ -197,7 +261,7 @@ pub unsafe extern "C" fn xmpp_close_batch_add_with(
 
 /// # Safety
 /// The pointers are NULL, or what the header says.
-unsafe fn add<T: Transport + 'static>(
+unsafe fn add<T: Transport + Send + 'static>(
     batch: *mut xmpp_close_batch,
     options: *const xmpp_close_options,
     index: *mut usize,
@@ -207,14 +271,12 @@ unsafe fn add<T: Transport + 'static>(
     let (batch, options) = unsafe { (guard::shared(batch)?, options::read(options)?) };
     let taker = options.taker()?;
     // SAFETY: as the caller promises.
-    let rust = unsafe { options.to_rust() }?;
-    let intake = batch.intake.borrow();
-    let intake = intake.as_ref().ok_or(INVALID)?;
-    let mut streams = batch.streams.borrow_mut();
-    streams.try_reserve(1).map_err(|_| SYSTEM.because(libc::ENOMEM))?;
+    let rust = unsafe { options.to_rust(User::Call) }?;
     let driver = Driver::new(Box::new(open()?) as AnyTransport<'static>, rust)?;
-    let added = intake.add(driver, Box::new(move |driver| taker.take(driver)))?;
-    streams.push(Known { userdata: options.userdata, report: None });
+    let mut known = lock(&batch.known);
+    known.userdata.try_reserve(1).map_err(|_| SYSTEM.because(libc::ENOMEM))?;
+    let added = batch.intake.add(driver, Box::new(move |driver| taker.take(driver)))?;
+    known.userdata.insert(added, Userdata(options.userdata));
     if !index.is_null() {
         // SAFETY: not NULL, so it can be written, as the caller promises.
         unsafe { index.write(added) };
@@ -222,10 +284,63 @@ unsafe fn add<T: Transport + 'static>(
     Ok(0)
 }
 
-/// Closes all streams and blocks until all have ended, for total_ms at most. It
-/// runs once: a second time, and from its own callbacks, it is
-/// XMPP_CLOSE_ERR_INVALID. When options make no sense nothing was sent, and it
-/// can still be run.
+/// A descriptor that is readable when _turn has something to do, but not at
+/// _timeout: to be watched by poll, epoll or the like, beside your own, and never
+/// read or closed. It stays the same.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_batch_fd(batch: *const xmpp_close_batch) -> c_int {
+    guard_pure(|| {
+        // SAFETY: the header says what the pointer must be.
+        Ok(unsafe { guard::shared(batch) }?.intake.as_fd().as_raw_fd())
+    })
+}
+
+/// Milliseconds until the next _turn is due, as poll takes them: 0 now, -1 when
+/// only the descriptor can tell, also for NULL. From a callback of the batch: 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_batch_timeout(batch: *const xmpp_close_batch) -> c_int {
+    guard_pure(|| {
+        // SAFETY: the header says what the pointer must be.
+        let batch = unsafe { guard::shared(batch) }?;
+        if batch.in_turn.get() {
+            return Ok(0);
+        }
+        let Some(members) = batch.batch.take() else { return Ok(-1) };
+        let deadline = members.deadline();
+        batch.batch.set(Some(members));
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        // Rounded up: who comes too early would come again and again.
+        let millis = |left: Duration| c_int::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX);
+        Ok(left.map_or(-1, millis))
+    })
+}
+
+/// Does what can be done now for all that is in the batch, a bounded amount of it,
+/// and calls on_end for each stream that ended. Waits only if there is nothing to
+/// do, and for wait_ms at most: 0 not at all, -1 until there is something.
+///
+/// Returns how many streams are left, or an error. XMPP_CLOSE_ERR_INVALID from a
+/// callback of the batch.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_batch_turn(batch: *mut xmpp_close_batch, wait_ms: c_int) -> c_int {
+    let wait = u64::try_from(wait_ms).map_or(Duration::MAX, Duration::from_millis);
+    turn(
+        batch,
+        || Ok(()),
+        |_, members, ()| {
+            let left = members.turn(wait)?;
+            Ok(c_int::try_from(left).unwrap_or(c_int::MAX))
+        },
+    )
+}
+
+/// Closes all streams and blocks until all have ended, for total_ms at most: _set,
+/// and _turn until it is empty. Then nothing is set any more. It can be run as often
+/// as you like, but from its own callbacks, where it is XMPP_CLOSE_ERR_INVALID. When
+/// options make no sense nothing was sent, and nothing has changed.
+///
+/// What a callback adds meanwhile is closed by the same _run, and begins as soon as
+/// the callback has returned, without regard to spread_ms.
 ///
 /// options NULL: all defaults. summary NULL: not wanted.
 #[unsafe(no_mangle)]
@@ -234,38 +349,67 @@ pub unsafe extern "C" fn xmpp_close_batch_run(
     options: *const xmpp_close_batch_options,
     summary: *mut xmpp_close_summary,
 ) -> c_int {
-    let mut ran = false;
+    // SAFETY: the header says what the pointers must be.
+    turn(
+        batch,
+        || unsafe { Ok((Out::open_or_null(summary)?, read_options(options)?)) },
+        |batch, members, (mut out, options)| {
+            // SAFETY: as above.
+            let options = unsafe { to_rust(&options, &batch.known, true) }?;
+            let before = mem::take(&mut lock(&batch.known).of_run);
+            match members.run(options) {
+                Ok(done) => {
+                    set_nothing(members, &batch.known)?;
+                    if let Some(out) = &mut out {
+                        out.write(&xmpp_close_summary::from(&done.summary));
+                    }
+                    Ok(0)
+                }
+                Err(error) => {
+                    lock(&batch.known).of_run = before; // nothing was begun
+                    Err(error.into())
+                }
+            }
+        },
+    )
+}
+
+/// Does what no callback of the batch may do, `read` being what is to be checked first: with it taken out, and freed at the
+/// end if a callback has asked for that.
+fn turn<T>(
+    batch: *mut xmpp_close_batch,
+    read: impl FnOnce() -> Result<T, Refusal>,
+    body: impl FnOnce(&xmpp_close_batch, &mut Batch<'static>, T) -> Result<c_int, Refusal>,
+) -> c_int {
+    let mut took = false;
     let result = guard(|| {
-        // SAFETY: the header says what the pointers must be.
-        let (mut out, batch, options) =
-            unsafe { (Out::open_or_null(summary)?, guard::shared(batch)?, read_options(options)?) };
-        let mut members = batch.batch.take().ok_or(INVALID)?;
-        ran = true;
-        batch.is_running.set(true);
-        // SAFETY: as above.
-        let done = match unsafe { to_rust(&options, batch) }.and_then(|options| Ok(members.run(options)?)) {
-            Ok(done) => done,
-            Err(refusal) => {
-                batch.batch.set(Some(members)); // nothing was begun
-                return Err(refusal);
-            }
-        };
-        *batch.intake.borrow_mut() = None;
-        if let Some(out) = &mut out {
-            out.write(&xmpp_close_summary::from(&done.summary));
-        }
-        Ok(0)
+        // SAFETY: the header says what the pointer must be.
+        let (input, shared) = (read()?, unsafe { guard::shared(batch) }?);
+        let mut members = shared.batch.take().ok_or(INVALID)?;
+        took = true;
+        shared.in_turn.set(true);
+        let result = body(shared, &mut members, input);
+        shared.batch.set(Some(members));
+        result
     });
-    if ran {
-        // SAFETY: it was not NULL, and could not be freed while it ran. No reference to it is left.
-        unsafe {
-            (*batch).is_running.set(false);
-            if (*batch).is_freed.get() {
-                guard::take_back(batch);
-            }
+    if !took {
+        return result;
+    }
+    // SAFETY: it was not NULL, and could not be freed in the turn. No reference to it is left.
+    unsafe {
+        (*batch).in_turn.set(false);
+        if (*batch).is_freed.get() {
+            guard::take_back(batch);
+            return result.min(0); // none are left
         }
     }
     result
+}
+
+/// As if all options were zero.
+fn set_nothing(batch: &mut Batch<'static>, known: &Arc<Mutex<Known>>) -> Result<(), Refusal> {
+    // SAFETY: there is nothing in them that could point anywhere.
+    Ok(batch.set(unsafe { to_rust(&read_options(ptr::null())?, known, false) }?)?)
 }
 
 /// # Safety
@@ -281,10 +425,11 @@ unsafe fn read_options(options: *const xmpp_close_batch_options) -> Result<xmpp_
 
 /// # Safety
 /// The pointers are what the header says.
-unsafe fn to_rust<'a>(
+unsafe fn to_rust(
     options: &xmpp_close_batch_options,
-    batch: &'a xmpp_close_batch,
-) -> Result<BatchOptions<'a>, Refusal> {
+    known: &Arc<Mutex<Known>>,
+    runs: bool,
+) -> Result<BatchOptions<'static>, Refusal> {
     let millis = |millis: u32| Duration::from_millis(u64::from(millis));
     let mut rust = BatchOptions::new().spread(millis(options.spread_ms));
     if options.total_ms != 0 {
@@ -306,26 +451,31 @@ unsafe fn to_rust<'a>(
         }
     }
     if let Some(tell) = options.on_progress {
-        let mine = options.userdata;
+        let mine = Userdata(options.userdata);
         // SAFETY: the header says what the function must be; the summary outlives the call.
-        rust = rust.while_progress(move |so_far| unsafe { tell(mine, &xmpp_close_summary::from(so_far)) } == 0);
+        rust = rust.while_progress(move |so_far| unsafe { tell(mine.get(), &xmpp_close_summary::from(so_far)) } == 0);
     }
-    let tell = options.on_end;
+    let (tell, known) = (options.on_end, known.clone());
     Ok(rust.on_end(move |index, report| {
-        let mut streams = batch.streams.borrow_mut();
-        let Some(stream) = streams.get_mut(index) else { return };
-        stream.report = Some(report.clone());
-        let userdata = stream.userdata;
+        let mut streams = lock(&known);
+        let Some(userdata) = streams.userdata.remove(&index) else { return };
+        match (tell, runs) {
+            (None, _) => drop(streams.kept.insert(index, report.clone())),
+            (Some(_), true) => drop(streams.of_run.insert(index, report.clone())),
+            (Some(_), false) => {}
+        }
         drop(streams); // the callback may add one
         if let Some(tell) = tell {
             // SAFETY: as above.
-            unsafe { tell(userdata, index, &xmpp_close_report::from(report)) }
+            unsafe { tell(userdata.get(), index, &xmpp_close_report::from(report)) }
         }
     }))
 }
 
-/// Stores how a stream ended. Until it has, its outcome is XMPP_CLOSE_PENDING. An
-/// index that no _add has stored is XMPP_CLOSE_ERR_INVALID.
+/// Stores how a stream ended. As long as it is in the batch, its outcome is
+/// XMPP_CLOSE_PENDING. Reports are kept until _free, but where on_end is given only
+/// those of _run, until the next one. For any other index it is
+/// XMPP_CLOSE_ERR_INVALID.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_report(
     batch: *const xmpp_close_batch,
@@ -335,21 +485,24 @@ pub unsafe extern "C" fn xmpp_close_batch_report(
     guard(|| {
         // SAFETY: the header says what the pointers must be.
         let (mut out, batch) = unsafe { (Out::open(report)?, guard::shared(batch)?) };
-        let streams = batch.streams.borrow();
-        let stream = streams.get(index).ok_or(INVALID)?;
-        out.write(&stream.report.as_ref().map_or_else(xmpp_close_report::empty, xmpp_close_report::from));
+        let known = lock(&batch.known);
+        let ended = known.of_run.get(&index).or_else(|| known.kept.get(&index));
+        if ended.is_none() && !known.userdata.contains_key(&index) {
+            return Err(INVALID);
+        }
+        out.write(&ended.map_or_else(xmpp_close_report::empty, xmpp_close_report::from));
         Ok(0)
     })
 }
 
-/// Frees it; NULL is fine. Streams that were not closed are left as they are.
-/// From one of its callbacks: the batch runs to its end, and is freed before
-/// _run returns.
+/// Frees it; NULL is fine. Streams that have not ended are left as they are, and
+/// their descriptors open. From one of its callbacks: that is put off until _turn
+/// is at its end, or, with all streams closed, _run.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_free(batch: *mut xmpp_close_batch) {
     // SAFETY: NULL, or from xmpp_close_batch_new() and not freed, as the header says.
     match unsafe { batch.as_ref() } {
-        Some(running) if running.is_running.get() => running.is_freed.set(true),
+        Some(turning) if turning.in_turn.get() => turning.is_freed.set(true),
         // SAFETY: as above.
         _ => unsafe { guard::take_back(batch) },
     }

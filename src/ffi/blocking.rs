@@ -7,7 +7,9 @@ use std::{
 
 use super::{
     guard::{INVALID, Refusal, guard},
-    options::{self, Taker, XMPP_CLOSE_MID_ELEMENT, XMPP_CLOSE_NOT_XMPP, XMPP_CLOSE_PEER_CLOSED, xmpp_close_options},
+    options::{
+        self, Taker, User, XMPP_CLOSE_MID_ELEMENT, XMPP_CLOSE_NOT_XMPP, XMPP_CLOSE_PEER_CLOSED, xmpp_close_options,
+    },
     report::xmpp_close_report,
     sized::Out,
 };
@@ -54,7 +56,7 @@ pub(super) unsafe fn close<T: Transport>(
         // SAFETY: as the caller promises.
         let (options, taker) = unsafe {
             let options = options::read(options)?;
-            (options.to_rust()?, options.taker()?)
+            (options.to_rust(User::Call)?, options.taker()?)
         };
         run(open()?, options, &taker)
     };

@@ -110,6 +110,9 @@ pub(super) struct Callbacks {
     write_wants: Interest,
 }
 
+// SAFETY: the header says that the program uses one object in one thread at a time, whichever that is.
+unsafe impl Send for Callbacks {}
+
 impl Callbacks {
     /// # Safety
     /// `transport` is NULL, or what the header says.

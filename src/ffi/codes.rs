@@ -12,14 +12,22 @@
 pub enum xmpp_close_result {
     /// It did.
     XMPP_CLOSE_OK = 0,
+    /// Of xmpp_close_send(), and no error: our tag is due, or writing failed.
+    /// Nothing was taken, and nothing will be: store the stanza, or bounce it.
+    XMPP_CLOSE_REFUSED = 1,
+    /// Of xmpp_close_send(), and no error: output_limit is reached. Nothing was
+    /// taken; perhaps later.
+    XMPP_CLOSE_FULL = 2,
     /// A pointer that is needed was NULL.
     XMPP_CLOSE_ERR_NULL = -1,
     /// A value makes no sense, a struct was not started from its initializer,
-    /// or the descriptor is no connected stream socket. Nothing was sent.
+    /// the descriptor is no connected stream socket, or the call is not for this
+    /// kind of stream, or not for this moment. Nothing was changed or sent.
     XMPP_CLOSE_ERR_INVALID = -2,
     /// The system refused memory or descriptors. Nothing was sent.
     XMPP_CLOSE_ERR_SYSTEM = -3,
-    /// A bug in this library; please report it. Close the connection.
+    /// A bug in this library; please report it. Close the connection. The object
+    /// is dead: each later call answers this, and xmpp_close_wants() says OVER.
     XMPP_CLOSE_ERR_PANIC = -4,
 }
 
@@ -63,6 +71,25 @@ pub enum xmpp_close_initiator {
     /// written, so it is no answer to it, and proves nothing about what we
     /// sent.
     XMPP_CLOSE_INITIATOR_CROSSING = 3,
+}
+
+/// The limit that ended a stream.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum xmpp_close_limit {
+    /// None did.
+    XMPP_CLOSE_LIMIT_NONE = 0,
+    /// total_ms.
+    XMPP_CLOSE_LIMIT_TOTAL = 1,
+    /// no_progress_ms.
+    XMPP_CLOSE_LIMIT_NO_PROGRESS = 2,
+    /// linger_ms.
+    XMPP_CLOSE_LIMIT_LINGER = 3,
+    /// answer_ms: our tag was sent without what you had to answer, and the close
+    /// went on.
+    XMPP_CLOSE_LIMIT_ANSWER = 4,
+    /// total_ms of the batch.
+    XMPP_CLOSE_LIMIT_BATCH = 5,
 }
 
 /// Bits of xmpp_close_report.tls.

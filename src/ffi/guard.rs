@@ -21,6 +21,7 @@ pub(super) struct Refusal {
 pub(super) const NULL: Refusal = Refusal { result: xmpp_close_result::XMPP_CLOSE_ERR_NULL, os_error: 0 };
 pub(super) const INVALID: Refusal = Refusal { result: xmpp_close_result::XMPP_CLOSE_ERR_INVALID, os_error: 0 };
 pub(super) const SYSTEM: Refusal = Refusal { result: xmpp_close_result::XMPP_CLOSE_ERR_SYSTEM, os_error: 0 };
+pub(super) const PANIC: Refusal = Refusal { result: xmpp_close_result::XMPP_CLOSE_ERR_PANIC, os_error: 0 };
 
 impl Refusal {
     pub(super) const fn because(self, os_error: c_int) -> Self {

@@ -4,7 +4,7 @@
 //! #define XMPP_CLOSE_OPTIONS_INIT                                                \
 //!     { sizeof(xmpp_close_options), 0, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0,    \
 //!       NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, NULL,   \
-//!       NULL, 0 }
+//!       NULL, 0, NULL, 0, 0 }
 //! ```
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     cancel::Canceller,
+    engine::Tls,
     options::{CloseOptions, LastWords, Limits, Said},
 };
 
@@ -60,13 +61,14 @@ pub struct xmpp_close_options {
     pub linger_ms: u32,
     /// 1: shutdown(SHUT_WR) right after our closing tag. 0: only after the
     /// peer's, since widespread servers drop what they still had to send when
-    /// they see it earlier. Over TLS it is always 0.
+    /// they see it earlier. Not over TLS.
     pub half_close: u32,
     /// 1: your parser has seen the peer's closing tag already, so this is the
     /// answer to it. What still comes is then discarded.
     pub peer_closed: u32,
-    /// 1: the stream runs over TLS. For xmpp_close_handshake_new() only:
-    /// xmpp_close_transport has a member of its own, and a plain fd has none.
+    /// For xmpp_close_new() only: xmpp_close_transport has a member of its own,
+    /// and a plain fd has none. 1: the stream runs over TLS. 2: it does, over a
+    /// layer that neither shows the peer's close_notify nor lets you send ours.
     pub tls: u32,
     /// The end tag of *your* stream header. NULL: "</stream:stream>". Where the
     /// library looks for the peer's without knowing its header, it takes any end
@@ -143,12 +145,13 @@ pub struct xmpp_close_options {
     /// no other is sent; farewell is then empty, or ends in the tag. Not with
     /// detach, stream_error or on_farewell.
     pub tag_sent: u32,
-    /// For xmpp_close_handshake_new() only: how long after DO_ANSWER the machine
-    /// begins by itself (_tick then answers DO_SEND_TAG), for programs that
-    /// cannot know when all that they owe the peer is queued. 0: never.
+    /// For what you owe the peer when it closes first, or what has still arrived
+    /// when you close: after it our tag is sent all the same, so that it goes out
+    /// in time. 0: half of total_ms.
     pub answer_ms: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// For xmpp_close_new() only. 1: your program has a parser, and calls
+    /// xmpp_close_received(), not xmpp_close_input().
+    pub own_parser: u32,
     /// Where the peer is to go instead, to go with stream_error
     /// "see-other-host", which needs it; no other condition has one. NULL: none.
     pub stream_error_address: *const c_char,
@@ -160,6 +163,15 @@ pub struct xmpp_close_options {
     pub peer_header: *const c_void,
     /// Length of peer_header in bytes.
     pub peer_header_len: usize,
+    /// The start tag of *your* stream, if it has not been sent: it goes in front
+    /// of whatever is said first, as when a stream is refused before its header
+    /// (RFC 6120 section 4.9.1.2). closing_tag is then not needed. NULL: it has.
+    pub header: *const c_void,
+    /// Length of header in bytes.
+    pub header_len: usize,
+    /// How many bytes xmpp_close_send() queues at most. 0: 16777216. Farewell,
+    /// stream error and tag do not count.
+    pub output_limit: usize,
 }
 
 // SAFETY: repr(C), the size comes first, and zero is a number, NULL, or no function.
@@ -194,6 +206,18 @@ fn last_words(compose: Compose, userdata: *mut c_void) -> LastWords {
     })
 }
 
+/// Who takes the options. What it has no use for is refused, never ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum User {
+    /// `xmpp_close_new()`, which reads nothing and calls nothing back.
+    Engine,
+    /// `xmpp_close_start()` and `xmpp_close_start_with()`: how it is closed is said later.
+    #[expect(dead_code, reason = "these are not here yet")]
+    Started,
+    /// A close that nobody finishes: the blocking calls, and what is added to a batch.
+    Call,
+}
+
 pub(super) type Callback = unsafe extern "C" fn(*mut c_void, *const u8, usize) -> c_int;
 
 /// Who gets what still arrives.
@@ -202,6 +226,9 @@ pub(super) enum Taker {
     Stanzas(Callback, *mut c_void),
     Data(Callback, *mut c_void),
 }
+
+// SAFETY: the header says that the program uses one object in one thread at a time, whichever that is.
+unsafe impl Send for Taker {}
 
 impl xmpp_close_options {
     pub(super) fn defaults() -> Self {
@@ -220,6 +247,39 @@ impl xmpp_close_options {
         })
     }
 
+    fn has_error(&self) -> bool {
+        [self.stream_error, self.stream_error_text, self.stream_error_element, self.stream_error_address]
+            .iter()
+            .any(|word| !word.is_null())
+    }
+
+    fn has_callbacks(&self) -> bool {
+        let on_farewell = self.on_farewell.is_some();
+        on_farewell || self.on_stanza.is_some() || self.on_data.is_some() || !self.userdata.is_null()
+    }
+
+    fn check_user(&self, user: User) -> Result<(), Refusal> {
+        let residual = self.residual_len != 0;
+        let engine_only = self.tls != 0 || self.own_parser != 0;
+        let said_later = self.has_error() || self.detach != 0;
+        let useless = match user {
+            User::Engine => said_later || residual || self.has_callbacks() || !self.canceller.is_null(),
+            User::Started => said_later || engine_only,
+            User::Call => engine_only || self.output_limit != 0,
+        };
+        if useless { Err(INVALID) } else { Ok(()) }
+    }
+
+    /// What lies below the stream of an engine.
+    pub(super) fn tls(&self) -> Result<Tls, Refusal> {
+        match self.tls {
+            0 => Ok(Tls::No),
+            1 => Ok(Tls::Yes),
+            2 => Ok(Tls::Hidden),
+            _ => Err(INVALID),
+        }
+    }
+
     pub(super) fn taker(&self) -> Result<Taker, Refusal> {
         match (self.on_stanza, self.on_data) {
             (None, None) => Ok(Taker::Nobody),
@@ -233,17 +293,15 @@ impl xmpp_close_options {
     ///
     /// # Safety
     /// The pointers are what the header says.
-    pub(super) unsafe fn to_rust(self) -> Result<CloseOptions, Refusal> {
+    pub(super) unsafe fn to_rust(self, user: User) -> Result<CloseOptions, Refusal> {
+        self.check_user(user)?;
         let mut options = CloseOptions::new();
         options.limits = self.limits()?;
+        options.answer = Some(self.answer_ms).filter(|ms| *ms != 0).map(|ms| Duration::from_millis(ms.into()));
         options.peer_closed = flag(self.peer_closed)?;
         options.detach = flag(self.detach)?;
         options.tag_sent = flag(self.tag_sent)?;
-        flag(self.tls)?;
-        if self.reserved != 0 {
-            return Err(INVALID);
-        }
-        options.own_parser = self.on_data.is_some();
+        options.own_parser = flag(self.own_parser)? || self.on_data.is_some();
         options.last_words = self.on_farewell.map(|compose| last_words(compose, self.userdata));
         // SAFETY: as the caller promises, for this and the pointers below.
         unsafe {
@@ -251,10 +309,8 @@ impl xmpp_close_options {
             options.farewell_begun = true;
             options.farewell = copy(guard::bytes(self.farewell, self.farewell_len)?, ENDING)?;
             options.residual = copy(guard::bytes(self.residual, self.residual_len)?, 0)?;
-            let peer_header = guard::bytes(self.peer_header, self.peer_header_len)?;
-            if !peer_header.is_empty() {
-                options.peer_header = Some(String::from_utf8(copy(peer_header, 0)?).map_err(|_| INVALID)?);
-            }
+            options.peer_header = tag(guard::bytes(self.peer_header, self.peer_header_len)?)?;
+            options.header = tag(guard::bytes(self.header, self.header_len)?)?;
             options.canceller = self.canceller.as_ref().map(|canceller| canceller.0.clone());
             options.stream_error = Words {
                 condition: self.stream_error,
@@ -266,6 +322,9 @@ impl xmpp_close_options {
         }
         if self.stanza_limit != 0 {
             options.stanza_limit = self.stanza_limit;
+        }
+        if self.output_limit != 0 {
+            options.output_limit = self.output_limit;
         }
         options.check()?;
         Ok(options)
@@ -282,6 +341,14 @@ pub(super) unsafe fn read(options: *const xmpp_close_options) -> Result<xmpp_clo
     }
     // SAFETY: as the caller promises.
     unsafe { sized::copy_in(options) }
+}
+
+/// A copy of a start tag; none for no bytes.
+fn tag(bytes: &[u8]) -> Result<Option<String>, Refusal> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    String::from_utf8(copy(bytes, 0)?).map(Some).map_err(|_| INVALID)
 }
 
 /// A copy, with room for so much more.
@@ -303,7 +370,7 @@ mod tests {
 
     fn to_rust(options: xmpp_close_options) -> Result<CloseOptions, Refusal> {
         // SAFETY: the tests below use literals, and lengths that fit.
-        unsafe { options.to_rust() }
+        unsafe { options.to_rust(User::Call) }
     }
 
     #[test]
@@ -319,10 +386,10 @@ mod tests {
         let refused: [fn(&mut xmpp_close_options); 18] = [
             |options| options.half_close = 2,
             |options| options.peer_closed = 2,
-            |options| options.tls = 2,
+            |options| options.tls = 1,
             |options| options.detach = 2,
             |options| options.tag_sent = 2,
-            |options| options.reserved = 1,
+            |options| options.own_parser = 1,
             |options| (options.tag_sent, options.detach) = (1, 1),
             |options| {
                 options.detach = 1;

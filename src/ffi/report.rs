@@ -3,7 +3,7 @@
 //! ```c
 //! #define XMPP_CLOSE_REPORT_INIT                                                 \
 //!     { sizeof(xmpp_close_report), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, "",     \
-//!       "", "", "", "" }
+//!       "", "", "", "", 0, 0 }
 //! ```
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
@@ -11,11 +11,12 @@
 use std::{
     ffi::c_char,
     mem::{offset_of, zeroed},
+    time::Duration,
 };
 
 use super::{codes::xmpp_close_tls, sized::Versioned};
 use crate::{
-    report::Report,
+    report::{Initiator, Limit, Outcome, Report, TlsAlerts},
     stream_error::{SEE_OTHER_HOST, StreamError},
 };
 
@@ -71,6 +72,10 @@ pub struct xmpp_close_report {
     /// The name of its condition as it came, if RFC 6120 does not define it, or
     /// "".
     pub stream_error_name: [c_char; 48],
+    /// An xmpp_close_limit: which one ended it.
+    pub limit: u32,
+    /// How often xmpp_close_send() answered XMPP_CLOSE_REFUSED.
+    pub refused: u32,
 }
 
 // SAFETY: repr(C), the size comes first, and zero is a number.
@@ -83,6 +88,24 @@ impl xmpp_close_report {
     pub(super) fn empty() -> Self {
         // SAFETY: as `Versioned` says.
         Self { struct_size: size_of::<Self>(), ..unsafe { zeroed() } }
+    }
+
+    /// What it says of the peer's stream error.
+    fn error(&self) -> Option<StreamError> {
+        let name =
+            [text(&self.stream_error_name), text(&self.stream_error)].into_iter().find(|name| !name.is_empty())?;
+        let mut error = StreamError::received(&name);
+        let said = |chars: &[c_char]| Some(text(chars)).filter(|text| !text.is_empty());
+        if let Some(words) = said(&self.stream_error_text) {
+            error = error.text(words);
+        }
+        if let Some(address) = said(&self.stream_error_address) {
+            error = error.detail(address);
+        }
+        if let Some(element) = said(&self.stream_error_element) {
+            error = error.application(element);
+        }
+        Some(error)
     }
 
     /// Tells what is known of the peer's stream error.
@@ -117,11 +140,49 @@ impl From<&Report> for xmpp_close_report {
             | bit(report.tls.received, xmpp_close_tls::XMPP_CLOSE_TLS_NOTIFY_RECEIVED);
         made.os_error = report.os_error.unwrap_or(0);
         made.elapsed_ms = u32::try_from(report.elapsed.as_millis()).unwrap_or(u32::MAX);
+        made.limit = report.limit.map_or(0, |limit| limit as u32);
+        made.refused = report.refused;
         if let Some(error) = &report.stream_error {
             made.set_error(error);
         }
         made
     }
+}
+
+/// The report as Rust has it, which has the words for a log.
+impl From<&xmpp_close_report> for Report {
+    fn from(report: &xmpp_close_report) -> Self {
+        let find = |number: u32| Initiator::ALL.into_iter().find(|known| *known as u32 == number);
+        let bit = |bit: xmpp_close_tls| report.tls & bit as u32 != 0;
+        Self {
+            outcome: Outcome::ALL.into_iter().find(|known| *known as u32 == report.outcome).unwrap_or(Outcome::Pending),
+            initiator: find(report.initiator),
+            tag_sent: report.tag_sent != 0,
+            tag_received: report.tag_received != 0,
+            stanzas: report.stanzas.into(),
+            oversize: report.oversize.into(),
+            bytes_read: report.bytes_read,
+            bytes_after_tag: report.bytes_after_tag,
+            bytes_unsent: report.bytes_unsent,
+            bytes_unacked: report.bytes_unacked,
+            tls: TlsAlerts {
+                used: bit(xmpp_close_tls::XMPP_CLOSE_TLS_USED),
+                sent: bit(xmpp_close_tls::XMPP_CLOSE_TLS_NOTIFY_SENT),
+                received: bit(xmpp_close_tls::XMPP_CLOSE_TLS_NOTIFY_RECEIVED),
+            },
+            stream_error: report.error(),
+            os_error: Some(report.os_error).filter(|code| *code != 0),
+            elapsed: Duration::from_millis(report.elapsed_ms.into()),
+            limit: Limit::ALL.into_iter().find(|known| *known as u32 == report.limit),
+            refused: report.refused,
+        }
+    }
+}
+
+/// What stands in an array of a struct; all of it, where no NUL ends it.
+fn text(chars: &[c_char]) -> String {
+    let bytes: Vec<u8> = chars.iter().map(|char| *char as u8).take_while(|byte| *byte != 0).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A text as C has it: cut between two characters rather than without its NUL.
@@ -136,13 +197,10 @@ fn chars<const ROOM: usize>(text: &str) -> [c_char; ROOM] {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{
         handshake::{Event, Handshake},
         options::Limits,
-        report::{Initiator, Outcome},
     };
 
     #[test]
@@ -216,8 +274,8 @@ mod tests {
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn there_is_no_padding_in_which_a_later_member_could_land() {
-        assert_eq!(size_of::<xmpp_close_report>(), 1200);
-        assert_eq!(size_of::<super::super::options::xmpp_close_options>(), 184);
+        assert_eq!(size_of::<xmpp_close_report>(), 1208);
+        assert_eq!(size_of::<super::super::options::xmpp_close_options>(), 208);
     }
 
     #[test]

@@ -1,8 +1,16 @@
 //! Words and versions
 
-use std::ffi::{CStr, c_char, c_int};
+use std::{
+    ffi::{CStr, c_char, c_int},
+    ptr,
+};
 
-use crate::report::Outcome;
+use super::{
+    guard::{self, guard_pure},
+    report::xmpp_close_report,
+    sized,
+};
+use crate::report::{Outcome, Report};
 
 /// One English sentence for an xmpp_close_result, or for any other number.
 /// Never NULL; it lives for ever.
@@ -16,6 +24,28 @@ pub extern "C" fn xmpp_close_strerror(result: c_int) -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn xmpp_close_outcome_name(outcome: u32) -> *const c_char {
     name(outcome).as_ptr()
+}
+
+/// One line about a report, for a log: "clean: both closing tags were exchanged;
+/// begun by us; ...". As snprintf(3): at most len bytes are stored in buf, a NUL
+/// among them if len is not 0, and its whole length is returned. A character is
+/// never cut in two.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_describe(report: *const xmpp_close_report, buf: *mut c_char, len: usize) -> c_int {
+    guard_pure(|| {
+        // SAFETY: the header says what the pointer must be.
+        let line = Report::from(&unsafe { sized::copy_in(report) }?).to_string();
+        if len > 0 {
+            let buf = guard::writable(buf)?;
+            let kept = (0..=line.len().min(len - 1)).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0);
+            // SAFETY: `buf` has room for `len` bytes, as the header says, and `kept` is less.
+            unsafe {
+                ptr::copy_nonoverlapping(line.as_ptr(), buf.cast(), kept);
+                buf.add(kept).write(0);
+            }
+        }
+        Ok(c_int::try_from(line.len()).unwrap_or(c_int::MAX))
+    })
 }
 
 /// The XMPP_CLOSE_VERSION_NUMBER of the library in use, which may be another
@@ -38,8 +68,13 @@ const fn part(digits: &str) -> u32 {
 fn sentence(result: c_int) -> &'static CStr {
     match result {
         0 => c"the stream was closed as far as it could be; the report says how it ended",
+        1 => c"nothing more is sent on this stream, for its closing tag is due, or writing failed",
+        2 => c"too much is queued for sending",
         -1 => c"a pointer that is needed was NULL",
-        -2 => c"a value makes no sense, a struct was not initialized, or the descriptor is no connected stream socket",
+        -2 => {
+            c"a value makes no sense, a struct was not initialized, the descriptor is no connected stream socket, or the \
+              call is not for this stream or moment"
+        }
         -3 => c"the system refused memory or descriptors",
         -4 => c"there was a panic in xmpp_close, which is a bug",
         _ => c"not a result of xmpp_close",
@@ -79,6 +114,8 @@ mod tests {
     fn every_result_has_a_sentence_of_its_own() {
         let results = [
             xmpp_close_result::XMPP_CLOSE_OK,
+            xmpp_close_result::XMPP_CLOSE_REFUSED,
+            xmpp_close_result::XMPP_CLOSE_FULL,
             xmpp_close_result::XMPP_CLOSE_ERR_NULL,
             xmpp_close_result::XMPP_CLOSE_ERR_INVALID,
             xmpp_close_result::XMPP_CLOSE_ERR_SYSTEM,
@@ -89,7 +126,7 @@ mod tests {
         sentences.sort_unstable();
         sentences.dedup();
         assert_eq!(sentences.len(), results.len() + 1);
-        assert_eq!(sentence(1), sentence(c_int::MAX));
+        assert_eq!(sentence(3), sentence(c_int::MAX));
     }
 
     #[test]

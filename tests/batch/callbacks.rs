@@ -1,8 +1,8 @@
 //! What a batch tells while it runs.
 
 use std::{
-    cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Mutex,
     thread,
     time::Duration,
 };
@@ -26,13 +26,13 @@ fn progress_counts_up_to_the_end() {
         }));
         batch.add(ours, &CloseOptions::new(), ignore).unwrap();
     }
-    let told = RefCell::new(Vec::new());
-    let options = BatchOptions::new().total(PATIENCE).on_progress(|so_far| told.borrow_mut().push(so_far.clone()));
+    let told = Mutex::new(Vec::new());
+    let options = BatchOptions::new().total(PATIENCE).on_progress(|so_far| told.lock().unwrap().push(so_far.clone()));
     let done = batch.run(options).unwrap();
     for peer in peers {
         peer.join().unwrap();
     }
-    let told = told.into_inner();
+    let told = told.into_inner().unwrap();
     assert!(told.len() > 1, "{told:?}");
     assert!(told.iter().all(|so_far| so_far.streams == 5 && so_far.count(Outcome::Pending) + so_far.ended == 5));
     assert!(told.is_sorted_by_key(|so_far| (so_far.ended, so_far.elapsed)));

@@ -1,12 +1,12 @@
 //! One deadline for the set, and the limits of each stream inside it.
 
 use std::{
-    cell::Cell,
     io::{self, Read, Write},
     os::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
     },
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -110,11 +110,11 @@ struct Ready<'a> {
     first: &'static [u8],
     waits_for_tag: bool,
     floods: bool,
-    reads: &'a Cell<usize>,
+    reads: &'a AtomicUsize,
 }
 
 impl<'a> Ready<'a> {
-    fn new(floods: bool, reads: &'a Cell<usize>) -> Self {
+    fn new(floods: bool, reads: &'a AtomicUsize) -> Self {
         let (socket, _) = UnixStream::pair().unwrap();
         Self { socket, first: TAG.as_bytes(), waits_for_tag: !floods, floods, reads }
     }
@@ -125,7 +125,7 @@ impl Transport for Ready<'_> {
         if self.waits_for_tag {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        self.reads.set(self.reads.get() + 1);
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let count = self.first.read(buf)?;
         Ok(if self.floods { buf.len() } else { count })
     }
@@ -151,7 +151,7 @@ impl Transport for Ready<'_> {
 #[test]
 fn floods_behind_the_end_of_their_streams_do_not_hold_up_the_others() {
     const FLOODS: usize = 20;
-    let (reads, other_reads) = (Cell::new(0), Cell::new(0));
+    let (reads, other_reads) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let mut batch = Batch::new().unwrap();
     for _ in 0..FLOODS {
         batch.add(Ready::new(true, &reads), &CloseOptions::new(), ignore).unwrap();
@@ -160,14 +160,14 @@ fn floods_behind_the_end_of_their_streams_do_not_hold_up_the_others() {
     let mut meanwhile = 0;
     let options = BatchOptions::new().total(PATIENCE).on_end(|index, _| {
         if index == other {
-            meanwhile = reads.get();
+            meanwhile = reads.load(Ordering::Relaxed);
         }
     });
     let done = batch.run(options).unwrap();
     assert_eq!(done.summary.count(Outcome::Clean), FLOODS + 1, "{}", done.summary);
     assert!(done.reports[0].bytes_after_tag >= TRAILING_LIMIT, "{}", done.reports[0]);
     // A few turns of each; all that a flood may send behind its tag is some three thousand reads.
-    assert!(meanwhile < FLOODS * 150, "{meanwhile} of {} reads", reads.get());
+    assert!(meanwhile < FLOODS * 150, "{meanwhile} of {} reads", reads.load(Ordering::Relaxed));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Each stream of a batch ends as it would alone.
 
-use std::{cell::RefCell, thread, time::Duration};
+use std::{sync::Mutex, thread, time::Duration};
 
 use xmpp_close::{Batch, BatchOptions, CloseOptions, Incoming, Initiator, Outcome, Stanza, Stream, StreamError};
 
@@ -66,7 +66,7 @@ fn each_stream_has_its_own_ending() {
 fn late_stanzas_of_many_streams_arrive_in_order() {
     const STREAMS: usize = 50;
     const STANZAS: usize = 2000;
-    let got = RefCell::new(vec![0; STREAMS]);
+    let got = Mutex::new(vec![0; STREAMS]);
     let mut batch = Batch::new().unwrap();
     let mut peers = Vec::new();
     for number in 0..STREAMS {
@@ -77,7 +77,7 @@ fn late_stanzas_of_many_streams_arrive_in_order() {
         let got = &got;
         let options = CloseOptions::new().total(PATIENCE);
         let on_stanza = move |stanza: Stanza<&str>| {
-            let next = &mut got.borrow_mut()[number];
+            let next = &mut got.lock().unwrap()[number];
             assert!(stanza.as_str().starts_with(&format!("<message id='{next}'>")), "{stanza}");
             *next += 1;
         };
@@ -88,7 +88,7 @@ fn late_stanzas_of_many_streams_arrive_in_order() {
         peer.join().unwrap();
     }
     assert!(done.reports.iter().all(|report| report.is_clean()), "{}", done.summary);
-    assert!(got.borrow().iter().all(|count| *count == STANZAS));
+    assert!(got.lock().unwrap().iter().all(|count| *count == STANZAS));
     assert_eq!(done.summary.stanzas, (STREAMS * STANZAS) as u64);
 }
 
@@ -165,14 +165,14 @@ fn a_whole_session_goes_on_where_it_was_and_loses_nothing() {
     stream.send("<stream:stream xmlns:stream='http://etherx.jabber.org/streams' xmlns='jabber:client'>").unwrap();
     assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
     assert!(matches!(stream.receive().unwrap(), Incoming::Stanza(stanza) if stanza.as_str() == "<a/>"));
-    let got = RefCell::new(Vec::new());
+    let got = Mutex::new(Vec::new());
     let mut batch = Batch::new().unwrap();
-    let on_stanza = |stanza: Stanza<&str>| got.borrow_mut().push(stanza.as_str().to_owned());
+    let on_stanza = |stanza: Stanza<&str>| got.lock().unwrap().push(stanza.as_str().to_owned());
     batch.add_stream(stream, &CloseOptions::new().total(PATIENCE), on_stanza).unwrap();
     let done = batch.run(BatchOptions::new().total(PATIENCE)).unwrap();
     peer.join().unwrap();
     assert!(done.reports[0].is_clean(), "{}", done.reports[0]);
-    assert_eq!(*got.borrow(), ["<b/>", "<c/>", "<d/>"]);
+    assert_eq!(*got.lock().unwrap(), ["<b/>", "<c/>", "<d/>"]);
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Closing tags spread over a time, so that not all peers come back at once (BK-04).
 
 use std::{
-    cell::RefCell,
     io::Read,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -49,7 +48,7 @@ fn tags_are_spread_over_the_time_in_random_order() {
 
 #[test]
 fn a_stream_whose_turn_has_not_come_is_read_and_answered() {
-    let got = RefCell::new(0);
+    let got = Mutex::new(0);
     let mut batch = Batch::new().unwrap();
     let mut peers = Vec::new();
     // With 59 of 60 s left, all but the first would wait long.
@@ -58,7 +57,7 @@ fn a_stream_whose_turn_has_not_come_is_read_and_answered() {
         peers.push(peer::peer(theirs, |mut peer| {
             peer.send("<a/><b/>").send(TAG).read_tag().expect_eof();
         }));
-        batch.add(ours, &CloseOptions::new(), |_| *got.borrow_mut() += 1).unwrap();
+        batch.add(ours, &CloseOptions::new(), |_| *got.lock().unwrap() += 1).unwrap();
     }
     let start = Instant::now();
     let options = BatchOptions::new().total(2 * PATIENCE).spread(PATIENCE);
@@ -67,7 +66,7 @@ fn a_stream_whose_turn_has_not_come_is_read_and_answered() {
         peer.join().unwrap();
     }
     assert_eq!(done.summary.count(Outcome::Clean), 3, "{}", done.summary);
-    assert_eq!(*got.borrow(), 6);
+    assert_eq!(*got.lock().unwrap(), 6);
     let by_peers = done.reports.iter().filter(|report| report.initiator == Some(Initiator::Peer)).count();
     assert!(by_peers >= 2, "{by_peers} closed by their peers");
     assert!(start.elapsed() < PATIENCE / 3, "they were answered at once, not in their turn");

@@ -1,4 +1,4 @@
-//! What only `event_loop` does: streams that write to each other, XEP-0198, and a shutdown by the batch.
+//! What only `event_loop` does: streams that write to each other, XEP-0198, and a shutdown while the loop goes on.
 
 use std::{
     net::TcpStream,

@@ -63,7 +63,7 @@ impl Transport for ToyTls<'_> {
 }
 
 /// A plain socket, or toy TLS over it.
-pub fn transport(tcp: &TcpStream, setting: Setting) -> Box<dyn Transport + '_> {
+pub fn transport(tcp: &TcpStream, setting: Setting) -> Box<dyn Transport + Send + '_> {
     if setting == Setting::Tls { Box::new(ToyTls::over(tcp)) } else { Box::new(tcp.as_fd()) }
 }
 

@@ -19,7 +19,7 @@ use crate::{
 pub struct Ours {
     pub fd: OwnedFd,
     over: Over,
-    stream: Option<Stream<Box<dyn Transport>>>,
+    stream: Option<Stream<Box<dyn Transport + Send>>>,
     /// What cancels the close, if anything does.
     pub stop: Option<Arc<Stop>>,
 }
@@ -29,7 +29,7 @@ pub enum Over {
     Nothing,
     /// Few bytes at a time.
     Chopped,
-    Tls(Option<Box<dyn Transport>>),
+    Tls(Option<Box<dyn Transport + Send>>),
     /// TLS whose library is used by callbacks.
     Callbacks(Option<Box<dyn Callbacks>>),
 }
@@ -43,12 +43,12 @@ impl Ours {
         matches!(self.over, Over::Nothing)
     }
 
-    pub fn transport(&mut self) -> Box<dyn Transport + '_> {
+    pub fn transport(&mut self) -> Box<dyn Transport + Send + '_> {
         if self.is_plain_socket() { Box::new(self.fd.as_fd()) } else { self.owned_transport() }
     }
 
     /// The same, but what is the close's own.
-    pub fn owned_transport(&mut self) -> Box<dyn Transport> {
+    pub fn owned_transport(&mut self) -> Box<dyn Transport + Send> {
         match &mut self.over {
             Over::Nothing => Box::new(self.fd.try_clone().unwrap()),
             Over::Chopped => Box::new(Chopped { fd: self.fd.try_clone().unwrap(), calls: 0 }),
@@ -68,7 +68,7 @@ impl Ours {
         self.stream = Some(stream);
     }
 
-    pub fn stream(&mut self) -> Stream<Box<dyn Transport>> {
+    pub fn stream(&mut self) -> Stream<Box<dyn Transport + Send>> {
         self.stream.take().unwrap()
     }
 

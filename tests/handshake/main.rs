@@ -1,86 +1,71 @@
-//! The state machine on a fake clock: every cell of the table of states and events, its limits, and what it reports.
+//! The handshake on a fake clock: every cell of the table of what there is and what happens, its limits, and what it
+//! reports.
 
 mod limits;
+mod stream;
 mod table;
 
-use std::time::Duration;
+use stream::{Event::*, *};
+use xmpp_close::{CloseOptions, Engine, Initiator, Outcome, TRAILING_LIMIT, Tls};
 
-use xmpp_close::{Action, Event, Handshake, Initiator, Limits, Outcome, State};
-
-fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
+fn after(events: &[Event]) -> Stream {
+    Stream::new().after(events)
 }
-
-/// Runs `events`, a second apart from second 1 on.
-fn after(events: &[Event]) -> Handshake {
-    run(Handshake::new(Limits::default()), events)
-}
-
-fn run(mut handshake: Handshake, events: &[Event]) -> Handshake {
-    for (second, event) in (1..).zip(events) {
-        let _ = handshake.handle(*event, secs(second));
-    }
-    handshake
-}
-
-const EOF: Event = Event::Eof { inside: false };
-const EOF_INSIDE: Event = Event::Eof { inside: true };
-const NOTIFY: Event = Event::CloseNotify { inside: false };
-const NOTIFY_INSIDE: Event = Event::CloseNotify { inside: true };
 
 #[test]
 fn the_initiator_is_who_was_first_and_crossing_tags_are_told_apart() {
-    let initiator = |events: &[Event]| after(events).report(secs(9)).initiator;
+    let initiator = |events: &[Event]| after(events).report().initiator;
     assert_eq!(initiator(&[]), None);
-    assert_eq!(initiator(&[Event::Begin, Event::Flushed, Event::PeerClosed]), Some(Initiator::Us));
-    assert_eq!(initiator(&[Event::PeerClosed, Event::Begin, Event::Flushed]), Some(Initiator::Peer));
-    assert_eq!(initiator(&[Event::Begin, Event::PeerClosed, Event::Flushed]), Some(Initiator::Crossing));
-    assert_eq!(initiator(&[Event::StreamError, Event::PeerClosed, Event::Flushed]), Some(Initiator::Peer));
+    assert_eq!(initiator(&[Finish, WRITE, CLOSED]), Some(Initiator::Us));
+    assert_eq!(initiator(&[CLOSED, Finish, WRITE]), Some(Initiator::Peer));
+    assert_eq!(initiator(&[Finish, CLOSED, WRITE]), Some(Initiator::Crossing));
+    assert_eq!(initiator(&[stream_error(), CLOSED, WRITE]), Some(Initiator::Peer));
     assert_eq!(initiator(&[EOF]), Some(Initiator::Peer));
-    assert_eq!(initiator(&[Event::Failed(104)]), Some(Initiator::Peer));
-    assert_eq!(initiator(&[Event::OutputFailed(32)]), Some(Initiator::Peer));
-    assert_eq!(initiator(&[Event::Begin, Event::OutputFailed(32)]), Some(Initiator::Us));
-    assert_eq!(initiator(&[Event::Begin, Event::StreamError]), Some(Initiator::Crossing));
-    assert_eq!(initiator(&[Event::Begin, Event::Flushed, Event::StreamError]), Some(Initiator::Us));
+    assert_eq!(initiator(&[READ_FAILED]), Some(Initiator::Peer));
+    assert_eq!(initiator(&[WRITE_FAILED]), Some(Initiator::Peer));
+    assert_eq!(initiator(&[TLS_FAILED]), Some(Initiator::Peer));
+    assert_eq!(initiator(&[CANCEL]), None);
+    assert_eq!(initiator(&[Finish, WRITE_FAILED]), Some(Initiator::Us));
+    assert_eq!(initiator(&[Finish, WRITE_FAILED, CLOSED]), Some(Initiator::Crossing), "ours was not written");
+    assert_eq!(initiator(&[Finish, stream_error()]), Some(Initiator::Crossing));
+    assert_eq!(initiator(&[Finish, WRITE, stream_error()]), Some(Initiator::Us));
 }
 
 #[test]
 fn what_had_arrived_before_our_tag_was_written_makes_it_a_crossing() {
-    use Event::{Arrived, Begin, Flushed, OutputFailed, PeerClosed, Received, StreamError};
     let ends = |events: &[Event]| {
-        let initiators = [PeerClosed, StreamError].map(|end| {
-            let report = after(&[events, &[end]].concat()).report(secs(9));
-            report.initiator.unwrap()
-        });
+        let initiators =
+            [CLOSED, stream_error()].map(|end| after(&[events, &[end]].concat()).report().initiator.unwrap());
         assert_eq!(initiators[0], initiators[1], "{events:?}");
         initiators[0]
     };
     let (us, peer, crossing) = (Initiator::Us, Initiator::Peer, Initiator::Crossing);
-    assert_eq!(ends(&[Arrived(16), Begin, Flushed, Received(16)]), crossing);
-    assert_eq!(ends(&[Begin, Arrived(16), Flushed, Received(16)]), crossing);
-    assert_eq!(ends(&[Arrived(16), Begin, Flushed, Received(8), Received(8)]), crossing);
-    assert_eq!(ends(&[Arrived(16), Begin, Flushed, Received(17)]), us, "its last byte came later");
-    assert_eq!(ends(&[Arrived(0), Begin, Flushed, Received(16)]), us);
-    assert_eq!(ends(&[Begin, Flushed, Arrived(16), Received(16)]), us, "too late to tell");
-    assert_eq!(ends(&[Begin, Received(4), Arrived(16), Flushed, Received(16)]), crossing);
-    assert_eq!(ends(&[Arrived(16), Received(4), Begin, Flushed, Received(12)]), crossing, "four were handled before");
-    assert_eq!(ends(&[Arrived(16), Received(4), Begin, Flushed, Received(13)]), us);
-    assert_eq!(ends(&[Arrived(16), Received(16), Begin, Flushed, Received(1)]), us, "nothing was left of them");
-    assert_eq!(ends(&[Arrived(16), Received(16)]), peer, "nobody had begun");
-    assert_eq!(ends(&[Arrived(16), Begin, OutputFailed(32), Received(16)]), crossing);
-    assert_eq!(ends(&[Begin, Flushed]), us, "although no byte was told of");
-    assert_eq!(ends(&[Received(5), Arrived(usize::MAX), Begin, Arrived(usize::MAX), Flushed, Received(5)]), crossing);
+    assert_eq!(ends(&[arrived(16), Finish, WRITE, Receive(16)]), crossing);
+    assert_eq!(ends(&[Finish, arrived(16), WRITE, Receive(16)]), crossing);
+    assert_eq!(ends(&[arrived(16), Finish, WRITE, Receive(8), Receive(8)]), crossing);
+    assert_eq!(ends(&[arrived(16), Finish, WRITE, Receive(17)]), us, "its last byte came later");
+    assert_eq!(ends(&[arrived(0), Finish, WRITE, Receive(16)]), us);
+    assert_eq!(ends(&[Finish, WRITE, arrived(16), Receive(16)]), us, "too late to tell");
+    assert_eq!(ends(&[Finish, Receive(4), arrived(16), WRITE, Receive(16)]), crossing);
+    assert_eq!(ends(&[arrived(16), arrived(0), Finish, WRITE, Receive(16)]), crossing, "it does not go away again");
+    assert_eq!(ends(&[arrived(16), Receive(4), Finish, WRITE, Receive(12)]), crossing, "four were handled before");
+    assert_eq!(ends(&[arrived(16), Receive(4), Finish, WRITE, Receive(13)]), us);
+    assert_eq!(ends(&[arrived(16), Receive(16), Finish, WRITE, Receive(1)]), us, "nothing was left of them");
+    assert_eq!(ends(&[arrived(16), Receive(16)]), peer, "nobody had begun");
+    assert_eq!(ends(&[arrived(16), Finish, WRITE_FAILED, Receive(16)]), crossing);
+    assert_eq!(ends(&[Finish, WRITE]), us, "although no byte was told of");
+    assert_eq!(ends(&[Receive(5), arrived(u64::MAX), Finish, arrived(u64::MAX), WRITE, Receive(5)]), crossing);
 }
 
 #[test]
 fn clean_means_both_tags_whoever_was_first() {
     for way in [
-        [Event::Begin, Event::Flushed, Event::PeerClosed, Event::Flushed, EOF],
-        [Event::Begin, Event::PeerClosed, Event::Flushed, Event::Flushed, EOF],
-        [Event::PeerClosed, Event::Begin, Event::Flushed, Event::Flushed, EOF],
-        [Event::Begin, Event::Flushed, Event::PeerClosed, EOF, EOF],
+        [Finish, WRITE, CLOSED, End, EOF],
+        [Finish, CLOSED, WRITE, End, EOF],
+        [CLOSED, Finish, WRITE, End, EOF],
+        [Finish, WRITE, CLOSED, EOF, EOF],
     ] {
-        let report = after(&way).report(secs(9));
+        let report = after(&way).report();
         assert_eq!(report.outcome, Outcome::Clean, "{way:?}");
         assert!(report.tag_sent && report.tag_received);
     }
@@ -88,150 +73,162 @@ fn clean_means_both_tags_whoever_was_first() {
 
 #[test]
 fn without_both_tags_nothing_is_clean() {
-    // Every way of at most four events that ends without one of the tags.
+    // Every way of at most five events.
     let events = [
-        Event::Begin,
-        Event::Flushed,
-        Event::PeerClosed,
+        Finish,
+        WRITE,
+        CLOSED,
         EOF,
-        NOTIFY,
-        Event::Truncated,
-        Event::Malformed,
-        Event::StreamError,
-        Event::Failed(104),
-        Event::OutputFailed(32),
-        Event::TlsFailed,
-        Event::Cancel,
-        Event::Detach,
+        NOTIFIED,
+        EOF_INSIDE,
+        MALFORMED,
+        stream_error(),
+        READ_FAILED,
+        WRITE_FAILED,
+        TLS_FAILED,
+        CANCEL,
+        Detach,
     ];
     let count = events.len();
     for index in 0..count.pow(5) {
-        let way: Vec<Event> = (0..5).map(|digit| events[index / count.pow(digit) % count]).collect();
-        let mut handshake = after(&way);
-        let _ = handshake.handle(Event::Tick, secs(1000));
-        let report = handshake.report(secs(1000));
-        if report.outcome == Outcome::Clean {
-            assert!(report.tag_sent && report.tag_received, "{way:?}");
-        }
-        let began = report.initiator.is_some() || handshake.state() == State::Done;
-        assert!(!began || handshake.state() == State::Done, "{way:?}: not over long after its deadline");
+        let mut stream = Stream::new();
+        let way = (0..5).map(|digit| &events[index / count.pow(digit) % count]);
+        (1..).zip(way.clone()).for_each(|(second, event)| _ = stream.at(event, secs(second)));
+        let began = stream.report().initiator.is_some();
+        stream.at(&Tick, secs(1000));
+        let report = stream.report();
+        let both = report.tag_sent && report.tag_received;
+        assert_eq!(report.outcome == Outcome::Clean, both, "{:?}", Vec::from_iter(way));
+        assert!(!began || stream.is_over(), "{:?}: not over long after its deadline", Vec::from_iter(way));
     }
 }
 
 #[test]
-fn one_tag_is_asked_for_whatever_happens() {
-    let events = [
-        Event::Begin,
-        Event::Flushed,
-        Event::PeerClosed,
-        EOF,
-        NOTIFY,
-        Event::Malformed,
-        Event::StreamError,
-        Event::OutputFailed(32),
-        Event::Begin,
-        Event::Detach,
-        Event::Tick,
-    ];
+fn one_tag_is_written_whatever_happens_and_nothing_behind_it() {
+    let error = stream_error();
+    let events =
+        [&Finish, &WRITE, &CLOSED, &EOF, &NOTIFIED, &MALFORMED, &error, &WRITE_FAILED, &Send(1), &Detach, &Tick];
     let count = events.len();
     for index in 0..count.pow(5) {
-        let mut handshake = Handshake::new(Limits::default());
-        let mut tags = 0;
+        let mut stream = Stream::new();
         for digit in 0..5 {
-            let action = handshake.handle(events[index / count.pow(digit) % count], secs(u64::from(digit)));
-            tags += u32::from(action == Action::SendTag);
-            if tags > 0 {
-                assert!(!handshake.may_write());
-            }
+            let could_send = stream.engine.wants().may_send;
+            stream.at(events[index / count.pow(digit) % count], secs(u64::from(digit)));
+            assert!(could_send || !stream.engine.wants().may_send, "again at {index}");
         }
-        assert!(tags <= 1, "{tags} tags at {index}");
+        stream.at(&WRITE, secs(6));
+        let wire = String::from_utf8(stream.wire.clone()).unwrap();
+        let tags = wire.matches("</stream:stream>").count();
+        assert!(tags <= 1 && (tags == 0 || wire.ends_with("</stream:stream>")), "{wire} at {index}");
+        assert!(tags == 0 || !stream.engine.wants().may_send);
+        assert_eq!(stream.report().tag_sent, tags == 1, "{wire} at {index}");
     }
 }
 
 #[test]
 fn no_close_notify_leaves_before_the_peers_tag() {
-    // TL-04, even when half_close is asked for.
-    let limits = Limits { half_close: true, ..Limits::default() };
-    let mut handshake = Handshake::new(limits).over_tls();
-    let _ = handshake.handle(Event::Begin, secs(1));
-    assert_eq!(handshake.handle(Event::Flushed, secs(2)), Action::Nothing);
-    assert_eq!(handshake.handle(Event::PeerClosed, secs(3)), Action::EndOutput);
+    // TL-04: half_close cannot be had.
+    assert!(Engine::new(&CloseOptions::new().half_close(true), Tls::Yes).is_err());
+    let mut stream = Stream::over_tls();
+    stream.at(&Finish, secs(1));
+    assert_eq!(stream.at(&WRITE, secs(2)), "RP");
+    assert_eq!(stream.at(&CLOSED, secs(3)), "RN");
 }
 
 #[test]
 fn tag_and_alert_give_four_results() {
     // TL-07, TL-08: with and without the peer's tag, with and without its close_notify.
     let result = |events: &[Event]| {
-        let report = run(Handshake::new(Limits::default()).over_tls(), events).report(secs(9));
+        let report = Stream::over_tls().after(events).report();
         (report.outcome, report.tls.received)
     };
-    let tag = [Event::Begin, Event::Flushed, Event::PeerClosed, Event::Flushed];
-    assert_eq!(result(&[&tag[..], &[NOTIFY, EOF]].concat()), (Outcome::Clean, true));
-    assert_eq!(result(&[&tag[..], &[Event::Truncated]].concat()), (Outcome::Clean, false));
-    assert_eq!(result(&[Event::Begin, Event::Flushed, NOTIFY]), (Outcome::PeerEof, true));
-    assert_eq!(result(&[Event::Begin, Event::Flushed, Event::Truncated]), (Outcome::Truncated, false));
+    let tag = [Finish, WRITE, CLOSED, End];
+    assert_eq!(result(&[&tag[..], &[NOTIFIED, End, EOF]].concat()), (Outcome::Clean, true));
+    assert_eq!(result(&[&tag[..], &[EOF]].concat()), (Outcome::Clean, false));
+    assert_eq!(result(&[Finish, WRITE, NOTIFIED, End, EOF]), (Outcome::PeerEof, true));
+    assert_eq!(result(&[Finish, WRITE, EOF]), (Outcome::Truncated, false));
 }
 
 #[test]
 fn the_end_of_tcp_without_close_notify_is_a_truncation_whoever_calls_it_eof() {
-    let outcome = |events: &[Event]| run(Handshake::new(Limits::default()).over_tls(), events).report(secs(9)).outcome;
-    assert_eq!(outcome(&[Event::Begin, Event::Flushed, EOF]), Outcome::Truncated);
-    assert_eq!(outcome(&[EOF, Event::Flushed]), Outcome::Truncated);
-    assert_eq!(outcome(&[Event::Begin, NOTIFY, EOF, Event::Flushed]), Outcome::PeerEof);
-    assert_eq!(outcome(&[Event::Begin, Event::Flushed, Event::PeerClosed, Event::Flushed, EOF]), Outcome::Clean);
+    let outcome = |events: &[Event]| Stream::over_tls().after(events).report().outcome;
+    assert_eq!(outcome(&[Finish, WRITE, EOF]), Outcome::Truncated);
+    assert_eq!(outcome(&[EOF, Finish, WRITE]), Outcome::Truncated);
+    assert_eq!(outcome(&[Finish, NOTIFIED, EOF, WRITE]), Outcome::PeerEof);
+    assert_eq!(outcome(&[Finish, WRITE, CLOSED, End, EOF]), Outcome::Clean);
 }
 
 #[test]
 fn after_the_peers_close_notify_our_tag_and_alert_still_go_out() {
     // TL-05 for TLS 1.3: the peer sent tag and alert in one burst before our answer was written.
-    let mut handshake = Handshake::new(Limits::default()).over_tls();
-    for event in [Event::PeerClosed, NOTIFY, Event::Begin] {
-        let _ = handshake.handle(event, secs(1));
+    let mut stream = Stream::over_tls();
+    for event in [CLOSED, NOTIFIED, Finish] {
+        stream.at(&event, secs(1));
     }
-    assert_eq!(handshake.handle(Event::Flushed, secs(2)), Action::EndOutput);
-    assert_eq!(handshake.handle(Event::Flushed, secs(3)), Action::Teardown);
-    let report = handshake.report(secs(3));
+    assert_eq!(stream.at(&WRITE, secs(2)), "RN");
+    assert_eq!(stream.at(&End, secs(3)), "R");
+    assert_eq!(stream.at(&EOF, secs(3)), "O");
+    let report = stream.report();
     assert_eq!(report.outcome, Outcome::Clean);
     assert!(report.tls.used && report.tls.sent && report.tls.received);
 }
 
 #[test]
+fn close_notify_is_tried_once_also_where_nothing_waits_for_it_any_more() {
+    // TL-01: with TCP ended, or the time up, it is still to be tried, without waiting.
+    for way in [&[Finish, WRITE, CLOSED, EOF][..], &[Finish, WRITE, CANCEL], &[EOF, Finish, WRITE]] {
+        let mut stream = Stream::over_tls().after(way);
+        assert_eq!(stream.wants(), "NO", "{way:?}");
+        assert_eq!(stream.at(&End, secs(9)), "O");
+        assert!(stream.report().tls.sent);
+    }
+    // But never behind half of our output, nor on a connection that failed.
+    for way in [&[Finish, CANCEL][..], &[Finish, WRITE, READ_FAILED], &[Finish, WRITE, WRITE_FAILED, CLOSED, EOF]] {
+        assert_eq!(Stream::over_tls().after(way).wants(), "O", "{way:?}");
+    }
+}
+
+#[test]
 fn a_half_closed_peer_gets_the_rest_and_our_tag() {
-    let mut handshake = after(&[Event::PeerClosed, EOF]);
-    assert!(handshake.may_write());
-    assert_eq!(handshake.handle(Event::Begin, secs(3)), Action::SendTag);
-    assert_eq!(handshake.handle(Event::Flushed, secs(4)), Action::Teardown);
-    assert_eq!(handshake.report(secs(4)).outcome, Outcome::Clean);
+    let mut stream = after(&[CLOSED, EOF]);
+    assert_eq!(stream.wants(), "MA");
+    assert_eq!(stream.at(&Finish, secs(3)), "W");
+    assert_eq!(stream.at(&WRITE, secs(4)), "O");
+    assert_eq!(stream.report().outcome, Outcome::Clean);
 }
 
 #[test]
 fn after_an_eof_without_tag_our_output_has_the_time_it_needs() {
     // The peer may have half-closed, and read on steadily: linger begins when our output is written.
-    for events in [&[Event::Begin, EOF][..], &[EOF], &[NOTIFY]] {
-        let mut handshake = after(events);
-        let now = secs(events.len() as u64);
-        assert_eq!(handshake.deadline(), Some(secs(1 + 30)), "{events:?}");
+    for events in [[Finish, EOF], [EOF, Finish], [NOTIFIED, Finish]] {
+        let mut stream = Stream::new();
+        stream.at(&Send(100_000), secs(0));
+        let mut stream = stream.after(&events);
+        assert_eq!(stream.deadline(), Some(secs(1 + 30)), "{events:?}");
         for second in 3..30 {
-            assert_eq!(handshake.handle(Event::Written(100), secs(second)), Action::Nothing);
-            assert_eq!(handshake.handle(Event::Tick, secs(second)), Action::Nothing);
+            stream.at(&Write(100), secs(second));
+            stream.at(&Tick, secs(second));
+            assert!(!stream.is_over());
         }
-        let mut stuck = handshake.clone();
-        assert_eq!(handshake.handle(Event::Flushed, secs(30)), Action::Teardown, "{now:?}");
-        let report = handshake.report(secs(30));
+        let mut stuck = stream.clone();
+        stream.at(&WRITE, secs(30));
+        stream.at(&EOF, secs(30));
+        assert!(stream.is_over(), "{events:?}");
+        let report = stream.report();
         assert_eq!((report.outcome, report.tag_sent), (Outcome::PeerEof, true));
-        assert_eq!(stuck.handle(Event::Tick, secs(31)), Action::Teardown, "but not longer than the total");
-        assert_eq!((stuck.report(secs(31)).outcome, stuck.report(secs(31)).tag_sent), (Outcome::PeerEof, false));
+        assert_eq!(stuck.at(&Tick, secs(31)), "O", "but not longer than the total");
+        assert_eq!((stuck.report().outcome, stuck.report().tag_sent), (Outcome::PeerEof, false));
     }
 }
 
 #[test]
 fn after_a_failed_write_what_the_peer_sent_is_still_read() {
-    let mut handshake = after(&[Event::Begin, Event::OutputFailed(32)]);
-    assert!(handshake.wants_input() && handshake.expects_stanzas());
-    assert_eq!(handshake.deadline(), Some(secs(2 + 2)), "but no longer than the linger limit when it is silent");
-    assert_eq!(handshake.handle(Event::Stanza, secs(3)), Action::Nothing);
-    assert_eq!(handshake.handle(Event::PeerClosed, secs(3)), Action::Teardown);
-    let report = handshake.report(secs(3));
+    let mut stream = after(&[Finish, WRITE_FAILED]);
+    assert_eq!(stream.wants(), "RP");
+    assert_eq!(stream.deadline(), Some(secs(2 + 2)), "but no longer than the linger limit when it is silent");
+    assert_eq!(stream.at(&STANZA, secs(3)), "RP");
+    assert_eq!(stream.at(&CLOSED, secs(3)), "O");
+    let report = stream.report();
     // Their tag came, ours did not get out: not clean, but nothing of theirs is missing.
     assert_eq!((report.outcome, report.tag_sent, report.tag_received), (Outcome::Reset, false, true));
     assert_eq!((report.os_error, report.stanzas), (Some(32), 1));
@@ -240,128 +237,144 @@ fn after_a_failed_write_what_the_peer_sent_is_still_read() {
 #[test]
 fn an_eof_after_a_failed_write_is_the_reset_it_hides() {
     // TC-04: the pending error was reported once, by the write; the read then looks like a clean end.
-    let handshake = after(&[Event::Begin, Event::OutputFailed(104), EOF]);
-    let report = handshake.report(secs(3));
-    assert_eq!((report.outcome, report.os_error), (Outcome::Reset, Some(104)));
+    let report = after(&[Finish, WRITE_FAILED, EOF]).report();
+    assert_eq!((report.outcome, report.os_error), (Outcome::Reset, Some(32)));
 }
 
 #[test]
 fn after_a_failed_write_every_end_but_the_peers_tag_is_the_reset_as_well() {
     // TC-04: the first error counts.
-    for last in [Event::Malformed, Event::Tick] {
-        let mut handshake = after(&[Event::Begin, Event::OutputFailed(104)]);
-        assert_eq!(handshake.handle(last, secs(2 + 2)), Action::Teardown, "{last:?}");
-        let report = handshake.report(secs(4));
-        assert_eq!((report.outcome, report.tag_sent, report.os_error), (Outcome::Reset, false, Some(104)), "{last:?}");
+    for last in [MALFORMED, Tick] {
+        let mut stream = after(&[Finish, WRITE_FAILED]);
+        assert_eq!(stream.at(&last, secs(2 + 2)), "O", "{last:?}");
+        let report = stream.report();
+        assert_eq!((report.outcome, report.tag_sent, report.os_error), (Outcome::Reset, false, Some(32)), "{last:?}");
     }
 }
 
 #[test]
 fn the_first_os_error_is_kept() {
-    let handshake = after(&[Event::Begin, Event::OutputFailed(32), Event::Failed(104)]);
-    assert_eq!(handshake.report(secs(3)).os_error, Some(32));
+    assert_eq!(after(&[Finish, WRITE_FAILED, READ_FAILED]).report().os_error, Some(32));
 }
 
 #[test]
 fn a_reset_after_both_tags_is_clean_with_the_error_as_detail() {
-    let handshake = after(&[Event::Begin, Event::Flushed, Event::PeerClosed, Event::Failed(104)]);
-    let report = handshake.report(secs(4));
+    let report = after(&[Finish, WRITE, CLOSED, READ_FAILED]).report();
     assert_eq!((report.outcome, report.os_error), (Outcome::Clean, Some(104)));
 }
 
 #[test]
+fn stopping_behind_both_tags_is_clean() {
+    assert_eq!(after(&[Finish, WRITE, CLOSED, CANCEL]).report().outcome, Outcome::Clean);
+    assert_eq!(after(&[Finish, CLOSED, CANCEL]).report().outcome, Outcome::Cancelled);
+}
+
+#[test]
 fn trailing_bytes_are_counted_and_capped() {
-    let mut handshake = after(&[Event::Begin, Event::Flushed, Event::PeerClosed]);
-    let _ = handshake.handle(Event::Received(xmpp_close::TRAILING_LIMIT as usize), secs(3));
-    assert_eq!(handshake.state(), State::Bye);
-    assert_eq!(handshake.handle(Event::Received(1), secs(3)), Action::Teardown);
-    let report = handshake.report(secs(3));
-    assert_eq!((report.outcome, report.bytes_after_tag), (Outcome::Clean, xmpp_close::TRAILING_LIMIT + 1));
+    let mut stream = after(&[Finish, WRITE, CLOSED, End]);
+    assert_eq!(stream.at(&Receive(TRAILING_LIMIT as usize), secs(4)), "R");
+    assert_eq!(stream.at(&Receive(1), secs(4)), "O");
+    let report = stream.report();
+    assert_eq!((report.outcome, report.bytes_after_tag), (Outcome::Clean, TRAILING_LIMIT + 1));
 }
 
 #[test]
 fn bytes_after_the_end_are_capped_however_the_peers_stream_ended() {
     let flood = 64 << 20;
-    let void = [Event::Begin, Event::Flushed, Event::Malformed, Event::Flushed];
-    let mut handshake = after(&void);
-    assert_eq!(handshake.handle(Event::Received(flood), secs(5)), Action::Teardown);
-    let report = handshake.report(secs(5));
+    let mut stream = after(&[Finish, WRITE, MALFORMED, End]);
+    assert_eq!(stream.at(&Receive(flood), secs(5)), "O");
+    let report = stream.report();
     assert_eq!((report.outcome, report.bytes_read, report.bytes_after_tag), (Outcome::Malformed, 64 << 20, 0));
     // Detached, and what was queued is written.
-    let mut handshake = after(&[Event::Detach, Event::Flushed]);
-    assert_eq!(handshake.handle(Event::Received(flood), secs(5)), Action::Teardown);
-    // While our own output is still to be written it goes on: who does not read may be waited for by a peer that writes.
-    for way in [&[Event::Begin, Event::Malformed][..], &[Event::Begin, Event::PeerClosed], &[Event::PeerClosed]] {
-        let mut handshake = after(way);
-        assert_eq!(handshake.handle(Event::Received(flood), secs(5)), Action::Nothing, "{way:?}");
-        assert!(handshake.wants_input());
+    let mut stream = after(&[Detach, WRITE, End]);
+    assert_eq!(stream.at(&Receive(flood), secs(5)), "O");
+    // While our own output is still to be written, or to be ended, it goes on, without reading more.
+    for (way, wants) in
+        [(&[Finish, MALFORMED][..], "W"), (&[Finish, CLOSED], "W"), (&[CLOSED], "MA"), (&[Finish, WRITE, CLOSED], "S")]
+    {
+        assert_eq!(after(way).at(&Receive(flood), secs(5)), wants, "{way:?}");
     }
 }
 
 #[test]
 fn counters_stay_at_the_largest_number() {
-    let counts = |handshake: &Handshake| {
-        let report = handshake.report(secs(9));
-        [report.bytes_read, report.bytes_after_tag, report.stanzas, report.oversize]
+    let counts = |stream: &Stream| {
+        let report = stream.report();
+        [report.bytes_read, report.bytes_after_tag]
     };
     let most = usize::MAX as u64;
-    let full = Event::Received(usize::MAX);
-    assert_eq!(counts(&after(&[Event::Begin, full, full, full])), [most, 0, 0, 0]);
-    assert_eq!(counts(&after(&[Event::Begin, Event::PeerClosed, full, full])), [0, most, 0, 0]);
-    assert_eq!(counts(&after(&[Event::Begin, full, Event::Malformed, full, full])), [most, 0, 0, 0]);
+    let full = Receive(usize::MAX);
+    assert_eq!(counts(&after(&[Finish, full.clone(), full.clone(), full.clone()])), [most, 0]);
+    assert_eq!(counts(&after(&[Finish, CLOSED, full.clone(), full.clone()])), [0, most]);
+    assert_eq!(counts(&after(&[Finish, full.clone(), MALFORMED, full.clone(), full.clone()])), [most, 0]);
     // A limit that was passed stays passed.
-    let mut handshake = after(&[Event::Begin, Event::PeerClosed, full, Event::Received(1), Event::Flushed]);
-    assert_eq!(handshake.handle(Event::Received(1), secs(6)), Action::Teardown);
-    assert_eq!(counts(&handshake), [0, most, 0, 0]);
+    let mut stream = after(&[Finish, CLOSED, full, Receive(1), WRITE]);
+    assert_eq!(stream.at(&End, secs(6)), "O");
+    assert_eq!(counts(&stream), [0, most]);
+    let stanzas = Tell(xmpp_close::Fact::Stanzas(u64::MAX));
+    let oversize = Tell(xmpp_close::Fact::Oversize(u64::MAX));
+    let report = after(&[Finish, stanzas.clone(), stanzas, oversize.clone(), oversize]).report();
+    assert_eq!((report.stanzas, report.oversize), (u64::MAX, u64::MAX));
 }
 
 #[test]
 fn what_came_is_counted_for_what_it_was_whatever_follows() {
     let counts = |events: &[Event]| {
-        let report = after(events).report(secs(9));
+        let report = after(events).report();
         (report.tag_received, report.bytes_read, report.bytes_after_tag)
     };
-    let (seven, hundred) = (Event::Received(7), Event::Received(100));
-    assert_eq!(counts(&[Event::PeerClosed, seven, Event::Detach, hundred]), (true, 0, 107));
-    assert_eq!(counts(&[Event::PeerClosed, seven, Event::Begin, hundred, Event::Flushed, hundred]), (true, 0, 207));
-    assert_eq!(counts(&[Event::Begin, seven, Event::PeerClosed, hundred]), (true, 7, 100));
-    assert_eq!(counts(&[Event::Begin, seven, Event::Malformed, hundred]), (false, 107, 0));
-    assert_eq!(counts(&[seven, Event::Detach, hundred]), (false, 100, 0), "seven came before the close");
-    assert_eq!(counts(&[Event::Begin, seven, Event::OutputFailed(32), hundred, Event::PeerClosed]), (true, 107, 0));
+    let (seven, hundred) = (|| Receive(7), || Receive(100));
+    assert_eq!(counts(&[CLOSED, seven(), Detach, hundred()]), (true, 0, 107));
+    assert_eq!(counts(&[CLOSED, seven(), Finish, hundred(), WRITE, hundred()]), (true, 0, 207));
+    assert_eq!(counts(&[Finish, seven(), CLOSED, hundred()]), (true, 7, 100));
+    assert_eq!(counts(&[Finish, seven(), MALFORMED, hundred()]), (false, 107, 0));
+    assert_eq!(counts(&[seven(), Detach, hundred()]), (false, 100, 0), "seven came before the close");
+    assert_eq!(counts(&[Finish, seven(), WRITE_FAILED, hundred(), CLOSED]), (true, 107, 0));
+    let behind = |behind| Tell(xmpp_close::Fact::PeerClosed { behind });
+    assert_eq!(counts(&[Finish, hundred(), behind(84), seven()]), (true, 16, 91));
+    assert_eq!(counts(&[Finish, seven(), behind(100)]), (true, 0, 7), "no more lies behind the tag than came");
 }
 
 #[test]
 fn only_what_comes_while_closing_is_counted() {
-    let mut handshake = Handshake::new(Limits::default());
-    let step = |handshake: &mut Handshake| {
-        for event in [Event::Received(100), Event::Stanza, Event::Oversize] {
-            let _ = handshake.handle(event, secs(1));
+    let mut stream = Stream::new();
+    let step = |stream: &mut Stream| {
+        for event in [Receive(100), STANZA, OVERSIZE] {
+            stream.at(&event, secs(1));
         }
     };
-    step(&mut handshake);
-    let _ = handshake.handle(Event::Begin, secs(1));
-    step(&mut handshake);
-    let _ = handshake.handle(Event::Flushed, secs(1));
-    step(&mut handshake);
-    let _ = handshake.handle(Event::PeerClosed, secs(1));
-    step(&mut handshake);
-    let report = handshake.report(secs(1));
-    assert_eq!((report.bytes_read, report.stanzas, report.oversize, report.bytes_after_tag), (200, 2, 2, 100));
+    step(&mut stream);
+    stream.at(&Finish, secs(1));
+    step(&mut stream);
+    stream.at(&WRITE, secs(1));
+    step(&mut stream);
+    stream.at(&CLOSED, secs(1));
+    stream.at(&Receive(100), secs(1));
+    let counted = |stream: &Stream| {
+        let report = stream.report();
+        (report.bytes_read, report.stanzas, report.oversize, report.bytes_after_tag)
+    };
+    assert_eq!(counted(&stream), (200, 2, 2, 100));
+    stream.at(&EOF, secs(1));
+    step(&mut stream);
+    assert_eq!(counted(&stream), (200, 2, 2, 100), "and nothing behind its end");
+    // A close that was over before it began has nothing to count.
+    let mut stream = Stream::new();
+    step(&mut stream);
+    stream.at(&CANCEL, secs(1));
+    step(&mut stream);
+    assert_eq!(counted(&stream), (0, 0, 0, 0));
 }
 
 #[test]
 fn detach_sends_no_tag_and_leaves_the_session_resumable() {
     // SE-04
-    let mut handshake = after(&[Event::Detach]);
-    assert!(!handshake.may_write());
-    assert_eq!(handshake.handle(Event::Begin, secs(2)), Action::Nothing);
-    assert_eq!(handshake.handle(Event::Flushed, secs(2)), Action::EndOutput);
-    assert_eq!(handshake.handle(EOF, secs(3)), Action::Teardown);
-    let report = handshake.report(secs(3));
+    let mut stream = after(&[Send(5), Detach]);
+    assert_eq!(stream.at(&Finish, secs(2)), "RW");
+    assert_eq!(stream.at(&WRITE, secs(2)), "RS");
+    assert_eq!(stream.at(&End, secs(2)), "R");
+    assert_eq!(stream.at(&EOF, secs(3)), "O");
+    let report = stream.report();
     assert_eq!((report.outcome, report.tag_sent), (Outcome::Cancelled, false));
-}
-
-#[test]
-fn the_machine_is_small() {
-    assert!(size_of::<Handshake>() <= 400, "{}", size_of::<Handshake>());
+    assert_eq!(stream.wire, b"AAAAA");
 }

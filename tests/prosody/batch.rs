@@ -1,6 +1,6 @@
 //! Many sessions, closed in one batch by one thread while messages wait for all of them.
 
-use std::cell::RefCell;
+use std::sync::Mutex;
 
 use xmpp_close::{Batch, BatchOptions, CloseOptions, Outcome};
 
@@ -25,14 +25,14 @@ fn what_waits_for_each_of_a_hundred_sessions_arrives_in_order() {
     }
     assert!(bob.ping().is_empty(), "all is routed, and nothing came back");
 
-    let late = RefCell::new(vec![Vec::new(); SESSIONS]);
+    let late = Mutex::new(vec![Vec::new(); SESSIONS]);
     let mut batch = Batch::new().unwrap();
     for (index, session) in sessions.into_iter().enumerate() {
         drop(session.raw);
         let late = &late;
         let take = move |stanza: xmpp_close::Stanza<&str>| {
             if stanza.name() == "message" {
-                late.borrow_mut()[index].push(number(&stanza.into_owned()));
+                late.lock().unwrap()[index].push(number(&stanza.into_owned()));
             } // the others are the presences of the other sessions
         };
         batch.add_stream(session.stream, &CloseOptions::new(), take).unwrap();
@@ -40,7 +40,7 @@ fn what_waits_for_each_of_a_hundred_sessions_arrives_in_order() {
     let done = batch.run(BatchOptions::new().total(PATIENCE)).unwrap();
     println!("batch      | {}", done.summary);
     assert_eq!(done.summary.count(Outcome::Clean), SESSIONS, "{}", done.summary);
-    assert!(late.borrow().iter().all(|numbers| *numbers == Vec::from_iter(0..MESSAGES)));
+    assert!(late.lock().unwrap().iter().all(|numbers| *numbers == Vec::from_iter(0..MESSAGES)));
     server.wait_for_clients(1);
     bob.close();
     assert_eq!(Client::take_stored(server.addr, "alice"), Vec::<usize>::new());

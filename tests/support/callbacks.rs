@@ -17,7 +17,7 @@ pub trait Callbacks {
     fn end_output(&mut self) -> Result<(), c_int>;
 }
 
-impl Callbacks for Box<dyn Transport + '_> {
+impl Callbacks for Box<dyn Transport + Send + '_> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, c_int> {
         Transport::try_read(self, buf).map_err(code)
     }

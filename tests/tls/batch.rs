@@ -1,7 +1,7 @@
 //! TLS of every kind, and streams without it, in one batch. (What each ending comes to is in the other files, whose cases
 //! are all closed alone and in a batch.)
 
-use std::{cell::RefCell, time::Duration};
+use std::{sync::Mutex, time::Duration};
 
 use xmpp_close::{Batch, BatchOptions, CloseOptions, Outcome, Stanza};
 
@@ -14,13 +14,13 @@ use crate::{
 #[test]
 fn every_kind_of_stream_ends_clean_in_one_batch_and_a_mute_one_in_time() {
     const LATE: usize = 300;
-    let delivered = RefCell::new(Vec::new());
+    let delivered = Mutex::new(Vec::new());
     let mut batch = Batch::new().unwrap();
     let (mut peers, mut deliveries) = (Vec::new(), Vec::new());
     let count = |index: usize| {
-        delivered.borrow_mut().resize(index + 1, 0);
+        delivered.lock().unwrap().resize(index + 1, 0);
         let delivered = &delivered;
-        move |_: Stanza<&str>| delivered.borrow_mut()[index] += 1
+        move |_: Stanza<&str>| delivered.lock().unwrap()[index] += 1
     };
     // Both alone and in a batch, so each twice.
     for case in Case::all() {
@@ -49,7 +49,7 @@ fn every_kind_of_stream_ends_clean_in_one_batch_and_a_mute_one_in_time() {
     mute.join();
     assert_eq!(done.summary.count(Outcome::Clean), streams, "{}", done.summary);
     assert_eq!(done.summary.count(Outcome::TimedOut), 1, "{}", done.summary);
-    assert_eq!(delivered.borrow()[..streams], vec![LATE; streams]);
+    assert_eq!(delivered.lock().unwrap()[..streams], vec![LATE; streams]);
     let notified = done.reports.iter().filter(|report| report.tls.sent && report.tls.received).count();
     assert_eq!(notified, streams - 1);
 }

@@ -1,9 +1,9 @@
 //! epoll(7), by itself: the timers that a portable layer sets for each wait cost more than the wait.
 
 use std::{
-    cell::RefCell,
     io,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -12,7 +12,7 @@ use super::{AT_ONCE, Interest};
 /// Descriptors that are waited for, each with a key.
 pub(crate) struct Readiness {
     epoll: OwnedFd,
-    events: RefCell<Vec<libc::epoll_event>>,
+    events: Mutex<Vec<libc::epoll_event>>,
 }
 
 impl Readiness {
@@ -25,7 +25,7 @@ impl Readiness {
         let epoll = unsafe { OwnedFd::from_raw_fd(fd) };
         let mut events = Vec::new();
         events.try_reserve_exact(AT_ONCE).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        Ok(Self { epoll, events: RefCell::new(events) })
+        Ok(Self { epoll, events: Mutex::new(events) })
     }
 
     /// Watches a descriptor for something else than before; `None` is for not at all.
@@ -60,7 +60,7 @@ impl Readiness {
     pub(crate) fn wait(&self, limit: Duration, ready: &mut Vec<usize>) -> io::Result<()> {
         // Rounded up: a wait that ends early would turn into a busy loop.
         let millis = i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX);
-        let mut events = self.events.borrow_mut();
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         let room = events.spare_capacity_mut();
         #[allow(unsafe_code)]
         // SAFETY: the system stores at most as many events as there is room for, and says how many.
@@ -78,6 +78,13 @@ impl Readiness {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Readable when a wait would end at once.
+impl AsFd for Readiness {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
     }
 }
 

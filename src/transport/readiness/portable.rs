@@ -1,6 +1,12 @@
 //! kqueue(2), event ports and what else `polling` knows.
 
-use std::{cell::RefCell, io, num::NonZeroUsize, os::fd::BorrowedFd, time::Duration};
+use std::{
+    io,
+    num::NonZeroUsize,
+    os::fd::{AsFd, BorrowedFd},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use polling::{Event, Events, PollMode, Poller};
 
@@ -9,13 +15,13 @@ use super::{AT_ONCE, Interest};
 /// Descriptors that are waited for, each with a key.
 pub(crate) struct Readiness {
     poller: Poller,
-    events: RefCell<Events>,
+    events: Mutex<Events>,
 }
 
 impl Readiness {
     pub(crate) fn new() -> io::Result<Self> {
         let at_once = NonZeroUsize::new(AT_ONCE).unwrap_or(NonZeroUsize::MIN);
-        Ok(Self { poller: Poller::new()?, events: RefCell::new(Events::with_capacity(at_once)) })
+        Ok(Self { poller: Poller::new()?, events: Mutex::new(Events::with_capacity(at_once)) })
     }
 
     /// Watches a descriptor for something else than before; `None` is for not at all.
@@ -44,13 +50,20 @@ impl Readiness {
 
     /// Waits until something is ready, or `limit` has passed; stores the keys of what is ready.
     pub(crate) fn wait(&self, limit: Duration, ready: &mut Vec<usize>) -> io::Result<()> {
-        let mut events = self.events.borrow_mut();
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.clear();
         match self.poller.wait(&mut events, Some(limit)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => ready.extend(events.iter().map(|event| event.key)),
         }
         Ok(())
+    }
+}
+
+/// Readable when a wait would end at once.
+impl AsFd for Readiness {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.poller.as_fd()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Streams that end in other ways than by the handshake, in the loop and in the batch.
+//! Streams that end in other ways than by the handshake, of idle streams and at SIGTERM.
 
 use std::{
     io::{Read, Write},

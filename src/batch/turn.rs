@@ -1,0 +1,347 @@
+//! One turn of all: begins what is due, moves what is ready, ends what is late.
+
+use std::{
+    io, mem, thread,
+    time::{Duration, Instant},
+};
+
+use super::{Batch, Member, Summary, clock::FOR_EVER, intake::Ready, options::Callbacks};
+use crate::{
+    cancel::Canceller,
+    closing::Progress,
+    report::Report,
+    transport::{Interest, PAUSE, Transport},
+};
+
+/// How many closes begin before those that have begun are looked after: few enough that what their answers touch is
+/// still in the cache.
+const BEGIN_AT_ONCE: usize = 128;
+/// How long each kind of work goes on in a run before it is looked for others.
+const ROUND: Duration = Duration::from_millis(2);
+/// The same beside an event loop, which has others to serve.
+const SHARE: Duration = Duration::from_micros(500);
+/// How much one stream may move before the others get their turn, in reads and writes: 80 KiB, and most stanzas whole.
+const STEPS: u32 = 16;
+/// How long at most in a run, even in the middle of what was read: an application may take its time for each stanza.
+const LONGEST: Duration = Duration::from_millis(20);
+/// As [`STEPS`] for one whose time has come, for many may have the same deadline: a silent stream needs three steps to end.
+const DUE_STEPS: u32 = 4;
+/// How long after the deadline streams may still take what has arrived, all of them together.
+pub(super) const GRACE: Duration = Duration::from_millis(100);
+/// By how much a pause is longer for each stream that makes one: many together take no more than a part of the processor.
+const PAUSE_SHARE: Duration = Duration::from_micros(200);
+const NEITHER: Interest = Interest { read: false, write: false };
+
+/// The batch, while something is done.
+pub(super) struct Turn<'b, 'a, 'o> {
+    pub(super) batch: &'b mut Batch<'a>,
+    pub(super) callbacks: &'b mut Callbacks<'o>,
+    /// Until all have ended, rather than beside an event loop.
+    pub(super) runs: bool,
+}
+
+/// What a callback that panics has left half done, nobody can go on with: the streams end here.
+impl Drop for Turn<'_, '_, '_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.batch.clear();
+        }
+    }
+}
+
+impl<'a> Turn<'_, 'a, '_> {
+    /// Until all have ended.
+    pub(super) fn all(mut self) -> Summary {
+        loop {
+            if self.batch.is_empty() {
+                // Looked at behind the beginnings, for a stream may begin and end without a wait.
+                self.tell_progress();
+                if !self.batch.take_in() {
+                    return self.batch.progress.summary.clone();
+                }
+            }
+            if let Err(error) = self.go(FOR_EVER) {
+                self.end_some(|member| member.driver.failed(&error));
+            }
+        }
+    }
+
+    /// One turn, in which it waits for so long at most, if there is nothing to do.
+    pub(super) fn go(&mut self, wait: Duration) -> io::Result<()> {
+        self.batch.intake.silence();
+        let ended = self.batch.progress.summary.ended;
+        self.batch.take_in();
+        if self.ends() {
+            self.tell_progress_after(ended);
+            return Ok(());
+        }
+        let more = self.begin_what_is_due();
+        self.batch.take_in();
+        let something = more || !self.batch.schedule.unfinished.is_empty() || self.has_ended_some(ended);
+        let limit = if something { Duration::ZERO } else { wait.min(self.batch.patience(self.callbacks)) };
+        let mut ready = mem::take(&mut self.batch.ready);
+        ready.clear();
+        let result = self.batch.intake.wait(limit, &mut ready);
+        self.go_on();
+        let now = Instant::now();
+        for key in &ready {
+            match self.batch.intake.ready(*key) {
+                Ready::Bell => {
+                    self.batch.take_in();
+                }
+                Ready::Canceller => self.cancelled(),
+                Ready::Stream(index) if now.elapsed() < self.round() => self.is_ready(index),
+                Ready::Stream(index) => self.put_last(index),
+            }
+            if self.batch.settings.time_is_up() {
+                break;
+            }
+        }
+        self.batch.ready = ready;
+        let now = Instant::now();
+        while let Some((time, index)) = self.batch.schedule.timers.take(now) {
+            self.is_due(index, time);
+            if self.batch.settings.time_is_up() || now.elapsed() >= self.round() {
+                break; // the others stay due
+            }
+        }
+        self.tell_progress_after(ended);
+        result
+    }
+
+    /// From time to time; and when there are none any more, unless a run has its last words for that.
+    fn tell_progress_after(&mut self, ended: usize) {
+        let last = !self.runs && self.has_ended_some(ended) && self.batch.is_empty();
+        if last || Instant::now() >= self.batch.progress.due() {
+            self.tell_progress();
+        }
+    }
+
+    fn has_ended_some(&self, before: usize) -> bool {
+        self.batch.progress.summary.ended > before
+    }
+
+    /// The time is up, or all was stopped: nothing can begin any more, and what is there ends, some of it in each turn.
+    fn ends(&mut self) -> bool {
+        let Batch { settings, intake, .. } = &mut *self.batch;
+        settings.stopped |= settings.canceller.as_ref().is_some_and(Canceller::is_cancelled);
+        if settings.stopped {
+            intake.shut(Some("the batch was stopped"));
+            self.end_some(|member| member.driver.cancel());
+            return true;
+        }
+        if settings.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            intake.shut(Some("the time of the batch is up")); // or whoever always adds another never lets it end
+        }
+        let up = settings.time_is_up();
+        if up {
+            let (deadline, error) = (settings.deadline, settings.stream_error.take());
+            self.end_some(|member| {
+                if !member.begun {
+                    member.driver.start_by(deadline, error.as_ref()); // its tag is sent all the same
+                }
+                member.driver.expire();
+            });
+            self.batch.settings.stream_error = error;
+        }
+        up
+    }
+
+    /// True when there are more.
+    fn begin_what_is_due(&mut self) -> bool {
+        let now = Instant::now();
+        for _ in 0..BEGIN_AT_ONCE {
+            if now.elapsed() >= self.round() {
+                break; // others are looked after, so that few streams hold half of a stanza
+            }
+            let Some((_, index)) = self.batch.schedule.beginnings.take(now) else { return false };
+            if self.begin(index) {
+                // What came with the beginning is handled at once, so that few streams hold a buffer; and what follows it,
+                // too. But a large buffer was not lent: what is in it came before, and a peer may have decided how much.
+                let Some(member) = self.batch.members.get(&index) else { continue };
+                if member.driver.has_input() && !member.driver.has_large_buffer() {
+                    self.move_on(index, STEPS);
+                }
+                // Before those that have had their turn already.
+                if self.put_off(index) {
+                    self.batch.schedule.unfinished.push_front(index);
+                }
+            }
+        }
+        self.batch.schedule.beginnings.next().is_some_and(|due| due <= now)
+    }
+
+    /// False when it is over, or has begun already.
+    fn begin(&mut self, index: usize) -> bool {
+        let Batch { members, buffer, settings, progress, .. } = &mut *self.batch;
+        let Some(member) = members.get_mut(&index).filter(|member| !member.begun) else { return false };
+        member.begun = true;
+        member.driver.borrow_buffer(buffer);
+        member.driver.start_by(settings.deadline, settings.stream_error.as_ref());
+        progress.summary.begun += 1;
+        true
+    }
+
+    /// Moves what can be moved on one stream, in so many steps; false when that was nothing.
+    fn move_on(&mut self, index: usize, most: u32) -> bool {
+        let mut steps = 0;
+        let end = Instant::now() + if self.runs { LONGEST } else { SHARE };
+        loop {
+            let Some(member) = self.batch.members.get_mut(&index) else { return true };
+            // Without a spread it is everyone's turn; what comes from then on counts as late.
+            if !member.begun && (member.driver.must_start() || self.batch.settings.spread.is_over()) {
+                self.begin(index);
+                continue;
+            }
+            member.driver.borrow_buffer(&mut self.batch.buffer);
+            match member.driver.step(false) {
+                Progress::Input => (member.on_input)(&mut member.driver),
+                Progress::Moved => steps += 1,
+                Progress::Blocked(interest) => {
+                    self.settle(index, interest);
+                    return steps > 0;
+                }
+                Progress::Over => {
+                    self.finish(index);
+                    return true;
+                }
+            }
+            // What was read is better finished, for until then the stream keeps the buffer.
+            if steps >= most && !member.driver.has_input() || member.driver.looked_at() >= end {
+                self.put_last(index);
+                return true;
+            }
+        }
+    }
+
+    /// Lets the others have their turn first: true when it is not among the unfinished already, and to be put there.
+    fn put_off(&mut self, index: usize) -> bool {
+        let Some(member) = self.batch.members.get_mut(&index) else { return false };
+        member.driver.return_buffer(&mut self.batch.buffer);
+        !mem::replace(&mut member.put_off, true)
+    }
+
+    fn put_last(&mut self, index: usize) {
+        if self.put_off(index) {
+            self.batch.schedule.unfinished.push_back(index);
+        }
+    }
+
+    /// Moves those that were put off, as long as a round may take.
+    fn go_on(&mut self) {
+        let start = Instant::now();
+        for _ in 0..self.batch.schedule.unfinished.len() {
+            let Some(index) = self.batch.schedule.unfinished.pop_front() else { return };
+            if let Some(member) = self.batch.members.get_mut(&index) {
+                member.put_off = false;
+                self.move_on(index, STEPS);
+            }
+            if start.elapsed() >= self.round() {
+                return;
+            }
+        }
+    }
+
+    fn is_ready(&mut self, index: usize) {
+        if self.batch.members.get(&index).is_none_or(|member| member.put_off) {
+            return; // it has one turn, like the others
+        }
+        if !self.move_on(index, STEPS) {
+            if let Some(member) = self.batch.members.get_mut(&index) {
+                member.driver.pace().fruitless();
+            }
+        }
+    }
+
+    fn is_due(&mut self, index: usize, time: Instant) {
+        let Some(member) = self.batch.members.get_mut(&index) else { return };
+        let due = if member.watch.pause == Some(time) { &mut member.watch.pause } else { &mut member.timer };
+        if *due == Some(time) {
+            *due = None;
+            member.driver.pace().paused();
+            self.move_on(index, DUE_STEPS);
+        }
+    }
+
+    /// Waits for a direction of one stream, and for its deadline.
+    fn settle(&mut self, index: usize, interest: Interest) {
+        let Batch { members, buffer, schedule, intake, .. } = &mut *self.batch;
+        let Some(member) = members.get_mut(&index) else { return };
+        member.driver.return_buffer(buffer);
+        let mut due = member.driver.due();
+        let pauses = member.driver.pace().wants_pause() || (member.watch.holds_back && interest.read);
+        let watch = member.driver.transport().watch(interest);
+        let on = watch.map(|(_, on)| on).filter(|on| *on != NEITHER && !pauses);
+        if on.is_none() && member.watch.pause.is_none() {
+            let end = Instant::now() + PAUSE.max(PAUSE_SHARE * schedule.pausing);
+            member.watch.pause = Some(end);
+            schedule.timers.set(end, index);
+        }
+        if on != member.watch.on {
+            let result = watch.map_or(Ok(()), |(fd, _)| intake.watch(fd, index, member.watch.on, on));
+            schedule.pausing += u32::from(on.is_none());
+            schedule.pausing -= u32::from(member.watch.on.is_none());
+            member.watch.on = on;
+            if let Err(error) = result {
+                member.driver.failed(&error);
+                due = Some(Instant::now());
+            }
+        }
+        if let Some(time) = due.filter(|due| member.timer.is_none_or(|timer| *due < timer)) {
+            member.timer = Some(time);
+            schedule.timers.set(time, index);
+        }
+    }
+
+    fn finish(&mut self, index: usize) {
+        let Some(mut member) = self.batch.take_out(index) else { return };
+        member.driver.return_buffer(&mut self.batch.buffer);
+        let report = member.driver.report();
+        self.batch.progress.summary.begun += usize::from(!member.begun);
+        self.batch.progress.summary.add(&report);
+        drop(member);
+        self.tell_end(index, report);
+    }
+
+    fn tell_end(&mut self, index: usize, report: Report) {
+        if let Some(tell) = &mut self.callbacks.on_end {
+            tell(index, &report);
+        }
+        if self.runs || self.callbacks.on_end.is_none() {
+            self.batch.reports.insert(index, report);
+        }
+    }
+
+    /// Ends some that have not ended yet.
+    fn end_some(&mut self, mut end: impl FnMut(&mut Member<'a>)) {
+        let start = Instant::now();
+        while let Some((&index, member)) = self.batch.members.iter_mut().next() {
+            end(member);
+            self.finish(index);
+            if start.elapsed() >= self.round() {
+                return;
+            }
+        }
+    }
+
+    /// A canceller was used: its streams find out by themselves in their turns.
+    fn cancelled(&mut self) {
+        let Batch { members, schedule, .. } = &mut *self.batch;
+        for (index, member) in members.iter_mut() {
+            if member.is_cancelled() && !mem::replace(&mut member.put_off, true) {
+                schedule.unfinished.push_back(*index);
+            }
+        }
+    }
+
+    fn tell_progress(&mut self) {
+        let summary = self.batch.progress.look();
+        if let Some(tell) = &mut self.callbacks.on_progress {
+            self.batch.settings.stopped |= !tell(summary);
+        }
+    }
+
+    fn round(&self) -> Duration {
+        if self.runs { ROUND } else { SHARE }
+    }
+}

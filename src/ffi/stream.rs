@@ -1,0 +1,176 @@
+//! A stream of an event loop
+//!
+//! There are two kinds, with one kind of handle. Every function says what it does on
+//! each of them.
+//!
+//! ```text
+//! xmpp_close_new()    an engine: bytes in, bytes out, your clock. It does no I/O,
+//!                     calls nothing back and knows no descriptor: your program
+//!                     reads and writes, and tells it what happened
+//! xmpp_close_start()  a started stream: the library reads and writes, and hands
+//!                     over what came; you poll, and call xmpp_close_step(). It
+//!                     looks at the clock itself: pass 0 for each `now`
+//! ```
+//!
+//! NULL in place of a stream *is* an open stream of which the library holds nothing.
+//! So a program may make one when the stream begins, or not before its close. What a
+//! stream wants, it says again until it is done: no order of events can go wrong, and
+//! nothing is missed by looking later. An engine in an event loop:
+//!
+//! ```text
+//! to send   xmpp_close_send(s, xml, len); if it is refused, store or bounce it
+//! to close  read and answer what has arrived, then xmpp_close_finish()
+//! readable  n bytes came: xmpp_close_received(s, n, now) ? parse : discard;
+//!           the peer's tag, TCP's end, an error: xmpp_close_tell()
+//! writable  n = write(fd, bytes, xmpp_close_output(s, &bytes));
+//!           xmpp_close_wrote(s, n, 0, now);
+//! timer     xmpp_close_tick(s, now);
+//!
+//! after each of them
+//!     wants = xmpp_close_wants(s);
+//!     if (wants & XMPP_CLOSE_SHUT) {
+//!         shutdown(fd, SHUT_WR);
+//!         xmpp_close_tell(s, XMPP_CLOSE_FACT_DID_SHUT, 0, now);
+//!     }
+//!     if (wants & XMPP_CLOSE_ANSWER)
+//!         send what the peer is still owed; xmpp_close_finish(s, NULL, now);
+//!     if (wants & XMPP_CLOSE_OVER)
+//!         xmpp_close_get_report(s, &report), xmpp_close_free(s), close(fd);
+//!     else
+//!         poll for READ and WRITE among wants, for xmpp_close_timeout(s, now) ms
+//! ```
+//!
+//! `now` is milliseconds of one monotonic clock of yours, from any zero; an earlier
+//! one than before counts as that. The limits count from _finish, or from the peer's
+//! last word, whichever is first.
+
+#![allow(non_camel_case_types, reason = "the names are those of the C API")]
+
+mod body;
+mod bytes;
+mod turns;
+mod verbs;
+
+use std::{ffi::c_int, rc::Rc, time::Duration};
+
+use body::{Body, Lone, Machine};
+pub use bytes::*;
+pub use turns::*;
+pub use verbs::*;
+
+use super::{
+    callbacks::xmpp_close_transport,
+    guard::{self, INVALID, PANIC, Refusal, guard, guard_or},
+    options::{self, User, xmpp_close_options},
+};
+use crate::engine::{Engine, Fact};
+
+/// One stream, and how it is closed.
+pub struct xmpp_close_stream {
+    body: Rc<Body>,
+}
+
+/// Stores an engine on an open stream, at any time before its close. It parses
+/// nothing yet. options NULL: all defaults. Refused: residual, on_stanza, on_data,
+/// on_farewell, userdata, canceller, detach and stream_error.
+///
+/// With peer_closed it begins where the fact PEER_CLOSED leads; with tag_sent,
+/// where _finish does.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_new(
+    options: *const xmpp_close_options,
+    now: u64,
+    out: *mut *mut xmpp_close_stream,
+) -> c_int {
+    guard(|| {
+        // SAFETY: the header says what the pointers must be.
+        unsafe {
+            guard::writable(out)?;
+            let machine = Machine::Engine(engine(options::read(options)?, Duration::from_millis(now))?);
+            guard::give(xmpp_close_stream { body: Rc::new(Body::new(machine)) }, out)
+        }
+    })
+}
+
+/// # Safety
+/// The options' pointers are what the header says.
+unsafe fn engine(options: xmpp_close_options, now: Duration) -> Result<Lone, Refusal> {
+    let (tls, own_parser) = (options.tls()?, options.own_parser != 0);
+    // SAFETY: as the caller promises.
+    let mut options = unsafe { options.to_rust(User::Engine) }?;
+    // Limits count from now, not from the clock's zero.
+    let (peer_closed, tag_sent) = (std::mem::take(&mut options.peer_closed), options.tag_sent);
+    let mut engine = Engine::new(&options, tls)?;
+    if peer_closed {
+        engine.tell(Fact::PeerClosed { behind: 0 }, now)?;
+    }
+    if tag_sent {
+        engine.finish(None, now);
+    }
+    Ok(Lone { engine, own_parser, now })
+}
+
+/// Stores a started stream on a connected stream socket, as for xmpp_close_fd().
+/// Nothing is read or written before the first _step; _timeout is 0 until then.
+/// The descriptor stays yours, and open, until the stream is freed; the callbacks
+/// and their userdata stay valid as long. Nothing else may read from it or write
+/// to it. options NULL: all defaults. Refused: tls, own_parser, detach and
+/// stream_error, for how it is closed is said later.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_start(
+    fd: c_int,
+    options: *const xmpp_close_options,
+    out: *mut *mut xmpp_close_stream,
+) -> c_int {
+    let _ = (fd, options);
+    guard(|| guard::writable(out).and(Err(INVALID)))
+}
+
+/// The same over a transport of your own, as for xmpp_close_with(). The struct is
+/// copied.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_start_with(
+    transport: *const xmpp_close_transport,
+    options: *const xmpp_close_options,
+    out: *mut *mut xmpp_close_stream,
+) -> c_int {
+    let _ = (transport, options);
+    guard(|| guard::writable(out).and(Err(INVALID)))
+}
+
+/// Frees it; NULL is fine. It never waits, writes nothing, and leaves the
+/// descriptor open. From a callback of the stream, it is done as soon as the
+/// library has the stream back; in a batch, it leaves that first, without on_end.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_free(s: *mut xmpp_close_stream) {
+    // SAFETY: NULL, or from a function here and not freed, as the header says.
+    unsafe { guard::take_back(s) }
+}
+
+/// Does `work` on a stream, and answers an int.
+///
+/// # Safety
+/// `s` is NULL, or a stream that no other thread uses now.
+unsafe fn call(s: *const xmpp_close_stream, work: impl FnOnce(&Rc<Body>) -> Result<c_int, Refusal>) -> c_int {
+    guard(|| {
+        // SAFETY: as the caller promises.
+        let body = unsafe { guard::shared(s) }?.body.clone();
+        body.alive(|| work(&body)).ok_or(PANIC)?
+    })
+}
+
+/// The same for a function that answers no result: with what it says of NULL, and of a dead stream.
+///
+/// # Safety
+/// As for `call`.
+unsafe fn ask<R: Copy>(s: *const xmpp_close_stream, null: R, dead: R, work: impl FnOnce(&Rc<Body>) -> R) -> R {
+    guard_or(dead, || {
+        // SAFETY: as the caller promises.
+        let Ok(stream) = (unsafe { guard::shared(s) }) else { return null };
+        let body = stream.body.clone();
+        body.alive(|| work(&body)).unwrap_or(dead)
+    })
+}

@@ -1,0 +1,120 @@
+//! The bytes of an engine
+//!
+//! These are for engines only; on a started stream they are XMPP_CLOSE_ERR_INVALID,
+//! or answer that there is nothing.
+
+#![allow(non_camel_case_types, reason = "the names are those of the C API")]
+
+use std::{ffi::c_int, ptr};
+
+use super::{
+    super::guard::{self, INVALID},
+    ask,
+    body::Lone,
+    call, xmpp_close_stream,
+};
+
+/// Stores where the next bytes to write are, and returns how many; 0: none, also
+/// for NULL. The last that ever come are our closing tag.
+///
+/// Bytes that were handed out never change while they are not taken, however often
+/// you ask (TLS insists on that); more may be appended. So ask when you can write,
+/// not earlier: a stream error still goes in front of the tag as long as the tag
+/// was not handed out. They are valid until the next call on s that is no
+/// question. bytes NULL: only the number is wanted.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_output(s: *mut xmpp_close_stream, bytes: *mut *const u8) -> usize {
+    const NOTHING: (*const u8, usize) = (ptr::null(), 0);
+    let look = |lone: &mut Lone| {
+        let output = lone.engine.output();
+        if output.is_empty() { NOTHING } else { (output.as_ptr(), output.len()) }
+    };
+    // SAFETY: NULL, or from a function here and used by this thread only, as the header says.
+    let (start, len) =
+        unsafe { ask(s, NOTHING, NOTHING, |body| body.engine(|lone| Ok(look(lone))).unwrap_or(NOTHING)) };
+    if !bytes.is_null() {
+        // SAFETY: it can be written, as the header says.
+        unsafe { bytes.write(start) };
+    }
+    len
+}
+
+/// You took `taken` bytes of the last _output, and they are not handed out again.
+/// Of all that you ever took, and of what your own queue or TLS layer holds
+/// besides, `pending` bytes are not with the kernel. A plain write(2): 0. With a
+/// queue of your own, or a memory BIO: its length, to be told again, with taken 0,
+/// whenever that changes. Our tag is sent once pending is 0, and NOTIFY and SHUT
+/// are not wanted before.
+///
+/// XMPP_CLOSE_ERR_INVALID: more was taken than was handed out. NULL: OK.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_wrote(s: *mut xmpp_close_stream, taken: usize, pending: usize, now: u64) -> c_int {
+    if s.is_null() {
+        return 0;
+    }
+    // SAFETY: from a function here and used by this thread only, as the header says.
+    unsafe {
+        call(s, |body| {
+            body.engine(|lone| {
+                if taken > lone.engine.handed() || isize::try_from(pending).is_err() {
+                    return Err(INVALID);
+                }
+                let now = lone.look_at_clock(now);
+                lone.engine.wrote(taken, pending, now);
+                Ok(0)
+            })
+        })
+    }
+}
+
+/// n bytes came, and your program has a parser (own_parser). 1: they are the
+/// peer's stream, so parse them; 0: discard them. To be called before they are
+/// parsed. NULL: 1.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_received(s: *mut xmpp_close_stream, n: usize, now: u64) -> c_int {
+    if s.is_null() {
+        return 1;
+    }
+    // SAFETY: from a function here and used by this thread only, as the header says.
+    unsafe {
+        call(s, |body| {
+            body.engine(|lone| {
+                if !lone.own_parser {
+                    return Err(INVALID);
+                }
+                let now = lone.look_at_clock(now);
+                Ok(c_int::from(lone.engine.received(n, now)))
+            })
+        })
+    }
+}
+
+/// The bytes from `*data` on, `*len` of them, came, and your program has no parser.
+/// Returns an xmpp_close_frame, and moves `*data` and `*len` behind what it took;
+/// call it until it returns XMPP_CLOSE_FRAME_MORE, even if nothing is left.
+///
+/// `*xml` and `*xml_len` are the header or the stanza, as with
+/// xmpp_close_framer_next(), and valid as long; they may be NULL. A stream error is
+/// no stanza: the engine takes it in by itself, as it does the peer's tag
+/// (XMPP_CLOSE_FRAME_END) and what is malformed, and discards what follows.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_input(
+    s: *mut xmpp_close_stream,
+    data: *mut *const u8,
+    len: *mut usize,
+    now: u64,
+    xml: *mut *const u8,
+    xml_len: *mut usize,
+) -> c_int {
+    let _ = (now, xml, xml_len);
+    // SAFETY: NULL, or from a function here and used by this thread only, as the header says.
+    unsafe {
+        call(s, |_| {
+            guard::writable(data)?;
+            guard::writable(len)?;
+            Err(INVALID)
+        })
+    }
+}

@@ -1,0 +1,304 @@
+//! What is said and told
+//!
+//! ```c
+//! #define XMPP_CLOSE_ERROR_INIT                                                  \
+//!     { sizeof(xmpp_close_error), NULL, NULL, NULL, NULL }
+//! ```
+
+#![allow(non_camel_case_types, reason = "the names are those of the C API")]
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+
+use super::{
+    super::{
+        guard::{self, INVALID, NULL, Refusal},
+        sized::{self, Versioned},
+        stream_error::Words,
+    },
+    body::Machine,
+    call, xmpp_close_stream,
+};
+use crate::{
+    engine::{Fact, SendError, Tls},
+    stream_error::StreamError,
+};
+
+/// A stream error.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct xmpp_close_error {
+    /// Set by XMPP_CLOSE_ERROR_INIT.
+    pub struct_size: usize,
+    /// One of RFC 6120 section 4.9.3, such as "system-shutdown". The peer's may be
+    /// any.
+    pub condition: *const c_char,
+    /// A text for people; ours is escaped. NULL: none.
+    pub text: *const c_char,
+    /// Where to go instead: "see-other-host" needs it, and no other has one. NULL:
+    /// none.
+    pub address: *const c_char,
+    /// An application's element. Ours is sent as it is, and "undefined-condition"
+    /// needs one; of the peer's this is the name as "{namespace}name". NULL: none.
+    pub element: *const c_char,
+}
+
+// SAFETY: repr(C), the size comes first, and zero is a number or NULL.
+unsafe impl Versioned for xmpp_close_error {}
+
+/// A fact about the stream or its connection, and what `detail` says of it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum xmpp_close_fact {
+    /// Stop at once.
+    XMPP_CLOSE_FACT_CANCEL = 1,
+    /// Your parser saw the peer's closing tag. detail: so many of the bytes that
+    /// _received was told last lie behind it.
+    XMPP_CLOSE_FACT_PEER_CLOSED = 2,
+    /// Your parser refuses what came: our tag is due, behind the stream error
+    /// not-well-formed. For another error call _finish with it before.
+    XMPP_CLOSE_FACT_MALFORMED = 3,
+    /// detail 1: you do not read now, be it for a rate limit. READ is not wanted,
+    /// and no_progress_ms stands still. 0: you do again.
+    XMPP_CLOSE_FACT_PAUSED = 4,
+    /// New headers follow, both ways, as after STARTTLS and SASL. Ours is the one
+    /// of the options again, and has not been sent. detail: as options.tls. All
+    /// that was sent before must be written, or this is XMPP_CLOSE_ERR_INVALID.
+    XMPP_CLOSE_FACT_RESTARTED = 5,
+    /// Your program has written our header itself.
+    XMPP_CLOSE_FACT_HEADER_OUT = 6,
+    /// Those from here on are for engines only.
+    ///
+    /// detail: so many bytes of the peer's stream lie unread. To be told right
+    /// before _finish by a program that does not read until nothing comes: a
+    /// closing tag among them came before ours, so it is no answer to it.
+    XMPP_CLOSE_FACT_ARRIVED = 7,
+    /// TCP's end was read. detail 1: inside an element. Over TLS, without NOTIFIED
+    /// before, the stream was cut off.
+    XMPP_CLOSE_FACT_EOF = 8,
+    /// The peer's close_notify was read; detail as above. READ is that of the bare
+    /// socket from now on, to be read and discarded until TCP ends.
+    XMPP_CLOSE_FACT_NOTIFIED = 9,
+    /// Reading failed. detail: errno. All that came before was handed over.
+    XMPP_CLOSE_FACT_READ_FAILED = 10,
+    /// Writing failed. detail: errno. What the peer sent before may still be read.
+    XMPP_CLOSE_FACT_WRITE_FAILED = 11,
+    /// The TLS layer failed.
+    XMPP_CLOSE_FACT_TLS_FAILED = 12,
+    /// close_notify is with your TLS layer. If it is not with the kernel, say how
+    /// much is pending, by _wrote.
+    XMPP_CLOSE_FACT_DID_NOTIFY = 13,
+    /// shutdown(fd, SHUT_WR) was called, or there is no such call.
+    XMPP_CLOSE_FACT_DID_SHUT = 14,
+    /// detail: your parser found so many more stanzas. The report counts those
+    /// that came after the close began.
+    XMPP_CLOSE_FACT_STANZAS = 15,
+    /// detail: so many more were over a limit of yours, and passed over.
+    XMPP_CLOSE_FACT_OVERSIZE = 16,
+}
+
+impl xmpp_close_fact {
+    const ALL: [Self; 16] = [
+        Self::XMPP_CLOSE_FACT_CANCEL,
+        Self::XMPP_CLOSE_FACT_PEER_CLOSED,
+        Self::XMPP_CLOSE_FACT_MALFORMED,
+        Self::XMPP_CLOSE_FACT_PAUSED,
+        Self::XMPP_CLOSE_FACT_RESTARTED,
+        Self::XMPP_CLOSE_FACT_HEADER_OUT,
+        Self::XMPP_CLOSE_FACT_ARRIVED,
+        Self::XMPP_CLOSE_FACT_EOF,
+        Self::XMPP_CLOSE_FACT_NOTIFIED,
+        Self::XMPP_CLOSE_FACT_READ_FAILED,
+        Self::XMPP_CLOSE_FACT_WRITE_FAILED,
+        Self::XMPP_CLOSE_FACT_TLS_FAILED,
+        Self::XMPP_CLOSE_FACT_DID_NOTIFY,
+        Self::XMPP_CLOSE_FACT_DID_SHUT,
+        Self::XMPP_CLOSE_FACT_STANZAS,
+        Self::XMPP_CLOSE_FACT_OVERSIZE,
+    ];
+
+    fn with(self, detail: u64) -> Result<Fact, Refusal> {
+        let code = || i32::try_from(detail).unwrap_or(0);
+        Ok(match self {
+            Self::XMPP_CLOSE_FACT_CANCEL => Fact::Cancel,
+            Self::XMPP_CLOSE_FACT_PEER_CLOSED => Fact::PeerClosed { behind: detail },
+            Self::XMPP_CLOSE_FACT_MALFORMED => Fact::Malformed,
+            Self::XMPP_CLOSE_FACT_PAUSED => Fact::Paused(detail != 0),
+            Self::XMPP_CLOSE_FACT_RESTARTED => Fact::Restarted { tls: tls(detail)? },
+            Self::XMPP_CLOSE_FACT_HEADER_OUT => Fact::HeaderOut,
+            Self::XMPP_CLOSE_FACT_ARRIVED => Fact::Arrived(detail),
+            Self::XMPP_CLOSE_FACT_EOF => Fact::Eof { inside: detail != 0 },
+            Self::XMPP_CLOSE_FACT_NOTIFIED => Fact::Notified { inside: detail != 0 },
+            Self::XMPP_CLOSE_FACT_READ_FAILED => Fact::ReadFailed(code()),
+            Self::XMPP_CLOSE_FACT_WRITE_FAILED => Fact::WriteFailed(code()),
+            Self::XMPP_CLOSE_FACT_TLS_FAILED => Fact::TlsFailed,
+            Self::XMPP_CLOSE_FACT_DID_NOTIFY => Fact::DidNotify,
+            Self::XMPP_CLOSE_FACT_DID_SHUT => Fact::DidShut,
+            Self::XMPP_CLOSE_FACT_STANZAS => Fact::Stanzas(detail),
+            Self::XMPP_CLOSE_FACT_OVERSIZE => Fact::Oversize(detail),
+        })
+    }
+}
+
+fn tls(detail: u64) -> Result<Tls, Refusal> {
+    [Tls::No, Tls::Yes, Tls::Hidden].get(usize::try_from(detail).unwrap_or(usize::MAX)).copied().ok_or(INVALID)
+}
+
+/// Queues bytes to be sent, all or none: whole stanzas, of which the first may be
+/// the rest of one that is half written. They are copied. Returns XMPP_CLOSE_OK,
+/// XMPP_CLOSE_REFUSED or XMPP_CLOSE_FULL.
+///
+/// NULL is XMPP_CLOSE_ERR_NULL, for the library has no queue then: ask _wants for
+/// MAY_SEND, and use your own.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_send(s: *mut xmpp_close_stream, bytes: *const c_void, len: usize) -> c_int {
+    // SAFETY: the header says what the pointers must be.
+    unsafe {
+        call(s, |body| {
+            let bytes = guard::bytes(bytes, len)?;
+            let sent = match &mut *body.machine() {
+                Machine::Engine(lone) => lone.engine.send(bytes),
+            };
+            Ok(match sent {
+                Ok(()) => 0,
+                Err(SendError::Refused) => 1,
+                Err(SendError::Full) => 2,
+            })
+        })
+    }
+}
+
+/// All is said: we close, or answer the peer's tag. Our tag is due, behind what was
+/// sent, farewell and error. error NULL: none. The first call counts.
+///
+/// A started stream first reads, without waiting, what has arrived, hands it over,
+/// and lets it be answered by _send; then it asks on_farewell, until that has
+/// nothing more to say. That takes 256 KiB and answer_ms at most; MAY_SEND goes
+/// after it. With an engine, read until nothing comes, and answer it, before you
+/// call this.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_finish(
+    s: *mut xmpp_close_stream,
+    error: *const xmpp_close_error,
+    now: u64,
+) -> c_int {
+    // SAFETY: the header says what the pointers must be.
+    unsafe {
+        call(s, |body| {
+            let error = ours(error)?;
+            match &mut *body.machine() {
+                Machine::Engine(lone) => {
+                    let now = lone.look_at_clock(now);
+                    lone.engine.finish(error.as_ref(), now);
+                }
+            }
+            Ok(0)
+        })
+    }
+}
+
+/// Ends TCP without a closing tag, so that an XEP-0198 session stays resumable:
+/// what was sent still goes out; what comes is discarded, and comes again when the
+/// session is resumed. The outcome is XMPP_CLOSE_CANCELLED, with tag_sent 0. It
+/// does nothing once MAY_SEND is gone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_detach(s: *mut xmpp_close_stream, now: u64) -> c_int {
+    // SAFETY: NULL, or from a function here and used by this thread only, as the header says.
+    unsafe {
+        call(s, |body| {
+            match &mut *body.machine() {
+                Machine::Engine(lone) => {
+                    let now = lone.look_at_clock(now);
+                    lone.engine.detach(now);
+                }
+            }
+            Ok(0)
+        })
+    }
+}
+
+/// Tells an xmpp_close_fact, at any time; one that is no news changes nothing.
+/// detail is not looked at where the fact has none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_tell(s: *mut xmpp_close_stream, fact: u32, detail: u64, now: u64) -> c_int {
+    // SAFETY: NULL, or from a function here and used by this thread only, as the header says.
+    unsafe {
+        call(s, |body| {
+            let fact = xmpp_close_fact::ALL.into_iter().find(|known| *known as u32 == fact).ok_or(INVALID)?;
+            let fact = fact.with(detail)?;
+            match &mut *body.machine() {
+                Machine::Engine(lone) => {
+                    let now = lone.look_at_clock(now);
+                    lone.engine.tell(fact, now)?;
+                }
+            }
+            Ok(0)
+        })
+    }
+}
+
+/// Your parser saw the peer's stream error: our tag is due, and nothing more is
+/// sent. All of it is copied. error NULL: one that you cannot name.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_peer_error(
+    s: *mut xmpp_close_stream,
+    error: *const xmpp_close_error,
+    now: u64,
+) -> c_int {
+    // SAFETY: the header says what the pointers must be.
+    unsafe {
+        call(s, |body| {
+            let error = theirs(error)?;
+            match &mut *body.machine() {
+                Machine::Engine(lone) => {
+                    let now = lone.look_at_clock(now);
+                    lone.engine.tell(Fact::StreamError(error), now)?;
+                }
+            }
+            Ok(0)
+        })
+    }
+}
+
+/// A stream error that we send. It is checked, for half of it would be none.
+///
+/// # Safety
+/// `error` is NULL, or what the header says.
+unsafe fn ours(error: *const xmpp_close_error) -> Result<Option<StreamError>, Refusal> {
+    if error.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: as the caller promises.
+    unsafe {
+        let error = sized::copy_in(error)?;
+        let words =
+            Words { condition: error.condition, text: error.text, address: error.address, element: error.element };
+        words.to_rust()?.ok_or(NULL).map(Some)
+    }
+}
+
+/// The peer's, which may say anything: what is no UTF-8 in it is replaced, rather than that it were not told at all.
+///
+/// # Safety
+/// `error` is NULL, or what the header says.
+unsafe fn theirs(error: *const xmpp_close_error) -> Result<StreamError, Refusal> {
+    if error.is_null() {
+        return Ok(StreamError::received("undefined-condition"));
+    }
+    // SAFETY: as the caller promises; the strings end in NUL.
+    unsafe {
+        let error = sized::copy_in(error)?;
+        let text = |word: *const c_char| (!word.is_null()).then(|| CStr::from_ptr(word).to_string_lossy().into_owned());
+        let mut read = StreamError::received(&text(error.condition).unwrap_or_else(|| "undefined-condition".into()));
+        if let Some(address) = text(error.address) {
+            read = read.detail(address);
+        }
+        if let Some(words) = text(error.text) {
+            read = read.text(words);
+        }
+        if let Some(element) = text(error.element) {
+            read = read.application(element);
+        }
+        Ok(read)
+    }
+}
