@@ -33,7 +33,7 @@ CAPI   := $(TARGET)/capi
 BUILD  := $(CAPI)/build
 
 # What is fuzzed, and how long each.
-FUZZ    ?= framing handshake capi session header worst
+FUZZ    ?= framing engine capi session header worst
 SECONDS ?= 60
 # The flags of cargo-fuzz. AddressSanitizer is in the stable toolchain, too, behind a flag that this variable unlocks.
 FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

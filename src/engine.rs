@@ -14,6 +14,7 @@ use close::Close;
 use facts::Fact as Half;
 pub use facts::Tls;
 use handshake::Handshake;
+pub use handshake::TRAILING_LIMIT;
 pub use incoming::Found;
 use incoming::{Incoming, text};
 use outgoing::{Last, Outgoing};
@@ -330,6 +331,9 @@ impl Engine {
     }
 
     fn restart(&mut self, tls: Tls) -> Result<(), Error> {
+        if self.close.handshake.is_over() {
+            return Ok(());
+        }
         if !self.close.restart(tls) {
             return Err(Error::Invalid("a stream restarts when all that was sent on it is written"));
         }

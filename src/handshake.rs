@@ -8,29 +8,6 @@
 //!
 //!  VOID: what the peer sends is no stream any more, or has ended without its tag; our last bytes are still going out.
 //! ```
-//!
-//! Whoever owns the socket tells a [`Handshake`] what happened ([`Event`]) and when, and does what comes back
-//! ([`Action`]). The blocking driver of this crate and any event loop use this same machine.
-//!
-//! ```
-//! use std::time::{Duration, Instant};
-//! use xmpp_close::{Action, Event, Handshake, Limits, Outcome};
-//!
-//! let clock = Instant::now();
-//! let mut handshake = Handshake::new(Limits::default());
-//! // Read, handle and answer what has arrived. What is unread all the same (FIONREAD) came before our tag:
-//! # let unread = 0;
-//! assert_eq!(handshake.handle(Event::Arrived(unread), clock.elapsed()), Action::Nothing);
-//! assert_eq!(handshake.handle(Event::Begin, clock.elapsed()), Action::SendTag);
-//! // …queue `</stream:stream>` behind what is queued already; once the kernel has taken it all:
-//! assert_eq!(handshake.handle(Event::Flushed, clock.elapsed()), Action::Nothing);
-//! assert!(!handshake.may_write() && handshake.wants_input());
-//! // …go on reading and processing stanzas, until the parser sees the peer's closing tag:
-//! assert_eq!(handshake.handle(Event::PeerClosed, clock.elapsed()), Action::EndOutput);
-//! // …close_notify, shutdown(SHUT_WR), then discard what still comes until:
-//! assert_eq!(handshake.handle(Event::Eof { inside: false }, clock.elapsed()), Action::Teardown);
-//! assert_eq!(handshake.report(clock.elapsed()).outcome, Outcome::Clean);
-//! ```
 
 mod transitions;
 
@@ -41,9 +18,8 @@ use crate::{
     report::{Initiator, Outcome, Report, TlsAlerts},
 };
 
-/// How many bytes behind the end of the peer's stream, be that its closing tag or what made it malformed, are swallowed
-/// before TCP is ended without waiting for more (XM-09).
-pub const TRAILING_LIMIT: u64 = 16 << 20;
+/// How many bytes behind the end of the peer's stream are swallowed.
+const TRAILING_LIMIT: u64 = 16 << 20;
 
 /// Where a handshake stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -254,11 +230,6 @@ impl Handshake {
             Event::Tick => self.tick(now),
             Event::Cancel => self.done(Outcome::Cancelled, now),
         }
-    }
-
-    /// Where the handshake stands.
-    pub fn state(&self) -> State {
-        self.state
     }
 
     /// Stanzas may still be sent. False from [`Event::Begin`] on (HS-03).

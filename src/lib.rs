@@ -26,7 +26,7 @@
 //! | a whole session on one thread | [`Stream`] |
 //! | a connection over TLS | `RustlsTransport` (feature `rustls`), or [`over`] any other TLS crate |
 //! | many connections at once, under one deadline | `Batch` (feature `batch`) |
-//! | an event loop with its own socket, TLS and parser | [`Engine`], which says what is to be done; [`Handshake`], which is told events; [`Framer`] |
+//! | an event loop with its own socket, TLS and parser | [`Engine`], which says what is to be done; [`Framer`] |
 //! | C and C++ | `include/xmpp_close.h` (feature `capi`) |
 
 #[cfg(feature = "batch")]
@@ -36,6 +36,7 @@ mod closing;
 mod engine;
 mod error;
 mod framing;
+#[cfg(feature = "capi")]
 mod handshake;
 mod options;
 mod process;
@@ -53,10 +54,9 @@ pub mod ffi;
 pub use batch::{Batch, BatchHandle, BatchOptions, BatchReport, Summary};
 pub use cancel::{Canceller, Waker};
 pub use closing::{Closing, LateBytes, Step, Wait, close};
-pub use engine::{Engine, Fact, Found, SendError, Tls, Wants};
+pub use engine::{Engine, Fact, Found, SendError, TRAILING_LIMIT, Tls, Wants};
 pub use error::Error;
 pub use framing::{DEFAULT_STANZA_LIMIT, Frame, Framer, MIN_STANZA_LIMIT, Malformed};
-pub use handshake::{Action, Event, Handshake, State, TRAILING_LIMIT};
 pub use options::{CloseOptions, DEFAULT_LINGER, DEFAULT_TOTAL, Limits};
 pub use report::{Initiator, Limit, Outcome, Report, TlsAlerts};
 pub use stream::{Incoming, Stream};

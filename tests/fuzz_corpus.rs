@@ -102,8 +102,8 @@ fn the_framer_is_the_same_in_pieces_and_agrees_with_other_parsers() {
 }
 
 #[test]
-fn the_handshake_keeps_its_word_whatever_happens() {
-    run("handshake", targets::handshake, 50_000);
+fn the_engine_keeps_its_word_whatever_happens() {
+    run("engine", targets::engine, 20_000);
 }
 
 #[test]
@@ -137,4 +137,16 @@ fn no_shape_costs_more_than_a_bound_per_byte() {
 #[test]
 fn any_header_can_be_read() {
     run("header", targets::header, 30_000);
+}
+
+#[test]
+fn the_rules_of_the_engine_hold_in_random_walks() {
+    let walks = env::var("XMPP_CLOSE_WALKS").map_or(20_000, |walks| walks.parse().unwrap());
+    let mut random = Random(7);
+    for _ in 0..walks {
+        let length = random.below(160);
+        let input: Vec<u8> = (0..length).map(|_| random.below(256) as u8).collect();
+        let result = catch_unwind(AssertUnwindSafe(|| targets::engine(&input)));
+        assert!(result.is_ok(), "engine does not hold for b\"{}\"", input.escape_ascii());
+    }
 }

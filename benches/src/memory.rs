@@ -11,7 +11,7 @@ use std::{
 
 use xmpp_close::{
     Batch, BatchOptions, Canceller, CloseOptions,
-    ffi::{xmpp_close_handshake_free, xmpp_close_handshake_new},
+    ffi::{xmpp_close_free, xmpp_close_new},
 };
 
 use crate::{
@@ -35,7 +35,7 @@ pub fn run() -> Section {
     let machine = machine();
     let (heap, stack) = (heap(), stack());
     let batch = batch();
-    bars.at_most("the state machine", 512.0, machine as f64, "bytes");
+    bars.at_most("an engine", 512.0, machine as f64, "bytes");
     bars.at_most("a closing stream, blocking: heap", 10.0, heap as f64 / 1024.0, "KiB");
     bars.at_most(
         "a closing stream, blocking: heap, and stack of the caller's thread",
@@ -129,14 +129,14 @@ fn copies(way: usize, kind: &str) -> f64 {
     (copied("3") - copied("1")) / (2 * block(kind).len()) as f64
 }
 
-/// Bytes of the state machine's handle in C.
+/// Bytes of an engine in C, with nothing in it.
 fn machine() -> i64 {
     let mut handle = ptr::null_mut();
     // SAFETY: NULL are the default options, and the handle is freed once.
     unsafe {
-        let (counts, made) = count(|| xmpp_close_handshake_new(ptr::null(), 0, &mut handle));
+        let (counts, made) = count(|| xmpp_close_new(ptr::null(), 0, &mut handle));
         assert_eq!(made, 0);
-        xmpp_close_handshake_free(handle);
+        xmpp_close_free(handle);
         counts.most
     }
 }

@@ -17,6 +17,7 @@ mod remote;
 #[allow(dead_code, reason = "tests use it, too")]
 mod sm;
 mod starttls;
+mod state;
 mod svg;
 mod text;
 mod timeline;

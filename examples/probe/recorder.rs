@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use xmpp_close::{Event, Interest, Transport};
+use xmpp_close::{Fact, Interest, Transport};
 
 use crate::timeline::{Log, Side, Timeline, What};
 
@@ -43,13 +43,13 @@ impl<T: Transport> Recorder<T> {
         let inside = log.inside();
         match result {
             Ok(0) if self.below.is_some() => {
-                log.tell(Event::CloseNotify { inside });
+                log.tell(Fact::Notified { inside });
                 log.push(Side::Peer, What::CloseNotify, 0);
             }
-            Ok(0) => log.ended(Event::Eof { inside }, false),
+            Ok(0) => log.ended(inside, false),
             Ok(bytes) => log.passed(Side::Peer, &buf[..*bytes]),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && self.below.is_some() => {
-                log.ended(Event::Truncated, true);
+                log.ended(inside, true);
             }
             Err(error) => log.failed(Side::Peer, error),
         }
@@ -63,7 +63,7 @@ impl<T: Transport> Recorder<T> {
             log.push(Side::Us, What::Fin { unannounced: false }, 0);
         }
         if ends.theirs.swap(false, Ordering::Relaxed) {
-            log.ended(Event::Eof { inside: false }, false);
+            log.ended(false, false);
         }
     }
 }
@@ -75,7 +75,7 @@ impl Recorder<TcpStream> {
         self.inner.set_nonblocking(true)?;
         let unread = self.inner.peek(&mut unread).unwrap_or(0) as u64;
         let mut log = self.timeline.log();
-        log.tell(Event::Cancel);
+        log.tell(Fact::Cancel);
         log.push(Side::Us, What::Close { unread }, 0);
         drop(self.inner);
         Ok(())
@@ -109,7 +109,7 @@ impl<T: Transport> Transport for Recorder<T> {
         // The peer has reset the connection: no FIN went out.
         let gone = result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotConnected);
         if written || gone {
-            log.tell(Event::Flushed);
+            log.ended_output();
         }
         if self.below.is_some() && (written || gone) {
             log.push(Side::Us, What::CloseNotify, 0);

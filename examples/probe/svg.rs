@@ -2,11 +2,10 @@
 
 use std::fmt::{self, Write};
 
-use xmpp_close::State;
-
 use crate::{
     demo::{Ending, IDLE, Tally},
     remote::Probed,
+    state::State,
     text::{alerts, outcome, silence, time, title},
     timeline::{Entry, Side, What, size},
 };

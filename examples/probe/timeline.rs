@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use xmpp_close::{Event, Frame, Framer, Handshake, Limits, State};
+use xmpp_close::{CloseOptions, Engine, Fact, Frame, Framer, Tls};
+
+use crate::state::State;
 
 /// Longer names are cut: they come from strangers.
 const NAME: usize = 32;
@@ -103,21 +105,21 @@ pub(super) struct Log {
     entries: Vec<Entry>,
     ours: Framer,
     theirs: Framer,
-    /// The library's own state machine, driven by what the wire shows.
-    handshake: Handshake,
+    /// The library's own engine, which is told what the wire shows.
+    engine: Engine,
     /// The peer's FIN or the failure of the connection was written down.
     ended: bool,
 }
 
 impl Timeline {
     pub fn new(half_close: bool) -> Self {
-        let limits = Limits { half_close, ..Limits::default() };
+        let options = CloseOptions::new().half_close(half_close);
         Self(Arc::new(Mutex::new(Log {
             clock: Instant::now(),
             entries: Vec::new(),
             ours: Framer::new(),
             theirs: Framer::new(),
-            handshake: Handshake::new(limits),
+            engine: Engine::new(&options, Tls::No).expect("options that go together"),
             ended: false,
         })))
     }
@@ -130,13 +132,15 @@ impl Timeline {
     /// New headers follow, over TLS.
     pub fn over_tls(&self) {
         let mut log = self.log();
-        log.handshake = log.handshake.clone().over_tls();
+        log.tell(Fact::Restarted { tls: Tls::Yes });
         log.restart();
     }
 
     /// TCP is going to be ended without a closing tag of ours.
     pub fn detach(&self) {
-        self.log().tell(Event::Detach);
+        let mut log = self.log();
+        let now = log.clock.elapsed();
+        log.engine.detach(now);
     }
 
     /// Adds what the embedded peer says of itself.
@@ -155,13 +159,27 @@ impl Timeline {
 }
 
 impl Log {
-    pub(super) fn tell(&mut self, event: Event) {
-        // The actions are for whoever owns the socket.
-        let _ = self.handshake.handle(event, self.clock.elapsed());
+    pub(super) fn tell(&mut self, fact: Fact) {
+        // Only a restart behind output of ours could be refused, and none goes through this engine.
+        let _ = self.engine.tell(fact, self.clock.elapsed());
+    }
+
+    /// Our closing tag went out.
+    fn closed(&mut self) {
+        let now = self.clock.elapsed();
+        self.engine.finish(None, now);
+        let tag = self.engine.output().len();
+        self.engine.wrote(tag, 0, now);
+    }
+
+    /// Our output was ended.
+    pub(super) fn ended_output(&mut self) {
+        self.tell(Fact::DidNotify);
+        self.tell(Fact::DidShut);
     }
 
     pub(super) fn push(&mut self, side: Side, what: What, bytes: u64) {
-        let (now, state) = (self.clock.elapsed(), self.handshake.state());
+        let (now, state) = (self.clock.elapsed(), State::of(&self.engine));
         self.entries.push(Entry { at: now, until: now, side, what, bytes, state, sealed: false });
     }
 
@@ -195,10 +213,9 @@ impl Log {
                         self.seal();
                     }
                     if side == Side::Us {
-                        self.tell(Event::Begin);
-                        self.tell(Event::Flushed);
+                        self.closed();
                     } else {
-                        self.tell(Event::PeerClosed);
+                        self.tell(Fact::PeerClosed { behind: 0 });
                     }
                     self.add(side, What::Frames(vec![(tag, 1)]), count);
                     self.seal();
@@ -209,7 +226,7 @@ impl Log {
                 }
                 Seen::Junk => {
                     if side == Side::Peer {
-                        self.tell(Event::Malformed);
+                        self.tell(Fact::Malformed);
                     }
                     return self.push(side, What::Junk(start(bytes)), bytes.len() as u64);
                 }
@@ -220,7 +237,7 @@ impl Log {
 
     /// Adds to the last entry if it is the same side's turn still.
     fn add(&mut self, side: Side, what: What, bytes: u64) {
-        let (now, state) = (self.clock.elapsed(), self.handshake.state());
+        let (now, state) = (self.clock.elapsed(), State::of(&self.engine));
         let wire = |entry: &&mut Entry| {
             entry.side == side && !entry.sealed && matches!(entry.what, What::Frames(_) | What::Whitespace | What::Part)
         };
@@ -254,8 +271,8 @@ impl Log {
     }
 
     /// The peer's end of TCP.
-    pub(super) fn ended(&mut self, event: Event, unannounced: bool) {
-        self.tell(event);
+    pub(super) fn ended(&mut self, inside: bool, unannounced: bool) {
+        self.tell(Fact::Eof { inside });
         if !mem::replace(&mut self.ended, true) {
             self.push(Side::Peer, What::Fin { unannounced }, 0);
         }
@@ -263,12 +280,12 @@ impl Log {
 
     pub(super) fn failed(&mut self, side: Side, error: &io::Error) {
         let code = error.raw_os_error().unwrap_or_default();
-        let closed = matches!(self.handshake.state(), State::Bye | State::Linger);
+        let closed = matches!(State::of(&self.engine), State::Bye | State::Linger);
         self.tell(match (error.kind(), side) {
             (io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted, _) => return,
-            (io::ErrorKind::InvalidData, _) => Event::TlsFailed,
-            (_, Side::Us) => Event::OutputFailed(code),
-            (_, Side::Peer) => Event::Failed(code),
+            (io::ErrorKind::InvalidData, _) => Fact::TlsFailed,
+            (_, Side::Us) => Fact::WriteFailed(code),
+            (_, Side::Peer) => Fact::ReadFailed(code),
         });
         if !mem::replace(&mut self.ended, true) {
             let reset = closed && error.kind() == io::ErrorKind::ConnectionReset;

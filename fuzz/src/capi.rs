@@ -142,6 +142,10 @@ fn options(bytes: &mut Bytes, texts: &Texts, payload: &[u8]) -> Memory {
         farewell_len = length,
         residual = if flags & 2 != 0 { null } else { payload.as_ptr().cast() },
         residual_len = length,
+        peer_header = if flags & 32 != 0 { null } else { payload.as_ptr().cast() },
+        peer_header_len = if flags & 32 != 0 { 0 } else { length },
+        header = if flags & 64 != 0 { null } else { payload.as_ptr().cast() },
+        header_len = if flags & 64 != 0 { 0 } else { length },
         on_stanza = (flags & 4 != 0).then_some(liar::stanza as Take),
         on_data = (flags & 8 != 0).then_some(liar::data as Take),
         on_farewell = (flags & 16 != 0).then_some(liar::farewell as Compose),
@@ -208,22 +212,58 @@ fn framer(texts: &Texts, payload: &[u8]) {
     }
 }
 
+/// The same options as they are for an engine, mostly: without what it has no use for.
+fn for_engine(bytes: &mut Bytes, mut memory: Memory) -> Memory {
+    if bytes.byte() % 4 != 0 {
+        let null: *const c_char = ptr::null();
+        type Take = unsafe extern "C" fn(*mut c_void, *const u8, usize) -> c_int;
+        type Compose = unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int;
+        put!(
+            memory,
+            xmpp_close_options,
+            stream_error = null,
+            stream_error_text = null,
+            stream_error_element = null,
+            stream_error_address = null,
+            residual_len = 0_usize,
+            detach = 0_u32,
+            on_stanza = None::<Take>,
+            on_data = None::<Take>,
+            on_farewell = None::<Compose>,
+        );
+    }
+    memory
+}
+
 pub fn capi(data: &[u8]) {
     let mut bytes = Bytes(data);
     let texts = Texts::new(&mut bytes);
     let length = bytes.byte();
     let payload = bytes.take(length.into());
     let memory = options(&mut bytes, &texts, payload);
-    let (mut handshake, mut seconds) = (ptr::null_mut(), 0);
+    let (mut stream, mut seconds) = (ptr::null_mut(), 0);
+    let engine = for_engine(&mut bytes, memory.clone());
     // SAFETY: the options are as the header demands, and the other pointers are to variables or NULL.
     unsafe {
-        let result = xmpp_close_handshake_new(memory.0.as_ptr().cast(), 0, &mut handshake);
-        assert!(result == OK && memory.is_struct(OPTIONS) || result == INVALID, "{result}");
+        let result = xmpp_close_new(engine.0.as_ptr().cast(), 0, &mut stream);
+        assert!(result == OK && engine.is_struct(OPTIONS) || [NULL, INVALID].contains(&result), "{result}");
         if result == OK {
-            assert!((0..=4).contains(&xmpp_close_handshake_stream_error(handshake, texts.pick(&mut bytes), 1)));
-            report(&mut bytes, |target| xmpp_close_handshake_report(handshake, target), true);
+            let mut error = xmpp_close_error {
+                struct_size: size_of::<xmpp_close_error>(),
+                condition: texts.pick(&mut bytes),
+                text: texts.pick(&mut bytes),
+                address: texts.pick(&mut bytes),
+                element: texts.pick(&mut bytes),
+            };
+            let finished = xmpp_close_finish(stream, &raw const error, 1);
+            assert!([OK, NULL, INVALID].contains(&finished), "{finished}");
+            assert_eq!(xmpp_close_peer_error(stream, &raw const error, 1), OK);
+            error.struct_size = bytes.byte().into();
+            let known = error.struct_size == size_of::<xmpp_close_error>();
+            assert_eq!(xmpp_close_peer_error(stream, &raw const error, 1), if known { OK } else { INVALID });
+            report(&mut bytes, |target| xmpp_close_get_report(stream, target), true);
         }
-        xmpp_close_handshake_free(handshake);
+        xmpp_close_free(stream);
         let found = xmpp_close_idle_seconds(payload.as_ptr().cast(), payload.len(), &mut seconds);
         assert!(found == c_int::from(seconds != 0), "{found}: {seconds}");
     }

@@ -4,15 +4,15 @@
 mod bytes;
 mod capi;
 mod closes;
+mod engine;
 mod expat;
 mod framing;
-mod handshake;
 mod liar;
 mod session;
 mod worst;
 
 pub use capi::capi;
+pub use engine::engine;
 pub use framing::framing;
-pub use handshake::handshake;
 pub use session::{header, session};
 pub use worst::{SHAPES, input, worst};

@@ -50,7 +50,6 @@ impl Engine {
         let framer = self.incoming.framer.take();
         self.incoming.framer = framer.map(|framer| framer.limit(options.stanza_limit).unknown_root(local_name(&root)));
         self.output_limit = options.output_limit;
-        options.limits.half_close &= self.close.handshake.tls() == Tls::No; // TL-04
         self.close.handshake.set_limits(options.limits, options.answer_limit());
         let header = options.header.take().filter(|_| !options.detach).unwrap_or_default().into_bytes();
         let farewell = mem::take(&mut options.farewell);

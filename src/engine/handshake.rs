@@ -20,8 +20,9 @@ use crate::{
     report::{Initiator, Limit, Outcome},
 };
 
-/// How many bytes that nobody wants are read before the peer is left alone with the rest (XM-09).
-pub(super) const DISCARD_LIMIT: u64 = 16 << 20;
+/// How many bytes behind the end of the peer's stream, be that its closing tag or what made it malformed, are read and
+/// discarded before the peer is left alone with the rest (XM-09).
+pub const TRAILING_LIMIT: u64 = 16 << 20;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Handshake {
@@ -75,10 +76,6 @@ impl Handshake {
 
     pub(super) fn unsent(&self) -> usize {
         self.unsent
-    }
-
-    pub(super) fn tls(&self) -> Tls {
-        self.tls
     }
 
     /// Another TLS layer lies below the stream now: STARTTLS is done, or the connection was handed over.
@@ -329,7 +326,8 @@ impl Handshake {
         if self.ours == Ours::Queued && self.unsent == 0 {
             self.ours = Ours::Written;
         }
-        if self.ours == Ours::Written && (closing || self.limits.half_close) {
+        // TL-04: over TLS nothing ends our output before the peer's tag.
+        if self.ours == Ours::Written && (closing || self.limits.half_close && self.tls == Tls::No) {
             self.ours = Ours::Ending;
         }
         if matches!(self.ours, Ours::Ending | Ours::Ended) && closing {
@@ -339,7 +337,7 @@ impl Handshake {
         if self.ours == Ours::Ending && (eof || self.facts.has(Facts::DID_SHUT) || self.facts.has(Facts::BROKEN)) {
             self.ours = Ours::Ended;
         }
-        let drained = eof || self.counts.discarded > DISCARD_LIMIT;
+        let drained = eof || self.counts.discarded > TRAILING_LIMIT;
         if closing && (self.ours == Ours::Ended && drained || self.ours == Ours::Lost) {
             self.end(self.verdict(), None);
         }

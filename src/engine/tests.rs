@@ -360,5 +360,3 @@ fn behind_a_half_close_silence_is_no_progress() {
 fn the_machine_is_small() {
     assert!(size_of::<Handshake>() <= 400, "{}", size_of::<Handshake>());
 }
-
-mod random;

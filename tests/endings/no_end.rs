@@ -3,7 +3,10 @@
 
 use std::{ffi::c_char, ptr};
 
-use xmpp_close::{CloseOptions, Frame, Framer, Outcome, ffi};
+use xmpp_close::{
+    CloseOptions, Frame, Framer, Outcome,
+    ffi::{self, xmpp_close_fact::*, xmpp_close_want::XMPP_CLOSE_PARSE},
+};
 
 use crate::{
     c_api::empty_report,
@@ -93,7 +96,7 @@ fn check_loops(input: &str, count: usize) {
 
 /// An event loop that was told to close, whose peer then sends `bytes`, and ends TCP.
 fn machine_in_c(root: Option<*const c_char>, mut bytes: &[u8]) -> Ended {
-    let (mut framer, mut h, mut late) = (ptr::null_mut(), ptr::null_mut(), Vec::new());
+    let (mut framer, mut s, mut late) = (ptr::null_mut(), ptr::null_mut(), Vec::new());
     let mut report = empty_report();
     // SAFETY: all pointers are to live values, and the handles are freed once.
     unsafe {
@@ -101,11 +104,20 @@ fn machine_in_c(root: Option<*const c_char>, mut bytes: &[u8]) -> Ended {
             None => assert_eq!(ffi::xmpp_close_framer_new(0, &raw mut framer), 0),
             Some(root) => assert_eq!(ffi::xmpp_close_framer_new_inside(root, 0, &raw mut framer), 0),
         }
-        assert_eq!(ffi::xmpp_close_handshake_new(ptr::null(), 0, &raw mut h), 0);
-        ffi::xmpp_close_handshake_begin(h, 1);
-        ffi::xmpp_close_handshake_flushed(h, 2);
-        ffi::xmpp_close_handshake_received(h, bytes.len(), 3);
-        while ffi::xmpp_close_handshake_expects_stanzas(h) == 1 {
+        let mut options: ffi::xmpp_close_options = std::mem::zeroed();
+        (options.struct_size, options.own_parser) = (size_of_val(&options), 1);
+        assert_eq!(ffi::xmpp_close_new(&raw const options, 0, &raw mut s), 0);
+        let tell = |fact: ffi::xmpp_close_fact, detail| {
+            assert_eq!(ffi::xmpp_close_tell(s, fact as u32, detail, 4), 0);
+        };
+        let write = || {
+            let len = ffi::xmpp_close_output(s, ptr::null_mut());
+            assert_eq!(ffi::xmpp_close_wrote(s, len, 0, 2), 0);
+        };
+        assert_eq!(ffi::xmpp_close_finish(s, ptr::null(), 1), 0);
+        write();
+        assert_eq!(ffi::xmpp_close_received(s, bytes.len(), 3), 1);
+        while ffi::xmpp_close_wants(s) & XMPP_CLOSE_PARSE as u32 != 0 {
             let (mut used, mut xml, mut len) = (0, ptr::null(), 0);
             let found = ffi::xmpp_close_framer_next(
                 framer,
@@ -120,17 +132,17 @@ fn machine_in_c(root: Option<*const c_char>, mut bytes: &[u8]) -> Ended {
                 1 => {} // the header
                 2 => {
                     late.push(String::from_utf8_lossy(std::slice::from_raw_parts(xml, len)).into_owned());
-                    ffi::xmpp_close_handshake_stanza(h, 4);
+                    tell(XMPP_CLOSE_FACT_STANZAS, 1);
                 }
-                4 => drop(ffi::xmpp_close_handshake_peer_closed(h, 4)),
-                5 => drop(ffi::xmpp_close_handshake_malformed(h, 4)),
+                4 => tell(XMPP_CLOSE_FACT_PEER_CLOSED, bytes.len() as u64),
+                5 => tell(XMPP_CLOSE_FACT_MALFORMED, 0),
                 other => panic!("{other}"),
             }
         }
-        ffi::xmpp_close_handshake_flushed(h, 5);
-        ffi::xmpp_close_handshake_eof(h, 6);
-        assert_eq!(ffi::xmpp_close_handshake_report(h, &raw mut report), 0);
-        ffi::xmpp_close_handshake_free(h);
+        tell(XMPP_CLOSE_FACT_DID_SHUT, 0);
+        tell(XMPP_CLOSE_FACT_EOF, 0);
+        assert_eq!(ffi::xmpp_close_get_report(s, &raw mut report), 0);
+        ffi::xmpp_close_free(s);
         ffi::xmpp_close_framer_free(framer);
     }
     (Outcome::ALL[report.outcome as usize], late)

@@ -1,16 +1,13 @@
 //! Through an event loop.
 
-use std::{
-    net::TcpStream,
-    time::{Duration, Instant},
-};
+use std::{net::TcpStream, time::Instant};
 
-use xmpp_close::{Handshake, Limits, Outcome};
+use xmpp_close::{CloseOptions, Engine, Outcome, Tls::*};
 
 use crate::{
     Setting::{self, *},
     c_api::{c_options, empty_report},
-    event_loop::{InC, Loop, Machine, Output},
+    event_loop::{InC, Loop, Machine},
     farewell,
     peer::PATIENCE,
     total,
@@ -28,7 +25,6 @@ fn run(tcp: &TcpStream, setting: Setting, reads_first: bool, machine: &mut dyn M
         farewell: farewell(setting),
         is_cancelled: &|| false,
         on_stanza: &mut |_| setting != Stop,
-        output: Output::default(),
     }
     .run();
 }
@@ -43,11 +39,10 @@ pub fn in_rust_at_once(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (
 }
 
 fn in_rust_that(reads_first: bool, tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
-    let limits = Limits { total: total(outcome), no_progress: PATIENCE, linger: PATIENCE, half_close: false };
-    let machine = Handshake::new(limits);
-    let mut machine = if setting == Tls { machine.over_tls() } else { machine };
+    let options = CloseOptions::new().total(total(outcome)).no_progress(PATIENCE).linger(PATIENCE);
+    let mut machine = Engine::new(&options, if setting == Tls { Yes } else { No }).unwrap();
     run(tcp, setting, reads_first, &mut machine);
-    let report = machine.report(Duration::ZERO);
+    let report = machine.report();
     (report.outcome as u32, report.initiator.map_or(0, |initiator| initiator as u32))
 }
 
@@ -63,7 +58,7 @@ pub fn in_c_at_once(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32
 fn in_c_that(reads_first: bool, tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
     let mut options = c_options(outcome, PeerClosed, &[]);
     options.peer_closed = 0; // told by an event
-    options.tls = (setting == Tls).into();
+    (options.tls, options.own_parser) = ((setting == Tls).into(), 1);
     let (mut machine, mut report) = (InC::new(&options), empty_report());
     run(tcp, setting, reads_first, &mut machine);
     machine.report(&mut report);

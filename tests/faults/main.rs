@@ -23,7 +23,6 @@ mod stop;
 mod through_loop;
 #[path = "no_tls.rs"]
 mod tls;
-mod walk;
 
 use case::Wire;
 

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use xmpp_close::{Handshake, Limits};
+use xmpp_close::{CloseOptions, Engine, Tls};
 
 use crate::{
     apis::{Ended, c_options, empty_report},
     case::{Case, How, Side},
-    event_loop::{InC, Loop, Machine, Output},
+    event_loop::{InC, Loop, Machine},
     ours::Ours,
 };
 
@@ -27,24 +27,24 @@ fn run(case: &Case, ours: &mut Ours, clock: Instant, machine: &mut dyn Machine) 
             delivered.push(String::from_utf8_lossy(xml).into_owned());
             true
         },
-        output: Output::default(),
     }
     .run();
     delivered
 }
 
 pub fn in_rust(case: &Case, ours: &mut Ours) -> Ended {
-    let clock = Instant::now();
-    let (total, half_close) = (case.total(), case.how == How::HalfClose);
-    let machine = Handshake::new(Limits { total, no_progress: total, linger: case.linger(), half_close });
-    let mut machine = if case.is_tls() { machine.over_tls() } else { machine };
-    let delivered = run(case, ours, clock, &mut machine);
-    Ended::new(&machine.report(clock.elapsed()), delivered)
+    let (total, tls) = (case.total(), if case.is_tls() { Tls::Yes } else { Tls::No });
+    let half_close = case.how == How::HalfClose && !case.is_tls();
+    let options = CloseOptions::new().total(total).no_progress(total).linger(case.linger()).half_close(half_close);
+    let mut machine = Engine::new(&options, tls).unwrap();
+    let delivered = run(case, ours, Instant::now(), &mut machine);
+    Ended::new(&machine.report(), delivered)
 }
 
 pub fn in_c(case: &Case, ours: &mut Ours) -> Ended {
     let mut options = c_options(case);
-    options.tls = case.is_tls().into();
+    (options.tls, options.own_parser) = (case.is_tls().into(), 1);
+    options.half_close &= 1 - options.tls;
     let (mut machine, mut report) = (InC::new(&options), empty_report());
     let delivered = run(case, ours, Instant::now(), &mut machine);
     machine.report(&mut report);

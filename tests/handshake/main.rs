@@ -133,6 +133,11 @@ fn no_close_notify_leaves_before_the_peers_tag() {
     stream.at(&Finish, secs(1));
     assert_eq!(stream.at(&WRITE, secs(2)), "RP");
     assert_eq!(stream.at(&CLOSED, secs(3)), "RN");
+    // Nor by STARTTLS.
+    let mut stream = Stream::with(&CloseOptions::new().half_close(true), Tls::No);
+    stream.at(&Tell(xmpp_close::Fact::Restarted { tls: Tls::Yes }), secs(1));
+    stream.at(&Finish, secs(1));
+    assert_eq!(stream.at(&WRITE, secs(2)), "RP");
 }
 
 #[test]
@@ -377,4 +382,40 @@ fn detach_sends_no_tag_and_leaves_the_session_resumable() {
     let report = stream.report();
     assert_eq!((report.outcome, report.tag_sent), (Outcome::Cancelled, false));
     assert_eq!(stream.wire, b"AAAAA");
+}
+
+/// Every order in which the steps of two halves can come.
+fn orders<'a>(ours: &'a [Event], theirs: &'a [Event]) -> impl Iterator<Item = Vec<&'a Event>> {
+    let count = ours.len() + theirs.len();
+    // Each bit says whose step is next.
+    (0_u32..1 << count).filter(|bits| bits.count_ones() as usize == theirs.len()).map(move |bits| {
+        let (mut ours, mut theirs) = (ours.iter(), theirs.iter());
+        (0..count).map(|bit| if bits >> bit & 1 == 1 { theirs.next() } else { ours.next() }.unwrap()).collect()
+    })
+}
+
+#[test]
+fn what_happens_on_one_half_does_not_depend_on_the_other() {
+    let theirs: [&[Event]; 5] = [
+        &[CLOSED, NOTIFIED, EOF],
+        &[CLOSED, EOF],
+        &[NOTIFIED, EOF],
+        &[EOF_INSIDE],
+        &[CLOSED, Receive(5), NOTIFIED_INSIDE, EOF],
+    ];
+    for tls in [Tls::No, Tls::Yes, Tls::Hidden] {
+        for theirs in theirs {
+            let mut seen = Vec::new();
+            for order in orders(&[Send(9), Finish, WRITE, End], theirs) {
+                let mut stream = Stream::with(&CloseOptions::new(), tls);
+                // What could not be done when it came is done as soon as it is wanted.
+                order.into_iter().chain([&End, &End]).for_each(|event| _ = stream.at(event, secs(1)));
+                let report = stream.report();
+                assert!(stream.is_over());
+                seen.push((report.outcome, report.tag_sent, report.tag_received, stream.wire));
+            }
+            seen.dedup();
+            assert_eq!(seen.len(), 1, "{tls:?} {theirs:?}: {seen:?}");
+        }
+    }
 }

@@ -1,28 +1,29 @@
-//! An event loop of the simplest kind, with the socket, the parser and the clock in its own hands, around the state
-//! machine of Rust or that of C.
+//! An event loop of the simplest kind, with the socket, the parser and the clock in its own hands, around the engine of
+//! Rust or that of C.
 #![allow(unsafe_code, reason = "half of this is the C API")]
 
 use std::{
-    io::ErrorKind,
-    mem, ptr,
+    io::{self, ErrorKind},
+    ptr,
     time::{Duration, Instant},
 };
 
 use xmpp_close::{
-    Action, Event, Frame, Framer, Handshake, Interest, Transport,
-    ffi::{self, xmpp_close_options, xmpp_close_report},
+    Engine, Fact, Frame, Framer, Interest, StreamError, Transport,
+    ffi::{self, xmpp_close_fact::*, xmpp_close_options, xmpp_close_report, xmpp_close_want::*},
 };
 
-use crate::peer::TAG;
-
+/// The engine, here with the numbers of C for what it wants.
 pub trait Machine {
-    fn handle(&mut self, event: Event, now: Duration) -> Action;
-}
-
-impl Machine for Handshake {
-    fn handle(&mut self, event: Event, now: Duration) -> Action {
-        Handshake::handle(self, event, now)
-    }
+    fn send(&mut self, bytes: &[u8]);
+    fn finish(&mut self, now: Duration);
+    fn detach(&mut self, now: Duration);
+    fn output(&mut self) -> &[u8];
+    fn wrote(&mut self, count: usize, now: Duration);
+    fn received(&mut self, count: usize, now: Duration) -> bool;
+    fn tell(&mut self, fact: Fact, now: Duration);
+    fn tick(&mut self, now: Duration);
+    fn wants(&self, what: ffi::xmpp_close_want) -> bool;
 }
 
 /// One close of one stream.
@@ -40,193 +41,273 @@ pub struct Loop<'a> {
     pub is_cancelled: &'a dyn Fn() -> bool,
     /// Takes a late stanza; false stops.
     pub on_stanza: &'a mut dyn FnMut(&[u8]) -> bool,
-    pub output: Output,
-}
-
-/// What is still to be written, and whether it is to be ended.
-#[derive(Default)]
-pub struct Output {
-    queue: Vec<u8>,
-    ending: bool,
-    over: bool,
 }
 
 impl Loop<'_> {
     pub fn run(mut self) {
-        let (mut reads, mut below_tls, mut discards) = (true, false, self.peer_closed || self.detach);
-        let (mut framer, mut buffer) = (Framer::inside(None), vec![0; 4096]);
+        let (mut framer, mut below_tls) = (Framer::inside(None), false);
         self.begin();
-        while !self.output.over {
+        loop {
             // One time for each round: what has arrived by then is read before the limits are applied.
             let now = self.clock.elapsed();
-            let mut idle = true;
             if (self.is_cancelled)() {
-                self.tell(Event::Cancel, now);
+                self.machine.tell(Fact::Cancel, now);
             }
-            while reads && !self.output.over {
-                let inside = !discards && !framer.between_stanzas();
-                let Some(event) = self.read(&mut buffer, inside, below_tls) else { break };
-                idle = false;
-                below_tls |= matches!(event, Event::CloseNotify { .. });
-                reads = matches!(event, Event::Received(_) | Event::CloseNotify { .. });
-                self.tell(event, now);
-                let Event::Received(count) = event else { continue };
-                let mut rest = &buffer[..count];
-                while !discards {
-                    let Some(frame) = framer.next(&mut rest) else { break };
-                    discards = matches!(frame, Frame::End | Frame::Malformed(_));
-                    let event = match frame {
-                        Frame::Stanza(xml) if xml.starts_with(b"<stream:error") => Event::StreamError,
-                        Frame::Stanza(xml) if (self.on_stanza)(xml) => Event::Stanza,
-                        Frame::Stanza(_) => Event::Cancel,
-                        Frame::End => Event::PeerClosed,
-                        Frame::Malformed(_) => Event::Malformed,
-                        other => panic!("{other:?}"),
-                    };
-                    self.tell(event, now);
-                }
+            let moved = self.read(&mut framer, &mut below_tls, now) | self.write(now);
+            self.machine.tick(now);
+            if self.machine.wants(XMPP_CLOSE_NOTIFY) {
+                let _ = self.transport.end_output(); // a peer that is gone needs none
+                self.machine.tell(Fact::DidNotify, now);
             }
-            idle &= !self.write(now);
-            self.tell(Event::Tick, now);
-            if idle && !self.output.over {
-                let what = Interest { read: reads, write: !self.output.queue.is_empty() };
-                self.transport.wait(what, Duration::from_millis(10), None).unwrap();
+            if self.machine.wants(XMPP_CLOSE_SHUT) {
+                let _ = self.transport.end_output();
+                self.machine.tell(Fact::DidShut, now);
             }
-        }
-    }
-
-    fn tell(&mut self, event: Event, now: Duration) {
-        match self.machine.handle(event, now) {
-            Action::SendTag => self.output.queue = [&self.farewell[..], TAG.as_bytes()].concat(),
-            Action::EndOutput => self.output.ending = true,
-            Action::Teardown => self.output.over = true,
-            _ => {}
+            if self.machine.wants(XMPP_CLOSE_OVER) {
+                return;
+            }
+            if !moved {
+                let (read, write) = (self.machine.wants(XMPP_CLOSE_READ), self.machine.wants(XMPP_CLOSE_WRITE));
+                self.transport.wait(Interest { read, write }, Duration::from_millis(10), None).unwrap();
+            }
         }
     }
 
     fn begin(&mut self) {
+        let now = self.clock.elapsed();
         if self.peer_closed {
-            self.tell(Event::PeerClosed, self.clock.elapsed());
+            self.machine.tell(Fact::PeerClosed { behind: 0 }, now);
         }
+        self.machine.send(&self.farewell);
         if !self.reads_first {
-            let unread = usize::try_from(self.transport.unread()).unwrap();
-            self.tell(Event::Arrived(unread), self.clock.elapsed());
+            self.machine.tell(Fact::Arrived(self.transport.unread()), now);
         }
-        self.tell(if self.detach { Event::Detach } else { Event::Begin }, self.clock.elapsed());
         if self.detach {
-            self.output.queue = mem::take(&mut self.farewell);
-            if self.output.queue.is_empty() {
-                self.tell(Event::Flushed, self.clock.elapsed());
-            }
+            self.machine.detach(now);
+        } else {
+            self.machine.finish(now);
         }
         if !self.reads_first {
-            self.write(self.clock.elapsed());
+            self.write(now);
         }
     }
 
-    /// `None` when nothing has come.
-    fn read(&mut self, buffer: &mut [u8], inside: bool, below_tls: bool) -> Option<Event> {
-        loop {
-            let result = if below_tls { self.transport.drain(buffer) } else { self.transport.try_read(buffer) };
-            return Some(match result {
-                Ok(0) if self.transport.is_tls() && !below_tls => Event::CloseNotify { inside },
-                Ok(0) => Event::Eof { inside },
-                Ok(count) => Event::Received(count),
+    /// Whether something moved.
+    fn read(&mut self, framer: &mut Framer, below_tls: &mut bool, now: Duration) -> bool {
+        let (mut buffer, mut moved) = (vec![0; 4096], false);
+        while self.machine.wants(XMPP_CLOSE_READ) {
+            let result =
+                if *below_tls { self.transport.drain(&mut buffer) } else { self.transport.try_read(&mut buffer) };
+            let inside = !framer.between_stanzas();
+            let fact = match result {
+                Ok(0) if self.transport.is_tls() && !*below_tls => {
+                    *below_tls = true;
+                    Fact::Notified { inside }
+                }
+                Ok(0) => Fact::Eof { inside },
+                Ok(count) => {
+                    moved = true;
+                    if self.machine.received(count, now) {
+                        self.parse(framer, &buffer[..count], now);
+                    }
+                    continue;
+                }
                 Err(error) => match error.kind() {
                     ErrorKind::Interrupted => continue,
-                    ErrorKind::WouldBlock => return None,
-                    ErrorKind::UnexpectedEof => Event::Truncated,
-                    ErrorKind::InvalidData => Event::TlsFailed,
-                    _ => Event::Failed(error.raw_os_error().unwrap_or(libc::ECONNRESET)),
+                    ErrorKind::WouldBlock => break,
+                    ErrorKind::UnexpectedEof => Fact::Eof { inside },
+                    ErrorKind::InvalidData => Fact::TlsFailed,
+                    _ => Fact::ReadFailed(code(&error)),
                 },
-            });
+            };
+            moved = true;
+            self.machine.tell(fact, now);
+        }
+        moved
+    }
+
+    fn parse(&mut self, framer: &mut Framer, mut rest: &[u8], now: Duration) {
+        while let Some(frame) = framer.next(&mut rest) {
+            let fact = match frame {
+                Frame::Stanza(xml) if xml.starts_with(b"<stream:error") => {
+                    Fact::StreamError(StreamError::new("conflict").unwrap())
+                }
+                Frame::Stanza(xml) if (self.on_stanza)(xml) => Fact::Stanzas(1),
+                Frame::Stanza(_) => Fact::Cancel,
+                Frame::End => Fact::PeerClosed { behind: rest.len() as u64 },
+                Frame::Malformed(_) => Fact::Malformed,
+                other => panic!("{other:?}"),
+            };
+            self.machine.tell(fact, now);
+            if !self.machine.wants(XMPP_CLOSE_PARSE) {
+                return;
+            }
         }
     }
 
     /// Whether something moved.
     fn write(&mut self, now: Duration) -> bool {
-        if self.output.over {
-            return false;
+        let mut moved = false;
+        while self.machine.wants(XMPP_CLOSE_WRITE) {
+            match self.transport.try_write(self.machine.output()) {
+                Ok(count) => self.machine.wrote(count, now),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock | ErrorKind::Interrupted => break,
+                    ErrorKind::InvalidData => self.machine.tell(Fact::TlsFailed, now),
+                    _ => self.machine.tell(Fact::WriteFailed(code(&error)), now),
+                },
+            }
+            moved = true;
         }
-        if self.output.queue.is_empty() {
-            if mem::take(&mut self.output.ending) {
-                let _ = self.transport.end_output(); // a peer that is gone needs none
-                self.tell(Event::Flushed, now);
-            }
-            return false;
-        }
-        let event = match self.transport.try_write(&self.output.queue) {
-            Ok(count) => {
-                self.output.queue.drain(..count);
-                if self.output.queue.is_empty() { Event::Flushed } else { Event::Written(count) }
-            }
-            Err(error) => {
-                match error.kind() {
-                    ErrorKind::WouldBlock | ErrorKind::Interrupted => return false,
-                    _ => self.output.queue.clear(),
-                }
-                let code = error.raw_os_error().unwrap_or(libc::EPIPE);
-                if error.kind() == ErrorKind::InvalidData { Event::TlsFailed } else { Event::OutputFailed(code) }
-            }
-        };
-        self.tell(event, now);
-        true
+        moved
     }
 }
 
-/// The machine of the C API.
-pub struct InC(*mut ffi::xmpp_close_handshake);
+fn code(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::ECONNRESET)
+}
+
+impl Machine for Engine {
+    fn send(&mut self, bytes: &[u8]) {
+        Self::send(self, bytes).unwrap();
+    }
+
+    fn finish(&mut self, now: Duration) {
+        Self::finish(self, None, now);
+    }
+
+    fn detach(&mut self, now: Duration) {
+        Self::detach(self, now);
+    }
+
+    fn output(&mut self) -> &[u8] {
+        Self::output(self)
+    }
+
+    fn wrote(&mut self, count: usize, now: Duration) {
+        Self::wrote(self, count, 0, now);
+    }
+
+    fn received(&mut self, count: usize, now: Duration) -> bool {
+        Self::received(self, count, now)
+    }
+
+    fn tell(&mut self, fact: Fact, now: Duration) {
+        Self::tell(self, fact, now).unwrap();
+    }
+
+    fn tick(&mut self, now: Duration) {
+        Self::tick(self, now);
+    }
+
+    fn wants(&self, what: ffi::xmpp_close_want) -> bool {
+        let wants = Self::wants(self);
+        match what {
+            XMPP_CLOSE_READ => wants.read,
+            XMPP_CLOSE_WRITE => wants.write,
+            XMPP_CLOSE_PARSE => wants.parse,
+            XMPP_CLOSE_NOTIFY => wants.notify,
+            XMPP_CLOSE_SHUT => wants.shut,
+            XMPP_CLOSE_OVER => wants.over,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The engine of the C API.
+pub struct InC(*mut ffi::xmpp_close_stream);
 
 impl InC {
     pub fn new(options: &xmpp_close_options) -> Self {
         let mut handle = ptr::null_mut();
         // SAFETY: the options say their size.
-        assert_eq!(unsafe { ffi::xmpp_close_handshake_new(options, 0, &raw mut handle) }, 0);
+        assert_eq!(unsafe { ffi::xmpp_close_new(options, 0, &raw mut handle) }, 0);
         Self(handle)
     }
 
     pub fn report(&self, report: &mut xmpp_close_report) {
         // SAFETY: the handle is live, the report says its size.
-        assert_eq!(unsafe { ffi::xmpp_close_handshake_report(self.0, report) }, 0);
+        assert_eq!(unsafe { ffi::xmpp_close_get_report(self.0, report) }, 0);
     }
 }
 
 impl Drop for InC {
     fn drop(&mut self) {
         // SAFETY: freed once.
-        unsafe { ffi::xmpp_close_handshake_free(self.0) }
+        unsafe { ffi::xmpp_close_free(self.0) }
     }
 }
 
+fn ms(time: Duration) -> u64 {
+    time.as_millis() as u64
+}
+
 impl Machine for InC {
-    fn handle(&mut self, event: Event, now: Duration) -> Action {
-        let (h, now) = (self.0, now.as_millis() as u64);
-        // SAFETY: `h` is a live handle.
-        let action = unsafe {
-            match event {
-                Event::Begin => ffi::xmpp_close_handshake_begin(h, now),
-                Event::Detach => ffi::xmpp_close_handshake_detach(h, now),
-                Event::Arrived(count) => ffi::xmpp_close_handshake_arrived(h, count, now),
-                Event::Written(count) => ffi::xmpp_close_handshake_written(h, count, now),
-                Event::Flushed => ffi::xmpp_close_handshake_flushed(h, now),
-                Event::Received(count) => ffi::xmpp_close_handshake_received(h, count, now),
-                Event::Stanza => ffi::xmpp_close_handshake_stanza(h, now),
-                Event::StreamError => ffi::xmpp_close_handshake_stream_error(h, ptr::null(), now),
-                Event::PeerClosed => ffi::xmpp_close_handshake_peer_closed(h, now),
-                Event::Malformed => ffi::xmpp_close_handshake_malformed(h, now),
-                Event::Eof { inside: false } => ffi::xmpp_close_handshake_eof(h, now),
-                Event::CloseNotify { inside: false } => ffi::xmpp_close_handshake_close_notify(h, now),
-                Event::Eof { .. } | Event::CloseNotify { .. } | Event::Truncated => {
-                    ffi::xmpp_close_handshake_truncated(h, now)
-                }
-                Event::Failed(code) => ffi::xmpp_close_handshake_failed(h, code, now),
-                Event::OutputFailed(code) => ffi::xmpp_close_handshake_output_failed(h, code, now),
-                Event::TlsFailed => ffi::xmpp_close_handshake_tls_failed(h, now),
-                Event::Cancel => ffi::xmpp_close_handshake_cancel(h, now),
-                Event::Tick => ffi::xmpp_close_handshake_tick(h, now),
-                other => panic!("{other:?}"),
+    fn send(&mut self, bytes: &[u8]) {
+        // SAFETY: the handle is live, here and below.
+        assert_eq!(unsafe { ffi::xmpp_close_send(self.0, bytes.as_ptr().cast(), bytes.len()) }, 0);
+    }
+
+    fn finish(&mut self, now: Duration) {
+        // SAFETY: as above.
+        assert_eq!(unsafe { ffi::xmpp_close_finish(self.0, ptr::null(), ms(now)) }, 0);
+    }
+
+    fn detach(&mut self, now: Duration) {
+        // SAFETY: as above.
+        assert_eq!(unsafe { ffi::xmpp_close_detach(self.0, ms(now)) }, 0);
+    }
+
+    fn output(&mut self) -> &[u8] {
+        let mut bytes = ptr::null();
+        // SAFETY: as above; so many bytes are there until the next call.
+        unsafe {
+            let len = ffi::xmpp_close_output(self.0, &raw mut bytes);
+            if len == 0 { &[] } else { std::slice::from_raw_parts(bytes, len) }
+        }
+    }
+
+    fn wrote(&mut self, count: usize, now: Duration) {
+        // SAFETY: as above.
+        assert_eq!(unsafe { ffi::xmpp_close_wrote(self.0, count, 0, ms(now)) }, 0);
+    }
+
+    fn received(&mut self, count: usize, now: Duration) -> bool {
+        // SAFETY: as above.
+        unsafe { ffi::xmpp_close_received(self.0, count, ms(now)) == 1 }
+    }
+
+    fn tell(&mut self, fact: Fact, now: Duration) {
+        let (fact, detail) = match fact {
+            Fact::Cancel => (XMPP_CLOSE_FACT_CANCEL, 0),
+            Fact::PeerClosed { behind } => (XMPP_CLOSE_FACT_PEER_CLOSED, behind),
+            Fact::Malformed => (XMPP_CLOSE_FACT_MALFORMED, 0),
+            Fact::Arrived(bytes) => (XMPP_CLOSE_FACT_ARRIVED, bytes),
+            Fact::Eof { inside } => (XMPP_CLOSE_FACT_EOF, inside.into()),
+            Fact::Notified { inside } => (XMPP_CLOSE_FACT_NOTIFIED, inside.into()),
+            Fact::ReadFailed(code) => (XMPP_CLOSE_FACT_READ_FAILED, code as u64),
+            Fact::WriteFailed(code) => (XMPP_CLOSE_FACT_WRITE_FAILED, code as u64),
+            Fact::TlsFailed => (XMPP_CLOSE_FACT_TLS_FAILED, 0),
+            Fact::DidNotify => (XMPP_CLOSE_FACT_DID_NOTIFY, 0),
+            Fact::DidShut => (XMPP_CLOSE_FACT_DID_SHUT, 0),
+            Fact::Stanzas(count) => (XMPP_CLOSE_FACT_STANZAS, count),
+            Fact::StreamError(_) => {
+                // SAFETY: as above.
+                return assert_eq!(unsafe { ffi::xmpp_close_peer_error(self.0, ptr::null(), ms(now)) }, 0);
             }
+            other => panic!("{other:?}"),
         };
-        [Action::Nothing, Action::SendTag, Action::Answer, Action::EndOutput, Action::Teardown][action as usize]
+        // SAFETY: as above.
+        assert_eq!(unsafe { ffi::xmpp_close_tell(self.0, fact as u32, detail, ms(now)) }, 0);
+    }
+
+    fn tick(&mut self, now: Duration) {
+        // SAFETY: as above.
+        let _ = unsafe { ffi::xmpp_close_tick(self.0, ms(now)) };
+    }
+
+    fn wants(&self, what: ffi::xmpp_close_want) -> bool {
+        // SAFETY: as above.
+        unsafe { ffi::xmpp_close_wants(self.0) & what as u32 != 0 }
     }
 }

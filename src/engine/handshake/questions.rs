@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{super::wants::Wants, DISCARD_LIMIT, Facts, Handshake, Ours, Theirs, Tls};
+use super::{super::wants::Wants, Facts, Handshake, Ours, TRAILING_LIMIT, Theirs, Tls};
 use crate::report::{Initiator, Limit, Report, TlsAlerts};
 
 impl Handshake {
@@ -20,7 +20,7 @@ impl Handshake {
         let ending = self.ours == Ours::Ending && self.unsent == 0;
         let notify = ending && tls && !has(Facts::DID_NOTIFY);
         Wants {
-            read: !has(Facts::EOF) && !has(Facts::PAUSED) && self.counts.discarded <= DISCARD_LIMIT,
+            read: !has(Facts::EOF) && !has(Facts::PAUSED) && self.counts.discarded <= TRAILING_LIMIT,
             write: self.ours != Ours::Lost && self.unsent > 0,
             may_send,
             answer: may_send && !open && !has(Facts::FINISHING),
