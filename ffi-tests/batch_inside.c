@@ -15,8 +15,8 @@ static const struct step answer[] = {
     { READ_TAG, NULL, 0 }, { SEND, "<a/>" TAG, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
 };
 
-enum where { ON_STANZA, ON_DATA, ON_FAREWELL, ON_READ, ON_WRITE, ON_END_OUTPUT, ON_END, ON_PROGRESS, PLACES };
-static const char *const places[] = { "on_stanza", "on_data", "on_farewell", "read", "write", "end_output", "on_end",
+enum where { ON_STANZA, ON_DATA, ON_FAREWELL, ON_READ, ON_WRITE, ON_SHUT, ON_END, ON_PROGRESS, PLACES };
+static const char *const places[] = { "on_stanza", "on_data", "on_farewell", "read", "write", "shut", "on_end",
                                       "on_progress" };
 
 /* The batch that runs, with a stream that acts inside one of its callbacks, and one that is added by it. */
@@ -95,10 +95,10 @@ static int act_and_write(void *channel, const uint8_t *buf, size_t len, size_t *
     return channel_write(channel, buf, len, n);
 }
 
-static int act_and_end_output(void *channel)
+static int act_and_shut(void *channel)
 {
-    act(ON_END_OUTPUT);
-    return channel_end_output(channel);
+    act(ON_SHUT);
+    return channel_shut(channel);
 }
 
 static void act_at_end(struct member *member)
@@ -146,7 +146,7 @@ static void its_own_functions_are_defined_in_every_callback(void)
         channel_init(&scene.channel, scene.actor.peer.fd, 0, &scene.transport);
         scene.transport.read = act_and_read;
         scene.transport.write = act_and_write;
-        scene.transport.end_output = act_and_end_output;
+        scene.transport.shut = act_and_shut;
         scene.actor.over = &scene.transport;
         channel_init(&under, scene.added.peer.fd, 0, &added);
         scene.added.over = &added;

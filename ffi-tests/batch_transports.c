@@ -215,7 +215,7 @@ static void close_without_moving(const struct step *script, read_function *reade
     odd.limit = UINT_MAX;
     odd.transport.read = reader != NULL ? reader : channel_read;
     odd.transport.write = writer != NULL ? writer : channel_write;
-    odd.transport.end_output = ender != NULL ? ender : channel_end_output;
+    odd.transport.shut = ender != NULL ? ender : channel_shut;
     members[0].options.total_ms = members[0].options.linger_ms = LIMIT_MS;
     member_start(&members[1], TCP, answer, NULL, NULL);
     cpu = cpu_ms();

@@ -54,7 +54,7 @@ static int write_and_use(void *channel, const uint8_t *buf, size_t len, size_t *
 static int end_and_use(void *channel)
 {
     use_the_library();
-    return channel_end_output(channel);
+    return channel_shut(channel);
 }
 
 static int stanza_and_use(void *count, const uint8_t *xml, size_t len)
@@ -79,7 +79,7 @@ static void every_callback_may_use_the_library(void)
     channel_init(&channel, peer.fd, 0, &transport);
     transport.read = read_and_use;
     transport.write = write_and_use;
-    transport.end_output = end_and_use;
+    transport.shut = end_and_use;
     CHECK_INT(xmpp_close_with(&transport, &options, &report), XMPP_CLOSE_OK);
     CHECK_INT(report.outcome, XMPP_CLOSE_CLEAN);
     CHECK_INT(count, 2);

@@ -15,7 +15,8 @@ void channel_init(struct channel *channel, int fd, int tls, xmpp_close_transport
     transport->userdata = channel;
     transport->read = channel_read;
     transport->write = channel_write;
-    transport->end_output = channel_end_output;
+    transport->notify = channel_notify;
+    transport->shut = channel_shut;
     transport->fd = fd;
     transport->tls = (uint32_t)tls;
 }
@@ -54,12 +55,17 @@ int channel_write(void *arg, const uint8_t *buf, size_t len, size_t *n)
     return 0;
 }
 
-int channel_end_output(void *arg)
+int channel_notify(void *arg)
+{
+    struct channel *channel = arg;
+    channel->notified++;
+    return send(channel->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? errno : 0;
+}
+
+int channel_shut(void *arg)
 {
     struct channel *channel = arg;
     channel->ends++;
-    if (channel->tls && send(channel->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-        return errno;
     /* ENOTCONN: the peer is gone, so nobody is left to be told. */
     return shutdown(channel->fd, SHUT_WR) == 0 || errno == ENOTCONN ? 0 : errno;
 }

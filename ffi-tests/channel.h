@@ -9,7 +9,7 @@ struct channel {
     int fd;
     int tls;
     int alert; /* what the peer's TLS said last: 0 or 1, or -1 for nothing */
-    unsigned reads, writes, ends;
+    unsigned reads, writes, notified, ends;
 };
 
 #ifdef __cplusplus
@@ -21,7 +21,8 @@ void channel_init(struct channel *channel, int fd, int tls, xmpp_close_transport
 
 int channel_read(void *channel, uint8_t *buf, size_t len, size_t *n);
 int channel_write(void *channel, const uint8_t *buf, size_t len, size_t *n);
-int channel_end_output(void *channel);
+int channel_notify(void *channel);
+int channel_shut(void *channel);
 
 #ifdef __cplusplus
 }

@@ -89,7 +89,7 @@ static const struct ending endings[] = {
       { { READ_TAG, NULL, 0 }, { SEND, STANZA TAG, 0 }, { SEND_ZERO, NULL, 0 }, { READ_END, NULL, 0 } },
       XMPP_CLOSE_CLEAN, US, 1, 1, 1, NOTIFIED },
     { "TLS: tag without close_notify", TCP, 1, 0,
-      { { READ_TAG, NULL, 0 }, { SEND, STANZA TAG, 0 }, { READ_END, NULL, 0 } },
+      { { READ_TAG, NULL, 0 }, { SEND, STANZA TAG, 0 }, { END, NULL, 0 }, { READ_END, NULL, 0 } },
       XMPP_CLOSE_CLEAN, US, 1, 1, 1, HALF_NOTIFIED },
     { "TLS: close_notify without tag", TCP, 1, 0,
       { { READ_TAG, NULL, 0 }, { SEND, STANZA, 0 }, { SEND_ZERO, NULL, 0 }, { READ_END, NULL, 0 } },

@@ -61,7 +61,7 @@ xmpp_close::transport plain(channel &under, int fd)
     made.write = [&under](const char *buf, size_t len, size_t &n) {
         return channel_write(&under, reinterpret_cast<const uint8_t *>(buf), len, &n);
     };
-    made.end_output = [&under] { return channel_end_output(&under); };
+    made.shut = [&under] { return channel_shut(&under); };
     return made;
 }
 
@@ -261,7 +261,7 @@ void a_callable_may_add_to_its_batch()
     CHECK_INT(late, 4);
 }
 
-// Where each throws: 0 on_stanza, 1 on_data, 2 on_farewell, 3 read, 4 write, 5 end_output; the other half are well.
+// Where each throws: 0 on_stanza, 1 on_data, 2 on_farewell, 3 read, 4 write, 5 shut; the other half are well.
 void an_exception_stops_only_its_stream()
 {
     const size_t count = 12;
@@ -279,7 +279,7 @@ void an_exception_stops_only_its_stream()
         case 2: options.on_farewell = [i](char *, size_t, size_t &) -> int { throw mine{ int(i) }; }; break;
         case 3: over.read = [i](char *, size_t, size_t &) -> int { throw mine{ int(i) }; }; break;
         case 4: over.write = [i](const char *, size_t, size_t &) -> int { throw mine{ int(i) }; }; break;
-        case 5: over.end_output = [i]() -> int { throw mine{ int(i) }; }; break;
+        case 5: over.shut = [i]() -> int { throw mine{ int(i) }; }; break;
         default: break;
         }
         CHECK_INT(i < 3 ? batch.add(others.all[i].fd, options) : batch.add(over, options), XMPP_CLOSE_OK);

@@ -87,9 +87,13 @@ void a_throwing_transport_stops_the_close()
                     maybe_throw(what == ANSWER_THROWS || what == DETACH_THROWS ? what : WRITE_THROWS);
                     return channel_write(&under, reinterpret_cast<const uint8_t *>(buf), len, &n);
                 };
-                over.end_output = [&] {
+                over.notify = [&] {
                     maybe_throw(END_THROWS);
-                    return channel_end_output(&under);
+                    return channel_notify(&under);
+                };
+                over.shut = [&] {
+                    maybe_throw(END_THROWS);
+                    return channel_shut(&under);
                 };
                 xmpp_close::options options;
                 options.half_close = true;

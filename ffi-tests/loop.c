@@ -138,7 +138,9 @@ static void write_some(struct loop *loop)
             act(loop, xmpp_close_handshake_flushed(handshake, now_ms()));
     } else {
         loop->ending_output = 0;
-        result = loop->transport->end_output(loop->transport->userdata);
+        result = loop->transport->tls ? loop->transport->notify(loop->transport->userdata) : 0;
+        if (result == 0)
+            result = loop->transport->shut(loop->transport->userdata);
         if (result == 0)
             act(loop, xmpp_close_handshake_flushed(handshake, now_ms()));
     }

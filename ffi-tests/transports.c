@@ -44,7 +44,7 @@ static xmpp_close_report close_oddly(struct odd *odd, const struct step *script,
     channel_init(&odd->channel, peer->fd, 0, &transport);
     transport.read = reader != NULL ? reader : channel_read;
     transport.write = writer != NULL ? writer : channel_write;
-    transport.end_output = ender != NULL ? ender : channel_end_output;
+    transport.shut = ender != NULL ? ender : channel_shut;
     odd->calls = 0;
     odd->cpu = cpu_ms();
     CHECK_INT(xmpp_close_with(&transport, options, &report), XMPP_CLOSE_OK);
@@ -186,7 +186,7 @@ static int end_result(void *arg)
 static void results_that_mean_nothing_are_a_failure(void)
 {
     /* The last two are not said in plaintext. */
-    static const int results[] = { -5, -77, INT_MIN, INT_MAX, 123456, EIO, ECONNRESET, EPIPE, XMPP_CLOSE_TLS_EOF,
+    static const int results[] = { -6, -77, INT_MIN, INT_MAX, 123456, EIO, ECONNRESET, EPIPE, XMPP_CLOSE_TLS_EOF,
                                    XMPP_CLOSE_TLS_ERROR };
     size_t i;
     for (i = 0; i < sizeof results / sizeof *results; i++) {
@@ -328,20 +328,117 @@ static void a_direction_may_wait_for_the_other(void)
     peer_free(&peer);
 }
 
-static void end_output_is_optional(void)
+static void without_a_function_for_it_the_library_ends_tcp(void)
 {
-    static const struct step script[] = { { READ_TAG, NULL, 0 }, { SEND, "<a/>" TAG, 0 }, { END, NULL, 0 } };
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
     xmpp_close_transport transport;
     struct channel channel;
     struct peer peer;
-    peer_start(&peer, TCP, script, NULL, NULL);
+    peer_start(&peer, TCP, answer, NULL, NULL);
     channel_init(&channel, peer.fd, 0, &transport);
-    transport.end_output = NULL;
+    transport.notify = NULL; /* not used in plaintext */
+    transport.shut = NULL;
     CHECK_INT(xmpp_close_with(&transport, NULL, &report), XMPP_CLOSE_OK);
     CHECK_INT(report.outcome, XMPP_CLOSE_CLEAN);
     CHECK_INT(channel.ends, 0);
     peer_stop(&peer);
+    peer_free(&peer);
+}
+
+/* A TLS layer over memory, as it were: what is written is kept, and reaches the kernel byte by byte. */
+static struct {
+    uint8_t bytes[4096];
+    size_t len, passes;
+    unsigned flushes, shuts;
+} kept;
+
+static int write_into_memory(void *odd, const uint8_t *buf, size_t len, size_t *n)
+{
+    (void)odd;
+    if (!CHECK(len <= sizeof kept.bytes - kept.len))
+        return EIO;
+    memcpy(kept.bytes + kept.len, buf, len);
+    kept.len += *n = len;
+    return 0;
+}
+
+static int flush_memory(void *odd, size_t *pending)
+{
+    size_t n = 0, most = kept.len < kept.passes ? kept.len : kept.passes;
+    const int result = most > 0 ? channel_write(odd, kept.bytes, most, &n) : 0;
+    CHECK_INT(*pending, 0);
+    memmove(kept.bytes, kept.bytes + n, kept.len - n);
+    kept.len -= n;
+    kept.flushes++;
+    *pending = kept.len;
+    return result;
+}
+
+static int shut_behind_memory(void *odd)
+{
+    CHECK_INT(kept.len, 0);
+    kept.shuts++;
+    return channel_shut(odd);
+}
+
+static xmpp_close_report close_over_memory(const struct step *script, size_t passes, uint32_t total_ms,
+                                           struct peer *peer)
+{
+    xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
+    xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
+    xmpp_close_transport transport;
+    struct channel channel;
+    memset(&kept, 0, sizeof kept);
+    kept.passes = passes;
+    options.total_ms = total_ms;
+    peer_start(peer, TCP, script, NULL, NULL);
+    channel_init(&channel, peer->fd, 0, &transport);
+    transport.write = write_into_memory;
+    transport.flush = flush_memory;
+    transport.shut = shut_behind_memory;
+    CHECK_INT(xmpp_close_with(&transport, &options, &report), XMPP_CLOSE_OK);
+    peer_stop(peer);
+    return report;
+}
+
+static void what_the_kernel_has_not_is_not_sent(void)
+{
+    struct peer peer;
+    xmpp_close_report report = close_over_memory(answer, 1, 20000, &peer);
+    CHECK_INT(report.outcome, XMPP_CLOSE_CLEAN);
+    CHECK_INT(kept.shuts, 1);
+    CHECK_TEXT(peer.got, TAG);
+    peer_free(&peer);
+    report = close_over_memory(silent, 0, 300, &peer);
+    CHECK_INT(report.outcome, XMPP_CLOSE_STALLED);
+    CHECK_INT(report.tag_sent, 0);
+    CHECK_INT(report.bytes_unsent, strlen(TAG));
+    CHECK_INT(kept.shuts, 0);
+    CHECK(kept.flushes < 300); /* although the descriptor is writable all the time */
+    peer_free(&peer);
+}
+
+static int read_later(void *arg, uint8_t *buf, size_t len, size_t *n)
+{
+    struct odd *odd = arg;
+    return odd->calls++ < odd->limit ? XMPP_CLOSE_PAUSED : channel_read(odd, buf, len, n);
+}
+
+static void who_does_not_read_is_asked_again_after_a_while(void)
+{
+    static const struct step spoke_before[] = { { SEND, "<a/>" TAG, 0 }, { READ_TAG, NULL, 0 }, { READ_END, NULL, 0 },
+                                                { END, NULL, 0 } };
+    struct odd odd;
+    struct peer peer;
+    xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
+    xmpp_close_report report;
+    options.no_progress_ms = 250; /* of which there would be two */
+    odd.limit = 6;
+    report = close_oddly(&odd, spoke_before, read_later, NULL, NULL, &options, &peer);
+    CHECK_INT(report.outcome, XMPP_CLOSE_CLEAN);
+    CHECK_INT(report.stanzas, 1);
+    CHECK(report.elapsed_ms >= 400);
+    CHECK(odd.calls < odd.limit + 10);
     peer_free(&peer);
 }
 
@@ -357,6 +454,8 @@ int main(int argc, char **argv)
     RUN(would_block_on_a_ready_descriptor_is_no_busy_loop);
     RUN(an_output_that_cannot_be_ended_is_no_busy_loop);
     RUN(a_direction_may_wait_for_the_other);
-    RUN(end_output_is_optional);
+    RUN(what_the_kernel_has_not_is_not_sent);
+    RUN(who_does_not_read_is_asked_again_after_a_while);
+    RUN(without_a_function_for_it_the_library_ends_tcp);
     return check_done();
 }

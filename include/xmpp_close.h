@@ -431,7 +431,7 @@ void xmpp_close_canceller_free(xmpp_close_canceller *canceller);
  */
 
 #define XMPP_CLOSE_TRANSPORT_INIT                                              \
-    { sizeof(xmpp_close_transport), NULL, NULL, NULL, NULL, -1, 0 }
+    { sizeof(xmpp_close_transport), NULL, NULL, NULL, NULL, NULL, -1, 0, NULL }
 
 /// What the callbacks of a transport return, beside 0 and errno values.
 typedef enum xmpp_close_attempt {
@@ -444,6 +444,10 @@ typedef enum xmpp_close_attempt {
     XMPP_CLOSE_TLS_EOF = -3,
     /// The TLS layer failed. What was not written will never be.
     XMPP_CLOSE_TLS_ERROR = -4,
+    /// From read only: not now, for you do not want to read. The descriptor is
+    /// not polled for reading, and no_progress_ms does not count such a time.
+    /// The next step tries again; blocking calls and batches every 100 ms.
+    XMPP_CLOSE_PAUSED = -5,
 } xmpp_close_attempt;
 
 /// A byte stream of your own.
@@ -461,22 +465,31 @@ typedef struct xmpp_close_transport {
     /// 0. With `*n` 0 this is the end: of TCP, or over TLS the close_notify.
     int (*read)(void *userdata, uint8_t *buf, size_t len, size_t *n);
     /// Writes up to len bytes from buf, stores their number in `*n` and
-    /// returns 0. After "would block" it is called again, over TLS with the
-    /// same bytes. It must not raise SIGPIPE. With OpenSSL, set
+    /// returns 0. They are called written when the kernel has them, or flush
+    /// tells what it has not. After "would block" it is called again, over TLS
+    /// with the same bytes. It must not raise SIGPIPE. With OpenSSL, set
     /// SSL_MODE_ENABLE_PARTIAL_WRITE, so that progress is seen, and
     /// SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER.
     int (*write)(void *userdata, const uint8_t *buf, size_t len, size_t *n);
-    /// Ends the output: close_notify, then shutdown(fd, SHUT_WR), which over
-    /// TLS may wait until the peer's close_notify has come. It is called again
-    /// after "would block", and never after XMPP_CLOSE_TLS_ERROR. NULL: nothing
-    /// is done, and the peer sees the end when you close.
-    int (*end_output)(void *userdata);
+    /// Over TLS: sends close_notify, and does not wait for the peer's. It is
+    /// called again after "would block", and never after XMPP_CLOSE_TLS_ERROR.
+    /// NULL: the TLS layer does that by itself, and the peer's is not awaited.
+    int (*notify)(void *userdata);
+    /// Ends TCP's output, when all is written and, over TLS, both close_notify
+    /// are through. NULL: shutdown(fd, SHUT_WR) is called.
+    int (*shut)(void *userdata);
     /// The descriptor under it. It is polled between attempts; over TLS it is
     /// also read, to its end, after the peer's close_notify. If it is a stream
     /// socket, it must be connected.
     int fd;
     /// 1: this is TLS, so that the end of TCP alone is not the end.
     uint32_t tls;
+    /// For a write or notify that keeps bytes, such as records in a memory BIO:
+    /// moves them on without blocking, and stores in `*pending` how many are
+    /// left; then the descriptor is polled for writing. Nothing counts as sent,
+    /// and TCP is not ended, before it stores 0. Results are those of write.
+    /// NULL: nothing is ever kept.
+    int (*flush)(void *userdata, size_t *pending);
 } xmpp_close_transport;
 
 /// Does what xmpp_close_fd() does, over a transport of your own: transport,

@@ -157,18 +157,21 @@ struct batch_options {
 struct transport {
     std::function<int(char *buf, size_t len, size_t &n)> read{};
     std::function<int(const char *buf, size_t len, size_t &n)> write{};
-    std::function<int()> end_output{};
+    std::function<int()> notify{}; ///< empty over TLS: the TLS layer sends close_notify by itself
+    std::function<int()> shut{};   ///< empty: shutdown(fd, SHUT_WR)
     int fd = -1;
     bool tls = false;
+    std::function<int(size_t &pending)> flush{}; ///< empty: what was written is with the kernel
 
-    /// Over an object with these three functions, which is not owned.
+    /// Over an object with read, write, notify and shut, which is not owned.
     template <class T>
     static transport over(T &object, int fd, bool tls)
     {
         transport made;
         made.read = [&object](char *buf, size_t len, size_t &n) { return object.read(buf, len, n); };
         made.write = [&object](const char *buf, size_t len, size_t &n) { return object.write(buf, len, n); };
-        made.end_output = [&object] { return object.end_output(); };
+        made.notify = [&object] { return object.notify(); };
+        made.shut = [&object] { return object.shut(); };
         made.fd = fd;
         made.tls = tls;
         return made;
@@ -295,9 +298,13 @@ struct stream : boundary {
             c.write = [](void *userdata, const uint8_t *buf, size_t len, size_t *n) {
                 return of(userdata).call(ECANCELED, of(userdata).over->write, chars(buf), len, *n);
             };
-        if (over->end_output)
-            c.end_output = [](void *userdata) {
-                return of(userdata).call(ECANCELED, of(userdata).over->end_output);
+        if (over->notify)
+            c.notify = [](void *userdata) { return of(userdata).call(ECANCELED, of(userdata).over->notify); };
+        if (over->shut)
+            c.shut = [](void *userdata) { return of(userdata).call(ECANCELED, of(userdata).over->shut); };
+        if (over->flush)
+            c.flush = [](void *userdata, size_t *pending) {
+                return of(userdata).call(ECANCELED, of(userdata).over->flush, *pending);
             };
         c.fd = over->fd;
         c.tls = over->tls;

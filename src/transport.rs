@@ -19,7 +19,7 @@ use std::{io, os::fd::BorrowedFd, time::Duration};
 
 #[cfg(feature = "capi")]
 pub(crate) use connected::check_connected;
-pub(crate) use pace::{PAUSE, Pace};
+pub(crate) use pace::{PAUSE, PAUSED, Pace};
 pub(crate) use poll::poll;
 #[cfg(feature = "batch")]
 pub(crate) use readiness::Readiness;
@@ -84,6 +84,13 @@ pub trait Transport {
     /// Writes once, without waiting and without raising a signal; returns how much was taken.
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
+    /// Moves on, without waiting, what [`try_write`](Self::try_write) and [`notify`](Self::notify) have taken and the kernel
+    /// has not, such as what a TLS layer has encrypted into memory; returns how many bytes of that are left, encrypted or
+    /// not. Only when nothing is left does what was written count as sent. 0, the default: nothing is ever kept.
+    fn try_flush(&mut self) -> io::Result<usize> {
+        Ok(0)
+    }
+
     /// For certain there is nothing to read, and nothing written that the peer has not acknowledged: the close then begins
     /// without looking for what came before it, and without [`no_delay`](Self::no_delay). `false`, the default, where
     /// nobody knows.
@@ -95,9 +102,16 @@ pub trait Transport {
     /// was sent before it (Nagle's algorithm, 40 ms). Called once at most, when the close begins.
     fn no_delay(&mut self) {}
 
-    /// Ends the output, without waiting: over TLS `close_notify`, then `shutdown(SHUT_WR)`.
+    /// Over TLS only: sends `close_notify`, without waiting. Called again until it succeeds, and never after
+    /// [`InvalidData`](io::ErrorKind::InvalidData).
+    fn notify(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Ends TCP's output, without waiting: `shutdown(SHUT_WR)`. Called when all is written and, over TLS, both
+    /// `close_notify` are through: RFC 6120 section 4.4 wants the peer's awaited before TCP is ended (TL-02).
     /// [`NotConnected`](io::ErrorKind::NotConnected), there being nothing to end, is no failure.
-    fn end_output(&mut self) -> io::Result<()>;
+    fn shut(&mut self) -> io::Result<()>;
 
     /// Waits until a direction of `interest` may move, `wake` becomes readable, or `limit` has passed. Early returns are
     /// allowed: when several in a row bring nothing, the caller makes a pause of 5 ms before it tries again.
@@ -135,6 +149,19 @@ pub trait Transport {
         false
     }
 
+    /// The TLS layer sends and awaits `close_notify` by itself, for example in [`shut`](Self::shut):
+    /// [`notify`](Self::notify) is never called, and the peer's not awaited.
+    fn hides_alerts(&self) -> bool {
+        false
+    }
+
+    /// The last [`try_read`](Self::try_read) was not made, because nothing is to be read for now: it said
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock), and is tried again after a while, whether the socket becomes readable or
+    /// not. The limit on no progress does not count such a time.
+    fn is_paused(&self) -> bool {
+        false
+    }
+
     /// How many bytes could be read without waiting; 0 where nobody knows.
     fn unread(&self) -> u64 {
         0
@@ -164,8 +191,16 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
         (**self).no_delay();
     }
 
-    fn end_output(&mut self) -> io::Result<()> {
-        (**self).end_output()
+    fn try_flush(&mut self) -> io::Result<usize> {
+        (**self).try_flush()
+    }
+
+    fn notify(&mut self) -> io::Result<()> {
+        (**self).notify()
+    }
+
+    fn shut(&mut self) -> io::Result<()> {
+        (**self).shut()
     }
 
     fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
@@ -190,6 +225,14 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn is_tls(&self) -> bool {
         (**self).is_tls()
+    }
+
+    fn hides_alerts(&self) -> bool {
+        (**self).hides_alerts()
+    }
+
+    fn is_paused(&self) -> bool {
+        (**self).is_paused()
     }
 
     fn unread(&self) -> u64 {

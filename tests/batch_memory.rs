@@ -16,7 +16,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use peer::PATIENCE;
@@ -91,7 +91,7 @@ impl Transport for Fruitless {
         Ok(bytes.len())
     }
 
-    fn end_output(&mut self) -> io::Result<()> {
+    fn shut(&mut self) -> io::Result<()> {
         Ok(())
     }
 
@@ -131,4 +131,55 @@ fn a_stream_in_a_batch_holds_less_than_4_kib() {
     let each = (many - few) / 300;
     println!("{each} bytes for each stream, {few} for 100, {many} for 400");
     assert!(each <= 4096, "{each}");
+}
+
+/// What remains of 100 000 streams that are over, behind the first twentieth of them.
+fn remains_of_many(spread: Duration) -> usize {
+    const STREAMS: usize = 100_000;
+    const AT_ONCE: usize = 100;
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let ended = Mutex::new(0);
+    let mut batch = Batch::new().unwrap();
+    batch.set(BatchOptions::new().spread(spread).on_end(|_, _| *ended.lock().unwrap() += 1)).unwrap();
+    let options = CloseOptions::new().total(Duration::from_secs(365 * 86_400));
+    let (mut held, mut open) = (0, 0);
+    for round in 0..STREAMS / AT_ONCE {
+        let mut peers = Vec::new();
+        for number in 0..AT_ONCE {
+            let mut options = options.clone();
+            if number % 10 == 0 {
+                options = options.canceller(&Canceller::new().unwrap());
+            }
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            batch.add(ours, &options, |_| {}).unwrap();
+            peers.push(theirs);
+        }
+        while batch.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
+            assert_eq!(batch.turn(Duration::ZERO).unwrap(), AT_ONCE);
+        }
+        peers.iter_mut().for_each(|theirs| io::Write::write_all(theirs, peer::TAG.as_bytes()).unwrap());
+        drop(peers);
+        while batch.turn(Duration::ZERO).unwrap() > 0 {}
+        if round == STREAMS / AT_ONCE / 20 {
+            (held, open) = (HELD.load(Ordering::Relaxed), descriptors());
+        }
+    }
+    assert_eq!(*ended.lock().unwrap(), STREAMS);
+    assert_eq!(descriptors(), open);
+    assert!(batch.is_empty());
+    assert_eq!(batch.deadline(), None);
+    HELD.load(Ordering::Relaxed).saturating_sub(held)
+}
+
+/// A server turns its batch for months; what is over leaves nothing behind, be it a limit that would have been reached much
+/// later, a moment in the spread, or a canceller of its own.
+#[test]
+fn a_batch_that_goes_on_for_ever_holds_no_more_for_what_is_over() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    // All begin, and are answered; then most are closed by their peers before.
+    for spread in [Duration::ZERO, Duration::from_secs(86_400)] {
+        let more = remains_of_many(spread);
+        println!("{more} bytes more than after a twentieth");
+        assert!(more < 64 * 1024, "{more} bytes");
+    }
 }

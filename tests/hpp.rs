@@ -22,7 +22,8 @@ const PROGRAM: &str = r#"
 struct session {
     int read(char *, size_t, size_t &) { return 0; }
     int write(const char *, size_t, size_t &) { return 0; }
-    int end_output() { return 0; }
+    int notify() { return 0; }
+    int shut() { return 0; }
 };
 int all(int fd);
 int all(int fd)

@@ -228,7 +228,7 @@ impl Transport for Flood<'_> {
         if is_blocked { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(bytes.len()) }
     }
 
-    fn end_output(&mut self) -> io::Result<()> {
+    fn shut(&mut self) -> io::Result<()> {
         Ok(())
     }
 

@@ -22,7 +22,8 @@ enum Call {
     ReadWithin(Result<&'static str, ErrorKind>),
     Drain(Result<&'static str, ErrorKind>),
     Write(String, Result<usize, ErrorKind>),
-    EndOutput(Result<(), ErrorKind>),
+    Notify(Result<(), ErrorKind>),
+    Shut(Result<(), ErrorKind>),
     Wait(Interest, Result<(), ErrorKind>),
 }
 
@@ -91,10 +92,17 @@ impl Transport for Scripted<'_> {
         }
     }
 
-    fn end_output(&mut self) -> io::Result<()> {
-        match self.next("end_output") {
-            EndOutput(answer) => Ok(answer?),
-            call => panic!("end_output, not {call:?}"),
+    fn notify(&mut self) -> io::Result<()> {
+        match self.next("notify") {
+            Notify(answer) => Ok(answer?),
+            call => panic!("notify, not {call:?}"),
+        }
+    }
+
+    fn shut(&mut self) -> io::Result<()> {
+        match self.next("shut") {
+            Shut(answer) => Ok(answer?),
+            call => panic!("shut, not {call:?}"),
         }
     }
 
@@ -128,14 +136,16 @@ fn close(options: &CloseOptions, kind: Kind, script: impl IntoIterator<Item = Ca
 /// Each call is a system call.
 #[test]
 fn a_handshake_makes_no_call_too_many() {
-    let begun = || [Read(Err(WouldBlock)), written(TAG), ReadWithin(Ok(TAG)), EndOutput(Ok(()))];
-    let report = close(&CloseOptions::new(), Plain, begun().into_iter().chain([ReadWithin(Ok(""))]));
+    let begun = || [Read(Err(WouldBlock)), written(TAG), ReadWithin(Ok(TAG))];
+    let report = close(&CloseOptions::new(), Plain, begun().into_iter().chain([Shut(Ok(())), ReadWithin(Ok(""))]));
     assert!(report.is_clean());
     assert_eq!(report.bytes_unacked, 0, "what is not acknowledged is our FIN");
 
-    let report = close(&CloseOptions::new(), Tls, begun().into_iter().chain([ReadWithin(Ok("")), Drain(Ok(""))]));
+    // FIN waits for the peer's close_notify (TL-02).
+    let end = [Notify(Ok(())), ReadWithin(Ok("")), Shut(Ok(())), Drain(Ok(""))];
+    let report = close(&CloseOptions::new(), Tls, begun().into_iter().chain(end));
     assert!(report.is_clean() && report.tls.sent && report.tls.received, "{report}");
-    assert_eq!(report.bytes_unacked, 1, "over TLS, FIN may not be out yet");
+    assert_eq!(report.bytes_unacked, 0);
 }
 
 /// HS-01: the output is ended, whatever the outcome, but for a connection that is gone.
@@ -145,10 +155,10 @@ fn whatever_comes_instead_of_the_peers_tag_the_output_is_ended_once() {
     let report = close(
         &CloseOptions::new().total(Duration::ZERO),
         Plain,
-        begun().into_iter().chain([Read(Err(WouldBlock)), EndOutput(Ok(()))]),
+        begun().into_iter().chain([Read(Err(WouldBlock)), Shut(Ok(()))]),
     );
     assert_eq!(report.outcome, Outcome::TimedOut);
-    let end = [ReadWithin(Ok("")), EndOutput(Ok(()))];
+    let end = [ReadWithin(Ok("")), Shut(Ok(()))];
     assert_eq!(close(&CloseOptions::new(), Plain, begun().into_iter().chain(end)).outcome, Outcome::PeerEof);
     let end = [ReadWithin(Err(ErrorKind::ConnectionReset))];
     assert_eq!(close(&CloseOptions::new(), Plain, begun().into_iter().chain(end)).outcome, Outcome::Reset);
@@ -156,9 +166,12 @@ fn whatever_comes_instead_of_the_peers_tag_the_output_is_ended_once() {
 
 #[test]
 fn nothing_to_end_is_no_failure_but_nothing_to_write_to_is_one() {
-    let begun = [Read(Err(WouldBlock)), written(TAG), ReadWithin(Ok(TAG)), EndOutput(Err(NotConnected))];
+    let begun = [Read(Err(WouldBlock)), written(TAG), ReadWithin(Ok(TAG)), Shut(Err(NotConnected))];
     let report = close(&CloseOptions::new(), Plain, begun.into_iter().chain([ReadWithin(Ok(""))]));
     assert_eq!((report.outcome, report.os_error), (Outcome::Clean, None));
+    let begun = [Read(Err(WouldBlock)), written(TAG), ReadWithin(Ok(TAG)), Notify(Err(NotConnected))];
+    let report = close(&CloseOptions::new(), Tls, begun.into_iter().chain([ReadWithin(Err(UnexpectedEof))]));
+    assert_eq!((report.outcome, report.os_error, report.tls.sent), (Outcome::Clean, None, false));
 
     let lost = [Read(Err(WouldBlock)), not_written(TAG, NotConnected), ReadWithin(Ok(""))];
     let report = close(&CloseOptions::new(), Plain, lost);
@@ -180,11 +193,12 @@ fn an_error_stands_in_front_of_a_tag_that_is_blocked_but_not_over_tls() {
             Read(Ok(MALFORMED)),
             written(&expected),
             Read(Err(WouldBlock)),
-            EndOutput(Ok(())),
-            ReadWithin(Ok("")),
         ];
         // Behind the peer's close_notify, TCP is read to its end.
-        let end = if kind == Tls { vec![Drain(Ok(""))] } else { vec![] };
+        let end = match kind {
+            Plain => vec![Shut(Ok(())), ReadWithin(Ok(""))],
+            Tls => vec![Notify(Ok(())), ReadWithin(Ok("")), Shut(Ok(())), Drain(Ok(""))],
+        };
         let report = close(&options, kind, script.into_iter().chain(end));
         assert_eq!((report.outcome, report.tag_sent), (Outcome::Malformed, true), "{kind:?}");
     }
@@ -198,7 +212,7 @@ fn an_interrupted_wait_goes_on_and_a_failed_one_is_the_end() {
     let interrupted = waiting().into_iter().chain([
         Wait(Interest::READ, Err(Interrupted)),
         Read(Ok(TAG)),
-        EndOutput(Ok(())),
+        Shut(Ok(())),
         Read(Ok("")),
     ]);
     assert!(close(&options, Plain, interrupted).is_clean());
@@ -219,7 +233,7 @@ fn the_errors_of_tls_mean_it_only_over_tls() {
 
     let ended = || [Read(Err(WouldBlock)), written(TAG), ReadWithin(Err(UnexpectedEof))];
     assert_eq!(close(&CloseOptions::new(), Plain, ended()).outcome, Outcome::Reset);
-    let report = close(&CloseOptions::new(), Tls, ended().into_iter().chain([EndOutput(Ok(()))]));
+    let report = close(&CloseOptions::new(), Tls, ended().into_iter().chain([Notify(Ok(())), Shut(Ok(()))]));
     assert_eq!(report.outcome, Outcome::Truncated);
 }
 
@@ -234,7 +248,7 @@ fn a_write_that_says_it_took_more_than_it_got_took_all() {
         Read(Err(WouldBlock)), // and before the last words are composed
         Write(format!("<a/>{TAG}"), Ok(usize::MAX)),
         ReadWithin(Ok(TAG)),
-        EndOutput(Ok(())),
+        Shut(Ok(())),
         ReadWithin(Ok("")),
     ];
     let report = close(&options, Plain, script);

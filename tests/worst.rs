@@ -257,7 +257,7 @@ impl Transport for Eager {
         Ok(bytes.len())
     }
 
-    fn end_output(&mut self) -> io::Result<()> {
+    fn shut(&mut self) -> io::Result<()> {
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use std::{
 use polling::{Event, Events, PollMode, Poller};
 use xmpp_close::{Batch, BatchOptions, CloseOptions, Outcome, Report};
 
-use crate::{page::Section, sampler::process_time, table::Table};
+use crate::{page::Section, sampler::process_time, table::Table, turns};
 
 const TOTAL: Duration = Duration::from_secs(5);
 const TAG: &[u8] = b"</stream:stream>";
@@ -78,7 +78,7 @@ pub fn run() -> Section {
          {RUNS} runs, each in\na process of its own, with the peers in two others; 1 % of them mute, limit {} s.\n\n{}",
         TOTAL.as_secs(),
         table.finish()
-    );
+    ) + &turns::run();
     Section { title: "Many streams", text, plots: Vec::new() }
 }
 
@@ -86,6 +86,8 @@ pub fn child(arguments: &[&str]) {
     raise_descriptor_limit();
     match arguments {
         ["peers"] => peers(),
+        ["turns"] => turns::measure(),
+        ["clients", port] => turns::clients(port.parse().unwrap()),
         [method, streams] => println!("{}", measure(method, streams.parse().unwrap())),
         _ => panic!("{arguments:?}"),
     }
@@ -94,12 +96,7 @@ pub fn child(arguments: &[&str]) {
 /// Closes so many streams; returns seconds, µs of CPU per stream, and KiB per stream.
 fn measure(method: &str, streams: usize) -> String {
     let mut hosts: Vec<_> = (0..2).map(|_| Host::start()).collect();
-    let connections: Vec<_> =
-        (0..streams).map(|n| TcpStream::connect(("127.0.0.1", hosts[n % 2].port)).unwrap()).collect();
-    for (number, mut tcp) in connections.iter().enumerate() {
-        tcp.write_all(if number % 100 == 99 { b"m" } else { b"a" }).unwrap(); // mute, or it answers
-    }
-    hosts.iter_mut().for_each(|host| host.wait_for(streams / 2));
+    let connections = connect(&mut hosts, streams);
     let (before, cpu, start) = (resident(), process_time(), Instant::now());
     let (clean, after) = match method {
         "bare" => bare(connections, streams - streams / 100),
@@ -111,6 +108,17 @@ fn measure(method: &str, streams: usize) -> String {
     assert_eq!(clean, streams - streams / 100, "{method}");
     let memory = after.saturating_sub(before) as f64 / 1024.0 / streams as f64;
     format!("{} {} {memory}", wall.as_secs_f64(), cpu.as_secs_f64() * 1e6 / streams as f64)
+}
+
+/// So many streams, of which one in a hundred has a peer that is mute.
+pub fn connect(hosts: &mut [Host], streams: usize) -> Vec<TcpStream> {
+    let connections: Vec<_> =
+        (0..streams).map(|n| TcpStream::connect(("127.0.0.1", hosts[n % 2].port)).unwrap()).collect();
+    for (number, mut tcp) in connections.iter().enumerate() {
+        tcp.write_all(if number % 100 == 99 { b"m" } else { b"a" }).unwrap(); // mute, or it answers
+    }
+    hosts.iter_mut().for_each(|host| host.wait_for(streams / 2));
+    connections
 }
 
 /// How many were closed, and the most memory that there was.
@@ -180,14 +188,14 @@ fn clean(reports: &[Report]) -> usize {
 }
 
 /// Half of the peers, in a process of their own.
-struct Host {
+pub struct Host {
     process: Child,
     output: BufReader<std::process::ChildStdout>,
     port: u16,
 }
 
 impl Host {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let mut process = crate::child("batch", &["peers"]).stdout(Stdio::piped()).spawn().unwrap();
         let mut host = Self { output: BufReader::new(process.stdout.take().unwrap()), process, port: 0 };
         host.port = host.number().try_into().unwrap();

@@ -18,7 +18,7 @@ use xmpp_close::{
 };
 
 /// Closes a stream, calls for each late stanza, and returns how many there were.
-pub type Close = fn(TcpStream, &dyn Fn()) -> u64;
+pub type Close = fn(TcpStream, &(dyn Fn() + Sync)) -> u64;
 
 pub const WAYS: [(&str, Close); 4] = [
     ("xmpp_close_fd, on_stanza", in_c),
@@ -28,10 +28,10 @@ pub const WAYS: [(&str, Close); 4] = [
 ];
 
 /// Options that call `called` for each late stanza. All else, zero, is the default.
-fn options(called: &mut &dyn Fn()) -> xmpp_close_options {
+fn options(called: &mut &(dyn Fn() + Sync)) -> xmpp_close_options {
     extern "C" fn on_stanza(userdata: *mut c_void, _: *const u8, _: usize) -> c_int {
         // SAFETY: those who pass it outlive the close.
-        unsafe { (*userdata.cast::<&dyn Fn()>())() };
+        unsafe { (*userdata.cast::<&(dyn Fn() + Sync)>())() };
         0
     }
     // SAFETY: a struct of numbers and pointers, all of which may be zero.
@@ -55,12 +55,12 @@ fn stanzas(report: &xmpp_close_report) -> u64 {
     u64::from(report.stanzas)
 }
 
-pub fn in_c(tcp: TcpStream, stanza: &dyn Fn()) -> u64 {
+pub fn in_c(tcp: TcpStream, stanza: &(dyn Fn() + Sync)) -> u64 {
     with_limit(tcp, 0, stanza)
 }
 
 /// With a limit on the length of stanzas; 0 is the default.
-pub fn with_limit(tcp: TcpStream, limit: usize, mut stanza: &dyn Fn()) -> u64 {
+pub fn with_limit(tcp: TcpStream, limit: usize, mut stanza: &(dyn Fn() + Sync)) -> u64 {
     let (mut options, mut report) = (options(&mut stanza), report());
     options.stanza_limit = limit;
     // SAFETY: all pointers outlive the close.
@@ -68,7 +68,7 @@ pub fn with_limit(tcp: TcpStream, limit: usize, mut stanza: &dyn Fn()) -> u64 {
     stanzas(&report)
 }
 
-fn in_a_c_batch(tcp: TcpStream, mut stanza: &dyn Fn()) -> u64 {
+fn in_a_c_batch(tcp: TcpStream, mut stanza: &(dyn Fn() + Sync)) -> u64 {
     let (options, mut report) = (options(&mut stanza), report());
     let mut batch = ptr::null_mut();
     // SAFETY: all pointers outlive the batch, which is freed once.
@@ -82,7 +82,7 @@ fn in_a_c_batch(tcp: TcpStream, mut stanza: &dyn Fn()) -> u64 {
     stanzas(&report)
 }
 
-fn in_a_batch(tcp: TcpStream, stanza: &dyn Fn()) -> u64 {
+fn in_a_batch(tcp: TcpStream, stanza: &(dyn Fn() + Sync)) -> u64 {
     let mut batch = Batch::new().unwrap();
     batch.add(tcp, &CloseOptions::new(), |_| stanza()).unwrap();
     let report = batch.run(BatchOptions::new().total(Duration::from_secs(60))).unwrap().reports.remove(0);
@@ -90,7 +90,7 @@ fn in_a_batch(tcp: TcpStream, stanza: &dyn Fn()) -> u64 {
     report.stanzas
 }
 
-fn in_turn(tcp: TcpStream, stanza: &dyn Fn()) -> u64 {
+fn in_turn(tcp: TcpStream, stanza: &(dyn Fn() + Sync)) -> u64 {
     let mut closing = CloseOptions::new().begin(tcp).unwrap();
     for _ in &mut closing {
         stanza();

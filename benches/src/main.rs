@@ -13,6 +13,8 @@ mod closes;
 #[path = "../../tests/support/daemon.rs"]
 mod daemon;
 mod expat;
+#[path = "../../tests/support/foreign.rs"]
+mod foreign;
 mod framers;
 mod framing;
 mod handshake;
@@ -32,6 +34,7 @@ mod prosody;
 mod sampler;
 mod scaling;
 mod table;
+mod turns;
 mod worst;
 
 use std::{env, process::Command};

@@ -1,12 +1,12 @@
 //! What a close holds and allocates, and how often it copies what still comes.
 
 use std::{
-    cell::Cell,
     ffi::c_void,
     mem::{self, MaybeUninit},
     os::unix::net::UnixStream,
     process::Command,
     ptr,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use xmpp_close::{
@@ -98,19 +98,18 @@ fn allocations(close: Close, kind: &str) -> (f64, f64) {
     let warm = (WARM / block.len() * in_block) as u64;
     let length = block.len() * times;
     let (tcp, peer) = Late::of(vec![(block, times)]).connect();
-    let (seen, first, last) = (Cell::new(0), Cell::new(0), Cell::new(0));
+    let (seen, first, last) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let (all, stanzas) = count(|| {
         close(tcp, &|| {
-            seen.set(seen.get() + 1);
-            last.set(counts().allocations);
-            if seen.get() == warm {
-                first.set(counts().allocations);
+            last.store(counts().allocations, Relaxed);
+            if seen.fetch_add(1, Relaxed) + 1 == warm {
+                first.store(counts().allocations, Relaxed);
             }
         })
     });
     peer.join().unwrap();
-    assert!(stanzas == seen.get() && stanzas > warm);
-    let each = (last.get() - first.get()) as f64 / (stanzas - warm) as f64;
+    assert!(stanzas == seen.into_inner() && stanzas > warm);
+    let each = (last.into_inner() - first.into_inner()) as f64 / (stanzas - warm) as f64;
     (each, all.moved as f64 / length as f64)
 }
 

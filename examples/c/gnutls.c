@@ -10,8 +10,6 @@ typedef struct tls {
     int fd;
     int tcp_error; /* errno, once TCP has failed */
     int tcp_eof;   /* the peer has ended TCP */
-    int notified;  /* the peer's close_notify came */
-    int sent;      /* ours went */
     int failed;    /* nothing is to be written any more, not even close_notify */
 } tls;
 
@@ -63,20 +61,11 @@ static int judge(tls *t, int result)
     return XMPP_CLOSE_TLS_ERROR;
 }
 
-/* RFC 6120, section 4.4: TCP is not ended before both alerts are through, or the peer has ended it. */
-static void end_tcp(tls *t)
-{
-    if (t->sent && (t->notified || t->tcp_eof))
-        shutdown(t->fd, SHUT_WR);
-}
-
 static int tls_read(void *userdata, uint8_t *buf, size_t len, size_t *n)
 {
     tls *t = userdata;
     const ssize_t result = gnutls_record_recv(t->session, buf, len);
     *n = result > 0 ? (size_t)result : 0;
-    t->notified |= result == 0;
-    end_tcp(t);
     return judge(t, (int)result);
 }
 
@@ -88,18 +77,12 @@ static int tls_write(void *userdata, const uint8_t *buf, size_t len, size_t *n)
     return judge(t, (int)result);
 }
 
-static int tls_end_output(void *userdata)
+static int tls_notify(void *userdata)
 {
     tls *t = userdata;
-    int result;
     if (t->failed || t->tcp_error)
         return t->failed ? XMPP_CLOSE_TLS_ERROR : t->tcp_error;
-    result = gnutls_bye(t->session, GNUTLS_SHUT_WR); /* the peer's is for tls_read, behind what else it sends */
-    if (result < 0)
-        return judge(t, result);
-    t->sent = 1;
-    end_tcp(t);
-    return 0;
+    return judge(t, gnutls_bye(t->session, GNUTLS_SHUT_WR)); /* the peer's is for tls_read, behind what else it sends */
 }
 
 /* `t` lives as long as the session, whose functions for TCP are replaced. */
@@ -115,7 +98,7 @@ static xmpp_close_transport transport_of(tls *t, gnutls_session_t session, int f
     transport.userdata = t;
     transport.read = tls_read;
     transport.write = tls_write;
-    transport.end_output = tls_end_output;
+    transport.notify = tls_notify;
     transport.fd = fd;
     transport.tls = 1;
     return transport;

@@ -9,9 +9,7 @@
 
 typedef struct tls {
     SSL *ssl;
-    int fd;
     int notified; /* the peer's close_notify came */
-    int sent;     /* ours went */
     int failed;   /* nothing is to be written any more, not even close_notify */
 } tls;
 
@@ -43,13 +41,6 @@ static int judge(tls *t, int result)
     }
 }
 
-/* RFC 6120, section 4.4: TCP is not ended before both alerts are through, or the peer has ended it. */
-static void end_tcp(tls *t)
-{
-    if (t->sent && SSL_get_shutdown(t->ssl) & SSL_RECEIVED_SHUTDOWN)
-        shutdown(t->fd, SHUT_WR);
-}
-
 static int tls_read(void *userdata, uint8_t *buf, size_t len, size_t *n)
 {
     tls *t = userdata;
@@ -57,7 +48,6 @@ static int tls_read(void *userdata, uint8_t *buf, size_t len, size_t *n)
         return 0;
     if (SSL_get_error(t->ssl, 0) != SSL_ERROR_ZERO_RETURN)
         return judge(t, 0);
-    end_tcp(t);
     return t->notified ? 0 : XMPP_CLOSE_TLS_EOF;
 }
 
@@ -67,7 +57,7 @@ static int tls_write(void *userdata, const uint8_t *buf, size_t len, size_t *n)
     return SSL_write_ex(ready(t), buf, len, n) ? 0 : judge(t, 0);
 }
 
-static int tls_end_output(void *userdata)
+static int tls_notify(void *userdata)
 {
     tls *t = userdata;
     int result;
@@ -76,11 +66,7 @@ static int tls_end_output(void *userdata)
     if (SSL_in_init(t->ssl) && (result = SSL_do_handshake(ready(t))) <= 0)
         return judge(t, result); /* the answer to a KeyUpdate is still on its way out */
     result = SSL_shutdown(ready(t)); /* once: the peer's is for tls_read, behind what else it sends */
-    if (result < 0)
-        return judge(t, result);
-    t->sent = 1;
-    end_tcp(t);
-    return 0;
+    return result < 0 ? judge(t, result) : 0;
 }
 
 static void on_info(const SSL *ssl, int where, int code)
@@ -96,7 +82,6 @@ static xmpp_close_transport transport_of(tls *t, SSL *ssl, int fd)
     xmpp_close_transport transport = XMPP_CLOSE_TRANSPORT_INIT;
     memset(t, 0, sizeof *t);
     t->ssl = ssl;
-    t->fd = fd;
     SSL_set_app_data(ssl, t);
     SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     /* Else TCP's end without close_notify is a fatal error, and ours cannot be sent. on_info tells which end it was. */
@@ -105,7 +90,7 @@ static xmpp_close_transport transport_of(tls *t, SSL *ssl, int fd)
     transport.userdata = t;
     transport.read = tls_read;
     transport.write = tls_write;
-    transport.end_output = tls_end_output;
+    transport.notify = tls_notify;
     transport.fd = fd;
     transport.tls = 1;
     return transport;

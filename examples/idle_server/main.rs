@@ -8,10 +8,11 @@
 //!
 //! `cargo run --example idle_server --features batch,rustls -- --cert cert.pem --key key.pem`
 //!
-//! How a stream is closed is in `session.rs`; in `sm.rs`, how a client learns what had been handled by then; and in
-//! `shutdown.rs`, how all of them are closed at once on SIGTERM.
+//! How a session ends is in `session.rs`; in `closer.rs`, how its stream is closed by the one thread that closes all; in
+//! `sm.rs`, how a client learns what had been handled by then; and in `shutdown.rs`, how all are closed on SIGTERM.
 
 mod accounts;
+mod closer;
 mod element;
 mod router;
 mod session;
@@ -28,17 +29,17 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
-        mpsc::Sender,
     },
     thread,
     time::Duration,
 };
 
+use closer::Closer;
 use router::Router;
 use session::Session;
-use shutdown::{Leaving, Shutdown};
+use shutdown::Shutdown;
 use tls::Tls;
-use xmpp_close::{CloseOptions, Stream, StreamError};
+use xmpp_close::{Batch, CloseOptions, Stream, StreamError};
 
 const DOMAIN: &str = "localhost";
 const USAGE: &str = "\
@@ -49,6 +50,7 @@ usage: idle_server [ADDRESS:PORT] [OPTION]...   (default: 127.0.0.1:5222 --idle 
   --login SECONDS          close a stream that has bound no resource after so long (default: 60)
   --connections NUMBER     refuse those beyond so many (default: 1000)
   --limit SECONDS          on SIGTERM, be gone after so long (default: 10); a second SIGTERM does not wait
+  --spread SECONDS         on SIGTERM, close the streams over so long, and serve the others until then (default: 0)
   --cert FILE --key FILE   offer STARTTLS with this certificate and its key (PEM)";
 
 /// What all connections have in common.
@@ -60,6 +62,7 @@ struct Server {
     spared: Option<String>,
     tls: Option<Tls>,
     router: Router,
+    closer: Closer,
     shutdown: Shutdown,
 }
 
@@ -68,27 +71,37 @@ impl Server {
     fn idle_limit(&self, account: &str) -> Option<Duration> {
         (self.spared.as_deref() != Some(account)).then_some(self.idle)
     }
+
+    /// A session is over, and if its stream is to be closed, it is handed over: perhaps all are now.
+    fn is_left_by(&self, address: &str) {
+        self.shutdown.closes(address);
+        self.closer.wake();
+    }
 }
 
 fn main() -> io::Result<()> {
-    let (address, server) = arguments(env::args().skip(1)).unwrap_or_else(|complaint| {
+    let mut batch = Batch::new()?;
+    let (address, server) = arguments(env::args().skip(1), Closer::new(&batch)).unwrap_or_else(|complaint| {
         eprintln!("{complaint}");
         process::exit(2);
     });
     let server = Arc::new(server);
     let listener = TcpListener::bind(address)?;
     println!("listening on {}", listener.local_addr()?);
-    let signals = shutdown::signals()?;
-    let (leaving, left) = shutdown::channel();
+    shutdown::on_signals(server.clone())?;
     let acceptor = listener.try_clone()?;
     let accepting = server.clone();
-    thread::spawn(move || accept(&acceptor, &accepting, &leaving));
-    signals.wait();
-    server.shutdown.run(&listener, left, &signals)
+    thread::spawn(move || accept(&acceptor, &accepting));
+    // This thread closes what the sessions hand over.
+    batch.set(server.closer.options()).map_err(io::Error::other)?;
+    while !server.shutdown.has_begun() {
+        batch.turn(Duration::MAX)?;
+    }
+    server.shutdown.run(&server, &mut batch, &listener)
 }
 
 /// Serves each connection on a thread of its own, until the server goes down.
-fn accept(listener: &TcpListener, server: &Arc<Server>, leaving: &Sender<Leaving>) {
+fn accept(listener: &TcpListener, server: &Arc<Server>) {
     while !server.shutdown.has_begun() {
         let Ok((tcp, peer)) = listener.accept() else {
             // Out of file descriptors, perhaps; the connections that end will free some.
@@ -96,8 +109,7 @@ fn accept(listener: &TcpListener, server: &Arc<Server>, leaving: &Sender<Leaving
             continue;
         };
         let connection = Connection::of(server);
-        let leaving = leaving.clone();
-        let thread = thread::Builder::new().spawn(move || connection.serve(tcp, &peer.to_string(), leaving));
+        let thread = thread::Builder::new().spawn(move || connection.serve(tcp, &peer.to_string()));
         // There is none to be had: this one is dropped, the others live on.
         if let Err(error) = thread {
             println!("{peer}: {error}");
@@ -116,11 +128,11 @@ impl Connection {
         Self { server: server.clone(), number: server.connected.fetch_add(1, Ordering::SeqCst) + 1 }
     }
 
-    fn serve(self, tcp: TcpStream, peer: &str, leaving: Sender<Leaving>) {
+    fn serve(self, tcp: TcpStream, peer: &str) {
         if self.number > self.server.connections {
             return refuse(tcp);
         }
-        match Session::new(tcp, peer.to_owned(), self.server.clone(), leaving) {
+        match Session::new(tcp, peer.to_owned(), self.server.clone()) {
             Ok(session) => session.run(),
             Err(error) => println!("{peer}: {error}"),
         }
@@ -140,10 +152,11 @@ fn refuse(tcp: TcpStream) {
     }
 }
 
-fn arguments(mut arguments: impl Iterator<Item = String>) -> Result<(String, Server), String> {
+fn arguments(mut arguments: impl Iterator<Item = String>, closer: Closer) -> Result<(String, Server), String> {
     let mut address = "127.0.0.1:5222".to_owned();
     let (mut idle, mut spared, mut cert, mut key) = (Duration::from_secs(60), None, None, None);
     let (mut limit, mut login, mut connections) = (Duration::from_secs(10), Duration::from_secs(60), 1000);
+    let mut spread = Duration::ZERO;
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or_else(|| USAGE.to_owned());
         match argument.as_str() {
@@ -152,6 +165,7 @@ fn arguments(mut arguments: impl Iterator<Item = String>) -> Result<(String, Ser
             "--login" => login = seconds(&value()?).ok_or(USAGE)?,
             "--connections" => connections = value()?.parse().map_err(|_| USAGE)?,
             "--limit" => limit = seconds(&value()?).ok_or(USAGE)?,
+            "--spread" => spread = seconds(&value()?).ok_or(USAGE)?,
             "--cert" => cert = Some(PathBuf::from(value()?)),
             "--key" => key = Some(PathBuf::from(value()?)),
             option if option.starts_with('-') => return Err(USAGE.to_owned()),
@@ -163,8 +177,9 @@ fn arguments(mut arguments: impl Iterator<Item = String>) -> Result<(String, Ser
         (None, None) => None,
         _ => return Err(USAGE.to_owned()),
     };
-    let (router, shutdown) = (Router::default(), Shutdown::new(limit));
-    Ok((address, Server { idle, login, connections, connected: AtomicUsize::new(0), spared, tls, router, shutdown }))
+    let (router, connected) = (Router::default(), AtomicUsize::new(0));
+    let shutdown = Shutdown::new(limit, spread).map_err(|error| error.to_string())?;
+    Ok((address, Server { idle, login, connections, connected, spared, tls, router, closer, shutdown }))
 }
 
 fn seconds(text: &str) -> Option<Duration> {

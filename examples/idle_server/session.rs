@@ -1,6 +1,8 @@
 //! One connection, on its own thread: from its header to its closing tag.
 
 use std::{
+    collections::hash_map::RandomState,
+    hash::BuildHasher,
     io,
     net::TcpStream,
     sync::{Arc, Mutex, PoisonError, mpsc},
@@ -8,15 +10,14 @@ use std::{
 };
 
 use xmpp_close::{
-    Batch, CloseOptions, DEFAULT_STANZA_LIMIT, Error, Incoming, MIN_STANZA_LIMIT, Stanza, Stream, StreamError,
-    Transport, xml::Header,
+    CloseOptions, DEFAULT_STANZA_LIMIT, Error, Incoming, MIN_STANZA_LIMIT, Stanza, Stream, StreamError, Transport,
+    xml::Header,
 };
 
 use crate::{
     DOMAIN, Server, accounts,
     element::{Element, NAMESPACES, escape, random},
     router::Mailbox,
-    shutdown::Leaving,
     sm::{self, Management},
 };
 
@@ -44,16 +45,8 @@ struct Client {
     bound: bool,
     management: Management,
     address: String,
-    leaving: mpsc::Sender<Leaving>,
-}
-
-/// What is left to do for a session that is over.
-struct Ending<T: Transport> {
-    name: String,
-    stream: Stream<T>,
-    options: CloseOptions,
-    /// Takes the stanzas that still arrive.
-    late: Box<dyn FnMut(Stanza) + Send>,
+    /// Where its turn comes when the server goes down, from 0 to 1.
+    share: f64,
 }
 
 /// Why a conversation is over.
@@ -62,8 +55,13 @@ pub enum Stop {
     Close(Option<StreamError>),
     /// The client was told to proceed with TLS.
     StartTls,
-    /// The server goes down, and closes all streams together.
+    /// The server goes down, and this one's turn has come.
     Leave,
+}
+
+/// At random.
+fn share() -> f64 {
+    RandomState::new().hash_one(0) as f64 / 2_f64.powi(64)
 }
 
 pub fn stop(condition: &str) -> Stop {
@@ -88,12 +86,7 @@ impl Client {
 }
 
 impl Session<TcpStream> {
-    pub fn new(
-        tcp: TcpStream,
-        address: String,
-        server: Arc<Server>,
-        leaving: mpsc::Sender<Leaving>,
-    ) -> io::Result<Self> {
+    pub fn new(tcp: TcpStream, address: String, server: Arc<Server>) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
         let mut stream = Stream::new(tcp);
         stream.stanza_limit(STRANGERS_STANZA);
@@ -111,7 +104,7 @@ impl Session<TcpStream> {
             bound: false,
             management: Management::default(),
             address,
-            leaving,
+            share: share(),
         };
         Ok(Self { stream, client })
     }
@@ -135,7 +128,7 @@ impl Session<TcpStream> {
             }
             // There is no stream to be closed (RFC 6120 section 5.4.3.2).
             Err(error) => {
-                client.server.shutdown.closes(&client.address);
+                client.server.is_left_by(&client.address);
                 println!("{}: no TLS: {error}", client.name);
             }
         }
@@ -146,12 +139,14 @@ impl<T: Transport + Send + 'static> Session<T> {
     /// Talks to the client until the stream is to be closed.
     fn converse(&mut self) -> Stop {
         loop {
-            if self.client.server.shutdown.has_begun() {
+            let leaves = self.client.server.shutdown.time_left(self.client.share);
+            if leaves.is_some_and(|left| left.is_zero()) {
                 return Stop::Leave;
             }
-            let received = match self.client.bound {
-                true => self.stream.receive(),
-                false => self.stream.receive_within(self.client.time_left()),
+            let login = (!self.client.bound).then(|| self.client.time_left());
+            let received = match [login, leaves].into_iter().flatten().min() {
+                None => self.stream.receive(),
+                Some(limit) => self.stream.receive_within(limit),
             };
             let done = match received {
                 Ok(Incoming::Header(header)) => self.greet(&header),
@@ -161,6 +156,7 @@ impl<T: Transport + Send + 'static> Session<T> {
                     mail.try_for_each(|stanza| self.stream.send(stanza)).map_err(Stop::from)
                 }
                 Ok(Incoming::Oversize(_)) => Err(stop("policy-violation")),
+                Ok(Incoming::TimedOut) if self.client.bound || !self.client.time_left().is_zero() => Ok(()), // to leave
                 // Idle, or still not logged in: nobody is to blame, so there is no error. A peer that closed, or sent an error, is answered.
                 Ok(_) => Err(Stop::Close(None)),
                 Err(error) => Err(error.into()),
@@ -171,45 +167,14 @@ impl<T: Transport + Send + 'static> Session<T> {
         }
     }
 
+    /// Hands the stream over, to be closed by handshake.
     fn end(self, stop: Stop) {
-        let (server, address) = (self.client.server.clone(), self.client.address.clone());
-        // Kept until this is over, for then the server may be gone.
-        let leaving = self.client.leaving.clone();
-        match stop {
-            Stop::Close(error) => {
-                server.shutdown.closes(&address);
-                self.close(error);
-            }
-            Stop::Leave => {
-                let Ending { name, stream, options, mut late } = self.ending();
-                let late = move |stanza: Stanza<&str>| late(stanza.into_owned());
-                let join = move |batch: &mut Batch<'static>| batch.add_stream(stream, &options, late);
-                let _ = leaving.send((name, Box::new(join)));
-                server.shutdown.closes(&address);
-            }
-            Stop::StartTls => {} // only a stream in the clear is told to
-        }
-    }
-
-    /// Closes the stream by handshake.
-    fn close(self, error: Option<StreamError>) {
-        let Ending { name, stream, mut options, late } = self.ending();
-        if let Some(error) = error {
-            options = options.stream_error(error);
-        }
-        let mut closing = match stream.begin(&options) {
-            Ok(closing) => closing,
-            Err(error) => return println!("{name}: {error}"),
+        let error = match stop {
+            Stop::Close(error) => error,
+            Stop::Leave => None,      // it has the shutdown's
+            Stop::StartTls => return, // only a stream in the clear is told to
         };
-        println!("{name}: closing");
-        // The point of it all: what was in flight is processed.
-        closing.by_ref().for_each(late);
-        println!("{name}: {}", closing.finish());
-    }
-
-    /// The session is over, but for what is still owed, and what still arrives.
-    fn ending(self) -> Ending<T> {
-        let Client { server, mail, name, bound, management, .. } = self.client;
+        let Client { server, mail, name, bound, management, address, .. } = self.client;
         // From here on nobody can send us mail. What is in the box already is still owed to the peer, and goes out in
         // front of the closing tag, also when that is the answer to the peer's.
         if bound {
@@ -218,21 +183,25 @@ impl<T: Transport + Send + 'static> Session<T> {
         // What has come before our tag is answered and acknowledged in front of it.
         let (answers, owed) = mpsc::channel();
         let (owed, acknowledge) = (Mutex::new(owed), management.last_word());
-        let options = CloseOptions::new().farewell(mail.try_iter().collect::<String>()).farewell_with(move || {
+        let mut options = CloseOptions::new().farewell(mail.try_iter().collect::<String>()).farewell_with(move || {
             let answers: String = owed.lock().unwrap_or_else(PoisonError::into_inner).try_iter().collect();
             (answers + &acknowledge()).into_bytes()
         });
-        let jid = name.clone();
-        // Only answers cannot be sent any more, after our tag.
+        if let Some(error) = error {
+            options = options.stream_error(error);
+        }
+        let (router, jid) = (server.clone(), name.clone());
+        // The point of it all: what was in flight is processed. Only answers cannot be sent any more, after our tag.
         let late = move |stanza: Stanza| {
             if bound {
-                if let Ok(Some(answer)) = server.router.process(&jid, &stanza) {
+                if let Ok(Some(answer)) = router.router.process(&jid, &stanza) {
                     let _ = answers.send(answer);
                 }
                 management.count(&stanza);
             }
         };
-        Ending { name, stream: self.stream, options, late: Box::new(late) }
+        server.closer.close(name, self.stream, &options, late);
+        server.is_left_by(&address);
     }
 
     /// Answers a stream header with ours and the features (RFC 6120 section 4.3.2).

@@ -1,14 +1,11 @@
-//! Going down: on SIGTERM nothing new is accepted, and all streams are closed in one batch, under one deadline.
+//! Going down: on SIGTERM nothing new is accepted, and all streams are closed under one deadline. Those that have their turn
+//! later are served until then.
 
 use std::{
     collections::HashMap,
     io,
     net::{Shutdown as Direction, TcpListener},
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{self, Receiver, Sender},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -18,34 +15,33 @@ use signal_hook::{
     iterator::Signals,
 };
 use socket2::SockRef;
-use xmpp_close::{Batch, BatchOptions, Canceller, Error, StreamError, Waker};
+use xmpp_close::{Batch, Canceller, StreamError, Waker};
 
-/// How long the sessions have to hand over their streams; those that are stuck in a write do not.
-const HAND_OVER: Duration = Duration::from_secs(1);
-
-/// A session that leaves its stream to the shutdown: its name, and what puts the stream into the batch.
-pub type Leaving = (String, Box<dyn FnOnce(&mut Batch<'static>) -> Result<usize, Error> + Send>);
-
-/// Every session has a sender, so the receiver also learns when the last session is gone.
-pub fn channel() -> (Sender<Leaving>, Receiver<Leaving>) {
-    mpsc::channel()
-}
+use crate::Server;
 
 /// What all sessions know of it.
 pub struct Shutdown {
     limit: Duration,
-    begun: AtomicBool,
+    spread: Duration,
+    begun: OnceLock<Instant>,
+    /// Used by the second signal: it does not wait for peers.
+    hurry: Canceller,
     /// Who is to be woken, by the address of the connection: the sessions that talk, and do not close already.
     open: Mutex<HashMap<String, Waker>>,
 }
 
 impl Shutdown {
-    pub fn new(limit: Duration) -> Self {
-        Self { limit, begun: AtomicBool::new(false), open: Mutex::default() }
+    pub fn new(limit: Duration, spread: Duration) -> io::Result<Self> {
+        Ok(Self { limit, spread, begun: OnceLock::new(), hurry: Canceller::new()?, open: Mutex::default() })
     }
 
     pub fn has_begun(&self) -> bool {
-        self.begun.load(Ordering::SeqCst)
+        self.begun.get().is_some()
+    }
+
+    /// How long a session may still go on, once it has begun; `share` says where in the spread its turn comes, from 0 to 1.
+    pub fn time_left(&self, share: f64) -> Option<Duration> {
+        self.begun.get().map(|begun| (*begun + self.spread.mul_f64(share)).saturating_duration_since(Instant::now()))
     }
 
     pub fn opened(&self, address: &str, waker: &Waker) {
@@ -61,70 +57,42 @@ impl Shutdown {
     }
 
     /// Closes all streams, and returns when all are closed or the time is up.
-    pub fn run(&self, listener: &TcpListener, left: Receiver<Leaving>, signals: &Terminated) -> io::Result<()> {
+    pub fn run(&self, server: &Server, batch: &mut Batch<'static>, listener: &TcpListener) -> io::Result<()> {
         let deadline = Instant::now() + self.limit;
-        let time = || deadline.saturating_duration_since(Instant::now());
-        self.begun.store(true, Ordering::SeqCst);
         SockRef::from(listener).shutdown(Direction::Both)?; // ends accept()
+        println!("going down: {} sessions", self.open().len());
+        // From here on for those that come, and those that are being closed already.
+        let options = server
+            .closer
+            .options()
+            .total(self.limit)
+            .canceller(&self.hurry)
+            .stream_error(StreamError::new("system-shutdown").map_err(io::Error::other)?)
+            .on_progress(|so_far| println!("{so_far}"));
+        batch.set(options).map_err(io::Error::other)?;
         self.open().values().for_each(Waker::wake);
-
-        let mut batch = Batch::new()?;
-        let mut names = Vec::new();
-        let hurry = Instant::now() + HAND_OVER;
-        while !self.open().is_empty() && Instant::now() < hurry {
-            if let Ok(leaving) = left.recv_timeout(Duration::from_millis(100)) {
-                add(&mut batch, &mut names, leaving);
-            }
-        }
-        left.try_iter().for_each(|leaving| add(&mut batch, &mut names, leaving));
-        println!("going down: {} streams to close", batch.len());
         loop {
-            let options = BatchOptions::new()
-                .total(time())
-                .canceller(&signals.again)
-                .stream_error(StreamError::new("system-shutdown").map_err(io::Error::other)?)
-                .on_progress(|so_far| println!("{so_far}"))
-                .on_end(|index, report| println!("{}: {report}", names[index]));
-            batch.run(options).map_err(io::Error::other)?;
-            names.clear();
-            // Who was closing already ends by itself; who was stuck in a write may still come.
-            match left.recv_timeout(time()) {
-                Ok(leaving) => add(&mut batch, &mut names, leaving),
-                Err(_) => return Ok(()),
+            let time = deadline.saturating_duration_since(Instant::now());
+            let left = batch.turn(time)?;
+            // Nobody waits for those who are stuck in a write.
+            let done = self.open().is_empty() || time.is_zero() || self.hurry.is_cancelled();
+            if left == 0 && done {
+                return Ok(());
             }
         }
     }
 }
 
-fn add(batch: &mut Batch<'static>, names: &mut Vec<String>, (name, join): Leaving) {
-    match join(batch) {
-        Ok(_) => names.push(name),
-        Err(error) => println!("{name}: {error}"),
-    }
-}
-
-/// SIGTERM, or Ctrl-C.
-pub struct Terminated {
-    first: Receiver<()>,
-    /// Used by the second: it does not wait for peers.
-    again: Canceller,
-}
-
-pub fn signals() -> io::Result<Terminated> {
+/// SIGTERM, or Ctrl-C: the first begins the shutdown, the second does not wait.
+pub fn on_signals(server: Arc<Server>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let (sender, first) = mpsc::channel();
-    let again = Canceller::new()?;
-    let second = again.clone();
     thread::spawn(move || {
-        let mut came = signals.forever();
-        let _ = came.next().map(|_| sender.send(()));
-        let _ = came.next().map(|_| second.cancel());
+        for _ in signals.forever() {
+            if server.shutdown.begun.set(Instant::now()).is_err() {
+                server.shutdown.hurry.cancel();
+            }
+            server.closer.wake();
+        }
     });
-    Ok(Terminated { first, again })
-}
-
-impl Terminated {
-    pub fn wait(&self) {
-        let _ = self.first.recv();
-    }
+    Ok(())
 }

@@ -101,19 +101,27 @@ impl<T: Transport> Transport for Recorder<T> {
         result
     }
 
-    fn end_output(&mut self) -> io::Result<()> {
+    fn notify(&mut self) -> io::Result<()> {
         let timeline = self.timeline.clone();
         let mut log = timeline.log();
-        let result = self.inner.end_output();
-        let written = result.is_ok();
+        let result = self.inner.notify();
+        if result.is_ok() {
+            log.ended_output();
+            log.push(Side::Us, What::CloseNotify, 0);
+        }
+        result
+    }
+
+    fn shut(&mut self) -> io::Result<()> {
+        let timeline = self.timeline.clone();
+        let mut log = timeline.log();
+        let result = self.inner.shut();
         // The peer has reset the connection: no FIN went out.
         let gone = result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotConnected);
-        if written || gone {
+        if result.is_ok() || gone {
             log.ended_output();
         }
-        if self.below.is_some() && (written || gone) {
-            log.push(Side::Us, What::CloseNotify, 0);
-        } else if written {
+        if self.below.is_none() && result.is_ok() {
             log.push(Side::Us, What::Fin { unannounced: false }, 0);
         }
         self.look_below(&mut log);
@@ -193,8 +201,8 @@ impl<T: Transport> Transport for Tap<T> {
         self.inner.no_delay();
     }
 
-    fn end_output(&mut self) -> io::Result<()> {
-        self.inner.end_output()?;
+    fn shut(&mut self) -> io::Result<()> {
+        self.inner.shut()?;
         self.ends.ours.store(true, Ordering::Relaxed);
         Ok(())
     }

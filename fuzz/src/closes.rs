@@ -33,6 +33,7 @@ fn transport(bytes: &mut Bytes, liar: &mut Liar, fd: c_int) -> Memory {
     type Read = unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int;
     type Write = unsafe extern "C" fn(*mut c_void, *const u8, usize, *mut usize) -> c_int;
     type End = unsafe extern "C" fn(*mut c_void) -> c_int;
+    type Flush = unsafe extern "C" fn(*mut c_void, *mut usize) -> c_int;
     let mut memory = Memory::new(bytes, TRANSPORT);
     let lack = bytes.byte();
     put!(
@@ -41,9 +42,11 @@ fn transport(bytes: &mut Bytes, liar: &mut Liar, fd: c_int) -> Memory {
         userdata = liar.pointer(),
         read = (lack != 1).then_some(liar::read as Read),
         write = (lack != 2).then_some(liar::write as Write),
-        end_output = (lack != 3).then_some(liar::end_output as End),
+        notify = (lack != 3).then_some(liar::notify as End),
+        shut = (lack != 6).then_some(liar::shut as End),
         fd = if lack == 4 { -1 } else { fd },
         tls = if lack == 5 { 2 } else { u32::from(liar.is_tls) },
+        flush = (lack % 4 == 3).then_some(liar::flush as Flush),
     );
     memory
 }

@@ -35,6 +35,8 @@ pub(super) struct Liar<'a> {
     /// Nothing can be written any more.
     output_is_over: bool,
     tls_failed: bool,
+    /// What the last flush has left, or so it said.
+    pending: usize,
     /// The peer's stream is over, or all is to stop: there may be no more of it.
     is_fed: bool,
     /// A callback wanted to stop.
@@ -59,6 +61,7 @@ impl<'a> Liar<'a> {
             refused: None,
             output_is_over: false,
             tls_failed: false,
+            pending: 0,
             is_fed: true,
             stopped: false,
             asked_for_farewell: false,
@@ -103,6 +106,14 @@ impl<'a> Liar<'a> {
             WANT_READ | WANT_WRITE | libc::EINTR | libc::EAGAIN => false,
             _ => true,
         }
+    }
+
+    fn end(&mut self) -> c_int {
+        let answer = self.answer(0);
+        if answer.0 == 0 || self.is_fatal(answer, 0) {
+            self.output_is_over = true;
+        }
+        answer.0
     }
 
     fn take(&mut self) -> c_int {
@@ -157,15 +168,33 @@ pub(super) unsafe extern "C" fn write(userdata: *mut c_void, buf: *const u8, len
     answer.0
 }
 
-pub(super) unsafe extern "C" fn end_output(userdata: *mut c_void) -> c_int {
+pub(super) unsafe extern "C" fn notify(userdata: *mut c_void) -> c_int {
     // SAFETY: as above.
     let liar = unsafe { liar(userdata) }.unwrap();
-    assert!(!liar.tls_failed, "the end of output after TLS failed");
-    let answer = liar.answer(0);
-    if answer.0 == 0 || liar.is_fatal(answer, 0) {
+    assert!(liar.is_tls && !liar.output_is_over && !liar.tls_failed, "close_notify behind the end");
+    liar.end()
+}
+
+pub(super) unsafe extern "C" fn shut(userdata: *mut c_void) -> c_int {
+    // SAFETY: as above.
+    let liar = unsafe { liar(userdata) }.unwrap();
+    assert!(
+        !liar.tls_failed && liar.pending == 0,
+        "the end of output after TLS failed, or in front of what is pending"
+    );
+    liar.end()
+}
+
+pub(super) unsafe extern "C" fn flush(userdata: *mut c_void, pending: *mut usize) -> c_int {
+    // SAFETY: as above.
+    let (liar, pending) = unsafe { (liar(userdata).unwrap(), &mut *pending) };
+    let (code, count) = liar.answer(0);
+    liar.pending = count.unwrap_or(0);
+    *pending = liar.pending;
+    if ![0, WANT_READ, WANT_WRITE, libc::EINTR, libc::EAGAIN].contains(&code) {
         liar.output_is_over = true;
     }
-    answer.0
+    code
 }
 
 pub(super) unsafe extern "C" fn stanza(userdata: *mut c_void, xml: *const u8, len: usize) -> c_int {

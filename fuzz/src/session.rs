@@ -54,7 +54,7 @@ impl Transport for Peer<'_> {
         Ok(count)
     }
 
-    fn end_output(&mut self) -> io::Result<()> {
+    fn shut(&mut self) -> io::Result<()> {
         if self.dice.below(4) == 0 {
             return Err(ErrorKind::WouldBlock.into());
         }

@@ -74,6 +74,14 @@ impl<'a> BatchHandle<'a> {
     }
 }
 
+impl BatchHandle<'_> {
+    /// Ends the wait of a [`turn`](super::Batch::turn), or lets the next one not wait: so that the thread that turns it looks
+    /// at what else there is.
+    pub fn wake(&self) {
+        self.0.ring();
+    }
+}
+
 impl fmt::Debug for BatchHandle<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BatchHandle").finish_non_exhaustive()

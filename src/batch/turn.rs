@@ -7,10 +7,9 @@ use std::{
 
 use super::{Batch, Member, Summary, clock::FOR_EVER, intake::Ready, options::Callbacks};
 use crate::{
-    cancel::Canceller,
     closing::Progress,
     report::Report,
-    transport::{Interest, PAUSE, Transport},
+    transport::{Interest, PAUSE, PAUSED, Transport},
 };
 
 /// How many closes begin before those that have begun are looked after: few enough that what their answers touch is
@@ -124,7 +123,10 @@ impl<'a> Turn<'_, 'a, '_> {
     /// The time is up, or all was stopped: nothing can begin any more, and what is there ends, some of it in each turn.
     fn ends(&mut self) -> bool {
         let Batch { settings, intake, .. } = &mut *self.batch;
-        settings.stopped |= settings.canceller.as_ref().is_some_and(Canceller::is_cancelled);
+        if let Some(canceller) = settings.canceller.take_if(|canceller| canceller.is_cancelled()) {
+            intake.drop_canceller(&canceller); // it goes on ringing
+            settings.stopped = true;
+        }
         if settings.stopped {
             intake.shut(Some("the batch was stopped"));
             self.end_some(|member| member.driver.cancel());
@@ -272,8 +274,10 @@ impl<'a> Turn<'_, 'a, '_> {
         let pauses = member.driver.pace().wants_pause() || (member.watch.holds_back && interest.read);
         let watch = member.driver.transport().watch(interest);
         let on = watch.map(|(_, on)| on).filter(|on| *on != NEITHER && !pauses);
-        if on.is_none() && member.watch.pause.is_none() {
-            let end = Instant::now() + PAUSE.max(PAUSE_SHARE * schedule.pausing);
+        let paused = member.driver.is_paused();
+        if (on.is_none() || paused) && member.watch.pause.is_none() {
+            let least = if paused { PAUSED } else { PAUSE };
+            let end = Instant::now() + least.max(PAUSE_SHARE * schedule.pausing);
             member.watch.pause = Some(end);
             schedule.timers.set(end, index);
         }

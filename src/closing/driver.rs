@@ -84,23 +84,27 @@ struct Plan {
 struct Noted {
     /// The end was noted.
     over: bool,
-    /// How our output ended, if it has.
+    /// How TCP's output ended, if it has.
     ended: Option<Ended>,
     tls_failure: Option<i32>,
     unacked: u64,
 }
 
-/// How our output ended.
+/// How TCP's output ended.
 #[derive(Clone, Copy, PartialEq)]
 enum Ended {
     /// With a FIN.
     Fin,
-    /// With `close_notify`, behind which the FIN may wait; or there was nothing to end any more.
-    NoFin,
+    /// There was nothing to end any more.
+    Gone,
 }
 
 fn tls_of<T: Transport>(transport: &T) -> Tls {
-    if transport.is_tls() { Tls::Yes } else { Tls::No }
+    match (transport.is_tls(), transport.hides_alerts()) {
+        (false, _) => Tls::No,
+        (true, false) => Tls::Yes,
+        (true, true) => Tls::Hidden,
+    }
 }
 
 impl<T: Transport> Driver<T> {
@@ -247,13 +251,14 @@ impl<T: Transport> Driver<T> {
         if self.noted.ended == Some(Ended::Fin) {
             self.noted.unacked = self.noted.unacked.saturating_sub(1); // the FIN counts as one (TC-11)
         }
-        let is_tls = self.transport.is_tls();
-        // HS-01: nothing can be written to this connection any more, not even by a second close. TL-01: close_notify
-        // goes before FIN, also when the time is up; but never behind half of our output.
-        let ended = self.noted.ended.is_some();
-        let ends = if is_tls { self.engine.wants().notify } else { !ended && self.engine.may_end_output() };
-        if ends && self.transport.end_output().is_ok() && is_tls {
+        // TL-01: close_notify goes before FIN, also when the time is up; but never behind half of our output.
+        if self.engine.wants().notify && self.transport.notify().is_ok() {
             self.note_fact(Fact::DidNotify);
+            let _ = self.transport.try_flush();
+        }
+        // HS-01: nothing can be written to this connection any more, not even by a second close.
+        if self.noted.ended.is_none() && self.engine.may_end_output() && self.engine.pending() == 0 {
+            let _ = self.transport.shut();
         }
     }
 }

@@ -201,10 +201,25 @@ impl Engine {
         self.close.parses()
     }
 
-    /// It is over, and nothing keeps the last bytes of ours from ending with a FIN.
+    /// It is over, and nothing keeps the last bytes of ours from ending with a FIN. Over TLS, that waits for the end of
+    /// what the peer sends (TL-02).
     pub(crate) fn may_end_output(&self) -> bool {
         let outcome = self.close.handshake.outcome();
-        outcome != Outcome::Reset && (self.close.handshake.is_sent() || outcome == Outcome::Stalled)
+        let complete = self.close.handshake.is_sent() || outcome == Outcome::Stalled;
+        outcome != Outcome::Reset
+            && complete
+            && !self.close.handshake.is_broken()
+            && self.close.handshake.awaits_no_alert()
+    }
+
+    /// Neither is it over, nor did anything fail that would keep bytes from going out.
+    pub(crate) fn may_write(&self) -> bool {
+        !self.is_over() && !self.close.handshake.is_broken()
+    }
+
+    /// How much of what was taken is not with the kernel.
+    pub(crate) fn pending(&self) -> usize {
+        self.close.outgoing.pending()
     }
 }
 

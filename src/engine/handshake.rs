@@ -119,6 +119,16 @@ impl Handshake {
         self.times.began.is_some()
     }
 
+    /// A read, a write or TLS failed.
+    pub(super) fn is_broken(&self) -> bool {
+        self.facts.has(Facts::BROKEN)
+    }
+
+    /// There is no `close_notify` of the peer's to wait for, or no longer.
+    pub(super) fn awaits_no_alert(&self) -> bool {
+        self.tls != Tls::Yes || self.facts.has(Facts::NOTIFIED) || self.facts.has(Facts::EOF)
+    }
+
     /// Our tag is not due yet, although the close has begun.
     pub(super) fn is_finishing(&self) -> bool {
         self.ours == Ours::Open && self.facts.has(Facts::FINISHING)

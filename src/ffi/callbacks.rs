@@ -5,7 +5,7 @@
 //!
 //! ```c
 //! #define XMPP_CLOSE_TRANSPORT_INIT                                              \
-//!     { sizeof(xmpp_close_transport), NULL, NULL, NULL, NULL, -1, 0 }
+//!     { sizeof(xmpp_close_transport), NULL, NULL, NULL, NULL, NULL, -1, 0, NULL }
 //! ```
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
@@ -39,6 +39,10 @@ pub enum xmpp_close_attempt {
     XMPP_CLOSE_TLS_EOF = -3,
     /// The TLS layer failed. What was not written will never be.
     XMPP_CLOSE_TLS_ERROR = -4,
+    /// From read only: not now, for you do not want to read. The descriptor is
+    /// not polled for reading, and no_progress_ms does not count such a time.
+    /// The next step tries again; blocking calls and batches every 100 ms.
+    XMPP_CLOSE_PAUSED = -5,
 }
 
 /// A byte stream of your own.
@@ -58,22 +62,31 @@ pub struct xmpp_close_transport {
     /// 0. With `*n` 0 this is the end: of TCP, or over TLS the close_notify.
     pub read: Option<unsafe extern "C" fn(userdata: *mut c_void, buf: *mut u8, len: usize, n: *mut usize) -> c_int>,
     /// Writes up to len bytes from buf, stores their number in `*n` and
-    /// returns 0. After "would block" it is called again, over TLS with the
-    /// same bytes. It must not raise SIGPIPE. With OpenSSL, set
+    /// returns 0. They are called written when the kernel has them, or flush
+    /// tells what it has not. After "would block" it is called again, over TLS
+    /// with the same bytes. It must not raise SIGPIPE. With OpenSSL, set
     /// SSL_MODE_ENABLE_PARTIAL_WRITE, so that progress is seen, and
     /// SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER.
     pub write: Option<unsafe extern "C" fn(userdata: *mut c_void, buf: *const u8, len: usize, n: *mut usize) -> c_int>,
-    /// Ends the output: close_notify, then shutdown(fd, SHUT_WR), which over
-    /// TLS may wait until the peer's close_notify has come. It is called again
-    /// after "would block", and never after XMPP_CLOSE_TLS_ERROR. NULL: nothing
-    /// is done, and the peer sees the end when you close.
-    pub end_output: Option<unsafe extern "C" fn(userdata: *mut c_void) -> c_int>,
+    /// Over TLS: sends close_notify, and does not wait for the peer's. It is
+    /// called again after "would block", and never after XMPP_CLOSE_TLS_ERROR.
+    /// NULL: the TLS layer does that by itself, and the peer's is not awaited.
+    pub notify: Option<unsafe extern "C" fn(userdata: *mut c_void) -> c_int>,
+    /// Ends TCP's output, when all is written and, over TLS, both close_notify
+    /// are through. NULL: shutdown(fd, SHUT_WR) is called.
+    pub shut: Option<unsafe extern "C" fn(userdata: *mut c_void) -> c_int>,
     /// The descriptor under it. It is polled between attempts; over TLS it is
     /// also read, to its end, after the peer's close_notify. If it is a stream
     /// socket, it must be connected.
     pub fd: c_int,
     /// 1: this is TLS, so that the end of TCP alone is not the end.
     pub tls: u32,
+    /// For a write or notify that keeps bytes, such as records in a memory BIO:
+    /// moves them on without blocking, and stores in `*pending` how many are
+    /// left; then the descriptor is polled for writing. Nothing counts as sent,
+    /// and TCP is not ended, before it stores 0. Results are those of write.
+    /// NULL: nothing is ever kept.
+    pub flush: Option<unsafe extern "C" fn(userdata: *mut c_void, pending: *mut usize) -> c_int>,
 }
 
 // SAFETY: repr(C), the size comes first, and zero is a number, NULL, or no function.
@@ -106,8 +119,10 @@ pub(super) struct Callbacks {
     is_tls: bool,
     /// What the last read waits for; over TLS that may be the other direction.
     read_wants: Interest,
-    /// The same for write and end_output.
+    /// The same for write, flush and notify.
     write_wants: Interest,
+    /// The last read was not to be made now.
+    paused: bool,
 }
 
 // SAFETY: the header says that the program uses one object in one thread at a time, whichever that is.
@@ -126,6 +141,7 @@ impl Callbacks {
             functions,
             read_wants: Interest::READ,
             write_wants: Interest::WRITE,
+            paused: false,
         };
         match check_connected(lent(functions.fd)?) {
             Err(error) if matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOTCONN)) => {
@@ -170,10 +186,12 @@ impl Callbacks {
         const WANT_WRITE: c_int = attempt::XMPP_CLOSE_WANT_WRITE as c_int;
         const TLS_EOF: c_int = attempt::XMPP_CLOSE_TLS_EOF as c_int;
         const TLS_ERROR: c_int = attempt::XMPP_CLOSE_TLS_ERROR as c_int;
+        const PAUSED: c_int = attempt::XMPP_CLOSE_PAUSED as c_int;
         match code {
             0 if count <= len => Attempt::Moved(count),
             WANT_READ => Attempt::Blocked(Interest::READ),
             WANT_WRITE => Attempt::Blocked(Interest::WRITE),
+            PAUSED if natural == Interest::READ => Attempt::Paused,
             TLS_EOF if self.is_tls => Attempt::Failed(io::ErrorKind::UnexpectedEof.into()),
             TLS_ERROR if self.is_tls => Attempt::Failed(io::ErrorKind::InvalidData.into()),
             // They may be two numbers or one, so they cannot be patterns.
@@ -188,6 +206,7 @@ impl Callbacks {
 enum Attempt {
     Moved(usize),
     Blocked(Interest),
+    Paused,
     Failed(io::Error),
 }
 
@@ -199,6 +218,7 @@ impl Attempt {
                 *wants = direction;
                 Err(io::ErrorKind::WouldBlock.into())
             }
+            Self::Paused => Err(io::ErrorKind::WouldBlock.into()),
             Self::Moved(count) => Ok(count),
             Self::Failed(error) => Err(error),
         }
@@ -210,7 +230,9 @@ impl Transport for Callbacks {
         let (start, len) = (buf.as_mut_ptr(), buf.len());
         // SAFETY: the header says what the function must be; the buffer is as long as it is told.
         let call = |count: &mut usize| unsafe { (self.read)(self.functions.userdata, start, len, count) };
-        self.attempt(len, Interest::READ, call).note(&mut self.read_wants)
+        let attempt = self.attempt(len, Interest::READ, call);
+        self.paused = matches!(attempt, Attempt::Paused);
+        attempt.note(&mut self.read_wants)
     }
 
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -225,10 +247,40 @@ impl Transport for Callbacks {
         attempt.note(&mut self.write_wants)
     }
 
-    fn end_output(&mut self) -> io::Result<()> {
-        let Some(end_output) = self.functions.end_output else { return Ok(()) };
+    fn try_flush(&mut self) -> io::Result<usize> {
+        let Some(flush) = self.functions.flush else { return Ok(0) };
+        let mut left = 0;
         // SAFETY: as above.
-        let call = |_: &mut usize| unsafe { end_output(self.functions.userdata) };
+        let call = |_: &mut usize| unsafe { flush(self.functions.userdata, &raw mut left) };
+        match self.attempt(0, Interest::WRITE, call) {
+            Attempt::Moved(_) if left > 0 => self.write_wants = Interest::WRITE,
+            Attempt::Moved(_) => {}
+            Attempt::Blocked(direction) => {
+                self.write_wants = direction;
+                left = left.max(1); // or what would it wait for?
+            }
+            attempt => return attempt.note(&mut self.write_wants),
+        }
+        Ok(left)
+    }
+
+    fn notify(&mut self) -> io::Result<()> {
+        let Some(notify) = self.functions.notify else { return Ok(()) };
+        // SAFETY: as above.
+        let call = |_: &mut usize| unsafe { notify(self.functions.userdata) };
+        self.attempt(0, Interest::WRITE, call).note(&mut self.write_wants).map(|_| ())
+    }
+
+    fn shut(&mut self) -> io::Result<()> {
+        let Some(shut) = self.functions.shut else {
+            return match self.fd().shut() {
+                // Not a socket: its end is seen when it is closed.
+                Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => Ok(()),
+                result => result,
+            };
+        };
+        // SAFETY: as above.
+        let call = |_: &mut usize| unsafe { shut(self.functions.userdata) };
         self.attempt(0, Interest::WRITE, call).note(&mut self.write_wants).map(|_| ())
     }
 
@@ -249,7 +301,7 @@ impl Transport for Callbacks {
     /// The attempt comes first: what TLS has decrypted already does not show in poll(2).
     fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
         match self.try_read(buf) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.paused => {
                 self.wait(Interest::READ, limit, None)?;
                 self.try_read(buf)
             }
@@ -268,6 +320,14 @@ impl Transport for Callbacks {
 
     fn is_tls(&self) -> bool {
         self.is_tls
+    }
+
+    fn hides_alerts(&self) -> bool {
+        self.functions.notify.is_none()
+    }
+
+    fn is_paused(&self) -> bool {
+        self.paused
     }
 
     /// Under TLS the descriptor counts encrypted bytes, and nobody knows how many of the peer's stream these are.

@@ -44,6 +44,10 @@ unsafe extern "C" fn write(script: *mut c_void, buf: *const u8, len: usize, n: *
     0
 }
 
+unsafe extern "C" fn notify(_: *mut c_void) -> c_int {
+    0
+}
+
 /// Closes over a transport that reads as `reading` does, above `fd`.
 fn close(
     fd: &UnixStream,
@@ -57,9 +61,11 @@ fn close(
         userdata: ptr::from_mut(&mut script).cast(),
         read: Some(read),
         write: Some(write),
-        end_output: None,
+        notify: Some(notify),
+        shut: None,
         fd: fd.as_raw_fd(),
         tls,
+        flush: None,
     };
     let size = size_of::<xmpp_close_options>();
     let options = xmpp_close_options { struct_size: size, total_ms, linger_ms: 100, ..xmpp_close_options::defaults() };
@@ -111,7 +117,7 @@ fn a_count_that_cannot_be_is_a_broken_transport() {
 #[test]
 fn a_result_that_means_nothing_is_a_broken_transport() {
     let (fd, _peer) = readable();
-    for garbage in [-5, -4095, c_int::MIN] {
+    for garbage in [-6, -4095, c_int::MIN] {
         let (report, _) = close(&fd, 1, 60_000, move |_, _| garbage);
         assert_eq!((report.outcome, report.os_error), (Outcome::Reset as u32, libc::EPROTO));
     }

@@ -98,12 +98,12 @@ impl<T: Transport> Stream<T> {
         let mut moved = Instant::now();
         let mut ahead = true;
         while self.driver.queued() > 0 {
-            match self.driver.write_once() {
-                Ok(_) => {
+            match self.driver.write() {
+                Ok(true) => {
                     moved = Instant::now();
                     continue;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(false) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error.into()),
             }

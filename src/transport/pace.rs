@@ -14,6 +14,8 @@ use super::{Interest, Transport, socket::recv_within};
 const FRUITLESS: u32 = 16;
 /// Such a pause: short enough not to be felt, long enough to cost nothing.
 pub(crate) const PAUSE: Duration = Duration::from_millis(5);
+/// After so long a transport is asked again that [does not read for now](Transport::is_paused).
+pub(crate) const PAUSED: Duration = Duration::from_millis(100);
 
 /// Counts the waits that end at once although nothing can be moved then, and puts pauses between them. poll(2) keeps
 /// reporting a descriptor whose error queue is not empty (SO_TIMESTAMPING, MSG_ZEROCOPY): the queue is the program's, so it

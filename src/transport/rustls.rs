@@ -12,7 +12,7 @@ use rustls::{Connection, StreamOwned};
 
 use super::{
     Interest, Transport,
-    tls::{End, RECORD, attempt_within, handshake_within, is_blocked},
+    tls::{RECORD, attempt_within, handshake_within, is_blocked},
 };
 
 /// How often one read goes to the socket: a peer that sends records without data must not hold us past the deadline.
@@ -54,7 +54,8 @@ pub struct RustlsTransport<T> {
     /// What TLS had to say for itself while reading could not be written, for this reason: the first error counts (TC-04).
     write_error: Option<io::Error>,
     output_broken: bool,
-    end: End,
+    /// Our `close_notify` is on its way: no alert goes behind it.
+    notified: bool,
 }
 
 impl<T: Transport> RustlsTransport<T> {
@@ -71,7 +72,7 @@ impl<T: Transport> RustlsTransport<T> {
             failure: None,
             write_error: None,
             output_broken: false,
-            end: End::default(),
+            notified: false,
         };
         transport.process();
         transport
@@ -138,7 +139,7 @@ impl<T: Transport> RustlsTransport<T> {
             Ok(state) => self.plaintext = state.plaintext_bytes_to_read(),
             Err(error) => {
                 // TL-12: our fatal alert is the last we send, if it can go at once; to theirs there is no answer.
-                if !matches!(error, rustls::Error::AlertReceived(_)) && !self.end.notified {
+                if !matches!(error, rustls::Error::AlertReceived(_)) && !self.notified {
                     let _ = self.flush();
                 }
                 self.failure = Some(error);
@@ -187,7 +188,6 @@ impl<T: Transport> Transport for RustlsTransport<T> {
                 result => result.map_err(|error| self.first_error(error)),
             };
             self.plaintext = self.plaintext.saturating_sub(*result.as_ref().unwrap_or(&0));
-            self.end.after_read(&result, buf, &mut self.socket);
             return result;
         }
         Err(io::ErrorKind::Interrupted.into())
@@ -209,11 +209,16 @@ impl<T: Transport> Transport for RustlsTransport<T> {
         self.socket.no_delay();
     }
 
-    fn end_output(&mut self) -> io::Result<()> {
+    fn notify(&mut self) -> io::Result<()> {
         self.unbroken()?;
         self.session.send_close_notify(); // once, however often it is called
         self.flush()?;
-        self.end.after_notify(&mut self.socket)
+        self.notified = true;
+        Ok(())
+    }
+
+    fn shut(&mut self) -> io::Result<()> {
+        self.socket.shut()
     }
 
     fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {

@@ -158,7 +158,7 @@ macro_rules! transport {
                 }
             }
 
-            fn end_output(&mut self) -> io::Result<()> {
+            fn shut(&mut self) -> io::Result<()> {
                 SockRef::from(&self.as_fd()).shutdown(Shutdown::Write)
             }
 

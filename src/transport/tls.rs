@@ -23,13 +23,19 @@ pub trait TlsSession {
     /// A session that cannot tell the two apart says [`TlsError::EndUnknown`].
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, TlsError>;
 
-    /// Writes once; returns how much was encrypted and taken by the kernel. After [`TlsError::WantRead`] and
+    /// Writes once; returns how much was encrypted and taken by the kernel, or by [`flush`](Self::flush). After [`TlsError::WantRead`] and
     /// [`TlsError::WantWrite`] it is called again with the same bytes, which may have moved.
     fn write(&mut self, bytes: &[u8]) -> Result<usize, TlsError>;
 
     /// Sends `close_notify`, and does not wait for the peer's. Called again until it succeeds, and never after
     /// [`TlsError::Failed`].
     fn close_notify(&mut self) -> Result<(), TlsError>;
+
+    /// For a session that encrypts into memory: moves on to the socket what is encrypted and not written there yet, and
+    /// returns how many bytes are left. 0, the default: all that was taken is with the kernel.
+    fn flush(&mut self) -> Result<usize, TlsError> {
+        Ok(0)
+    }
 
     /// Goes on with the TLS handshake, for [`OverTls::handshake`]. By default it is done already.
     fn handshake(&mut self) -> Result<(), TlsError> {
@@ -95,7 +101,6 @@ pub struct OverTls<S: TlsSession, T: Transport + AsFd> {
     /// How many bytes the write that is blocked was about: some libraries insist on the same again.
     blocked: usize,
     failed: bool,
-    end: End,
 }
 
 /// Makes a transport of a session of any TLS crate, and of the socket under it, which is polled, half-closed and, after
@@ -136,7 +141,6 @@ pub fn over<S: TlsSession, T: Transport + AsFd>(session: S, socket: T) -> io::Re
         write_wants: Interest::WRITE,
         blocked: 0,
         failed: false,
-        end: End::default(),
     })
 }
 
@@ -203,7 +207,6 @@ impl<S: TlsSession, T: Transport + AsFd> Transport for OverTls<S, T> {
         self.unbroken()?;
         let result = self.session.read(buf);
         let result = self.note(result, |transport| &mut transport.read_wants, Interest::READ);
-        self.end.after_read(&result, buf, &mut self.socket);
         result.map(|count| count.min(buf.len()))
     }
 
@@ -224,13 +227,23 @@ impl<S: TlsSession, T: Transport + AsFd> Transport for OverTls<S, T> {
         self.socket.no_delay();
     }
 
-    fn end_output(&mut self) -> io::Result<()> {
+    fn try_flush(&mut self) -> io::Result<usize> {
         self.unbroken()?;
-        if !self.end.notified {
-            let result = self.session.close_notify();
-            self.note(result, |transport| &mut transport.write_wants, Interest::WRITE)?;
+        let result = self.session.flush();
+        if result.as_ref().is_ok_and(|left| *left > 0) {
+            self.write_wants = Interest::WRITE;
         }
-        self.end.after_notify(&mut self.socket)
+        self.note(result, |transport| &mut transport.write_wants, Interest::WRITE)
+    }
+
+    fn notify(&mut self) -> io::Result<()> {
+        self.unbroken()?;
+        let result = self.session.close_notify();
+        self.note(result, |transport| &mut transport.write_wants, Interest::WRITE)
+    }
+
+    fn shut(&mut self) -> io::Result<()> {
+        self.socket.shut()
     }
 
     fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
@@ -283,34 +296,6 @@ impl<S: TlsSession, T: Transport + AsFd> Drop for OverTls<S, T> {
 impl<S: TlsSession, T: Transport + AsFd> fmt::Debug for OverTls<S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OverTls").field("socket", &self.socket.as_fd()).finish_non_exhaustive()
-    }
-}
-
-/// How far our output, and theirs, has ended. `FIN` follows our `close_notify` only when the peer's has come, or cannot
-/// come any more: RFC 6120 section 4.4 wants it awaited before TCP is ended (TL-02). When the time is up, the socket is closed.
-#[derive(Debug, Default)]
-pub(super) struct End {
-    pub(super) notified: bool,
-    input_over: bool,
-}
-
-impl End {
-    pub(super) fn after_read(&mut self, result: &io::Result<usize>, buf: &[u8], socket: &mut impl Transport) {
-        let over = match result {
-            Ok(count) => *count == 0 && !buf.is_empty(),
-            Err(error) => error.kind() == io::ErrorKind::UnexpectedEof,
-        };
-        if over && !self.input_over {
-            self.input_over = true;
-            if self.notified {
-                let _ = socket.end_output(); // should it fail, the next read tells
-            }
-        }
-    }
-
-    pub(super) fn after_notify(&mut self, socket: &mut impl Transport) -> io::Result<()> {
-        self.notified = true;
-        if self.input_over { socket.end_output() } else { Ok(()) }
     }
 }
 

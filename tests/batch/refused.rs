@@ -42,7 +42,7 @@ fn a_transport_without_a_descriptor_is_refused() {
         fn try_write(&mut self, _: &[u8]) -> io::Result<usize> {
             Err(io::ErrorKind::WouldBlock.into())
         }
-        fn end_output(&mut self) -> io::Result<()> {
+        fn shut(&mut self) -> io::Result<()> {
             Ok(())
         }
         fn wait(&mut self, _: Interest, _: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {

@@ -79,7 +79,7 @@ fn what_is_no_xmpp_over_tls_gets_one_clear_line() {
             let peer = thread::spawn(move || {
                 let mut tcp = listener.accept();
                 tcp.write_all(says.as_bytes()).unwrap();
-                tcp.shutdown(std::net::Shutdown::Write).unwrap();
+                let _ = tcp.shutdown(std::net::Shutdown::Write); // the program may be gone
                 let _ = tcp.read_to_end(&mut Vec::new());
             });
             assert_refused(&run(cell, &["--insecure"], &port));

@@ -136,7 +136,7 @@ impl Callbacks for AtOnce<'_> {
         Ok(bytes.len())
     }
 
-    fn end_output(&mut self) -> Result<(), c_int> {
+    fn shut(&mut self) -> Result<(), c_int> {
         self.1.set(self.1.get() + 1);
         Ok(())
     }

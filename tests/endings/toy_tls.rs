@@ -45,8 +45,13 @@ impl Transport for ToyTls<'_> {
         Transport::try_write(&mut self.socket, bytes)
     }
 
-    fn end_output(&mut self) -> io::Result<()> {
-        Transport::end_output(&mut self.socket)
+    /// The end of TCP is all that it knows.
+    fn notify(&mut self) -> io::Result<()> {
+        Transport::shut(&mut self.socket)
+    }
+
+    fn shut(&mut self) -> io::Result<()> {
+        Ok(())
     }
 
     fn wait(&mut self, what: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
@@ -79,7 +84,11 @@ impl Transport for NoNotify<'_> {
         self.0.try_write(bytes)
     }
 
-    fn end_output(&mut self) -> io::Result<()> {
+    fn shut(&mut self) -> io::Result<()> {
+        panic!("nothing is to be said on a connection that failed")
+    }
+
+    fn notify(&mut self) -> io::Result<()> {
         self.1.set(self.1.get() + 1);
         Err(ErrorKind::InvalidData.into())
     }

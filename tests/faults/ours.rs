@@ -108,8 +108,8 @@ impl Transport for Chopped {
         Transport::try_write(&mut self.fd, &bytes[..most])
     }
 
-    fn end_output(&mut self) -> io::Result<()> {
-        Transport::end_output(&mut self.fd)
+    fn shut(&mut self) -> io::Result<()> {
+        Transport::shut(&mut self.fd)
     }
 
     fn wait(&mut self, what: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {

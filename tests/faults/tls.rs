@@ -86,8 +86,11 @@ impl Callbacks for OpensslSession {
         TlsSession::write(self, bytes).map_err(code)
     }
 
-    fn end_output(&mut self) -> Result<(), c_int> {
-        self.close_notify().map_err(code)?;
+    fn notify(&mut self) -> Result<(), c_int> {
+        self.close_notify().map_err(code)
+    }
+
+    fn shut(&mut self) -> Result<(), c_int> {
         SockRef::from(&self.0.get_ref().as_fd()).shutdown(Shutdown::Write).map_err(callbacks::code)
     }
 }

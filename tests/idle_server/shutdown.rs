@@ -69,12 +69,55 @@ fn a_stream_that_is_being_closed_already_ends_as_it_began() {
     server.terminate();
     assert!(bob.until(TAG).ends_with(ERROR));
     bob.send(TAG);
-    server.line("1 streams: 1 clean");
+    server.line("2 streams: 1 pending, 1 clean");
     alice.send("<message to='nobody@localhost'/>");
     alice.send(TAG);
     assert_eq!(alice.rest(), "", "no second tag");
     let line = server.report("alice@localhost/test");
     assert!(line.contains("clean") && line.contains("1 late stanzas"), "{line}");
+    server.line("2 streams: 2 clean");
+    assert_eq!(server.wait(), Some(0));
+}
+
+/// With a turn in some random minute of the next sixty, hardly anybody has his in this test.
+#[test]
+fn those_whose_turn_comes_later_are_served_until_then() {
+    let mut server = Server::start(&["--idle", "2", "--spare", "bob", "--spread", "3600", "--limit", "7200"]);
+    let (mut bob, mut alice) = (Client::bob(&server), Client::alice(&server));
+    assert_eq!(alice.until(TAG), TAG, "closed for being idle");
+    server.terminate();
+    server.line("going down: ");
+    for number in 0..3 {
+        bob.send("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>");
+        assert_eq!(bob.until("</iq>"), "<iq type='result' id='p'></iq>", "number {number}");
+    }
+    // What comes from a stream that is being closed reaches who is served.
+    alice.send("<message to='bob@localhost'><body>late</body></message>");
+    assert!(bob.until("</message>").contains("<body>late</body>"));
+    alice.send(TAG);
+    assert_eq!(alice.rest(), "");
+    let line = server.report("alice@localhost/test");
+    assert!(line.contains("clean") && line.contains("1 late stanzas"), "{line}");
+    bob.send("<message to='bob@localhost'><body>still here</body></message>");
+    assert!(bob.until("</message>").contains("<body>still here</body>"));
+    // Who closes by himself is answered as ever.
+    bob.send(TAG);
+    assert!(bob.until(TAG).ends_with(TAG));
+    assert_eq!(bob.rest(), "");
+    server.report("bob@localhost/test");
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn a_spread_closes_one_after_another() {
+    let mut server = Server::start(&["--idle", "3600", "--spread", "1", "--limit", "60"]);
+    let mut clients: Vec<_> = (0..20).map(|_| Client::carol(&server)).collect();
+    server.terminate();
+    for client in &mut clients {
+        assert!(client.until(TAG).ends_with(ERROR));
+        client.send(TAG);
+    }
+    server.line("20 streams: 20 clean");
     assert_eq!(server.wait(), Some(0));
 }
 

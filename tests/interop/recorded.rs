@@ -52,8 +52,8 @@ impl Transport for Recorder {
         Transport::try_write(&mut self.0, bytes)
     }
 
-    fn end_output(&mut self) -> io::Result<()> {
-        self.0.end_output()
+    fn shut(&mut self) -> io::Result<()> {
+        self.0.shut()
     }
 
     fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {

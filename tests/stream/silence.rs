@@ -208,7 +208,7 @@ impl Transport for Flood {
         Ok(bytes.len())
     }
 
-    fn end_output(&mut self) -> io::Result<()> {
+    fn shut(&mut self) -> io::Result<()> {
         Ok(())
     }
 

@@ -14,7 +14,10 @@ use xmpp_close::{Transport, ffi::xmpp_close_transport};
 pub trait Callbacks {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, c_int>;
     fn write(&mut self, bytes: &[u8]) -> Result<usize, c_int>;
-    fn end_output(&mut self) -> Result<(), c_int>;
+    fn notify(&mut self) -> Result<(), c_int> {
+        Ok(())
+    }
+    fn shut(&mut self) -> Result<(), c_int>;
 }
 
 impl Callbacks for Box<dyn Transport + Send + '_> {
@@ -26,8 +29,12 @@ impl Callbacks for Box<dyn Transport + Send + '_> {
         Transport::try_write(self, bytes).map_err(code)
     }
 
-    fn end_output(&mut self) -> Result<(), c_int> {
-        Transport::end_output(self).map_err(code)
+    fn notify(&mut self) -> Result<(), c_int> {
+        Transport::notify(self).map_err(code)
+    }
+
+    fn shut(&mut self) -> Result<(), c_int> {
+        Transport::shut(self).map_err(code)
     }
 }
 
@@ -50,9 +57,11 @@ pub fn transport(userdata: &mut Userdata<'_>, fd: RawFd, tls: bool) -> xmpp_clos
         userdata: ptr::from_mut(userdata).cast(),
         read: Some(read),
         write: Some(write),
-        end_output: Some(end_output),
+        notify: Some(notify),
+        shut: Some(shut),
         fd,
         tls: tls.into(),
+        flush: None,
     }
 }
 
@@ -79,7 +88,13 @@ unsafe extern "C" fn write(userdata: *mut c_void, buf: *const u8, len: usize, n:
 }
 
 // SAFETY: as above.
-unsafe extern "C" fn end_output(userdata: *mut c_void) -> c_int {
+unsafe extern "C" fn notify(userdata: *mut c_void) -> c_int {
     // SAFETY: as said above.
-    answer(unsafe { (*userdata.cast::<Userdata>()).end_output() }.map(|()| 0), &mut 0)
+    answer(unsafe { (*userdata.cast::<Userdata>()).notify() }.map(|()| 0), &mut 0)
+}
+
+// SAFETY: as above.
+unsafe extern "C" fn shut(userdata: *mut c_void) -> c_int {
+    // SAFETY: as said above.
+    answer(unsafe { (*userdata.cast::<Userdata>()).shut() }.map(|()| 0), &mut 0)
 }

@@ -56,11 +56,11 @@ impl Loop<'_> {
             let moved = self.read(&mut framer, &mut below_tls, now) | self.write(now);
             self.machine.tick(now);
             if self.machine.wants(XMPP_CLOSE_NOTIFY) {
-                let _ = self.transport.end_output(); // a peer that is gone needs none
+                let _ = self.transport.notify(); // a peer that is gone needs none
                 self.machine.tell(Fact::DidNotify, now);
             }
             if self.machine.wants(XMPP_CLOSE_SHUT) {
-                let _ = self.transport.end_output();
+                let _ = self.transport.shut();
                 self.machine.tell(Fact::DidShut, now);
             }
             if self.machine.wants(XMPP_CLOSE_OVER) {

@@ -367,7 +367,7 @@ impl Transport for Memory<'_> {
         Ok(bytes.len())
     }
 
-    fn end_output(&mut self) -> io::Result<()> {
+    fn shut(&mut self) -> io::Result<()> {
         Ok(())
     }
 

@@ -73,7 +73,9 @@ impl Transport for Ours {
         try_read(&mut self, buf: &mut [u8]) -> io::Result<usize>;
         try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
         no_delay(&mut self) -> ();
-        end_output(&mut self) -> io::Result<()>;
+        try_flush(&mut self) -> io::Result<usize>;
+        notify(&mut self) -> io::Result<()>;
+        shut(&mut self) -> io::Result<()>;
         wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest>;
         read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize>;
     }

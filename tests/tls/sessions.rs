@@ -240,7 +240,7 @@ fn a_session_that_failed_is_left_alone() {
     }
     let (ours, theirs) = peer::pair();
     let mut transport = over(Broken, ours).unwrap();
-    for result in [transport.try_read(&mut [0; 10]), transport.try_write(b"x"), transport.end_output().map(|()| 0)] {
+    for result in [transport.try_read(&mut [0; 10]), transport.try_write(b"x"), transport.notify().map(|()| 0)] {
         assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidData);
     }
     drop(transport);

@@ -117,7 +117,7 @@ impl Transport for Liar<'_> {
         (self.write)().map(|count: usize| count.min(bytes.len()))
     }
 
-    fn end_output(&mut self) -> io::Result<()> {
+    fn shut(&mut self) -> io::Result<()> {
         Err(ErrorKind::WouldBlock.into())
     }
 

@@ -3,7 +3,7 @@
 
 use std::{io, os::fd::BorrowedFd, time::Duration};
 
-use super::{Driver, tls_of};
+use super::{Driver, tls_of, turn::Output};
 use crate::{
     engine::{Engine, SendError},
     framing::Malformed,
@@ -91,25 +91,14 @@ impl<T: Transport> Driver<T> {
         self.engine.unsent()
     }
 
-    /// Writes once; how much was taken.
-    pub(crate) fn write_once(&mut self) -> io::Result<usize> {
-        let bytes = self.engine.output();
-        let most = bytes.len();
-        let result = match self.transport.try_write(bytes) {
-            Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
-            result => result.map(|count| count.min(most)),
-        };
-        match &result {
-            Ok(count) => {
-                self.pace.moved();
-                self.engine.wrote(*count, 0, self.clock.now);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.transport.is_tls() => {
-                self.engine.take_back();
-            }
-            Err(_) => {}
+    /// Writes once; false when that must wait.
+    pub(crate) fn write(&mut self) -> io::Result<bool> {
+        self.look_at_clock();
+        let moved = self.write_once()? != Output::Blocked;
+        if moved {
+            self.pace.moved();
         }
-        result
+        Ok(moved)
     }
 
     /// Reads once, behind what is kept already or in its place, without waiting. How it ends is told when the close begins.

@@ -6,7 +6,7 @@ use super::{Driver, Ended};
 use crate::{
     cancel::Canceller,
     engine::Fact,
-    transport::{Interest, Transport, os_error, poll},
+    transport::{Interest, PAUSED, Transport, os_error, poll},
 };
 
 /// How many bytes are still read, without waiting, when a deadline has passed: what has arrived is not lost, and a
@@ -106,6 +106,9 @@ impl<T: Transport> Driver<T> {
             self.note_fact(Fact::Cancel);
             return None;
         }
+        if self.is_paused() {
+            self.note_fact(Fact::Paused(false)); // it is asked again
+        }
         let left = self.left();
         let late = left.is_zero();
         if late && self.clock.moved >= LAST_BYTES {
@@ -128,13 +131,14 @@ impl<T: Transport> Driver<T> {
             (output, false) => Interest { read: false, write: output == Output::Blocked },
             (output, true) => {
                 let blocked = output == Output::Blocked;
-                // With nothing to write and nobody to wake us, the read itself waits; below TLS none can.
-                let can_wait = patient && !late && !blocked && !self.below_tls && self.canceller.is_none();
+                // With nothing to write and nobody to wake us, the read itself waits; below TLS none can, nor in a pause.
+                let alone = !self.below_tls && !self.is_paused() && self.canceller.is_none();
+                let can_wait = patient && !late && !blocked && alone;
                 let within = can_wait.then(|| self.left());
                 if self.read(within) || within.is_some() {
                     return None;
                 }
-                Interest { read: true, write: blocked }
+                Interest { read: self.engine.wants().read, write: blocked }
             }
         };
         if late {
@@ -146,7 +150,7 @@ impl<T: Transport> Driver<T> {
 
     /// Waits for a direction to move, but never past the next deadline.
     pub(super) fn wait(&mut self, interest: Interest) {
-        let left = self.left();
+        let left = if self.is_paused() { self.left().min(PAUSED) } else { self.left() };
         let wake = self.canceller.as_ref().map(Canceller::wake);
         let waited = if interest == Interest::default() {
             poll(None, interest, left, wake) // a descriptor that has hung up would be ready all the time
@@ -157,6 +161,11 @@ impl<T: Transport> Driver<T> {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => self.failed(&error),
             _ => {}
         }
+    }
+
+    /// The transport does not read for now: it is asked again after [`PAUSED`].
+    pub(crate) fn is_paused(&self) -> bool {
+        self.transport.is_paused() && !self.below_tls
     }
 
     /// The time until the next deadline.
@@ -172,33 +181,16 @@ impl<T: Transport> Driver<T> {
 
     /// Writes once, or ends the output.
     fn move_output(&mut self) -> Output {
-        let wants = self.engine.wants();
-        let ends = wants.notify || wants.shut;
-        let result = if wants.over || !(wants.write || ends) || self.handles_first() {
+        if !self.engine.may_write() || self.handles_first() {
             return Output::Done;
-        } else if wants.write {
-            self.write_once().map(|_| {
-                self.clock.moved += WRITE;
-                self.note();
-            })
-        } else if wants.shut && self.transport.is_tls() {
-            self.note_fact(Fact::DidShut); // the transport does it, now that both alerts are through
-            return Output::Moved;
-        } else {
-            let ended = if self.transport.is_tls() { Ended::NoFin } else { Ended::Fin };
-            self.transport.end_output().map(|()| self.output_ended(ended))
-        };
-        match result {
-            Ok(()) => {
+        }
+        match self.move_one() {
+            Ok(Output::Moved) => {
                 self.pace.moved();
                 Output::Moved
             }
+            Ok(output) => output,
             Err(error) => match error.kind() {
-                // Nobody is left to be told; how the connection went shows in the next read.
-                io::ErrorKind::NotConnected if !wants.write => {
-                    self.output_ended(Ended::NoFin);
-                    Output::Moved
-                }
                 io::ErrorKind::WouldBlock => Output::Blocked,
                 io::ErrorKind::Interrupted => Output::Moved,
                 io::ErrorKind::InvalidData if self.transport.is_tls() => {
@@ -213,10 +205,74 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    fn output_ended(&mut self, how: Ended) {
-        self.noted.ended = Some(how);
-        self.note_fact(Fact::DidNotify);
-        self.note_fact(Fact::DidShut);
+    /// Makes one attempt of those that are due, in their order.
+    fn move_one(&mut self) -> io::Result<Output> {
+        let output = self.write_once()?;
+        if output != Output::Done {
+            return Ok(output);
+        }
+        let wants = self.engine.wants();
+        if wants.notify {
+            match self.transport.notify() {
+                // Nobody is left to be told; how the connection went shows in the next read.
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => self.note_fact(Fact::WriteFailed(0)),
+                result => {
+                    result?;
+                    self.note_fact(Fact::DidNotify);
+                    self.wrote(0)?;
+                }
+            }
+        } else if wants.shut {
+            self.noted.ended = Some(match self.transport.shut() {
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => Ended::Gone,
+                result => result.map(|()| Ended::Fin)?,
+            });
+            self.note_fact(Fact::DidShut);
+        } else {
+            return Ok(Output::Done);
+        }
+        Ok(Output::Moved)
+    }
+
+    /// Writes once what is queued, when all that was taken before is with the kernel.
+    pub(super) fn write_once(&mut self) -> io::Result<Output> {
+        let pending = self.engine.pending();
+        self.wrote(0)?;
+        if self.engine.pending() > 0 {
+            return Ok(if self.engine.pending() < pending { Output::Moved } else { Output::Blocked });
+        }
+        if !self.engine.wants().write {
+            return Ok(Output::Done);
+        }
+        let bytes = self.engine.output();
+        let most = bytes.len();
+        match self.transport.try_write(bytes) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            Ok(count) if count > 0 => self.wrote(count.min(most))?,
+            _ => {
+                if !self.transport.is_tls() {
+                    self.engine.take_back();
+                }
+                return Ok(Output::Blocked);
+            }
+        }
+        Ok(Output::Moved)
+    }
+
+    /// The transport took so many bytes. How much the kernel has of all that was ever taken, is asked now.
+    fn wrote(&mut self, count: usize) -> io::Result<()> {
+        let before = self.engine.pending();
+        let (left, result) = match self.transport.try_flush() {
+            Ok(left) => (left, Ok(())),
+            Err(error) if is_passing(&error) => ((before + count).max(1), Ok(())),
+            Err(error) => (before + count, Err(error)),
+        };
+        if count > 0 || left != before {
+            self.clock.moved += WRITE;
+            self.engine.wrote(count, left, self.clock.now);
+            self.note();
+        }
+        result
     }
 
     /// Reads once, waiting `within` at most; false when there was nothing.
@@ -254,7 +310,12 @@ impl<T: Transport> Driver<T> {
             }
             Ok(_) => {}
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => return false,
+                io::ErrorKind::WouldBlock => {
+                    if self.is_paused() {
+                        self.note_fact(Fact::Paused(true));
+                    }
+                    return false;
+                }
                 io::ErrorKind::Interrupted => {}
                 io::ErrorKind::UnexpectedEof if self.transport.is_tls() => self.note_fact(Fact::Eof { inside: true }),
                 _ => self.failed(&error),
@@ -273,4 +334,9 @@ impl<T: Transport> Driver<T> {
             self.note_fact(Fact::ReadFailed(os_error(error)));
         }
     }
+}
+
+/// The attempt is to be made again.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

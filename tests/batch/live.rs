@@ -1,0 +1,443 @@
+//! A batch beside an event loop that serves others: streams come and end at any time, and no turn takes long.
+
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    net::{Shutdown, TcpStream},
+    os::fd::AsFd,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use xmpp_close::{
+    Batch, BatchHandle, BatchOptions, Canceller, CloseOptions, Error, Outcome, Report, Stanza, StreamError,
+};
+
+use crate::{
+    foreign::{Epoll, echo, ninety_ninth},
+    peer::{self, PATIENCE, SLACK, TAG},
+};
+
+fn ignore(_: Stanza<&str>) {}
+
+/// Turns it as an event loop does that has nothing else, until no stream is left; or as long as `goes_on`.
+fn turn_while(batch: &mut Batch<'_>, mut goes_on: impl FnMut(&Batch<'_>) -> bool) {
+    let epoll = Epoll::new();
+    epoll.watch(&batch, 0);
+    let patience = Instant::now() + PATIENCE;
+    while goes_on(batch) {
+        assert!(Instant::now() < patience, "waited too long for {batch:?}");
+        epoll.wait(batch.deadline().or(Some(patience)));
+        batch.turn(Duration::ZERO).unwrap();
+    }
+}
+
+fn turn_to_the_end(batch: &mut Batch<'_>) {
+    turn_while(batch, |batch| !batch.is_empty());
+}
+
+/// What is readable now.
+fn is_readable(batch: &Batch<'_>) -> bool {
+    let epoll = Epoll::new();
+    epoll.watch(batch, 7);
+    epoll.wait(Some(Instant::now())) == [7]
+}
+
+/// How the streams ended, by their indices.
+type Ends = Arc<Mutex<BTreeMap<usize, Report>>>;
+
+fn telling(ends: &Ends) -> BatchOptions<'static> {
+    let ends = ends.clone();
+    BatchOptions::new().on_end(move |index, report| {
+        assert!(ends.lock().unwrap().insert(index, report.clone()).is_none(), "{index} ended twice");
+    })
+}
+
+/// A peer that has closed already: its stream ends in the first turns.
+fn gone() -> TcpStream {
+    let (ours, mut theirs) = peer::pair();
+    theirs.write_all(TAG.as_bytes()).unwrap();
+    theirs.shutdown(Shutdown::Write).unwrap();
+    // It stays open until our end is closed, so that nothing is reset.
+    thread::spawn(move || theirs.read_to_end(&mut Vec::new()));
+    ours
+}
+
+/// One that neither says nor closes anything, with what keeps it.
+fn mute(batch: &mut Batch<'_>, options: &CloseOptions) -> (usize, TcpStream) {
+    let (ours, theirs) = peer::pair();
+    (batch.add(ours, options, ignore).unwrap(), theirs)
+}
+
+/// A stream more for the batch, until there are enough of them; its peer goes to whoever plays the peers.
+struct Crowd {
+    handle: BatchHandle<'static>,
+    peers: mpsc::Sender<(usize, TcpStream)>,
+    late: Arc<Mutex<Vec<Vec<String>>>>,
+}
+
+impl Crowd {
+    fn add(&self, most: usize) {
+        let number = {
+            let mut late = self.late.lock().unwrap();
+            if late.len() >= most {
+                return;
+            }
+            late.push(Vec::new());
+            late.len() - 1
+        };
+        let (ours, theirs) = peer::pair();
+        let late = self.late.clone();
+        let take = move |stanza: Stanza<&str>| late.lock().unwrap()[number].push(stanza.as_str().to_owned());
+        self.handle.add(ours, &CloseOptions::new().total(PATIENCE), take).unwrap();
+        self.peers.send((number, theirs)).unwrap();
+    }
+}
+
+/// The first half is there when the loop begins; the others are added from `on_end`, and by another thread.
+#[test]
+fn a_server_goes_on_serving_while_its_streams_are_closed() {
+    const SERVED: usize = 50;
+    const CLOSING: usize = 300;
+    const ROUNDS: usize = 10;
+    let epoll = Epoll::new();
+    let (served, mut clients): (Vec<_>, Vec<_>) = (0..SERVED).map(|_| peer::pair()).unzip();
+    for (number, tcp) in served.iter().enumerate() {
+        epoll.watch(tcp, number as u64);
+    }
+    let mut batch = Batch::new().unwrap();
+    epoll.watch(&batch, SERVED as u64);
+    let (sender, receiver) = mpsc::channel::<(usize, TcpStream)>();
+    let late = Arc::new(Mutex::new(Vec::new()));
+    let crowd = Arc::new(Crowd { handle: batch.handle(), peers: sender, late: late.clone() });
+    let (ends, adds) = (Ends::default(), crowd.clone());
+    let kept = ends.clone();
+    let options = BatchOptions::new().on_end(move |index, report| {
+        assert!(kept.lock().unwrap().insert(index, report.clone()).is_none());
+        adds.add(CLOSING - 1);
+    });
+    batch.set(options).unwrap();
+    (0..CLOSING / 2).for_each(|_| crowd.add(CLOSING));
+
+    // The first peer does not answer until all that are served have been, many times.
+    let client = thread::spawn(move || {
+        for _ in 0..ROUNDS {
+            clients.iter_mut().for_each(|tcp| tcp.write_all(b"ping").unwrap());
+            for tcp in &mut clients {
+                let mut answer = [0; 4];
+                tcp.read_exact(&mut answer).unwrap();
+                assert_eq!(&answer, b"ping");
+            }
+        }
+    });
+    let more = crowd.clone();
+    let peers = thread::spawn(move || {
+        let answer = |(number, tcp): (usize, TcpStream)| {
+            let mut peer = peer::Peer { tcp, got: Vec::new() };
+            peer.read_tag().send(format!("<a n='{number}'/><b n='{number}'/>")).send(TAG);
+            assert_eq!(peer.tags(), 1);
+            peer
+        };
+        let first = receiver.recv().unwrap();
+        let mut all: Vec<_> = (1..CLOSING - 1).map(|_| answer(receiver.recv().unwrap())).collect();
+        more.add(CLOSING); // from another thread, while the loop waits
+        all.push(answer(receiver.recv().unwrap()));
+        client.join().unwrap();
+        all.push(answer(first));
+        all.iter_mut().for_each(peer::Peer::expect_eof);
+    });
+    let mut turns = Vec::new();
+    let patience = Instant::now() + PATIENCE;
+    while ends.lock().unwrap().len() < CLOSING {
+        assert!(Instant::now() < patience, "{} have ended", ends.lock().unwrap().len());
+        let ready = epoll.wait(batch.deadline().or(Some(patience)));
+        for key in &ready {
+            if let Some(tcp) = served.get(*key as usize).filter(|tcp| !echo(tcp)) {
+                epoll.forget(tcp);
+            }
+        }
+        let start = Instant::now();
+        batch.turn(Duration::ZERO).unwrap();
+        turns.push(start.elapsed());
+    }
+    peers.join().unwrap();
+    assert!(batch.is_empty());
+    let ends = ends.lock().unwrap();
+    assert!(ends.values().all(Report::is_clean), "{ends:?}");
+    assert!(ends.keys().copied().eq(0..CLOSING), "{:?}", ends.keys());
+    for (number, late) in late.lock().unwrap().iter().enumerate() {
+        assert_eq!(*late, [format!("<a n='{number}'/>"), format!("<b n='{number}'/>")]);
+    }
+    let (count, longest) = (turns.len(), ninety_ninth(&mut turns));
+    println!("{count} turns, 99 of 100 within {longest:?}");
+    assert!(longest < SLACK / 2, "{longest:?}"); // the figure for a quiet machine is in docs/performance.md
+}
+
+#[test]
+fn another_thread_wakes_a_batch_that_waits_for_nothing() {
+    let mut batch = Batch::new().unwrap();
+    let handle = batch.handle();
+    let ends = Ends::default();
+    batch.set(telling(&ends)).unwrap();
+    let adder = thread::spawn(move || {
+        for _ in 0..3 {
+            handle.add(gone(), &CloseOptions::new(), ignore).unwrap();
+        }
+        handle
+    });
+    let start = Instant::now();
+    while ends.lock().unwrap().len() < 3 {
+        batch.turn(PATIENCE).unwrap(); // also with none in it
+    }
+    assert!(start.elapsed() < PATIENCE, "nobody woke it");
+    let handle = adder.join().unwrap();
+    drop(batch);
+    let refused = handle.add(gone(), &CloseOptions::new(), ignore);
+    assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
+}
+
+#[test]
+fn its_descriptor_is_readable_while_a_turn_has_something_to_do() {
+    let mut batch = Batch::new().unwrap();
+    assert!(!is_readable(&batch));
+    assert_eq!(batch.deadline(), None);
+    let (_, mut theirs) = mute(&mut batch, &CloseOptions::new().total(PATIENCE));
+    assert!(is_readable(&batch), "a stream is to begin");
+    assert!(batch.deadline().unwrap() <= Instant::now());
+    turn_while(&mut batch, is_readable);
+    let due = batch.deadline().unwrap();
+    assert!(due > Instant::now() + PATIENCE / 2, "the total of its stream");
+    theirs.write_all(b"<a/>").unwrap();
+    peer::wait_until(|| is_readable(&batch));
+    turn_while(&mut batch, is_readable);
+    theirs.write_all(TAG.as_bytes()).unwrap();
+    peer::peer(theirs, |mut peer| {
+        peer.read_tag().expect_eof();
+    });
+    turn_to_the_end(&mut batch);
+    assert!(!is_readable(&batch));
+    assert_eq!(batch.deadline(), None);
+    assert_eq!(batch.report(0).unwrap().stanzas, 1);
+}
+
+/// What was read already shows on no descriptor.
+#[test]
+fn its_descriptor_is_readable_for_work_that_was_put_off() {
+    let mut batch = Batch::new().unwrap();
+    let handled = Arc::new(AtomicUsize::new(0));
+    let count = handled.clone();
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| peer.read_tag().send(TAG).expect_eof());
+    let slow = move |_: Stanza<&str>| {
+        count.fetch_add(1, Ordering::Relaxed);
+        thread::sleep(Duration::from_millis(1));
+    };
+    batch.add(ours, &CloseOptions::new().residual("<a/>".repeat(100)), slow).unwrap();
+    let mut turns = 0;
+    while handled.load(Ordering::Relaxed) < 100 {
+        assert!(is_readable(&batch) && batch.deadline().unwrap() <= Instant::now());
+        assert_eq!(batch.turn(Duration::ZERO).unwrap(), 1);
+        turns += 1;
+    }
+    assert!(turns > 10, "all of it in {turns} turns");
+    turn_to_the_end(&mut batch);
+    peer.join().unwrap();
+}
+
+#[test]
+fn a_turn_that_finds_nothing_to_do_waits_as_long_as_it_may() {
+    const WAIT: Duration = Duration::from_millis(50);
+    let mut batch = Batch::new().unwrap();
+    let (_, _theirs) = mute(&mut batch, &CloseOptions::new().total(PATIENCE));
+    turn_while(&mut batch, is_readable);
+    let start = Instant::now();
+    assert_eq!(batch.turn(WAIT).unwrap(), 1);
+    assert!(start.elapsed() >= WAIT && start.elapsed() < WAIT + SLACK, "{:?}", start.elapsed());
+    let start = Instant::now();
+    assert_eq!(batch.turn(Duration::ZERO).unwrap(), 1);
+    assert!(start.elapsed() < SLACK, "{:?}", start.elapsed());
+}
+
+#[test]
+fn no_index_is_used_twice() {
+    let mut batch = Batch::new().unwrap();
+    for round in 0..3 {
+        for number in 0..4 {
+            assert_eq!(batch.add(gone(), &CloseOptions::new(), ignore).unwrap(), 8 * round + number);
+        }
+        let done = batch.run(BatchOptions::new().total(PATIENCE)).unwrap();
+        assert_eq!((done.summary.streams, done.reports.len()), (4, 4));
+        for number in 4..8 {
+            assert_eq!(batch.add(gone(), &CloseOptions::new(), ignore).unwrap(), 8 * round + number);
+        }
+        turn_to_the_end(&mut batch);
+    }
+}
+
+#[test]
+fn reports_are_kept_where_nobody_is_told() {
+    let mut batch = Batch::new().unwrap();
+    let first = batch.add(gone(), &CloseOptions::new(), ignore).unwrap();
+    assert!(batch.report(first).is_none(), "it has not ended");
+    turn_to_the_end(&mut batch);
+    let ends = Ends::default();
+    batch.set(telling(&ends)).unwrap();
+    let second = batch.add(gone(), &CloseOptions::new(), ignore).unwrap();
+    turn_to_the_end(&mut batch);
+    assert!(batch.report(first).unwrap().is_clean());
+    assert!(batch.report(second).is_none());
+    assert!(ends.lock().unwrap()[&second].is_clean());
+    let third = batch.add(gone(), &CloseOptions::new(), ignore).unwrap();
+    assert_eq!(batch.run(BatchOptions::new().total(PATIENCE)).unwrap().reports.len(), 1);
+    assert!(batch.report(third).is_none() && batch.report(first).is_some());
+    assert_eq!(ends.lock().unwrap().len(), 1, "a run has its own options, and after it there are none");
+}
+
+#[test]
+fn a_total_that_is_set_ends_those_that_have_begun_and_those_that_come() {
+    const TOTAL: Duration = Duration::from_millis(400);
+    let mut batch = Batch::new().unwrap();
+    let (_, _first) = mute(&mut batch, &CloseOptions::new().total(PATIENCE));
+    turn_while(&mut batch, is_readable);
+    let ends = Ends::default();
+    batch.set(telling(&ends).total(TOTAL)).unwrap();
+    let start = Instant::now();
+    let (_, _second) = mute(&mut batch, &CloseOptions::new().total(PATIENCE));
+    turn_to_the_end(&mut batch);
+    let took = start.elapsed();
+    assert!(took > TOTAL / 2 && took < TOTAL + SLACK, "{took:?}");
+    let outcomes: Vec<_> = ends.lock().unwrap().values().map(|report| report.outcome).collect();
+    assert_eq!(outcomes, [Outcome::TimedOut; 2]);
+    // Whoever always adds another never lets it end, so that is over as well, until something else is set.
+    peer::wait_until(|| start.elapsed() > TOTAL);
+    batch.turn(Duration::ZERO).unwrap();
+    let refused = batch.add(gone(), &CloseOptions::new(), ignore);
+    assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
+    batch.set(telling(&ends)).unwrap();
+    batch.add(gone(), &CloseOptions::new(), ignore).unwrap();
+    turn_to_the_end(&mut batch);
+    assert!(ends.lock().unwrap()[&2].is_clean());
+}
+
+#[test]
+fn floods_do_not_outlive_the_total_by_more_than_a_moment() {
+    const TOTAL: Duration = Duration::from_millis(300);
+    let mut batch = Batch::new().unwrap();
+    let ends = Ends::default();
+    batch.set(telling(&ends).total(TOTAL)).unwrap();
+    let start = Instant::now();
+    let mut floods = Vec::new();
+    for _ in 0..4 {
+        let (ours, mut theirs) = peer::pair();
+        floods.push(thread::spawn(move || {
+            let stanzas = peer::stanzas(1000);
+            while theirs.write_all(stanzas.as_bytes()).is_ok() {}
+        }));
+        batch.add(ours, &CloseOptions::new().total(PATIENCE), ignore).unwrap();
+    }
+    turn_to_the_end(&mut batch);
+    assert!(start.elapsed() < TOTAL + SLACK, "{:?}", start.elapsed());
+    floods.into_iter().for_each(|flood| flood.join().unwrap());
+    assert_eq!(ends.lock().unwrap().len(), 4);
+}
+
+/// With a minute for ten streams, none of those that come later has its turn at once, and all of them seldom do within six
+/// seconds.
+#[test]
+fn a_spread_that_is_set_is_for_those_that_come_later_too() {
+    let mut batch = Batch::new().unwrap();
+    batch.set(BatchOptions::new().spread(PATIENCE).stream_error(StreamError::new("system-shutdown").unwrap())).unwrap();
+    let streams: Vec<_> = (0..10).map(|_| mute(&mut batch, &CloseOptions::new())).collect();
+    turn_while(&mut batch, is_readable);
+    let silent = |tcp: &TcpStream| {
+        tcp.set_nonblocking(true).unwrap();
+        tcp.peek(&mut [0; 1]).is_err()
+    };
+    assert!(streams.iter().any(|(_, theirs)| silent(theirs)), "all at once");
+    let due = batch.deadline().unwrap();
+    assert!(due > Instant::now() && due < Instant::now() + PATIENCE);
+    // A run has a time of its own, and what was set does not hold any more.
+    let done = batch.run(BatchOptions::new().total(Duration::from_millis(200))).unwrap();
+    assert_eq!(done.summary.count(Outcome::TimedOut), 10, "{}", done.summary);
+    for (_, theirs) in streams {
+        theirs.set_nonblocking(false).unwrap();
+        let got = peer::peer(theirs, |mut peer| {
+            peer.rest().unwrap();
+            peer.text()
+        });
+        assert_eq!(got.join().unwrap(), TAG);
+    }
+}
+
+#[test]
+fn a_canceller_that_is_set_stops_all() {
+    let canceller = Canceller::new().unwrap();
+    let mut batch = Batch::new().unwrap();
+    let ends = Ends::default();
+    batch.set(telling(&ends).canceller(&canceller)).unwrap();
+    let _streams: Vec<_> = (0..5).map(|_| mute(&mut batch, &CloseOptions::new().total(PATIENCE))).collect();
+    turn_while(&mut batch, is_readable);
+    assert_eq!(batch.len(), 5);
+    canceller.cancel();
+    assert!(is_readable(&batch));
+    turn_to_the_end(&mut batch);
+    assert!(ends.lock().unwrap().values().all(|report| report.outcome == Outcome::Cancelled));
+    let refused = batch.add(gone(), &CloseOptions::new(), ignore);
+    assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
+    assert!(!is_readable(&batch), "a canceller that goes on ringing");
+}
+
+#[test]
+fn progress_is_told_while_there_are_streams_and_when_there_are_none_any_more() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = told.clone();
+    let mut batch = Batch::new().unwrap();
+    batch.set(BatchOptions::new().on_progress(move |so_far| tell.lock().unwrap().push(so_far.clone()))).unwrap();
+    assert_eq!(batch.deadline(), None, "nothing is to be told");
+    let (_, mut theirs) = mute(&mut batch, &CloseOptions::new().total(PATIENCE));
+    turn_while(&mut batch, |_| told.lock().unwrap().len() < 2);
+    theirs.write_all(TAG.as_bytes()).unwrap();
+    peer::peer(theirs, |mut peer| {
+        peer.read_tag().expect_eof();
+    });
+    turn_to_the_end(&mut batch);
+    let told = told.lock().unwrap();
+    assert!(told[..told.len() - 1].iter().all(|so_far| (so_far.streams, so_far.ended) == (1, 0)), "{told:?}");
+    assert_eq!(told.last().unwrap().count(Outcome::Clean), 1);
+}
+
+#[test]
+fn after_a_panic_in_a_turn_the_batch_is_empty() {
+    let mut batch = Batch::new().unwrap();
+    batch.set(BatchOptions::new().on_end(|_, _| panic!("on purpose"))).unwrap();
+    batch.add(gone(), &CloseOptions::new(), ignore).unwrap();
+    let (_, theirs) = mute(&mut batch, &CloseOptions::new());
+    let turned = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| turn_to_the_end(&mut batch)));
+    assert!(turned.is_err());
+    assert!(batch.is_empty());
+    peer::peer(theirs, |mut peer| peer.rest().unwrap()).join().unwrap(); // its connection has ended
+    let ends = Ends::default();
+    batch.set(telling(&ends)).unwrap();
+    batch.add(gone(), &CloseOptions::new(), ignore).unwrap();
+    turn_to_the_end(&mut batch);
+    assert!(ends.lock().unwrap()[&2].is_clean());
+}
+
+#[test]
+fn an_event_loop_watches_one_descriptor_however_many_streams_there_are() {
+    let mut batch = Batch::new().unwrap();
+    let before = batch.as_fd().try_clone_to_owned().unwrap();
+    let epoll = Epoll::new();
+    epoll.watch(&before, 1);
+    for _ in 0..3 {
+        (0..20).for_each(|_| assert!(batch.add(gone(), &CloseOptions::new(), ignore).is_ok()));
+        while batch.turn(Duration::ZERO).unwrap() > 0 {
+            assert_eq!(epoll.wait(Some(batch.deadline().unwrap())).len(), 1);
+        }
+    }
+}
