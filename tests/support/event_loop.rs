@@ -19,7 +19,7 @@ pub trait Machine {
     fn finish(&mut self, now: Duration);
     fn detach(&mut self, now: Duration);
     fn output(&mut self) -> &[u8];
-    fn wrote(&mut self, count: usize, now: Duration);
+    fn wrote(&mut self, count: usize, pending: usize, now: Duration);
     fn received(&mut self, count: usize, now: Duration) -> bool;
     fn tell(&mut self, fact: Fact, now: Duration);
     fn tick(&mut self, now: Duration);
@@ -58,6 +58,7 @@ impl Loop<'_> {
             if self.machine.wants(XMPP_CLOSE_NOTIFY) {
                 let _ = self.transport.notify(); // a peer that is gone needs none
                 self.machine.tell(Fact::DidNotify, now);
+                self.machine.wrote(0, self.transport.try_flush().unwrap_or(0), now);
             }
             if self.machine.wants(XMPP_CLOSE_SHUT) {
                 let _ = self.transport.shut();
@@ -149,8 +150,16 @@ impl Loop<'_> {
     fn write(&mut self, now: Duration) -> bool {
         let mut moved = false;
         while self.machine.wants(XMPP_CLOSE_WRITE) {
-            match self.transport.try_write(self.machine.output()) {
-                Ok(count) => self.machine.wrote(count, now),
+            let output = self.machine.output();
+            let taken = if output.is_empty() { Ok(0) } else { self.transport.try_write(output) };
+            let result = taken.and_then(|count| Ok((count, self.transport.try_flush()?)));
+            match result {
+                Ok((count, pending)) => {
+                    self.machine.wrote(count, pending, now);
+                    if count == 0 {
+                        break;
+                    }
+                }
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock | ErrorKind::Interrupted => break,
                     ErrorKind::InvalidData => self.machine.tell(Fact::TlsFailed, now),
@@ -184,8 +193,8 @@ impl Machine for Engine {
         Self::output(self)
     }
 
-    fn wrote(&mut self, count: usize, now: Duration) {
-        Self::wrote(self, count, 0, now);
+    fn wrote(&mut self, count: usize, pending: usize, now: Duration) {
+        Self::wrote(self, count, pending, now);
     }
 
     fn received(&mut self, count: usize, now: Duration) -> bool {
@@ -267,9 +276,9 @@ impl Machine for InC {
         }
     }
 
-    fn wrote(&mut self, count: usize, now: Duration) {
+    fn wrote(&mut self, count: usize, pending: usize, now: Duration) {
         // SAFETY: as above.
-        assert_eq!(unsafe { ffi::xmpp_close_wrote(self.0, count, 0, ms(now)) }, 0);
+        assert_eq!(unsafe { ffi::xmpp_close_wrote(self.0, count, pending, ms(now)) }, 0);
     }
 
     fn received(&mut self, count: usize, now: Duration) -> bool {
