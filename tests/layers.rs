@@ -48,11 +48,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cancel", &["process"]),
     ("options", &["cancel", "error", "framing", "stream_error"]),
     ("handshake", &["options", "report"]),
-    ("engine", &["error", "options", "report", "stream_error"]),
     ("xml", &["error", "framing", "stream_error"]),
+    ("engine", &["error", "framing", "options", "report", "stream_error", "xml"]),
     ("transport", &["process"]),
     ("closing", &["cancel", "engine", "error", "framing", "options", "report", "stream_error", "transport", "xml"]),
-    ("stream", &["cancel", "closing", "error", "framing", "options", "report", "stream_error", "transport", "xml"]),
+    (
+        "stream",
+        &["cancel", "closing", "engine", "error", "framing", "options", "report", "stream_error", "transport", "xml"],
+    ),
     (
         "batch",
         &["cancel", "closing", "error", "options", "process", "report", "stream", "stream_error", "transport", "xml"],

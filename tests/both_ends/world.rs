@@ -180,7 +180,7 @@ impl World {
     pub fn new(rules: &Rules) -> Self {
         let side = |number: usize| {
             let options = CloseOptions::new().half_close(rules.half_close[number]);
-            let engine = Engine::new(&options, b"", rules.tls).unwrap();
+            let engine = Engine::new(&options, rules.tls).unwrap();
             let (left, sent, delivered, tags) = (rules.stanzas, 0, 0, 0);
             let (inside, closed, fin, crossed) = (false, false, false, false);
             Side {
