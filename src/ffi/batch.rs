@@ -272,7 +272,7 @@ unsafe fn add<T: Transport + Send + 'static>(
     let taker = options.taker()?;
     // SAFETY: as the caller promises.
     let rust = unsafe { options.to_rust(User::Call) }?;
-    let driver = Driver::new(Box::new(open()?) as AnyTransport<'static>, rust)?;
+    let driver = Driver::new(Box::new(options::fit(open()?, &rust)?) as AnyTransport<'static>, rust)?;
     let mut known = lock(&batch.known);
     known.userdata.try_reserve(1).map_err(|_| SYSTEM.because(libc::ENOMEM))?;
     let added = batch.intake.add(driver, Box::new(move |driver| taker.take(driver, &Cell::new(false))))?;
