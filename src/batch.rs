@@ -29,7 +29,7 @@ use crate::{
     xml::Stanza,
 };
 
-type AnyTransport<'a> = Box<dyn Transport + Send + 'a>;
+pub(crate) type AnyTransport<'a> = Box<dyn Transport + Send + 'a>;
 
 /// Streams to be closed together, in one thread: all of a server that goes down, or each as soon as it is idle, while the
 /// server goes on.
@@ -191,7 +191,7 @@ impl<'a> Batch<'a> {
 /// The framing is ours, the stanzas are the application's.
 fn hand_over<'a>(mut on_stanza: impl FnMut(Stanza<&str>) + Send + 'a) -> OnInput<'a> {
     Box::new(move |driver| {
-        driver.frame(Some(&mut |xml, header| on_stanza(Stanza::lent(&String::from_utf8_lossy(xml), header))));
+        driver.frame(Some(&mut on_stanza));
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod buffer;
 mod driver;
+mod step;
 
 use std::{
     fmt,
@@ -9,11 +10,12 @@ use std::{
 };
 
 pub(crate) use buffer::Buffer;
+pub(crate) use driver::Driver;
 #[cfg(feature = "capi")]
 pub(crate) use driver::Parsed;
 #[cfg(feature = "batch")]
-pub(crate) use driver::Step;
-pub(crate) use driver::{Driver, End, Opened};
+pub(crate) use driver::Progress;
+pub use step::{Step, Wait};
 
 use crate::{error::Error, options::CloseOptions, report::Report, transport::Transport, xml::Stanza};
 
@@ -53,14 +55,8 @@ impl CloseOptions {
     /// # Errors
     /// As for [`close`](Self::close).
     pub fn begin<T: Transport>(&self, transport: T) -> Result<Closing<T>, Error> {
-        self.clone().begin_opened(transport, Opened::between_stanzas(self)?)
-    }
-
-    pub(crate) fn begin_opened<T: Transport>(self, transport: T, opened: Opened) -> Result<Closing<T>, Error> {
         self.check()?;
-        let mut driver = Driver::new(transport, self, opened)?;
-        driver.start();
-        Ok(Closing { driver })
+        Ok(Closing::begin(Driver::new(transport, self.clone())?))
     }
 
     /// Ends TCP without a closing tag, so that an XEP-0198 session stays resumable (SE-04), once the farewell is sent.
@@ -70,9 +66,7 @@ impl CloseOptions {
     /// [`Error::Invalid`] for options with a stream error, which is always a close. Otherwise the report's outcome is
     /// [`Cancelled`](crate::Outcome::Cancelled), and its `bytes_unsent` tells whether all went out.
     pub fn detach<T: Transport>(&self, transport: T) -> Result<Report, Error> {
-        let options = Self { detach: true, ..self.clone() };
-        let opened = Opened::between_stanzas(&options)?;
-        Ok(options.begin_opened(transport, opened)?.finish())
+        Ok(Self { detach: true, ..self.clone() }.begin(transport)?.finish())
     }
 }
 
@@ -106,9 +100,17 @@ pub struct Closing<T: Transport> {
 }
 
 impl<T: Transport> Closing<T> {
+    pub(crate) fn begin(mut driver: Driver<T>) -> Self {
+        driver.close();
+        driver.step(false);
+        Self { driver }
+    }
+
     /// Reads and counts what is left, waits for the end, and ends TCP.
     pub fn finish(mut self) -> Report {
-        while self.driver.next_stanza(&mut |_, _| {}) {}
+        while self.driver.next_chunk() {
+            self.driver.frame(None);
+        }
         self.driver.report()
     }
 
@@ -125,7 +127,7 @@ impl<T: Transport> Iterator for Closing<T> {
     /// Blocks until a stanza came, or none can come any more.
     fn next(&mut self) -> Option<Stanza> {
         let mut stanza = None;
-        self.driver.next_stanza(&mut |xml, header| stanza = Some(Stanza::new(xml.to_vec(), header.clone())));
+        self.driver.next_stanza(&mut |lent| stanza = Some(lent.into_owned()));
         stanza
     }
 }

@@ -1,21 +1,33 @@
 //! One stream without I/O: bytes in, bytes out, a clock handed in. The library's own closes run on it ([`driven`]).
 
+mod close;
 mod driven;
 mod facts;
 mod handshake;
+mod incoming;
 mod outgoing;
 mod wants;
 
 use std::time::Duration;
 
+use close::Close;
+use facts::Fact as Half;
 pub use facts::Tls;
-use facts::{Fact as Half, Ours, Theirs};
 use handshake::Handshake;
 pub use handshake::TRAILING_LIMIT;
-use outgoing::Outgoing;
+pub use incoming::Found;
+use incoming::{Incoming, text};
+use outgoing::{Last, Outgoing};
 pub use wants::Wants;
 
-use crate::{error::Error, options::CloseOptions, report::Report, stream_error::StreamError};
+use crate::{
+    error::Error,
+    framing::{Frame, Framer},
+    options::CloseOptions,
+    report::Report,
+    stream_error::StreamError,
+    xml::{self, Scope, Stanza},
+};
 
 /// A fact about the stream or its connection, for [`Engine::tell`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +46,7 @@ pub enum Fact {
     StreamError(StreamError),
     /// The application does not read now (`true`), or does again.
     Paused(bool),
-    /// New headers follow, both ways: after STARTTLS or SASL. Our header is the one of before again, if the engine was given
-    /// one, and is not out.
+    /// New headers follow, both ways: after STARTTLS or SASL. The one of [`CloseOptions::header`] counts as not out again.
     Restarted {
         /// What lies below the stream from now on.
         tls: Tls,
@@ -92,7 +103,7 @@ pub enum SendError {
 ///
 /// # fn main() -> Result<(), xmpp_close::Error> {
 /// let clock = Instant::now();
-/// let mut engine = Engine::new(&CloseOptions::new(), b"", Tls::No)?;
+/// let mut engine = Engine::new(&CloseOptions::new(), Tls::No)?;
 /// // What has arrived was read, handled and answered. Now we close:
 /// engine.finish(None, clock.elapsed());
 /// let bytes = engine.output().to_vec(); // to be written, as much as the socket takes
@@ -109,50 +120,49 @@ pub enum SendError {
 /// assert_eq!(engine.report().outcome, Outcome::Clean);
 /// # Ok(()) }
 /// ```
+///
+/// Who has no parser hands in what came by [`input`](Self::input) instead of telling its length by
+/// [`received`](Self::received): the engine finds the stanzas, the closing tag and whatever else is in it, and takes in
+/// what that means.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Engine {
-    handshake: Handshake,
-    outgoing: Outgoing,
-    /// How much may be queued.
+    close: Close,
+    incoming: Incoming,
+    /// How much [`send`](Self::send) queues at most.
     output_limit: usize,
-    /// Goes in front of an error and of the tag.
-    farewell: Vec<u8>,
-    /// Ours, unless another one is called for first.
-    error: Option<StreamError>,
-    tag: bool,
-    /// The peer's.
-    stream_error: Option<StreamError>,
-    /// How often [`send`](Self::send) came too late.
+    /// How often it was too late for that.
     refused: u32,
 }
 
 impl Engine {
-    /// An engine on an open stream. `header` is our own stream header if it has not gone out yet: then it goes in front of
-    /// whatever is said first. Otherwise it is empty. Of the options it takes the limits, closing tag, farewell, stream
-    /// error, `peer_closed` and `tag_sent`.
+    /// An engine on an open stream, between two stanzas of the peer's; for one whose headers are still to come, tell
+    /// [`Fact::Restarted`]. It takes no notice of the options that belong to a transport: what was read before, who cancels,
+    /// and what is composed at the last moment.
     ///
     /// # Errors
     /// [`Error::Invalid`] for options that make no sense together.
-    pub fn new(options: &CloseOptions, header: &[u8], tls: Tls) -> Result<Self, Error> {
+    pub fn new(options: &CloseOptions, tls: Tls) -> Result<Self, Error> {
         options.check()?;
         if options.limits.half_close && tls != Tls::No {
             return Err(Error::Invalid("there is no half-close over TLS before the peer's tag"));
         }
-        let handshake = Handshake::new(options.limits, options.answer_limit(), tls);
-        let mut engine = Self {
-            handshake,
-            outgoing: Outgoing::new(options.root()?, header.to_vec(), Vec::new()),
-            output_limit: options.output_limit,
-            farewell: options.farewell.clone(),
-            error: options.stream_error.clone(),
-            tag: !options.tag_sent,
-            stream_error: None,
-            refused: 0,
-        };
+        let mut engine = Self::between_stanzas(options, tls)?;
+        engine.set(&mut options.clone(), Duration::ZERO)?;
         if options.peer_closed {
-            engine.handshake.tell(Half::PeerClosed { behind: 0 }, Duration::ZERO);
+            engine.tell_half(Half::PeerClosed { behind: 0 }, Duration::ZERO);
         }
         Ok(engine)
+    }
+
+    fn with(framer: Framer, header: Scope, tls: Tls) -> Self {
+        let defaults = CloseOptions::new();
+        let handshake = Handshake::new(defaults.limits, defaults.answer_limit(), tls);
+        Self {
+            close: Close { handshake, outgoing: Outgoing::new(crate::options::DEFAULT_ROOT.into()) },
+            incoming: Incoming::with(framer, header),
+            output_limit: defaults.output_limit,
+            refused: 0,
+        }
     }
 
     /// Queues whole stanzas; the first may be the rest of one that is half written.
@@ -160,59 +170,30 @@ impl Engine {
     /// # Errors
     /// [`SendError`]; nothing was queued then.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
-        if !self.may_send() {
+        if !self.close.may_send() {
             self.refused = self.refused.saturating_add(1);
             return Err(SendError::Refused);
         }
-        if self.outgoing.queued().saturating_add(bytes.len()) > self.output_limit {
+        if self.close.outgoing.queued().saturating_add(bytes.len()) > self.output_limit {
             return Err(SendError::Full);
         }
-        self.outgoing.queue(bytes);
-        self.update(false, Duration::ZERO);
+        self.close.send(bytes);
         Ok(())
     }
 
     /// All is said: our tag is due, behind a stream error or not. We close, or answer. The first call counts.
     pub fn finish(&mut self, error: Option<&StreamError>, now: Duration) {
-        if self.may_send() {
-            self.append_tail(error, now);
-            self.handshake.tell(Half::Finish, now);
-        }
+        self.close.finish(error, now);
     }
 
     /// What is queued goes out, then TCP is ended without a tag; what still comes is discarded.
     pub fn detach(&mut self, now: Duration) {
-        if self.may_send() {
-            self.outgoing.finish(&self.farewell, None, false);
-            self.update(false, now);
-            self.handshake.tell(Half::Detach, now);
-        }
-    }
-
-    /// So many bytes were handed out, and not taken.
-    #[cfg(feature = "capi")]
-    pub(crate) fn handed(&self) -> usize {
-        self.outgoing.handed()
-    }
-
-    pub(crate) fn may_send(&self) -> bool {
-        self.handshake.ours() == Ours::Open && !self.is_over()
-    }
-
-    fn append_tail(&mut self, error: Option<&StreamError>, now: Duration) {
-        self.outgoing.finish(&self.farewell, self.error.as_ref().or(error), self.tag);
-        self.update(false, now);
-    }
-
-    /// Tells the handshake how much is not with the kernel.
-    fn update(&mut self, moved: bool, now: Duration) {
-        let bytes = self.outgoing.unsent();
-        self.handshake.tell(Half::Unsent { bytes, moved }, now);
+        self.close.detach(now);
     }
 
     /// The next bytes to write. They never change while they are not taken; the last that ever come are our tag.
     pub fn output(&mut self) -> &[u8] {
-        if self.handshake.is_over() || self.handshake.ours() == Ours::Lost { &[] } else { self.outgoing.next() }
+        if self.close.may_write() { self.close.outgoing.next() } else { &[] }
     }
 
     /// `taken` of the bytes of [`output`](Self::output) were taken. Of all that was ever taken, and of what the application's own
@@ -221,19 +202,82 @@ impl Engine {
     /// # Panics
     /// When more is taken than was handed out.
     pub fn wrote(&mut self, taken: usize, pending: usize, now: Duration) {
-        assert!(taken <= self.outgoing.handed(), "more was taken than was handed out");
-        if self.handshake.is_over() {
-            return; // what the report says is fixed
-        }
-        let moved = taken > 0 || pending < self.outgoing.pending();
-        self.outgoing.took(taken, pending);
-        self.update(moved, now);
+        assert!(taken <= self.close.outgoing.handed(), "more was taken than was handed out");
+        self.close.wrote(taken, pending, now);
     }
 
-    /// So many bytes came: `true` when they are for the parser, `false` when they are to be discarded. Before they are parsed.
+    /// For who has a parser of his own: so many bytes came. `true` when they are for the parser, `false` when they are to be
+    /// discarded. Before they are parsed.
     #[must_use]
     pub fn received(&mut self, bytes: usize, now: Duration) -> bool {
-        self.handshake.received(bytes as u64, now)
+        self.close.handshake.received(bytes as u64, now)
+    }
+
+    /// For who has none: what came. It is consumed up to the end of what is found in it, and what that means for the close is
+    /// taken in already. Call it until it returns `None`, even when `data` is empty; then all of it is consumed. Behind the
+    /// peer's last word all is discarded.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use xmpp_close::{CloseOptions, Engine, Found, Tls};
+    ///
+    /// # fn main() -> Result<(), xmpp_close::Error> {
+    /// let mut engine = Engine::new(&CloseOptions::new(), Tls::No)?;
+    /// let mut data: &[u8] = b"<message/></stream:stream>";
+    /// while let Some(found) = engine.input(&mut data, Duration::ZERO) {
+    ///     match found {
+    ///         Found::Stanza(stanza) => println!("{stanza}"), // to be answered by `send`
+    ///         _ => {}
+    ///     }
+    /// }
+    /// assert!(engine.wants().answer); // the peer has closed: send what is still owed, then finish
+    /// # Ok(()) }
+    /// ```
+    pub fn input<'a, 'i: 'a>(&'a mut self, data: &mut &'i [u8], now: Duration) -> Option<Found<'a>> {
+        let Self { close, incoming: Incoming { framer, header, stream_error, .. }, .. } = self;
+        let framer = framer.as_mut().filter(|_| close.parses());
+        let before = data.len();
+        let Some(framer) = framer else {
+            let _ = close.handshake.received(before as u64, now);
+            *data = &[];
+            return None;
+        };
+        let frame = framer.next(data);
+        let _ = close.handshake.received((before - data.len()) as u64, now);
+        Some(match frame? {
+            Frame::Header(tag) => {
+                *header = Scope::of(tag);
+                Found::Header(text(tag))
+            }
+            Frame::Stanza(stanza) if xml::is_stream_error(stanza, header) => {
+                // Only the first is read: a peer can send as many as it likes.
+                let error = stream_error.get_or_insert_with(|| xml::stream_error(stanza, header));
+                close.peer_error(now);
+                Found::StreamError(error)
+            }
+            Frame::Stanza(stanza) => {
+                close.handshake.tell(Half::Stanzas(1), now);
+                Found::Stanza(Stanza::lent(text(stanza), header))
+            }
+            Frame::Oversize(bytes) => {
+                close.handshake.tell(Half::Oversize(1), now);
+                Found::Oversize(bytes)
+            }
+            Frame::End => {
+                close.handshake.tell(Half::PeerClosed { behind: 0 }, now);
+                Found::PeerClosed
+            }
+            Frame::Malformed(malformed) => {
+                close.malformed(malformed.condition(), now);
+                Found::Malformed(malformed)
+            }
+        })
+    }
+
+    /// What [`input`](Self::input) was given ends inside an element or tag, and so would the stream if its end came now:
+    /// for [`Fact::Eof`] and [`Fact::Notified`].
+    pub fn is_inside(&self) -> bool {
+        self.incoming.is_inside()
     }
 
     /// Takes a fact. One that is no news changes nothing.
@@ -241,97 +285,85 @@ impl Engine {
     /// # Errors
     /// [`Error::Invalid`] when a stream is restarted while something of it is still to be written.
     pub fn tell(&mut self, fact: Fact, now: Duration) -> Result<(), Error> {
-        let half = match fact {
-            Fact::Cancel => Half::Cancel,
-            Fact::PeerClosed { behind } => Half::PeerClosed { behind },
-            Fact::Malformed => {
-                self.malformed("not-well-formed", now);
-                return Ok(());
-            }
-            Fact::StreamError(error) => {
-                self.peer_error(error, now);
-                return Ok(());
-            }
-            Fact::Paused(paused) => Half::Paused(paused),
-            Fact::Restarted { tls } => return self.restart(tls),
-            Fact::HeaderOut => {
-                self.outgoing.set_header_out(true);
-                return Ok(());
-            }
-            Fact::Arrived(bytes) => Half::Arrived(bytes),
-            Fact::Eof { inside } => Half::Eof { inside },
-            Fact::Notified { inside } => Half::Notified { inside },
-            Fact::ReadFailed(code) => Half::ReadFailed(code),
-            Fact::WriteFailed(code) => Half::WriteFailed(code),
-            Fact::TlsFailed => Half::TlsFailed,
-            Fact::DidNotify => Half::DidNotify,
-            Fact::DidShut => Half::DidShut,
-            Fact::Stanzas(count) => Half::Stanzas(count),
-            Fact::Oversize(count) => Half::Oversize(count),
-        };
-        self.handshake.tell(half, now);
+        self.tell_half(
+            match fact {
+                Fact::Cancel => Half::Cancel,
+                Fact::PeerClosed { behind } => Half::PeerClosed { behind },
+                Fact::Malformed => {
+                    self.close.malformed("not-well-formed", now);
+                    return Ok(());
+                }
+                Fact::StreamError(error) => {
+                    self.peer_error(error, now);
+                    return Ok(());
+                }
+                Fact::Paused(paused) => Half::Paused(paused),
+                Fact::Restarted { tls } => return self.restart(tls),
+                Fact::HeaderOut => {
+                    self.close.outgoing.header_is_out();
+                    return Ok(());
+                }
+                Fact::Arrived(bytes) => Half::Arrived(bytes),
+                Fact::Eof { inside } => Half::Eof { inside },
+                Fact::Notified { inside } => Half::Notified { inside },
+                Fact::ReadFailed(code) => Half::ReadFailed(code),
+                Fact::WriteFailed(code) => Half::WriteFailed(code),
+                Fact::TlsFailed => Half::TlsFailed,
+                Fact::DidNotify => Half::DidNotify,
+                Fact::DidShut => Half::DidShut,
+                Fact::Stanzas(count) => Half::Stanzas(count),
+                Fact::Oversize(count) => Half::Oversize(count),
+            },
+            now,
+        );
         Ok(())
     }
 
-    pub(crate) fn malformed(&mut self, condition: &'static str, now: Duration) {
-        if self.handshake.is_over() || self.handshake.theirs() != Theirs::Open {
-            return;
-        }
-        let error = StreamError::defined(condition);
-        match self.handshake.ours() {
-            Ours::Open => self.append_tail(Some(&error), now),
-            Ours::Queued => {
-                self.outgoing.insert_error(&error);
-                self.update(false, now);
-            }
-            _ => {} // ER-09: nothing may be said any more
-        }
-        self.handshake.tell(Half::Malformed, now);
+    fn tell_half(&mut self, fact: Half, now: Duration) {
+        self.close.handshake.tell(fact, now);
     }
 
-    pub(crate) fn peer_error(&mut self, error: StreamError, now: Duration) {
-        if self.handshake.is_over() || self.handshake.theirs() != Theirs::Open {
-            return;
+    fn peer_error(&mut self, error: StreamError, now: Duration) {
+        if self.close.parses() {
+            self.incoming.stream_error.get_or_insert(error);
+            self.close.peer_error(now);
         }
-        self.stream_error.get_or_insert(error);
-        if self.handshake.ours() == Ours::Open {
-            self.append_tail(None, now);
-        }
-        self.handshake.tell(Half::PeerError, now);
     }
 
     fn restart(&mut self, tls: Tls) -> Result<(), Error> {
-        if self.handshake.is_over() {
+        if self.close.handshake.is_over() {
             return Ok(());
         }
-        if self.handshake.ours() != Ours::Open || self.handshake.unsent() > 0 {
+        if !self.close.restart(tls) {
             return Err(Error::Invalid("a stream restarts when all that was sent on it is written"));
         }
-        self.handshake.set_tls(tls);
-        self.outgoing.set_header_out(false);
+        if let Some(framer) = &mut self.incoming.framer {
+            framer.restart();
+        }
         Ok(())
     }
 
     /// What is to be done next. Asked twice, it answers the same.
     pub fn wants(&self) -> Wants {
-        self.handshake.wants()
+        self.close.handshake.wants()
     }
 
     /// When [`tick`](Self::tick) is due; `None` before the close began, and after its end.
     pub fn deadline(&self) -> Option<Duration> {
-        self.handshake.deadline()
+        self.close.handshake.deadline()
     }
 
     /// Applies the limits, and only this does. What has arrived is read before.
     pub fn tick(&mut self, now: Duration) {
-        if self.handshake.tick(now) {
+        if self.close.handshake.tick(now) {
             self.finish(None, now);
         }
     }
 
     /// As of the last call; complete once it is over.
     pub fn report(&self) -> Report {
-        Report { stream_error: self.stream_error.clone(), refused: self.refused, ..self.handshake.report() }
+        let stream_error = self.incoming.stream_error.clone();
+        Report { stream_error, refused: self.refused, ..self.close.handshake.report() }
     }
 }
 

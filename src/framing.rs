@@ -93,7 +93,7 @@ impl fmt::Display for Malformed {
 /// assert_eq!(framer.next(&mut input), Some(Frame::End));
 /// assert_eq!(input, b"\n"); // what comes after the end is left to the caller
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Framer {
     scanner: Scanner,
     limit: usize,

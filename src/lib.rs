@@ -53,8 +53,8 @@ pub mod ffi;
 #[cfg(feature = "batch")]
 pub use batch::{Batch, BatchHandle, BatchOptions, BatchReport, Summary};
 pub use cancel::{Canceller, Waker};
-pub use closing::{Closing, LateBytes, close};
-pub use engine::{Engine, Fact, SendError, TRAILING_LIMIT, Tls, Wants};
+pub use closing::{Closing, LateBytes, Step, Wait, close};
+pub use engine::{Engine, Fact, Found, SendError, TRAILING_LIMIT, Tls, Wants};
 pub use error::Error;
 pub use framing::{DEFAULT_STANZA_LIMIT, Frame, Framer, MIN_STANZA_LIMIT, Malformed};
 pub use options::{CloseOptions, DEFAULT_LINGER, DEFAULT_TOTAL, Limits};

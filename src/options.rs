@@ -1,6 +1,11 @@
 //! How to close: limits, what to say last, and what was already read.
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use crate::{
     cancel::Canceller,
@@ -16,10 +21,10 @@ use crate::{
 pub const DEFAULT_TOTAL: Duration = Duration::from_secs(30);
 /// Default of [`Limits::linger`].
 pub const DEFAULT_LINGER: Duration = Duration::from_secs(2);
-/// Default of [`CloseOptions::output_limit`].
+/// Default of [`CloseOptions::output_limit`]: 16 MiB.
 const DEFAULT_OUTPUT_LIMIT: usize = 16 << 20;
 /// The root when nothing else is known of the stream.
-const DEFAULT_ROOT: &str = "stream:stream";
+pub(crate) const DEFAULT_ROOT: &str = "stream:stream";
 
 /// The time limits of one handshake, and whether it half-closes early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,7 +58,6 @@ pub struct CloseOptions {
     pub(crate) limits: Limits,
     /// `None`: half of the total.
     pub(crate) answer: Option<Duration>,
-    pub(crate) output_limit: usize,
     pub(crate) header: Option<String>,
     pub(crate) closing_tag: Option<String>,
     pub(crate) farewell: Vec<u8>,
@@ -70,6 +74,9 @@ pub struct CloseOptions {
     /// End TCP without a closing tag.
     pub(crate) detach: bool,
     pub(crate) stanza_limit: usize,
+    pub(crate) output_limit: usize,
+    /// The application finds the end of the peer's stream itself.
+    pub(crate) own_parser: bool,
     pub(crate) canceller: Option<Canceller>,
 }
 
@@ -85,7 +92,6 @@ impl CloseOptions {
         Self {
             limits: Limits::default(),
             answer: None,
-            output_limit: DEFAULT_OUTPUT_LIMIT,
             header: None,
             closing_tag: None,
             farewell: Vec::new(),
@@ -99,6 +105,8 @@ impl CloseOptions {
             tag_sent: false,
             detach: false,
             stanza_limit: crate::framing::DEFAULT_STANZA_LIMIT,
+            output_limit: DEFAULT_OUTPUT_LIMIT,
+            own_parser: false,
             canceller: None,
         }
     }
@@ -121,17 +129,11 @@ impl CloseOptions {
         self
     }
 
-    /// Bounds the time in which the application answers the peer's closing tag, or what has still arrived when it closes: after
-    /// it our tag is sent without that, so that it goes out in time. Half of the total by default.
+    /// Bounds the time in which the application answers a peer that has closed, or ended the connection: then our closing
+    /// tag is due without its word. Half of the [total](Limits::total) by default. It bounds as well how long what has
+    /// arrived is handled, and the last words are asked for, before our tag.
     pub fn answer(mut self, limit: Duration) -> Self {
         self.answer = Some(limit);
-        self
-    }
-
-    /// Bounds, in bytes, what an [`Engine`](crate::Engine) queues for sending: 16 MiB by default. Farewell, stream error and tag
-    /// do not count.
-    pub fn output_limit(mut self, bytes: usize) -> Self {
-        self.output_limit = bytes;
         self
     }
 
@@ -165,10 +167,11 @@ impl CloseOptions {
         self
     }
 
-    /// Lets `compose` say what goes right before the closing tag, behind the [`farewell`](Self::farewell): a final XEP-0198
-    /// `<a/>` (SE-03), which counts each message, presence and iq that was handled, and nothing else. It is called once, by
-    /// the thread that closes, when what was read has been handled, and what had arrived by then was read. What it says
-    /// must be whole stanzas, too; anything else is not sent, and stops the close ([`Cancelled`](crate::Outcome::Cancelled)).
+    /// Lets `compose` say what goes right before the closing tag, behind the [`farewell`](Self::farewell): replies that are
+    /// still owed, or a final XEP-0198 `<a/>` (SE-03), which counts each message, presence and iq that was handled, and nothing
+    /// else. It is called once by each close, by the thread that closes, when what was read has been handled, and what had
+    /// arrived by then was read. What it says must be whole stanzas, too; anything else is not sent, and stops the close
+    /// ([`Cancelled`](crate::Outcome::Cancelled)). Clones of the options share it; it must not close anything with them itself.
     ///
     /// ```
     /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
@@ -186,8 +189,8 @@ impl CloseOptions {
     ///     }
     /// };
     /// ```
-    pub fn farewell_with(mut self, compose: impl Fn() -> Vec<u8> + Send + Sync + 'static) -> Self {
-        self.last_words = Some(LastWords(Arc::new(move || Some(compose()))));
+    pub fn farewell_with(mut self, mut compose: impl FnMut() -> Vec<u8> + Send + 'static) -> Self {
+        self.last_words = Some(LastWords::new(move || Said::All(compose())));
         self
     }
 
@@ -231,6 +234,13 @@ impl CloseOptions {
     /// counted in [`Report::oversize`](crate::Report::oversize).
     pub fn stanza_limit(mut self, bytes: usize) -> Self {
         self.stanza_limit = bytes;
+        self
+    }
+
+    /// How many bytes [`Engine::send`](crate::Engine::send) queues at most, 16 MiB by default; farewell, stream error and
+    /// closing tag do not count.
+    pub fn output_limit(mut self, bytes: usize) -> Self {
+        self.output_limit = bytes;
         self
     }
 
@@ -300,9 +310,36 @@ fn root_of(header: &[u8]) -> Option<Cow<'static, str>> {
     framer.root().filter(|_| opens).map(|root| root.to_owned().into())
 }
 
-/// Composes what is said last; `None` stops the close.
+/// What was said when the last words were asked for.
+#[allow(dead_code, reason = "the C API is to use all of it")]
+pub(crate) enum Said {
+    /// These, and that was all.
+    All(Vec<u8>),
+    /// These, and perhaps more when it is asked again; none: that was all.
+    #[cfg(feature = "capi")]
+    Some(Vec<u8>),
+    /// Nothing yet: the application will say itself when all is said.
+    #[cfg(feature = "capi")]
+    Later,
+    /// The close is to be stopped.
+    #[cfg(feature = "capi")]
+    Stop,
+}
+
+/// Composes what is said last. Clones of the options share it.
 #[derive(Clone)]
-pub(crate) struct LastWords(pub(crate) Arc<dyn Fn() -> Option<Vec<u8>> + Send + Sync>);
+pub(crate) struct LastWords(Arc<Mutex<dyn FnMut() -> Said + Send>>);
+
+impl LastWords {
+    pub(crate) fn new(compose: impl FnMut() -> Said + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(compose)))
+    }
+
+    pub(crate) fn ask(&self) -> Said {
+        // One that has panicked is asked again.
+        (self.0.lock().unwrap_or_else(PoisonError::into_inner))()
+    }
+}
 
 impl fmt::Debug for LastWords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -212,14 +212,13 @@ impl fmt::Display for Report {
         if let Some(initiator) = self.initiator {
             write!(f, "; begun by {initiator}")?;
         }
-        // That TCP did not end in time is no news of a stream that is clean.
-        if let Some(limit) = self.limit.filter(|limit| !self.is_clean() || *limit == Limit::Answer) {
+        // What explains an ending is no news of one that is clean: the peer may be gone before its kernel has acknowledged
+        // our last bytes, or reset the connection behind its tag, or never end it.
+        let is_clean = self.is_clean();
+        if let Some(limit) = self.limit.filter(|limit| !is_clean || *limit == Limit::Answer) {
             write!(f, "; {limit} limit")?;
         }
         write!(f, "; {} late stanzas, {} bytes read", self.stanzas, self.bytes_read)?;
-        // What explains an ending is no news of one that is clean: the peer may be gone before its kernel has acknowledged
-        // our last bytes, or reset the connection behind its tag.
-        let is_clean = self.is_clean();
         let unacked = if is_clean { 0 } else { self.bytes_unacked };
         for (count, what) in [
             (self.oversize, "stanzas over the limit"),

@@ -10,14 +10,14 @@ use std::{
 
 use crate::{
     cancel::Waker,
-    closing::{Buffer, Closing, End, Opened},
+    closing::{Closing, Driver},
     error::Error,
     framing::{Frame, Framer},
     options::CloseOptions,
     report::Report,
     stream_error::StreamError,
-    transport::{Pace, Transport},
-    xml::{Scope, Stanza},
+    transport::Transport,
+    xml::Stanza,
 };
 
 /// What [`Stream::receive`] found.
@@ -63,47 +63,36 @@ pub enum Incoming {
 /// # Ok(()) }
 /// ```
 pub struct Stream<T: Transport> {
-    transport: T,
-    incoming: Framer,
-    header: Scope,
-    input: Buffer,
+    /// The same that closes it in the end.
+    driver: Driver<T>,
     /// Frames what we send: each call sends whole elements, and our closing tag is that of our own header (HS-12, HS-13).
     outgoing: Framer,
-    queued: Vec<u8>,
-    peer_closed: bool,
-    stream_error: Option<StreamError>,
+    /// The start tag of the peer's header, until ours is out: who closes before that has to answer it.
+    unanswered: Vec<u8>,
     idle_after: Option<Duration>,
     /// When the silence of the peer began: with its last byte, or when it was last told.
     silent_since: Instant,
     write_limit: Duration,
     waker: Option<Waker>,
-    pace: Pace,
-    /// The start tag of the peer's header, until ours is out: who closes before that has to answer it.
-    unanswered: Vec<u8>,
-    /// How the last read ended, when there is nothing more to read.
-    end: Option<End>,
 }
 
 impl<T: Transport> Stream<T> {
     /// A stream on which nothing has been sent or received yet.
     pub fn new(transport: T) -> Self {
         Self {
-            transport,
-            incoming: Framer::new(),
-            header: Scope::default(),
-            input: Buffer::default(),
+            driver: Driver::at_the_start(transport),
             outgoing: Framer::new(),
-            queued: Vec::new(),
-            peer_closed: false,
-            stream_error: None,
+            unanswered: Vec::new(),
             idle_after: None,
             silent_since: Instant::now(),
             write_limit: crate::DEFAULT_TOTAL,
             waker: None,
-            pace: Pace::default(),
-            unanswered: Vec::new(),
-            end: None,
         }
+    }
+
+    /// The transport, to be looked at: its addresses, or its TLS session.
+    pub fn get_ref(&self) -> &T {
+        self.driver.get_ref()
     }
 
     /// Makes [`receive`](Self::receive) return [`Incoming::Idle`] when the peer has been silent for this long. `None`, the
@@ -140,8 +129,7 @@ impl<T: Transport> Stream<T> {
 
     /// The largest stanza to deliver, in bytes; never below 10 000 (XM-08).
     pub fn stanza_limit(&mut self, bytes: usize) {
-        let framer = std::mem::take(&mut self.incoming);
-        self.incoming = framer.limit(bytes);
+        self.driver.limit_stanzas(bytes);
     }
 
     /// Sends our header, or whole stanzas. What the peer sends meanwhile is kept for [`receive`](Self::receive).
@@ -154,7 +142,7 @@ impl<T: Transport> Stream<T> {
     /// `send`, or by the close.
     pub fn send(&mut self, xml: impl AsRef<[u8]>) -> Result<(), Error> {
         let xml = xml.as_ref();
-        if self.stream_error.is_some() {
+        if self.driver.stream_error().is_some() {
             return Err(Error::Closed);
         }
         let mut outgoing = self.outgoing.clone();
@@ -174,7 +162,7 @@ impl<T: Transport> Stream<T> {
         }
         self.outgoing = outgoing;
         self.unanswered = Vec::new();
-        self.queued.extend_from_slice(xml);
+        self.driver.queue(xml).map_err(|_| Error::Closed)?;
         self.flush()
     }
 
@@ -201,7 +189,7 @@ impl<T: Transport> Stream<T> {
     /// the peer has sent behind the element that agreed to it is the beginning of its new stream, and is kept: a peer
     /// need not wait for us (XEP-0305). For another transport, as after STARTTLS, see [`upgrade`](Self::upgrade).
     pub fn restart(&mut self) {
-        self.incoming.restart();
+        self.driver.restart();
         self.outgoing = Framer::new(); // not even white space of ours comes in front of it
     }
 
@@ -215,26 +203,15 @@ impl<T: Transport> Stream<T> {
     /// # Errors
     /// Those of `tls`; the connection is then gone, without a closing tag (NG-02).
     pub fn upgrade<U: Transport, E>(self, tls: impl FnOnce(T) -> Result<U, E>) -> Result<Stream<U>, E> {
-        let mut stream = Stream {
-            transport: tls(self.transport)?,
-            incoming: self.incoming,
-            header: self.header,
-            input: self.input,
-            outgoing: self.outgoing,
-            queued: self.queued,
-            peer_closed: self.peer_closed,
-            stream_error: self.stream_error,
+        Ok(Stream {
+            driver: self.driver.upgrade(tls)?,
+            outgoing: Framer::new(), // not even white space of ours comes in front of the new header
+            unanswered: self.unanswered,
             idle_after: self.idle_after,
             silent_since: Instant::now(),
             write_limit: self.write_limit,
             waker: self.waker,
-            pace: Pace::default(),
-            unanswered: self.unanswered,
-            end: self.end,
-        };
-        stream.input.take(stream.input.rest().len());
-        stream.restart();
-        Ok(stream)
+        })
     }
 
     /// Closes the stream; what still arrives is read and counted, but not kept.
@@ -254,12 +231,11 @@ impl<T: Transport> Stream<T> {
     /// # Errors
     /// As for [`close`](Self::close).
     pub fn begin(self, options: &CloseOptions) -> Result<Closing<T>, Error> {
-        let (transport, options, opened) = self.into_open(options);
-        options.begin_opened(transport, opened)
+        Ok(Closing::begin(self.into_driver(options)?))
     }
 
     /// What a close needs: our tag is that of our header, which is out or goes out with it.
-    pub(crate) fn into_open(self, options: &CloseOptions) -> (T, CloseOptions, Opened) {
+    pub(crate) fn into_driver(self, options: &CloseOptions) -> Result<Driver<T>, Error> {
         let mut options = options.clone();
         match self.outgoing.root() {
             Some(root) => {
@@ -268,7 +244,7 @@ impl<T: Transport> Stream<T> {
             }
             None if options.header.is_none() => {
                 // After a restart the peer's new header may be still to come: then it is known what kind of stream it was.
-                let before = self.header.start_tag();
+                let before = self.driver.header().start_tag();
                 let peer = if self.unanswered.is_empty() { before.as_bytes() } else { &self.unanswered };
                 options.header = Some(header::compose(peer, options.stream_error.as_ref()));
                 options.closing_tag = None;
@@ -280,32 +256,23 @@ impl<T: Transport> Stream<T> {
 
     /// Sends what is queued, then [detaches](CloseOptions::detach), with the same errors.
     pub fn detach(self, options: &CloseOptions) -> Result<Report, Error> {
-        let (transport, options, opened) = self.hand_over(CloseOptions { detach: true, ..options.clone() });
-        Ok(options.begin_opened(transport, opened)?.finish())
+        Ok(Closing::begin(self.hand_over(CloseOptions { detach: true, ..options.clone() })?).finish())
     }
 
-    fn hand_over(self, mut options: CloseOptions) -> (T, CloseOptions, Opened) {
-        let mut residual = self.input.into_rest();
-        residual.append(&mut options.residual);
-        options.residual = residual;
-        options.peer_closed |= self.peer_closed;
+    /// The same driver moves on, as `options` say.
+    fn hand_over(mut self, mut options: CloseOptions) -> Result<Driver<T>, Error> {
         options.is_open = true;
-        let opened = Opened {
-            framer: Some(self.incoming),
-            header: self.header,
-            queued: self.queued,
-            stream_error: self.stream_error,
-            end: self.end,
-        };
-        (self.transport, options, opened)
+        options.check()?;
+        self.driver.set(options)?;
+        Ok(self.driver)
     }
 }
 
 impl<T: Transport> fmt::Debug for Stream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream")
-            .field("peer_closed", &self.peer_closed)
-            .field("stream_error", &self.stream_error)
+            .field("peer_closed", &self.driver.is_peer_closed())
+            .field("stream_error", &self.driver.stream_error())
             .finish_non_exhaustive()
     }
 }

@@ -25,7 +25,6 @@ pub(crate) use poll::poll;
 pub(crate) use readiness::Readiness;
 #[cfg(feature = "rustls")]
 pub use rustls::RustlsTransport;
-#[cfg(feature = "batch")]
 pub(crate) use socket::holds_back;
 pub use tls::{OverTls, TlsError, TlsSession, over};
 

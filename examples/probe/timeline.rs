@@ -119,7 +119,7 @@ impl Timeline {
             entries: Vec::new(),
             ours: Framer::new(),
             theirs: Framer::new(),
-            engine: Engine::new(&options, b"", Tls::No).expect("options that go together"),
+            engine: Engine::new(&options, Tls::No).expect("options that go together"),
             ended: false,
         })))
     }

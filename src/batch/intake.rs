@@ -11,7 +11,7 @@ use std::{
 use super::{AnyTransport, Member, OnInput, hand_over};
 use crate::{
     cancel::{Canceller, Waker},
-    closing::{Driver, Opened},
+    closing::Driver,
     error::Error,
     options::CloseOptions,
     process::Owner,
@@ -55,8 +55,8 @@ impl<'a> BatchHandle<'a> {
         on_stanza: impl FnMut(Stanza<&str>) + Send + 'a,
     ) -> Result<usize, Error> {
         options.check()?;
-        let opened = Opened::between_stanzas(options)?;
-        self.0.add(Box::new(transport), options.clone(), opened, hand_over(on_stanza))
+        let driver = Driver::new(Box::new(transport) as AnyTransport<'a>, options.clone())?;
+        self.0.add(driver, hand_over(on_stanza))
     }
 
     /// As [`Batch::add_stream`](super::Batch::add_stream).
@@ -69,9 +69,8 @@ impl<'a> BatchHandle<'a> {
         options: &CloseOptions,
         on_stanza: impl FnMut(Stanza<&str>) + Send + 'a,
     ) -> Result<usize, Error> {
-        let (transport, options, opened) = stream.into_open(options);
-        options.check()?;
-        self.0.add(Box::new(transport), options, opened, hand_over(on_stanza))
+        let driver = stream.into_driver(options)?.map(|transport| Box::new(transport) as AnyTransport<'a>);
+        self.0.add(driver, hand_over(on_stanza))
     }
 }
 
@@ -143,17 +142,10 @@ impl<'a> Intake<'a> {
         if self.owner.is_this_process() { Ok(()) } else { Err(invalid) }
     }
 
-    /// The options [make sense](CloseOptions::check).
-    pub(crate) fn add(
-        &self,
-        transport: AnyTransport<'a>,
-        options: CloseOptions,
-        opened: Opened,
-        on_input: OnInput<'a>,
-    ) -> Result<usize, Error> {
+    pub(crate) fn add(&self, driver: Driver<AnyTransport<'a>>, on_input: OnInput<'a>) -> Result<usize, Error> {
         self.check_owner()?;
-        let canceller = options.canceller.clone();
-        let member = Box::new(Member::new(Driver::new(transport, options, opened)?, on_input));
+        let canceller = driver.canceller().cloned();
+        let member = Box::new(Member::new(driver, on_input));
         let Some(fd) = member.fd() else {
             return Err(Error::Invalid("this transport has no descriptor that a batch could wait for"));
         };

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Batch, Member, Summary, clock::FOR_EVER, intake::Ready, options::Callbacks};
 use crate::{
-    closing::Step,
+    closing::Progress,
     report::Report,
     transport::{Interest, PAUSE, PAUSED, Transport},
 };
@@ -197,13 +197,13 @@ impl<'a> Turn<'_, 'a, '_> {
             }
             member.driver.borrow_buffer(&mut self.batch.buffer);
             match member.driver.step(false) {
-                Step::Input => (member.on_input)(&mut member.driver),
-                Step::Moved => steps += 1,
-                Step::Blocked(interest) => {
+                Progress::Input => (member.on_input)(&mut member.driver),
+                Progress::Moved => steps += 1,
+                Progress::Blocked(interest) => {
                     self.settle(index, interest);
                     return steps > 0;
                 }
-                Step::Over => {
+                Progress::Over => {
                     self.finish(index);
                     return true;
                 }

@@ -94,11 +94,11 @@ impl Buffer {
         result
     }
 
-    /// What is still to be handled, by itself.
-    pub(crate) fn into_rest(mut self) -> Vec<u8> {
+    /// Appends what was read by someone else.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
         self.bytes.truncate(self.filled);
-        self.bytes.drain(..self.taken);
-        self.bytes
+        self.bytes.extend_from_slice(bytes);
+        self.filled = self.bytes.len();
     }
 }
 

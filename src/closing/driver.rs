@@ -1,84 +1,81 @@
-//! The driver: moves bytes between a transport and the handshake, under its deadlines.
+//! The driver: one stream over a transport. It moves bytes between the transport and the engine, under the engine's deadlines.
 
 mod input;
-mod opened;
+mod last_words;
+mod session;
+#[cfg(feature = "capi")]
+mod started;
 mod turn;
 
 use std::{
-    io, mem,
+    mem,
     time::{Duration, Instant},
 };
 
 #[cfg(feature = "capi")]
 pub(crate) use input::Parsed;
 #[cfg(feature = "batch")]
-pub(crate) use input::Step;
-pub(crate) use opened::{End, Opened};
+pub(crate) use input::Progress;
+use last_words::Words;
+use session::End;
 
 use super::Buffer;
 use crate::{
     cancel::Canceller,
     engine::{Engine, Fact, Tls},
     error::Error,
-    framing::{Framer, Malformed},
-    options::{CloseOptions, LastWords},
+    options::CloseOptions,
     report::Report,
-    stream_error::StreamError,
-    transport::{Pace, Transport},
-    xml::Scope,
+    transport::{Interest, Pace, Transport},
 };
 
+/// A stream over a transport, from its beginning to its end. Nothing is read or written before the first step.
+///
+/// While it is open, each step reads, hands over, and writes what was sent. Its end is one of three: [`finish`](Self::finish),
+/// when what has arrived may still be answered; [`close`](Self::close), when nobody can send any more;
+/// [`detach`](Self::detach). None of these moves a byte: the steps do.
 pub(crate) struct Driver<T> {
     transport: T,
     engine: Engine,
-    incoming: Incoming,
     /// Bytes read and not yet handled.
     input: Buffer,
     clock: Clock,
     canceller: Option<Canceller>,
     pace: Pace,
-    /// Still to be composed, when all in front of them is written and what has arrived is handled.
-    last_words: Option<LastWords>,
-    /// What was known before, to be told at the start.
-    known: Known,
+    words: Words,
+    plan: Plan,
+    /// What the last step found that it has to wait for. `None`: there is something to do at once.
+    blocked: Option<Blocked>,
     /// `close_notify` was read: what still comes is below TLS, and only discarded.
     below_tls: bool,
     noted: Noted,
-}
-
-/// What the peer sends, and what is known of its stream.
-struct Incoming {
-    /// Frames the peer's stream; `None` when the caller's parser does.
-    framer: Option<Framer>,
-    /// The caller's parser is inside an element.
-    parser_inside: bool,
-    header: Scope,
-}
-
-impl Incoming {
-    /// An end here would be inside an element or tag.
-    fn is_inside(&self) -> bool {
-        self.framer.as_ref().map_or(self.parser_inside, |framer| !framer.between_stanzas())
-    }
-
-    fn malformed(&self) -> Option<Malformed> {
-        self.framer.as_ref().and_then(Framer::malformed)
-    }
 }
 
 struct Clock {
     start: Instant,
     /// What it showed last, from zero: before each turn, and after each wait.
     now: Duration,
-    /// What was moved since the deadline has passed, or since the last words could have been said.
+    /// What was moved since the deadline has passed, or since our tag could have been due.
     moved: usize,
 }
 
-/// How far both sides had come before the close.
-struct Known {
-    peer_closed: bool,
+/// What is to be waited for.
+#[derive(Clone, Copy, Default)]
+struct Blocked {
+    /// For what the descriptor must become ready.
+    on: Interest,
+    /// When it is tried again all the same, because that does not always show.
+    until: Option<Duration>,
+}
+
+/// What is still to come.
+#[derive(Default)]
+struct Plan {
+    /// The close that comes is a detach.
     detach: bool,
-    stream_error: Option<StreamError>,
+    /// The close has begun, and the first step of it is still to be made.
+    first_step: bool,
+    /// How the last read ended, if there is nothing more to read, and nobody was told.
     end: Option<End>,
 }
 
@@ -87,128 +84,101 @@ struct Known {
 struct Noted {
     /// The end was noted.
     over: bool,
+    /// How TCP's output ended, if it has.
+    ended: Option<Ended>,
     tls_failure: Option<i32>,
-    /// TCP's output has ended, or there was nothing to end any more.
-    ended: bool,
-    /// It ended with a FIN.
-    fin_sent: bool,
     unacked: u64,
 }
 
-/// A qualified name without its prefix.
-fn local_name(name: &str) -> &str {
-    name.split_once(':').map_or(name, |(_, local)| local)
+/// How TCP's output ended.
+#[derive(Clone, Copy, PartialEq)]
+enum Ended {
+    /// With a FIN.
+    Fin,
+    /// There was nothing to end any more.
+    Gone,
 }
 
-fn reserve(output: &mut Vec<u8>, bytes: usize) -> io::Result<()> {
-    output.try_reserve_exact(bytes).map_err(|_| io::ErrorKind::OutOfMemory.into())
+fn tls_of<T: Transport>(transport: &T) -> Tls {
+    match (transport.is_tls(), transport.hides_alerts()) {
+        (false, _) => Tls::No,
+        (true, false) => Tls::Yes,
+        (true, true) => Tls::Hidden,
+    }
 }
 
 impl<T: Transport> Driver<T> {
-    /// A stream that is still open. Nothing is read or written before the first step, nothing said before the start.
-    ///
-    /// The options [make sense](CloseOptions::check). What may be large in them is taken over, not copied; memory that the
-    /// system refuses is an error.
-    pub(crate) fn new(transport: T, mut options: CloseOptions, opened: Opened) -> Result<Self, Error> {
-        let root = options.root()?;
-        let error = options.stream_error.as_ref().map_or(0, |error| error.to_xml(&root).len());
-        let ending = error + "</>".len() + root.len();
-        let mut front = opened.queued;
-        if let Some(header) = options.header.as_ref().filter(|_| !options.detach) {
-            front.extend_from_slice(header.as_bytes());
-        }
-        let mut output = mem::take(&mut options.farewell);
-        if front.is_empty() {
-            reserve(&mut output, ending)?;
-        } else {
-            let farewell = mem::replace(&mut output, front);
-            reserve(&mut output, farewell.len() + ending)?;
-            output.extend_from_slice(&farewell);
-        }
-        let framer = opened.framer.map(|framer| framer.limit(options.stanza_limit).unknown_root(local_name(&root)));
-        let tls = match (transport.is_tls(), transport.hides_alerts()) {
-            (false, _) => Tls::No,
-            (true, false) => Tls::Yes,
-            (true, true) => Tls::Hidden,
-        };
-        Ok(Self {
-            engine: Engine::driven(&mut options, output, tls)?,
-            transport,
-            incoming: Incoming { framer, parser_inside: false, header: opened.header },
-            input: Buffer::holding(options.residual),
-            clock: Clock { start: Instant::now(), now: Duration::ZERO, moved: 0 },
-            canceller: options.canceller,
-            pace: Pace::default(),
-            last_words: options.last_words,
-            known: Known {
-                peer_closed: options.peer_closed,
-                detach: options.detach,
-                stream_error: opened.stream_error,
-                end: opened.end,
-            },
-            below_tls: false,
-            noted: Noted::default(),
-        })
+    /// An open stream, between two stanzas. The options [make sense](CloseOptions::check). What may be large in them is taken
+    /// over, not copied; memory that the system refuses is an error.
+    pub(crate) fn new(transport: T, options: CloseOptions) -> Result<Self, Error> {
+        let engine = Engine::between_stanzas(&options, tls_of(&transport))?;
+        let mut driver = Self::with(transport, engine);
+        driver.set(options)?;
+        Ok(driver)
     }
 
-    /// Begins to close. What fits leaves at once.
-    pub(crate) fn start(&mut self) {
+    fn with(transport: T, engine: Engine) -> Self {
+        Self {
+            transport,
+            engine,
+            input: Buffer::default(),
+            clock: Clock { start: Instant::now(), now: Duration::ZERO, moved: 0 },
+            canceller: None,
+            pace: Pace::default(),
+            words: Words::default(),
+            plan: Plan::default(),
+            blocked: None,
+            below_tls: false,
+            noted: Noted::default(),
+        }
+    }
+
+    /// Says how it is to be closed.
+    pub(crate) fn set(&mut self, mut options: CloseOptions) -> Result<(), Error> {
+        self.engine.set(&mut options, self.clock.now)?;
+        if self.input.is_empty() {
+            self.input = Buffer::holding(options.residual);
+        } else {
+            self.input.append(&options.residual);
+        }
+        self.canceller = options.canceller;
+        self.words = Words::of(options.last_words);
+        self.plan.detach = options.detach;
+        if options.peer_closed {
+            self.note_fact(Fact::PeerClosed { behind: 0 });
+        }
+        Ok(())
+    }
+
+    /// Begins to close a stream on which nobody can send any more: our tag is due at once, but behind the last words.
+    pub(crate) fn close(&mut self) {
+        self.look_at_clock();
         let now = self.clock.now;
-        if self.known.peer_closed {
-            self.tell(Fact::PeerClosed { behind: 0 });
+        self.engine.begin_anew(now);
+        if self.plan.detach {
+            self.detach();
         }
-        if self.known.detach {
-            self.compose(); // nothing that comes from now on is handled
-            self.engine.detach(now); // nothing is said about what came before
-        } else if let Some(malformed) = self.incoming.malformed() {
-            self.refuse(malformed);
-        } else if let Some(error) = self.known.stream_error.take() {
-            self.compose();
-            self.engine.peer_error(error, now);
+        self.engine.queue_farewell(now);
+        if let Some(end) = self.plan.end.take() {
+            self.on_read(end.again());
         }
-        if let Some(end) = self.known.end {
-            self.took(end.again());
-        }
-        if self.last_words.is_some() {
+        if self.words.are_due() {
             self.engine.finishing(now);
         } else {
             self.engine.finish(None, now);
         }
-        self.note_end();
-        if self.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
-            return;
-        }
-        let quiet = self.transport.is_quiet();
-        if !quiet {
-            self.transport.no_delay();
-        }
-        let early = self.look(quiet);
-        // A broken session writes no more; but whether a peer that ended TCP still takes our tag, only the write tells.
-        if self.transport.is_tls() {
-            self.took(early);
-            self.move_output();
-        } else {
-            self.move_output();
-            self.took(early);
-        }
-        if quiet && self.engine.owes_output() {
-            self.transport.no_delay(); // it did not leave all at once
-        }
+        self.note();
+        self.plan.first_step = true;
+        self.blocked = None;
     }
 
-    /// Finds out how much has come before our tag is written, by reading: not all transports know otherwise.
-    fn look(&mut self, quiet: bool) -> io::Result<usize> {
-        let nothing = Err(io::ErrorKind::WouldBlock.into());
-        let early = if quiet || self.has_input() || self.known.end.is_some() { nothing } else { self.fill(None) };
-        // An interrupted read says nothing about what is there.
-        if self.has_input() || early.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
-            let arrived = (self.input.rest().len() as u64).saturating_add(self.transport.unread());
-            // With our tag written long ago, nobody knows any more what came before it.
-            if self.engine.owes_output() {
-                self.tell(Fact::Arrived(arrived));
-            }
-        }
-        early
+    /// What is queued goes out, with the last words; then TCP is ended without a tag. What still comes is discarded.
+    pub(crate) fn detach(&mut self) {
+        self.look_at_clock();
+        self.plan.first_step |= self.engine.may_send();
+        self.engine.detach(self.clock.now);
+        self.note();
+        self.blocked = None;
     }
 
     /// Some of what was read is still to be handled.
@@ -220,10 +190,29 @@ impl<T: Transport> Driver<T> {
         self.engine.is_over()
     }
 
-    #[cfg(any(feature = "capi", feature = "batch"))]
+    /// Stops at once.
     pub(crate) fn cancel(&mut self) {
         self.look_at_clock();
-        self.tell(Fact::Cancel);
+        self.note_fact(Fact::Cancel);
+        self.blocked = None;
+    }
+
+    /// When the next step is due, if nothing becomes ready before.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let next = match self.blocked {
+            None => Some(self.clock.now).filter(|_| !self.is_done()),
+            Some(blocked) => [self.engine.deadline(), blocked.until].into_iter().flatten().min(),
+        };
+        next.and_then(|time| self.clock.start.checked_add(time))
+    }
+
+    /// For what the descriptor must become ready, as of the last step.
+    pub(crate) fn waits_for(&self) -> Interest {
+        self.blocked.map_or_else(Interest::default, |blocked| blocked.on)
+    }
+
+    pub(crate) fn into_transport(self) -> T {
+        self.transport
     }
 
     /// The report; complete once the close is over.
@@ -238,32 +227,37 @@ impl<T: Transport> Driver<T> {
         self.clock.now = self.clock.start.elapsed();
     }
 
-    fn tell(&mut self, fact: Fact) {
+    fn note_fact(&mut self, fact: Fact) {
         let _ = self.engine.tell(fact, self.clock.now); // only a restart can be refused
-        self.note_end();
+        self.note();
     }
 
+    /// Our tag is due without the application's word when the time to answer is over.
     fn tick(&mut self) {
-        self.engine.tick(self.clock.now);
-        self.note_end();
+        if self.engine.apply_limits(self.clock.now) {
+            self.engine.finish(None, self.clock.now);
+        }
+        self.note();
     }
 
-    /// When the close is over: what can still be said without waiting is said, and what is only known now is noted. Once.
-    fn note_end(&mut self) {
+    /// Behind whatever the engine was told: what comes last is said as soon as our tag is due. When the close is over, what
+    /// can still be said without waiting is said, and what is only known now is noted; once.
+    fn note(&mut self) {
+        self.say_last_words();
         if !self.is_done() || mem::replace(&mut self.noted.over, true) {
             return;
         }
         self.noted.unacked = self.transport.unacked();
-        if self.noted.fin_sent {
+        if self.noted.ended == Some(Ended::Fin) {
             self.noted.unacked = self.noted.unacked.saturating_sub(1); // the FIN counts as one (TC-11)
         }
         // TL-01: close_notify goes before FIN, also when the time is up; but never behind half of our output.
         if self.engine.wants().notify && self.transport.notify().is_ok() {
-            self.tell(Fact::DidNotify);
+            self.note_fact(Fact::DidNotify);
             let _ = self.transport.try_flush();
         }
         // HS-01: nothing can be written to this connection any more, not even by a second close.
-        if !self.noted.ended && self.engine.may_end_output() && self.engine.pending() == 0 {
+        if self.noted.ended.is_none() && self.engine.may_end_output() && self.engine.pending() == 0 {
             let _ = self.transport.shut();
         }
     }
@@ -272,6 +266,23 @@ impl<T: Transport> Driver<T> {
 /// What only a set of streams needs, which starts each when its turn has come, and waits for all at once.
 #[cfg(feature = "batch")]
 impl<T: Transport> Driver<T> {
+    /// The same over a transport that is made of this one.
+    pub(crate) fn map<U>(self, make: impl FnOnce(T) -> U) -> Driver<U> {
+        Driver {
+            transport: make(self.transport),
+            engine: self.engine,
+            input: self.input,
+            clock: self.clock,
+            canceller: self.canceller,
+            pace: self.pace,
+            words: self.words,
+            plan: self.plan,
+            blocked: self.blocked,
+            below_tls: self.below_tls,
+            noted: self.noted,
+        }
+    }
+
     pub(crate) fn transport(&self) -> &T {
         &self.transport
     }
@@ -286,20 +297,20 @@ impl<T: Transport> Driver<T> {
 
     /// The closing began, or the peer leaves no choice but to begin.
     pub(crate) fn must_start(&self) -> bool {
-        let Known { peer_closed, stream_error, end, .. } = &self.known;
-        let known = *peer_closed || end.is_some() || stream_error.is_some() || self.incoming.malformed().is_some();
-        known || !self.engine.is_open()
+        self.plan.end.is_some() || !self.engine.is_open()
     }
 
     /// Starts, with a stream error if the stream is to be closed with one and nothing is wrong with it already; ends
-    /// at `deadline` at the latest.
-    pub(crate) fn start_by(&mut self, deadline: Option<Instant>, error: Option<&StreamError>) {
+    /// at `deadline` at the latest. What fits leaves at once.
+    pub(crate) fn start_by(&mut self, deadline: Option<Instant>, error: Option<&crate::stream_error::StreamError>) {
+        self.look_at_clock();
+        self.engine.begin_anew(self.clock.now);
         self.end_by(deadline);
-        if let Some(error) = error.filter(|_| !self.must_start() && !self.known.detach) {
+        if let Some(error) = error.filter(|_| !self.must_start() && !self.plan.detach) {
             self.engine.set_error(error);
         }
-        self.look_at_clock();
-        self.start();
+        self.close();
+        self.step(false);
     }
 
     /// Ends at `deadline` at the latest.
@@ -319,12 +330,7 @@ impl<T: Transport> Driver<T> {
     pub(crate) fn expire(&mut self) {
         self.look_at_clock();
         self.tick();
-        self.tell(Fact::Cancel); // nothing, when the time was up for this one, too
-    }
-
-    /// When the next deadline is due, if there is one.
-    pub(crate) fn due(&self) -> Option<Instant> {
-        self.engine.deadline().and_then(|time| self.clock.start.checked_add(time))
+        self.note_fact(Fact::Cancel); // nothing, when the time was up for this one, too
     }
 
     /// Takes the buffer that is lent to whoever is moved, unless it has one.

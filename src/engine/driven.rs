@@ -1,88 +1,225 @@
 //! What only the library's own driver needs, which owns the socket as well.
 
-use std::time::Duration;
+use std::{io, mem, time::Duration};
 
-use super::{Engine, Half, Handshake, Ours, Outgoing, Theirs, Tls};
-use crate::{error::Error, options::CloseOptions, report::Outcome};
+use super::{
+    Engine, Half, Last, Tls,
+    facts::{Ours, Theirs},
+};
+use crate::{
+    error::Error,
+    framing::{Frame, Framer, Malformed},
+    options::CloseOptions,
+    report::Outcome,
+    stream_error::StreamError,
+    xml::Scope,
+};
+
+/// A qualified name without its prefix.
+fn local_name(name: &str) -> &str {
+    name.split_once(':').map_or(name, |(_, local)| local)
+}
 
 impl Engine {
-    /// An engine for a driver: `output`, farewell included, is queued already; `options` make sense.
-    pub(crate) fn driven(options: &mut CloseOptions, output: Vec<u8>, tls: Tls) -> Result<Self, Error> {
-        let mut engine = Self {
-            handshake: Handshake::new(options.limits, options.answer_limit(), tls),
-            outgoing: Outgoing::new(options.root()?, Vec::new(), output),
-            output_limit: options.output_limit,
-            farewell: Vec::new(),
-            error: options.stream_error.take(),
-            tag: !options.tag_sent,
-            stream_error: None,
-            refused: 0,
+    /// An engine on a stream of which nothing has been sent or received.
+    pub(crate) fn at_the_start(tls: Tls) -> Self {
+        Self::with(Framer::new(), Scope::default(), tls)
+    }
+
+    /// An engine on a stream whose headers have been exchanged; of the peer's is known what the options say.
+    pub(crate) fn between_stanzas(options: &CloseOptions, tls: Tls) -> Result<Self, Error> {
+        let Some(header) = &options.peer_header else {
+            return Ok(Self::with(Framer::inside(None), Scope::default(), tls));
         };
-        engine.update(false, Duration::ZERO);
-        Ok(engine)
+        let mut framer = Framer::new().limit(usize::MAX);
+        let mut rest = header.as_bytes();
+        let scope = match framer.next(&mut rest) {
+            // `<stream:stream/>` would be the end of the stream as well.
+            Some(Frame::Header(tag)) if rest.is_empty() && !tag.ends_with(b"/>") => Scope::of(tag),
+            _ => return Err(Error::Invalid("the peer's header is not a start tag")),
+        };
+        Ok(Self::with(framer, scope, tls))
+    }
+
+    /// How it is to be closed; the options make sense. What may be large in them is taken over, not copied.
+    pub(crate) fn set(&mut self, options: &mut CloseOptions, now: Duration) -> Result<(), Error> {
+        let root = options.root()?;
+        if options.own_parser {
+            self.incoming.framer = None;
+        }
+        let framer = self.incoming.framer.take();
+        self.incoming.framer = framer.map(|framer| framer.limit(options.stanza_limit).unknown_root(local_name(&root)));
+        self.output_limit = options.output_limit;
+        self.close.handshake.set_limits(options.limits, options.answer_limit());
+        let header = options.header.take().filter(|_| !options.detach).unwrap_or_default().into_bytes();
+        let farewell = mem::take(&mut options.farewell);
+        let last = Last { farewell, error: options.stream_error.take(), tag: !options.tag_sent };
+        if options.detach {
+            self.close.outgoing.take_tail_back();
+            self.close.handshake.reopen();
+        }
+        if !self.close.outgoing.set(root, header, last) {
+            return Err(io::Error::from(io::ErrorKind::OutOfMemory).into());
+        }
+        self.close.update(false, now);
+        Ok(())
+    }
+
+    /// Counts from now on, when the peer has begun to close: until now nobody could do anything about it.
+    pub(crate) fn begin_anew(&mut self, now: Duration) {
+        self.close.handshake.begin_anew(now);
+    }
+
+    /// New headers follow, whatever is still to be written; ours is the application's own.
+    pub(crate) fn restart_input(&mut self, tls: Tls) {
+        self.close.handshake.set_tls(tls);
+        if let Some(framer) = &mut self.incoming.framer {
+            framer.restart();
+        }
+    }
+
+    /// Queues without a limit, for who waits until it is written.
+    pub(crate) fn unlimited(mut self) -> Self {
+        self.output_limit = usize::MAX;
+        self
+    }
+
+    /// The largest stanza to deliver.
+    pub(crate) fn limit_stanzas(&mut self, bytes: usize) {
+        self.incoming.framer = self.incoming.framer.take().map(|framer| framer.limit(bytes));
     }
 
     /// The close begins, and our tag is due when what has arrived is handled: then comes [`finish`](Self::finish).
     pub(crate) fn finishing(&mut self, now: Duration) {
-        self.handshake.tell(Half::Finishing, now);
+        self.tell_half(Half::Finishing, now);
     }
 
-    /// All that is queued is written, and [`finish`](Self::finish) is awaited.
-    pub(crate) fn awaits_finish(&self) -> bool {
-        self.handshake.is_finishing() && self.outgoing.unsent() == 0
+    /// The close has begun, and [`finish`](Self::finish) is awaited.
+    pub(crate) fn is_finishing(&self) -> bool {
+        self.close.handshake.is_finishing() && !self.is_over()
     }
 
-    /// What goes right in front of error and tag.
-    pub(crate) fn set_farewell(&mut self, farewell: Vec<u8>) {
-        self.farewell = farewell;
+    /// So much of ours is not written.
+    pub(crate) fn unsent(&self) -> usize {
+        self.close.outgoing.unsent()
+    }
+
+    /// The farewell goes out now, for nothing is sent in front of it any more.
+    pub(crate) fn queue_farewell(&mut self, now: Duration) {
+        self.close.outgoing.queue_farewell();
+        self.close.update(false, now);
+    }
+
+    /// Says more in front of an error and of our tag.
+    pub(crate) fn add_farewell(&mut self, words: &[u8], now: Duration) {
+        self.close.outgoing.add_farewell(words);
+        self.close.update(false, now);
+    }
+
+    #[cfg(any(feature = "capi", feature = "batch"))]
+    /// Our error, unless there is one, or our tag has gone out already.
+    pub(crate) fn set_error(&mut self, error: &StreamError) {
+        self.close.outgoing.set_error(error);
+    }
+
+    /// Applies the limits. True: the time to answer is over, so our tag is due.
+    pub(crate) fn apply_limits(&mut self, now: Duration) -> bool {
+        self.close.handshake.tick(now)
     }
 
     /// The qualified name of our root.
     pub(crate) fn root(&self) -> &str {
-        self.outgoing.root()
+        self.close.outgoing.root()
+    }
+
+    /// The application may still send.
+    pub(crate) fn may_send(&self) -> bool {
+        self.close.may_send()
     }
 
     /// The close has begun, and our last bytes are not written yet.
     pub(crate) fn owes_output(&self) -> bool {
-        self.handshake.ours() == Ours::Queued || self.handshake.is_finishing()
+        self.close.handshake.ours() == Ours::Queued || self.is_finishing()
+    }
+
+    /// Our tag is due, and not written yet: what comes last can perhaps be said in front of it.
+    pub(crate) fn is_tag_queued(&self) -> bool {
+        self.close.handshake.ours() == Ours::Queued && !self.is_over()
     }
 
     /// What was handed out and not taken may change again: a plain socket keeps nothing of a write that is blocked.
     pub(crate) fn take_back(&mut self) {
-        self.outgoing.take_back();
+        self.close.outgoing.take_back();
     }
 
-    /// The peer's stream error was seen.
-    pub(crate) fn has_stream_error(&self) -> bool {
-        self.stream_error.is_some()
+    /// The peer's stream error, if it was seen.
+    pub(crate) fn stream_error(&self) -> Option<&StreamError> {
+        self.incoming.stream_error.as_ref()
+    }
+
+    /// The peer's closing tag was seen.
+    pub(crate) fn is_peer_closed(&self) -> bool {
+        self.close.handshake.theirs() == Theirs::Closed
+    }
+
+    /// Why what the peer sent is no stream.
+    pub(crate) fn why_malformed(&self) -> Option<Malformed> {
+        self.incoming.framer.as_ref().and_then(Framer::malformed)
+    }
+
+    /// What the peer's header puts in scope.
+    pub(crate) fn header(&self) -> &Scope {
+        &self.incoming.header
+    }
+
+    /// So many bytes were handed out, and not taken.
+    #[cfg(feature = "capi")]
+    pub(crate) fn handed(&self) -> usize {
+        self.close.outgoing.handed()
+    }
+
+    /// The application's parser is inside an element, or not.
+    #[cfg(feature = "capi")]
+    pub(crate) fn set_inside(&mut self, inside: bool) {
+        self.incoming.parser_inside = inside;
+    }
+
+    /// Those that wait hold no memory for a large stanza that has come already.
+    pub(crate) fn shrink(&mut self) {
+        if let Some(framer) = &mut self.incoming.framer {
+            framer.shrink();
+        }
     }
 
     /// The outcome is fixed.
     pub(crate) fn is_over(&self) -> bool {
-        self.handshake.is_over()
+        self.close.handshake.is_over()
     }
 
     /// What comes is still the peer's stream.
     pub(crate) fn parses(&self) -> bool {
-        !self.is_over() && self.handshake.theirs() == Theirs::Open
+        self.close.parses()
     }
 
     /// It is over, and nothing keeps the last bytes of ours from ending with a FIN. Over TLS, that waits for the end of
     /// what the peer sends (TL-02).
     pub(crate) fn may_end_output(&self) -> bool {
-        let outcome = self.handshake.outcome();
-        let complete = self.handshake.is_sent() || outcome == Outcome::Stalled;
-        outcome != Outcome::Reset && complete && !self.handshake.is_broken() && self.handshake.awaits_no_alert()
+        let outcome = self.close.handshake.outcome();
+        let complete = self.close.handshake.is_sent() || outcome == Outcome::Stalled;
+        outcome != Outcome::Reset
+            && complete
+            && !self.close.handshake.is_broken()
+            && self.close.handshake.awaits_no_alert()
     }
 
     /// Neither is it over, nor did anything fail that would keep bytes from going out.
     pub(crate) fn may_write(&self) -> bool {
-        !self.is_over() && !self.handshake.is_broken()
+        !self.is_over() && !self.close.handshake.is_broken()
     }
 
     /// How much of what was taken is not with the kernel.
     pub(crate) fn pending(&self) -> usize {
-        self.outgoing.pending()
+        self.close.outgoing.pending()
     }
 }
 
@@ -91,18 +228,11 @@ impl Engine {
 impl Engine {
     /// Lets the whole close end at `end` at the latest.
     pub(crate) fn bound(&mut self, end: Duration, now: Duration) {
-        self.handshake.bound(end, now);
-    }
-
-    /// Our error, unless there is one, or our tag has gone out already.
-    pub(crate) fn set_error(&mut self, error: &crate::stream_error::StreamError) {
-        if self.tag {
-            self.error.get_or_insert_with(|| error.clone());
-        }
+        self.close.handshake.bound(end, now);
     }
 
     /// Nothing has begun.
     pub(crate) fn is_open(&self) -> bool {
-        !self.handshake.has_begun()
+        !self.close.handshake.has_begun()
     }
 }

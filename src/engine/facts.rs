@@ -69,8 +69,10 @@ impl Facts {
     pub(super) const CROSSED: Self = Self(128);
     /// We close: what has arrived is still read, and may be answered, before our tag is due.
     pub(super) const FINISHING: Self = Self(256);
-    /// The application was not asked any longer for what it owes.
+    /// The time to answer was over, so our tag was due.
     pub(super) const UNANSWERED: Self = Self(512);
+    /// The time of the set of streams is less than what was left to this one.
+    pub(super) const BOUNDED: Self = Self(1024);
 
     pub(super) fn has(self, fact: Self) -> bool {
         self.0 & fact.0 != 0

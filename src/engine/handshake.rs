@@ -83,11 +83,35 @@ impl Handshake {
         self.tls = tls;
     }
 
-    /// Lets the whole close take no longer than `total`: for a set of streams that has a deadline of its own.
+    /// Lets the whole close end at `end` at the latest: for a set of streams that has a deadline of its own.
     #[cfg(feature = "batch")]
     pub(super) fn bound(&mut self, end: Duration, now: Duration) {
-        let began = self.times.began.unwrap_or(now);
-        self.limits.total = self.limits.total.min(end.saturating_sub(began));
+        let total = end.saturating_sub(self.times.began.unwrap_or(now));
+        if total < self.limits.total {
+            self.limits.total = total;
+            self.answer = self.answer.min(total / 2);
+            self.facts.add(Facts::BOUNDED);
+        }
+    }
+
+    pub(super) fn set_limits(&mut self, limits: Limits, answer: Duration) {
+        (self.limits, self.answer) = (limits, answer);
+    }
+
+    /// Counts from now on, when the close has begun already: until now nobody could do anything about it.
+    pub(super) fn begin_anew(&mut self, now: Duration) {
+        self.clock(now);
+        if self.times.began.is_some() && !self.is_over() {
+            self.times.linger = self.times.linger.map(|_| self.times.now);
+            self.start_counting();
+        }
+    }
+
+    /// Nothing of what the peer did has made our tag due: the application detaches instead.
+    pub(super) fn reopen(&mut self) {
+        if self.ours == Ours::Queued {
+            (self.ours, self.theirs, self.initiator) = (Ours::Open, Theirs::Open, None);
+        }
     }
 
     #[cfg(feature = "batch")]
@@ -202,12 +226,16 @@ impl Handshake {
 
     fn start_clock(&mut self) {
         if self.times.began.is_none() {
-            self.times.began = Some(self.times.now);
-            self.times.progress = self.times.now;
-            // What is reported is what came since then.
-            let arrived = self.counts.arrived.saturating_sub(self.counts.read);
-            self.counts = Counts { arrived, discarded: self.counts.discarded, ..Counts::default() };
+            self.start_counting();
         }
+    }
+
+    /// What is reported is what came since now.
+    fn start_counting(&mut self) {
+        self.times.began = Some(self.times.now);
+        self.times.progress = self.times.now;
+        let arrived = self.counts.arrived.saturating_sub(self.counts.read);
+        self.counts = Counts { arrived, discarded: self.counts.discarded, ..Counts::default() };
     }
 
     fn finish(&mut self, initiator: Initiator) {

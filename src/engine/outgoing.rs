@@ -14,9 +14,10 @@ const FORGET: usize = 64 * 1024;
 /// never changes: TLS insists on being given the same bytes again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Outgoing {
-    /// Our stream header, if it is known: as long as it is not out, it goes in front of whatever is said first (HS-11).
+    /// Our stream header, if the application has left it to us.
     header: Vec<u8>,
-    header_out: bool,
+    /// It has not gone out: it goes in front of whatever is said first (HS-11).
+    header_due: bool,
     bytes: Vec<u8>,
     /// So many of `bytes` were taken.
     taken: usize,
@@ -24,10 +25,28 @@ pub(super) struct Outgoing {
     handed: usize,
     /// Taken, but not with the kernel: in the application's own queue, or in its TLS layer.
     pending: usize,
-    /// What comes last, once that is known.
+    last: Last,
+    /// Where it is, once it is among `bytes`.
     tail: Option<Tail>,
     /// The qualified name of our root, whose prefix a stream error takes.
     root: Cow<'static, str>,
+}
+
+/// What comes last.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Last {
+    /// Goes in front of error and tag.
+    pub(super) farewell: Vec<u8>,
+    /// Ours, unless another one is called for first.
+    pub(super) error: Option<StreamError>,
+    /// Our tag comes behind it. Otherwise it has gone out already, or is not to be sent.
+    pub(super) tag: bool,
+}
+
+impl Default for Last {
+    fn default() -> Self {
+        Self { farewell: Vec::new(), error: None, tag: true }
+    }
 }
 
 /// Positions in [`Outgoing::bytes`].
@@ -35,54 +54,133 @@ pub(super) struct Outgoing {
 struct Tail {
     /// Where it begins: with the farewell.
     start: usize,
-    /// Where a stream error still fits in: in front of the tag. `None`: there is one, or no tag.
-    error_at: Option<usize>,
+    /// Where the farewell ends, and a stream error fits in. `None`: that was taken.
+    farewell_end: Option<usize>,
+    /// There is an error, or no tag for it to stand in front of.
+    full: bool,
 }
 
 impl Outgoing {
-    /// `bytes` are queued already, behind the header.
-    pub(super) fn new(root: Cow<'static, str>, header: Vec<u8>, bytes: Vec<u8>) -> Self {
-        Self { header, header_out: false, bytes, taken: 0, handed: 0, pending: 0, tail: None, root }
+    /// Nothing is queued, and our header is out, or goes out as the application's first bytes.
+    pub(super) fn new(root: Cow<'static, str>) -> Self {
+        Self {
+            header: Vec::new(),
+            header_due: false,
+            bytes: Vec::new(),
+            taken: 0,
+            handed: 0,
+            pending: 0,
+            last: Last::default(),
+            tail: None,
+            root,
+        }
+    }
+
+    /// Says what our root, our header if it is not out, and what comes last are. What comes last may be among the bytes
+    /// already, as long as it was not handed out: then this takes its place. False: the system refuses the memory.
+    pub(super) fn set(&mut self, root: Cow<'static, str>, header: Vec<u8>, last: Last) -> bool {
+        let had_tail = self.take_tail_back();
+        let error = mem::replace(&mut self.last, last).error;
+        self.root = root;
+        self.header_due = !header.is_empty();
+        self.header = header;
+        if had_tail {
+            self.finish(error.as_ref());
+            return true;
+        }
+        let error = self.last.error.as_ref().map_or(0, |error| error.to_xml(&self.root).len());
+        let ending = error + "</>".len() + self.root.len();
+        if self.bytes.is_empty() && !self.header_due {
+            self.last.farewell.try_reserve_exact(ending).is_ok()
+        } else {
+            let header = if self.header_due { self.header.len() } else { 0 };
+            self.bytes.try_reserve_exact(header + self.last.farewell.len() + ending).is_ok()
+        }
+    }
+
+    /// What comes last is not among the bytes any more; false when it was not. Nothing of it was handed out.
+    pub(super) fn take_tail_back(&mut self) -> bool {
+        let Some(tail) = self.tail.take() else { return false };
+        debug_assert!(self.handed <= tail.start);
+        self.bytes.truncate(tail.start);
+        true
     }
 
     /// Appends what the application sends.
     pub(super) fn queue(&mut self, bytes: &[u8]) {
         debug_assert!(self.tail.is_none());
-        self.open();
+        self.append_header();
         self.bytes.extend_from_slice(bytes);
     }
 
-    fn open(&mut self) {
-        if !mem::replace(&mut self.header_out, true) {
+    fn append_header(&mut self) {
+        if mem::take(&mut self.header_due) {
             self.bytes.extend_from_slice(&self.header);
         }
     }
 
-    /// Appends what comes last.
-    pub(super) fn finish(&mut self, farewell: &[u8], error: Option<&StreamError>, tag: bool) {
-        let start = self.bytes.len();
-        let error = error.map_or(String::new(), |error| error.to_xml(&self.root));
-        if tag || !farewell.is_empty() || !error.is_empty() {
-            self.open();
+    /// Appends the farewell, now that nobody sends anything in front of it.
+    pub(super) fn queue_farewell(&mut self) {
+        if self.last.farewell.is_empty() {
+            return;
         }
-        self.bytes.extend_from_slice(farewell);
-        let error_at = Some(self.bytes.len()).filter(|_| tag && error.is_empty());
+        self.append_header();
+        if self.bytes.is_empty() {
+            self.bytes = mem::take(&mut self.last.farewell);
+        } else {
+            self.bytes.append(&mut self.last.farewell);
+        }
+    }
+
+    /// Makes the farewell longer: in front of an error and of our tag, if nothing behind it was handed out.
+    pub(super) fn add_farewell(&mut self, words: &[u8]) {
+        let Some(tail) = &mut self.tail else {
+            self.last.farewell.extend_from_slice(words);
+            return;
+        };
+        if let Some(at) = tail.farewell_end.filter(|at| self.handed <= *at) {
+            let header = if mem::take(&mut self.header_due) { &*self.header } else { &[] };
+            tail.farewell_end = Some(at + header.len() + words.len());
+            self.bytes.splice(at..at, [header, words].concat());
+        }
+    }
+
+    /// Appends what comes last: without an error of its own, with `error`.
+    pub(super) fn finish(&mut self, error: Option<&StreamError>) {
+        let start = self.bytes.len();
+        self.queue_farewell();
+        if let (None, Some(error)) = (&self.last.error, error) {
+            self.last.error = Some(error.clone());
+        }
+        let error = self.last.error.as_ref().map_or(String::new(), |error| error.to_xml(&self.root));
+        if self.last.tag || !error.is_empty() {
+            self.append_header();
+        }
+        let farewell_end = Some(self.bytes.len());
         self.bytes.extend_from_slice(error.as_bytes());
-        if tag {
+        if self.last.tag {
             for part in ["</", &self.root, ">"] {
                 self.bytes.extend_from_slice(part.as_bytes());
             }
         }
-        self.tail = Some(Tail { start, error_at });
+        self.tail = Some(Tail { start, farewell_end, full: !error.is_empty() || !self.last.tag });
+    }
+
+    /// The same without an error and without a tag.
+    pub(super) fn detach(&mut self) {
+        (self.last.error, self.last.tag) = (None, false);
+        self.finish(None);
     }
 
     /// Puts a stream error in front of the tag, if it still can be.
-    pub(super) fn insert_error(&mut self, error: &StreamError) {
-        let Some(Tail { error_at: Some(at), start }) = self.tail else { return };
-        let error = error.to_xml(&self.root).into_bytes();
-        if self.handed <= at && self.bytes.try_reserve_exact(error.len()).is_ok() {
-            self.bytes.splice(at..at, error);
-            self.tail = Some(Tail { start, error_at: None });
+    pub(super) fn insert_error(&mut self, error: StreamError) {
+        let Some(tail) = self.tail.as_mut().filter(|tail| !tail.full) else { return };
+        let Some(at) = tail.farewell_end else { return };
+        let xml = error.to_xml(&self.root).into_bytes();
+        if self.handed <= at && self.bytes.try_reserve_exact(xml.len()).is_ok() {
+            self.bytes.splice(at..at, xml);
+            tail.full = true;
+            self.last.error = Some(error);
         }
     }
 
@@ -118,7 +216,7 @@ impl Outgoing {
             self.handed -= self.taken;
             if let Some(tail) = &mut self.tail {
                 tail.start = tail.start.saturating_sub(self.taken);
-                tail.error_at = tail.error_at.and_then(|at| at.checked_sub(self.taken));
+                tail.farewell_end = tail.farewell_end.and_then(|at| at.checked_sub(self.taken));
             }
             self.taken = 0;
         }
@@ -138,9 +236,22 @@ impl Outgoing {
         self.pending
     }
 
-    /// Our header goes out another way, or is to be sent (again) after all.
-    pub(super) fn set_header_out(&mut self, out: bool) {
-        self.header_out = out;
+    /// The application has written our header itself.
+    pub(super) fn header_is_out(&mut self) {
+        self.header_due = false;
+    }
+
+    /// A new header of ours follows.
+    pub(super) fn restart(&mut self) {
+        self.header_due = !self.header.is_empty();
+    }
+
+    #[cfg(any(feature = "capi", feature = "batch"))]
+    /// Our error, unless there is one, or our tag has gone out already.
+    pub(super) fn set_error(&mut self, error: &StreamError) {
+        if self.last.tag {
+            self.last.error.get_or_insert_with(|| error.clone());
+        }
     }
 
     pub(super) fn root(&self) -> &str {
@@ -153,7 +264,9 @@ mod tests {
     use super::*;
 
     fn outgoing(header: &str) -> Outgoing {
-        Outgoing::new("stream:stream".into(), header.into(), Vec::new())
+        let mut outgoing = Outgoing::new("stream:stream".into());
+        assert!(outgoing.set("stream:stream".into(), header.into(), Last::default()));
+        outgoing
     }
 
     fn next(outgoing: &mut Outgoing) -> String {
@@ -164,7 +277,8 @@ mod tests {
     fn everything_goes_out_in_order_and_in_one_piece() {
         let mut outgoing = outgoing("<H>");
         outgoing.queue(b"<a/>");
-        outgoing.finish(b"<bye/>", Some(&StreamError::defined("reset")), true);
+        outgoing.add_farewell(b"<bye/>");
+        outgoing.finish(Some(&StreamError::defined("reset")));
         let all = next(&mut outgoing);
         assert!(
             all.starts_with("<H><a/><bye/><stream:error><reset ") && all.ends_with("</stream:error></stream:stream>")
@@ -176,13 +290,13 @@ mod tests {
     fn an_error_goes_in_front_of_the_tag_only_while_the_tag_was_not_handed_out() {
         let error = StreamError::defined("not-well-formed");
         let mut early = outgoing("");
-        early.finish(b"", None, true);
-        early.insert_error(&error);
+        early.finish(None);
+        early.insert_error(error.clone());
         assert!(next(&mut early).starts_with("<stream:error>"));
         let mut late = outgoing("");
-        late.finish(b"", None, true);
+        late.finish(None);
         let handed = next(&mut late);
-        late.insert_error(&error);
+        late.insert_error(error.clone());
         assert_eq!(next(&mut late), handed);
     }
 
@@ -191,7 +305,8 @@ mod tests {
         let mut outgoing = outgoing("");
         outgoing.queue(&[b'x'; 3 * PORTION]);
         let farewell = [b'y'; 2 * PORTION];
-        outgoing.finish(&farewell, None, true);
+        outgoing.add_farewell(&farewell);
+        outgoing.finish(None);
         let mut sizes = Vec::new();
         loop {
             let count = outgoing.next().len();

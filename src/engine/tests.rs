@@ -6,6 +6,7 @@ use super::*;
 use crate::report::{Initiator, Outcome};
 
 const TAG: &str = "</stream:stream>";
+const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 const ERROR: &str =
     "<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>";
 
@@ -35,16 +36,16 @@ struct Trace {
 }
 
 impl Trace {
-    fn with(options: &CloseOptions, header: &str, tls: Tls) -> Self {
-        Self { engine: Engine::new(options, header.as_bytes(), tls).unwrap(), now: Duration::ZERO }
+    fn with(options: &CloseOptions, tls: Tls) -> Self {
+        Self { engine: Engine::new(options, tls).unwrap(), now: Duration::ZERO }
     }
 
     fn new() -> Self {
-        Self::with(&CloseOptions::new(), "", Tls::No)
+        Self::with(&CloseOptions::new(), Tls::No)
     }
 
     fn over_tls() -> Self {
-        Self::with(&CloseOptions::new(), "", Tls::Yes)
+        Self::with(&CloseOptions::new(), Tls::Yes)
     }
 
     fn at(&mut self, time: u64) -> &mut Self {
@@ -246,25 +247,25 @@ fn tls_ends_by_alerts() {
 #[test]
 fn a_half_close_is_asked_for() {
     let options = CloseOptions::new().half_close(true);
-    let mut t = Trace::with(&options, "", Tls::No);
+    let mut t = Trace::with(&options, Tls::No);
     t.finish().writes().wants("RPS").tell(Fact::DidShut).wants("RP").within(30_000).closed().wants("R").within(2000);
     t.eof().ends(Outcome::Clean, Initiator::Us, (true, true));
-    assert!(Engine::new(&options, b"", Tls::Yes).is_err());
+    assert!(Engine::new(&options, Tls::Yes).is_err());
 }
 
 #[test]
 fn our_header_has_not_gone_out() {
-    let mut t = Trace::with(&CloseOptions::new(), "<H>", Tls::No);
+    let mut t = Trace::with(&CloseOptions::new().header(HEADER), Tls::No);
     t.engine.finish(Some(&StreamError::defined("host-unknown")), t.now);
     let said = String::from_utf8(t.engine.output().to_vec()).unwrap();
-    assert!(said.starts_with("<H><stream:error><host-unknown") && said.ends_with(TAG), "{said}");
-    let mut t = Trace::with(&CloseOptions::new(), "<H>", Tls::No);
-    t.send("proceed").says("<H>proceed").writes().tell(Fact::Restarted { tls: Tls::Yes });
-    let mut closed = Trace { engine: t.engine.clone(), now: t.now };
-    t.tell(Fact::TlsFailed).says("");
+    assert!(said.starts_with(&format!("{HEADER}<stream:error><host-unknown")) && said.ends_with(TAG), "{said}");
+    let mut t = Trace::with(&CloseOptions::new().header(HEADER), Tls::No);
+    t.send("proceed").writes().tell(Fact::Restarted { tls: Tls::Yes }).tell(Fact::TlsFailed).says("");
     t.ends(Outcome::TlsFailed, Initiator::Peer, (false, false));
-    closed.finish().says(&format!("<H>{TAG}"));
-    Trace::with(&CloseOptions::new(), "<H>", Tls::No).tell(Fact::HeaderOut).finish().says(TAG);
+    Trace::with(&CloseOptions::new().header(HEADER), Tls::No).tell(Fact::HeaderOut).finish().says(TAG);
+    let mut t = Trace::with(&CloseOptions::new().header(HEADER), Tls::No);
+    t.send("<proceed/>").says(&format!("{HEADER}<proceed/>")).writes().tell(Fact::Restarted { tls: Tls::Yes }).finish();
+    t.says(&format!("{HEADER}{TAG}"));
 }
 
 #[test]
@@ -288,7 +289,7 @@ fn while_the_peer_reads_no_linger_cuts_our_output() {
 
 #[test]
 fn a_pause_is_no_silence_of_the_peers() {
-    let mut t = Trace::with(&CloseOptions::new().no_progress(ms(1000)), "", Tls::No);
+    let mut t = Trace::with(&CloseOptions::new().no_progress(ms(1000)), Tls::No);
     t.finish().writes().within(1000).tell(Fact::Paused(true)).wants("P").within(30_000);
     t.at(5000).tick().tell(Fact::Paused(false)).wants("RP").within(1000);
 }
@@ -350,7 +351,7 @@ fn what_is_told_too_late_or_taken_back_makes_no_answer_of_a_tag_that_crossed() {
 
 #[test]
 fn behind_a_half_close_silence_is_no_progress() {
-    let mut t = Trace::with(&CloseOptions::new().half_close(true).no_progress(ms(1000)), "", Tls::No);
+    let mut t = Trace::with(&CloseOptions::new().half_close(true).no_progress(ms(1000)), Tls::No);
     t.finish().writes().within(1000).tell(Fact::DidShut).within(1000);
     t.at(900).receives(1, true).within(1000).at(1900).tick().ends(Outcome::TimedOut, Initiator::Us, (true, false));
 }

@@ -14,7 +14,7 @@ use super::{
     sized::Out,
 };
 use crate::{
-    closing::{Driver, Opened, Parsed},
+    closing::{Driver, Parsed},
     options::CloseOptions,
     report::Report,
     transport::{Transport, check_connected, os_error},
@@ -77,9 +77,8 @@ pub(super) unsafe fn close<T: Transport>(
 }
 
 fn run<T: Transport>(transport: T, options: CloseOptions, taker: &Taker) -> Result<Report, Refusal> {
-    let opened = taker.opened(&options)?;
-    let mut driver = Driver::new(transport, options, opened)?;
-    driver.start();
+    let mut driver = Driver::new(transport, options)?;
+    driver.close();
     while driver.next_chunk() {
         taker.take(&mut driver);
     }
@@ -87,15 +86,6 @@ fn run<T: Transport>(transport: T, options: CloseOptions, taker: &Taker) -> Resu
 }
 
 impl Taker {
-    /// The library does not frame for a program that has a parser.
-    pub(super) fn opened(&self, options: &CloseOptions) -> Result<Opened, Refusal> {
-        let mut opened = Opened::between_stanzas(options)?;
-        if let Self::Data(..) = self {
-            opened.framer = None;
-        }
-        Ok(opened)
-    }
-
     /// Hands on what has been read.
     pub(super) fn take<T: Transport>(&self, driver: &mut Driver<T>) {
         match *self {
@@ -104,8 +94,11 @@ impl Taker {
             }
             Self::Stanzas(callback, userdata) => {
                 let mut answer = 0;
-                // SAFETY: the header says what the function must be; the bytes outlive the call.
-                driver.frame(Some(&mut |xml, _| answer = unsafe { callback(userdata, xml.as_ptr(), xml.len()) }));
+                driver.frame(Some(&mut |stanza| {
+                    let xml = stanza.as_bytes();
+                    // SAFETY: the header says what the function must be; the bytes outlive the call.
+                    answer = unsafe { callback(userdata, xml.as_ptr(), xml.len()) };
+                }));
                 if answer != 0 {
                     driver.cancel();
                 }

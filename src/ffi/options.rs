@@ -12,7 +12,6 @@
 use std::{
     ffi::{c_char, c_int, c_void},
     mem,
-    sync::Arc,
     time::Duration,
 };
 
@@ -24,7 +23,7 @@ use super::{
 use crate::{
     cancel::Canceller,
     engine::Tls,
-    options::{CloseOptions, LastWords, Limits},
+    options::{CloseOptions, LastWords, Limits, Said},
 };
 
 /// What on_data returns when its parser has seen the end of the peer's stream.
@@ -196,15 +195,15 @@ unsafe impl Sync for Userdata {}
 
 fn last_words(compose: Compose, userdata: *mut c_void) -> LastWords {
     let userdata = Userdata(userdata);
-    LastWords(Arc::new(move || {
+    LastWords::new(move || {
         let userdata = &userdata;
         let mut words = vec![0; LAST_WORDS];
         let mut count = 0;
         // SAFETY: the header says what the function must be; the buffer is as long as it is told.
         let answer = unsafe { compose(userdata.0, words.as_mut_ptr(), words.len(), &raw mut count) };
         words.truncate(count);
-        (answer == 0 && count <= LAST_WORDS).then_some(words)
-    }))
+        if answer == 0 && count <= LAST_WORDS { Said::All(words) } else { Said::Stop }
+    })
 }
 
 /// Who takes the options. What it has no use for is refused, never ignored.
@@ -302,7 +301,7 @@ impl xmpp_close_options {
         options.peer_closed = flag(self.peer_closed)?;
         options.detach = flag(self.detach)?;
         options.tag_sent = flag(self.tag_sent)?;
-        flag(self.own_parser)?;
+        options.own_parser = flag(self.own_parser)? || self.on_data.is_some();
         options.last_words = self.on_farewell.map(|compose| last_words(compose, self.userdata));
         // SAFETY: as the caller promises, for this and the pointers below.
         unsafe {

@@ -99,10 +99,9 @@ unsafe fn engine(options: xmpp_close_options, now: Duration) -> Result<Lone, Ref
     let (tls, own_parser) = (options.tls()?, options.own_parser != 0);
     // SAFETY: as the caller promises.
     let mut options = unsafe { options.to_rust(User::Engine) }?;
-    let header = options.header.clone().unwrap_or_default();
     // Limits count from now, not from the clock's zero.
     let (peer_closed, tag_sent) = (std::mem::take(&mut options.peer_closed), options.tag_sent);
-    let mut engine = Engine::new(&options, header.as_bytes(), tls)?;
+    let mut engine = Engine::new(&options, tls)?;
     if peer_closed {
         engine.tell(Fact::PeerClosed { behind: 0 }, now)?;
     }

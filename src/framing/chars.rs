@@ -5,7 +5,7 @@ use super::bytes::{is_ascii_name, is_ascii_name_start};
 
 /// The UTF-8 sequence that is being read. Overlong forms, surrogates and what lies above U+10FFFF are refused
 /// at their second byte, by the range it may have.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Utf8 {
     missing: u8,
     low: u8,
@@ -81,7 +81,7 @@ pub(super) fn predefined_reference(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The reference that is being read, from behind its `&` up to its `;`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Reference {
     Begun,
     /// The name, if it is short enough to be one of the five predefined ones.

@@ -5,7 +5,7 @@ use super::bytes::{cdata_run, is_ascii_name_start, name_run, text_run, value_run
 use super::chars::{Reference, Utf8, is_name, is_name_start, predefined_reference, wide_run};
 
 /// What a non-ASCII character has to be.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum Place {
     #[default]
     Anywhere,
@@ -14,7 +14,7 @@ enum Place {
 }
 
 /// What is begun and may go on in the next input.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Content {
     /// How many `]` came last, up to two.
     brackets: u8,

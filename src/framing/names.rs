@@ -8,7 +8,7 @@ const MAX_BYTES: usize = 4096;
 const MAX_LEVELS: usize = 128;
 
 /// What an end tag outside every stanza is held against.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Root {
     /// The qualified name of the root.
     Named(String),
@@ -51,7 +51,7 @@ impl Root {
 
 /// A stack with a bottom but no ceiling: elements nested deeper than its bounds are counted, and
 /// their end tags are believed. A peer cannot make it grow, and no stanza is nested so deep.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Names {
     bytes: Vec<u8>,
     ends: Vec<usize>,

@@ -31,7 +31,7 @@ pub(super) enum Token {
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 const CDATA: &[u8] = b"<![CDATA[";
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Scanner {
     state: State,
     /// Another document came before, on the same connection, and may end with white space.

@@ -1,7 +1,7 @@
 //! The places in the grammar where the input may be cut.
 
 /// Where in the grammar the next byte stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum State {
     /// At the start of the document, with so much of a byte order mark.
     Start {

@@ -8,11 +8,9 @@ use std::{
 use super::{Incoming, Stream, header};
 use crate::{
     cancel::Waker,
-    closing::End,
+    engine::Found,
     error::Error,
-    framing::Frame,
     transport::{Interest, Transport},
-    xml::{self, Scope, Stanza},
 };
 
 /// How much of the peer's is kept while our own output is blocked, so that two writers do not wait for each other (TC-13).
@@ -24,7 +22,7 @@ impl<T: Transport> Stream<T> {
     /// Each time it reads what is there before it says anything else, and then tells a silence, a wake, the end of its time,
     /// in this order: none of these can hold back another for ever.
     pub(super) fn receive_until(&mut self, deadline: Option<Instant>) -> Result<Incoming, Error> {
-        if self.peer_closed {
+        if self.driver.is_peer_closed() {
             return Err(Error::Closed);
         }
         loop {
@@ -39,7 +37,7 @@ impl<T: Transport> Stream<T> {
                 return Ok(Incoming::Idle);
             }
             if self.waker.as_ref().is_some_and(Waker::take) {
-                self.pace.moved();
+                self.driver.moved();
                 return Ok(Incoming::Woken);
             }
             if late {
@@ -54,46 +52,30 @@ impl<T: Transport> Stream<T> {
     }
 
     fn frame(&mut self) -> Result<Option<Incoming>, Error> {
-        if let Some(malformed) = self.incoming.malformed() {
+        if let Some(malformed) = self.driver.why_malformed() {
             return Err(Error::Malformed(malformed.condition()));
         }
-        let (mut rest, taken) = self.input.parts();
-        let before = rest.len();
-        let frame = self.incoming.next(&mut rest);
-        *taken += before - rest.len();
-        Ok(Some(match frame {
+        Ok(Some(match self.driver.find() {
             None => return Ok(None),
-            Some(Frame::Header(header)) => {
-                self.header = Scope::of(header);
+            Some(Found::Header(header)) => {
                 if self.outgoing.root().is_none() && header.len() <= header::LONGEST {
-                    self.unanswered = header.to_vec();
+                    self.unanswered = header.as_bytes().to_vec();
                 }
-                Incoming::Header(String::from_utf8_lossy(header).into_owned())
+                Incoming::Header(header.to_owned())
             }
-            Some(Frame::Stanza(stanza)) if xml::is_stream_error(stanza, &self.header) => {
-                // Only the first is read: a peer can send as many as it likes.
-                let error = self.stream_error.get_or_insert_with(|| xml::stream_error(stanza, &self.header));
-                Incoming::StreamError(error.clone())
-            }
-            Some(Frame::Stanza(stanza)) => Incoming::Stanza(Stanza::new(stanza.to_vec(), self.header.clone())),
-            Some(Frame::Oversize(bytes)) => Incoming::Oversize(bytes),
-            Some(Frame::End) => {
-                self.peer_closed = true;
-                Incoming::PeerClosed
-            }
-            Some(Frame::Malformed(malformed)) => return Err(Error::Malformed(malformed.condition())),
+            Some(Found::Stanza(stanza)) => Incoming::Stanza(stanza.into_owned()),
+            Some(Found::Oversize(bytes)) => Incoming::Oversize(bytes),
+            Some(Found::StreamError(error)) => Incoming::StreamError(error.clone()),
+            Some(Found::PeerClosed) => Incoming::PeerClosed,
+            Some(Found::Malformed(malformed)) => return Err(Error::Malformed(malformed.condition())),
         }))
     }
 
     /// Reads once, without waiting; false when nothing was there.
     fn read(&mut self) -> io::Result<bool> {
-        let Self { input, transport, .. } = self;
-        let result = input.fill(|buf| transport.try_read(buf));
-        self.end = End::of(&result);
-        match result {
+        match self.driver.read_once(false) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) => {
-                self.pace.moved();
                 self.silent_since = Instant::now();
                 Ok(true)
             }
@@ -104,10 +86,9 @@ impl<T: Transport> Stream<T> {
 
     /// Waits for something to read, or for the waker.
     fn wait(&mut self, limit: Duration) -> io::Result<()> {
-        self.input.shrink(); // it was read while we sent
-        self.incoming.shrink();
+        self.driver.keep_little(); // of what was read while we sent
         let wake = self.waker.as_ref().map(Waker::fd);
-        match self.pace.wait(&mut self.transport, Interest::READ, limit, wake) {
+        match self.driver.wait_for(Interest::READ, limit, wake) {
             Err(error) if !retry(&error) => Err(error),
             _ => Ok(()),
         }
@@ -115,48 +96,39 @@ impl<T: Transport> Stream<T> {
 
     pub(super) fn flush(&mut self) -> Result<(), Error> {
         let mut moved = Instant::now();
-        let mut written = 0;
         let mut ahead = true;
-        let result = loop {
-            if written == self.queued.len() {
-                break Ok(());
-            }
-            match self.transport.try_write(&self.queued[written..]) {
-                Ok(bytes) if bytes > 0 => {
-                    self.pace.moved();
-                    written += bytes.min(self.queued.len() - written);
+        while self.driver.queued() > 0 {
+            match self.driver.write() {
+                Ok(true) => {
                     moved = Instant::now();
                     continue;
                 }
-                Ok(_) => {} // nothing was taken, which means the same as to block
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(false) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => break Err(error),
+                Err(error) => return Err(error.into()),
             }
             let left = self.write_limit.saturating_sub(moved.elapsed());
             if left.is_zero() {
-                break Err(io::ErrorKind::TimedOut.into());
+                return Err(io::Error::from(io::ErrorKind::TimedOut).into());
             }
-            let room = self.input.rest().len() < READ_AHEAD;
+            let room = self.driver.kept() < READ_AHEAD;
             let interest = if ahead && room { Interest::BOTH } else { Interest::WRITE };
-            match self.pace.wait(&mut self.transport, interest, left, None) {
+            match self.driver.wait_for(interest, left, None) {
                 // At the end of what the peer sends, only the output matters; the next `receive` finds that end.
                 Ok(ready) if ready.read => ahead = self.read_ahead(),
                 Ok(_) => {}
                 Err(error) if retry(&error) => {}
-                Err(error) => break Err(error),
+                Err(error) => return Err(error.into()),
             }
-        };
-        self.queued.drain(..written);
-        Ok(result?)
+        }
+        Ok(())
     }
 
     /// Reads once behind what is kept already; false at the end.
     fn read_ahead(&mut self) -> bool {
-        match self.input.fill_behind(|buf| self.transport.try_read(buf)) {
+        match self.driver.read_once(true) {
             Ok(0) => false,
             Ok(_) => {
-                self.pace.moved();
                 self.silent_since = Instant::now();
                 true
             }

@@ -124,7 +124,7 @@ mod tests {
 
     /// In the scope of a usual header.
     fn idle(xml: &str) -> Option<u64> {
-        idle_seconds(&Stanza::new(xml.into(), Scope::default())).map(|idle| idle.as_secs())
+        idle_seconds(&Stanza::lent(xml, &Scope::default())).map(|idle| idle.as_secs())
     }
 
     /// The value in the features, as they are announced by servers.

@@ -18,10 +18,10 @@ const MAX_LENGTH: usize = 256;
 
 /// What the header of a stream puts in scope of its stanzas: few declarations, however many the peer has sent, so
 /// that no stanza costs more because of them. By default that of the usual header.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Scope(Option<Arc<Root>>);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct Root {
     name: Box<str>,
     declarations: Declarations,
@@ -70,7 +70,7 @@ impl Scope {
 }
 
 /// What one tag declares: its default namespace, its own prefix, and the first [`MAX_PREFIXES`] others.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Declarations(Vec<(Box<str>, Box<str>)>);
 
 impl Declarations {

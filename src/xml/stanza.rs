@@ -23,21 +23,14 @@ pub struct Stanza<T = String> {
 }
 
 impl Stanza {
-    /// `xml` is one element as the framer found it, `header` what its stream puts in scope.
-    pub(crate) fn new(xml: Vec<u8>, header: Scope) -> Self {
-        // The framer lets nothing pass but UTF-8.
-        let xml = String::from_utf8(xml).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
-        Self { xml, header }
-    }
-
     /// The element as it came, without a copy.
     pub fn into_bytes(self) -> Vec<u8> {
         self.xml.into_bytes()
     }
 }
 
-#[cfg(feature = "batch")]
 impl<'a> Stanza<&'a str> {
+    /// `xml` is one element as the framer found it, `header` what its stream puts in scope.
     pub(crate) fn lent(xml: &'a str, header: &Scope) -> Self {
         Self { xml, header: header.clone() }
     }
@@ -185,7 +178,7 @@ mod tests {
     use super::*;
 
     fn stanza(xml: &str, header: &[u8]) -> Stanza {
-        Stanza::new(xml.into(), Scope::of(header))
+        Stanza::lent(xml, &Scope::of(header)).into_owned()
     }
 
     fn first_name(stanza: &Stanza) -> String {

@@ -1,8 +1,7 @@
 //! What is under way between two ends.
 
 const TAG: &[u8] = b"</stream:stream>";
-const ERROR: &[u8] =
-    b"<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+const ERROR: &[u8] = b"<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
 pub const HEADER: &str =
     "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>";
 pub const STANZA: &[u8] = b"<a></a>";

@@ -40,7 +40,7 @@ pub fn in_rust_at_once(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (
 
 fn in_rust_that(reads_first: bool, tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
     let options = CloseOptions::new().total(total(outcome)).no_progress(PATIENCE).linger(PATIENCE);
-    let mut machine = Engine::new(&options, b"", if setting == Tls { Yes } else { No }).unwrap();
+    let mut machine = Engine::new(&options, if setting == Tls { Yes } else { No }).unwrap();
     run(tcp, setting, reads_first, &mut machine);
     let report = machine.report();
     (report.outcome as u32, report.initiator.map_or(0, |initiator| initiator as u32))

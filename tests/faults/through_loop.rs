@@ -36,7 +36,7 @@ pub fn in_rust(case: &Case, ours: &mut Ours) -> Ended {
     let (total, tls) = (case.total(), if case.is_tls() { Tls::Yes } else { Tls::No });
     let half_close = case.how == How::HalfClose && !case.is_tls();
     let options = CloseOptions::new().total(total).no_progress(total).linger(case.linger()).half_close(half_close);
-    let mut machine = Engine::new(&options, b"", tls).unwrap();
+    let mut machine = Engine::new(&options, tls).unwrap();
     let delivered = run(case, ours, Instant::now(), &mut machine);
     Ended::new(&machine.report(), delivered)
 }

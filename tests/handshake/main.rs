@@ -128,7 +128,7 @@ fn one_tag_is_written_whatever_happens_and_nothing_behind_it() {
 #[test]
 fn no_close_notify_leaves_before_the_peers_tag() {
     // TL-04: half_close cannot be had.
-    assert!(Engine::new(&CloseOptions::new().half_close(true), b"", Tls::Yes).is_err());
+    assert!(Engine::new(&CloseOptions::new().half_close(true), Tls::Yes).is_err());
     let mut stream = Stream::over_tls();
     stream.at(&Finish, secs(1));
     assert_eq!(stream.at(&WRITE, secs(2)), "RP");

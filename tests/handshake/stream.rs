@@ -54,7 +54,7 @@ pub struct Stream {
 
 impl Stream {
     pub fn with(options: &CloseOptions, tls: Tls) -> Self {
-        Self { engine: Engine::new(options, b"", tls).unwrap(), wire: Vec::new() }
+        Self { engine: Engine::new(options, tls).unwrap(), wire: Vec::new() }
     }
 
     pub fn new() -> Self {

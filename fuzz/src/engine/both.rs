@@ -32,7 +32,10 @@ impl Both {
         if let Some(limit) = no_progress {
             options = options.no_progress(limit);
         }
-        let rust = Engine::new(&options, set.header.as_bytes(), set.tls).unwrap();
+        if !set.header.is_empty() {
+            options = options.header(set.header);
+        }
+        let rust = Engine::new(&options, set.tls).unwrap();
         let ms = |time: Duration| time.as_millis() as u32;
         // SAFETY: zero is the default of every member, and the pointers are to variables.
         let c = unsafe {

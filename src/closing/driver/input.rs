@@ -1,23 +1,27 @@
 //! What the peer sends: read, framed, and handed on.
 
-use super::{Driver, Incoming};
+use super::{Blocked, Driver};
 use crate::{
-    engine::Fact,
-    framing::{Frame, Malformed},
-    transport::{Interest, Transport},
-    xml::{self, Scope},
+    engine::Found,
+    transport::{Interest, PAUSE, Transport, holds_back},
+    xml::Stanza,
 };
 
-/// Takes a stanza, and what its stream puts in scope.
-pub(crate) type Take<'a> = &'a mut dyn FnMut(&[u8], &Scope);
+/// How many steps, and how many bytes of what was read, make the bounded amount of work that [`Driver::advance`] does.
+const STEPS: u32 = 32;
+const BYTES: usize = 256 * 1024;
+
+/// Takes a stanza.
+pub(crate) type Take<'a> = &'a mut dyn FnMut(Stanza<&str>);
 
 /// How far [`Driver::step`] came.
-pub(crate) enum Step {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
     /// There are bytes of the peer's stream to handle.
     Input,
     /// Something moved; there may be more to do.
     Moved,
-    /// Nothing can move before a direction is ready, or the next deadline.
+    /// Nothing can move before a direction is ready, or the next deadline. Only directions that would block are told.
     Blocked(Interest),
     /// The close is over.
     Over,
@@ -40,26 +44,72 @@ pub(crate) enum Parsed {
 
 impl<T: Transport> Driver<T> {
     /// Goes one step. With `patient`, a read may wait until the next deadline.
-    pub(crate) fn step(&mut self, patient: bool) -> Step {
+    pub(crate) fn step(&mut self, patient: bool) -> Progress {
+        self.blocked = None;
+        let progress = self.try_step(patient);
+        match progress {
+            Progress::Blocked(on) => self.blocked = Some(Blocked { on, until: None }),
+            Progress::Over => self.blocked = Some(Blocked::default()),
+            Progress::Input | Progress::Moved => {}
+        }
+        progress
+    }
+
+    /// Does all that can be done without waiting, a bounded amount of it. `handle` handles what was read, and says whether
+    /// that is enough for now.
+    pub(crate) fn advance(&mut self, mut handle: impl FnMut(&mut Self) -> bool) {
+        let (mut steps, mut bytes) = (0, 0);
+        while steps < STEPS && bytes < BYTES {
+            match self.step(false) {
+                Progress::Input => {
+                    let before = self.input.rest().len();
+                    if handle(self) {
+                        return;
+                    }
+                    bytes += before - self.input.rest().len();
+                }
+                Progress::Moved => steps += 1,
+                Progress::Blocked(interest) => return self.watch(interest),
+                Progress::Over => return,
+            }
+        }
+    }
+
+    /// What is to be waited for on the descriptor, where there is one.
+    fn watch(&mut self, interest: Interest) {
+        if interest == Interest::default() {
+            return;
+        }
+        let watched = self.transport.watch(interest);
+        let on = watched.map_or(interest, |(_, on)| on);
+        let shows = on != Interest::default() && !watched.is_some_and(|(fd, on)| on.read && holds_back(fd));
+        self.blocked = Some(Blocked { on, until: (!shows).then(|| self.clock.now + PAUSE) });
+    }
+
+    fn try_step(&mut self, patient: bool) -> Progress {
+        if std::mem::take(&mut self.plan.first_step) {
+            self.first_step();
+            return Progress::Moved;
+        }
         if self.has_input() && self.engine.parses() {
-            return Step::Input;
+            return Progress::Input;
         }
         self.discard();
         if self.is_done() {
-            return Step::Over;
+            return Progress::Over;
         }
         self.input.shrink();
         if patient && self.input.is_drained() {
-            self.shrink(); // the read itself may wait
+            self.engine.shrink(); // the read itself may wait
         }
         match self.turn(patient) {
             Some(interest) => {
-                self.shrink();
-                Step::Blocked(interest)
+                self.engine.shrink();
+                Progress::Blocked(interest)
             }
             None => {
                 self.discard();
-                Step::Moved
+                Progress::Moved
             }
         }
     }
@@ -70,15 +120,8 @@ impl<T: Transport> Driver<T> {
         if self.has_input() && !self.engine.parses() {
             let bytes = self.input.rest().len();
             let _ = self.engine.received(bytes, self.clock.now);
-            self.note_end();
+            self.note();
             self.input.take(bytes);
-        }
-    }
-
-    /// Those that wait hold no memory for a large stanza that has come already.
-    fn shrink(&mut self) {
-        if let Some(framer) = &mut self.incoming.framer {
-            framer.shrink();
         }
     }
 
@@ -87,10 +130,10 @@ impl<T: Transport> Driver<T> {
     pub(crate) fn next_chunk(&mut self) -> bool {
         loop {
             match self.step(true) {
-                Step::Input => return true,
-                Step::Over => return false,
-                Step::Moved => {}
-                Step::Blocked(interest) => self.wait(interest),
+                Progress::Input => return true,
+                Progress::Over => return false,
+                Progress::Moved => {}
+                Progress::Blocked(interest) => self.wait(interest),
             }
         }
     }
@@ -121,65 +164,46 @@ impl<T: Transport> Driver<T> {
     /// Hands the input to a parser of the caller's (`on_data` in C), which answers whether it saw the peer's closing tag.
     #[cfg(feature = "capi")]
     pub(crate) fn parse(&mut self, parse: &mut dyn FnMut(&[u8]) -> Parsed) {
+        use crate::engine::Fact;
         let bytes = self.input.rest().len();
         let _ = self.engine.received(bytes, self.clock.now);
         let parsed = parse(self.input.rest());
         self.look_at_clock(); // that, too, may have taken time
-        self.incoming.parser_inside = matches!(parsed, Parsed::Inside);
+        self.engine.set_inside(matches!(parsed, Parsed::Inside));
         match parsed {
             Parsed::Open | Parsed::Inside => {}
-            Parsed::PeerClosed => self.tell(Fact::PeerClosed { behind: 0 }),
-            Parsed::Malformed => self.refuse(Malformed::NotWellFormed),
-            Parsed::Stop => self.tell(Fact::Cancel),
+            Parsed::PeerClosed => self.note_fact(Fact::PeerClosed { behind: 0 }),
+            Parsed::Malformed => self.note_fact(Fact::Malformed),
+            Parsed::Stop => self.note_fact(Fact::Cancel),
         }
         self.input.take(bytes);
     }
 
-    /// What came is no XMPP stream.
-    pub(super) fn refuse(&mut self, malformed: Malformed) {
-        if self.engine.may_send() {
-            self.compose();
-        }
-        self.engine.malformed(malformed.condition(), self.clock.now);
-        self.note_end();
+    /// What is next in the input. Behind what the peer has said last, call [`note`](Self::note).
+    pub(crate) fn find(&mut self) -> Option<Found<'_>> {
+        self.look_at_clock(); // whoever took the last stanza may have taken his time
+        let (mut rest, taken) = self.input.parts();
+        let before = rest.len();
+        let found = self.engine.input(&mut rest, self.clock.now);
+        *taken += before - rest.len();
+        found
     }
 
     /// Frames the input up to the next event; true when that was a stanza.
     pub(crate) fn frame(&mut self, take: Option<Take<'_>>) -> bool {
-        self.look_at_clock(); // whoever took the last stanza may have taken his time
-        let now = self.clock.now;
-        let Incoming { framer: Some(framer), header, .. } = &mut self.incoming else { return false };
-        let (mut rest, taken) = self.input.parts();
-        let before = rest.len();
-        let frame = framer.next(&mut rest);
-        let consumed = before - rest.len();
-        *taken += consumed;
-        let _ = self.engine.received(consumed, now);
-        match frame {
-            None => {}
-            Some(Frame::Header(tag)) => {
-                *header = Scope::of(tag);
-                return self.frame(take); // `<stream:stream/>` is over without another byte (F-05)
-            }
-            // Only the first is read: a peer can send as many as it likes.
-            Some(Frame::Stanza(stanza)) if self.engine.has_stream_error() && xml::is_stream_error(stanza, header) => {}
-            Some(Frame::Stanza(stanza)) if xml::is_stream_error(stanza, header) => {
-                let error = xml::stream_error(stanza, header);
-                self.compose();
-                self.engine.peer_error(error, now);
-                self.note_end();
-            }
-            Some(Frame::Stanza(stanza)) => {
-                let _ = self.engine.tell(Fact::Stanzas(1), now);
-                if let Some(take) = take {
-                    take(stanza, header);
+        let is_stanza = loop {
+            match self.find() {
+                Some(Found::Header(_)) => {} // `<stream:stream/>` is over without another byte (F-05)
+                Some(Found::Stanza(stanza)) => {
+                    if let Some(take) = take {
+                        take(stanza);
+                    }
+                    break true;
                 }
-                return true;
+                _ => break false,
             }
-            Some(Frame::Oversize(_)) => self.tell(Fact::Oversize(1)),
-            Some(Frame::End) => self.tell(Fact::PeerClosed { behind: 0 }),
-            Some(Frame::Malformed(malformed)) => self.refuse(malformed),
-        }
-        false
+        };
+        self.note();
+        is_stanza
     }
 }

@@ -2,17 +2,16 @@
 
 use std::{io, time::Duration};
 
-use super::Driver;
+use super::{Driver, Ended};
 use crate::{
     cancel::Canceller,
     engine::Fact,
-    framing::{Leaves, leaves},
     transport::{Interest, PAUSED, Transport, os_error, poll},
 };
 
 /// How many bytes are still read, without waiting, when a deadline has passed: what has arrived is not lost, and a
 /// peer that never stops cannot hold us.
-const LAST_BYTES: usize = 256 * 1024;
+pub(super) const LAST_BYTES: usize = 256 * 1024;
 /// What a turn counts for among them at least: a TLS record, which is read by itself, may hold a single byte.
 const LEAST: usize = 256;
 /// What a write counts for.
@@ -30,16 +29,85 @@ pub(super) enum Output {
 }
 
 impl<T: Transport> Driver<T> {
+    /// The first step of a close: what fits leaves at once.
+    pub(super) fn first_step(&mut self) {
+        self.look_at_clock();
+        if self.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
+            return;
+        }
+        let quiet = self.transport.is_quiet();
+        if !quiet {
+            self.transport.no_delay();
+        } else if self.handles_first() {
+            self.engine.finish(None, self.clock.now); // there is nothing to handle
+        }
+        let early = self.look(quiet);
+        // A broken session writes no more; but whether a peer that ended TCP still takes our tag, only the write tells.
+        if self.transport.is_tls() {
+            self.on_read(early);
+            self.move_output();
+        } else {
+            self.move_output();
+            self.on_read(early);
+        }
+        if quiet && self.engine.owes_output() {
+            self.transport.no_delay(); // it did not leave all at once
+        }
+    }
+
+    /// Finds out how much has come before our tag is written, by reading: not all transports know otherwise.
+    fn look(&mut self, quiet: bool) -> io::Result<usize> {
+        let reads = !quiet && !self.has_input() && self.engine.wants().read;
+        let early = if reads { self.fill(None) } else { Err(io::ErrorKind::WouldBlock.into()) };
+        // An interrupted read says nothing about what is there.
+        if self.has_input() || early.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+            self.tell_what_arrived();
+        }
+        early
+    }
+
+    /// With our tag written long ago, nobody knows any more what came before it.
+    fn tell_what_arrived(&mut self) {
+        if self.engine.owes_output() {
+            let arrived = (self.input.rest().len() as u64).saturating_add(self.transport.unread());
+            self.note_fact(Fact::Arrived(arrived));
+        }
+    }
+
+    /// What has arrived may still be answered, and all of it leaves together with our tag.
+    fn handles_first(&self) -> bool {
+        self.engine.is_finishing() && !self.words.are_due()
+    }
+
+    /// What has arrived is handled before our tag is due, so that it is answered and counted; but no peer can hold it back.
+    fn handle_what_arrived(&mut self) {
+        self.clock.moved += LEAST;
+        let reads = self.engine.parses() && self.engine.wants().read && !self.words.have_begun();
+        if reads && self.clock.moved < LAST_BYTES {
+            if self.read(None) {
+                return;
+            }
+        } else if reads {
+            self.tell_what_arrived(); // not all was read
+        }
+        self.ask();
+        if !self.words.are_due() {
+            self.engine.finish(None, self.clock.now);
+            self.note();
+            self.clock.moved = 0;
+        }
+    }
+
     /// Moves what can be moved; which directions to wait for when nothing could. With `patient`, a read itself may wait
     /// until the next deadline.
     pub(super) fn turn(&mut self, patient: bool) -> Option<Interest> {
         self.look_at_clock();
         if self.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
-            self.tell(Fact::Cancel);
+            self.note_fact(Fact::Cancel);
             return None;
         }
         if self.is_paused() {
-            self.tell(Fact::Paused(false)); // it is asked again
+            self.note_fact(Fact::Paused(false)); // it is asked again
         }
         let left = self.left();
         let late = left.is_zero();
@@ -47,15 +115,9 @@ impl<T: Transport> Driver<T> {
             self.tick();
             return None;
         }
-        if self.must_compose() {
-            // What has arrived is handled first, so that it is counted; but no peer can hold back our tag.
-            self.clock.moved += LEAST;
-            if self.clock.moved >= LAST_BYTES || !self.engine.wants().read || !self.read(None) {
-                self.compose();
-                self.engine.finish(None, self.clock.now);
-                self.note_end();
-                self.clock.moved = 0;
-            }
+        // The last words are asked for when all that goes in front of them is written.
+        if self.handles_first() || self.engine.is_finishing() && !self.words.wait() && self.engine.unsent() == 0 {
+            self.handle_what_arrived();
             return None;
         }
         self.clock.moved = if late { self.clock.moved + LEAST } else { 0 };
@@ -66,7 +128,7 @@ impl<T: Transport> Driver<T> {
                 return None;
             }
             (Output::Moved, false) => return None,
-            (_, false) => Interest::WRITE,
+            (output, false) => Interest { read: false, write: output == Output::Blocked },
             (output, true) => {
                 let blocked = output == Output::Blocked;
                 // With nothing to write and nobody to wake us, the read itself waits; below TLS none can, nor in a pause.
@@ -91,7 +153,7 @@ impl<T: Transport> Driver<T> {
         let left = if self.is_paused() { self.left().min(PAUSED) } else { self.left() };
         let wake = self.canceller.as_ref().map(Canceller::wake);
         let waited = if interest == Interest::default() {
-            poll(None, interest, left, wake)
+            poll(None, interest, left, wake) // a descriptor that has hung up would be ready all the time
         } else {
             self.pace.wait(&mut self.transport, interest, left, wake)
         };
@@ -107,29 +169,8 @@ impl<T: Transport> Driver<T> {
     }
 
     /// The time until the next deadline.
-    fn left(&self) -> Duration {
+    pub(super) fn left(&self) -> Duration {
         self.engine.deadline().map_or(Duration::MAX, |deadline| deadline.saturating_sub(self.clock.now))
-    }
-
-    /// All that goes in front of the last words is written.
-    fn must_compose(&self) -> bool {
-        self.last_words.is_some() && self.engine.awaits_finish()
-    }
-
-    /// Asks what the application says last (SE-03), in front of an error and our tag.
-    pub(super) fn compose(&mut self) {
-        let Some(words) = self.last_words.take() else { return };
-        match words.0() {
-            Some(words) if leaves(&words, self.engine.root(), true, false) == Leaves::Between => {
-                self.engine.set_farewell(words)
-            }
-            _ => {
-                if !self.known.detach {
-                    self.engine.finish(None, self.clock.now); // what is not sent now is our tag
-                }
-                self.tell(Fact::Cancel);
-            }
-        }
     }
 
     /// Something is left for [`move_output`](Self::move_output).
@@ -139,8 +180,8 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Writes once, or ends the output.
-    pub(super) fn move_output(&mut self) -> Output {
-        if !self.engine.may_write() {
+    fn move_output(&mut self) -> Output {
+        if !self.engine.may_write() || self.handles_first() {
             return Output::Done;
         }
         match self.move_one() {
@@ -150,19 +191,14 @@ impl<T: Transport> Driver<T> {
             }
             Ok(output) => output,
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => {
-                    if !self.transport.is_tls() {
-                        self.engine.take_back();
-                    }
-                    Output::Blocked
-                }
+                io::ErrorKind::WouldBlock => Output::Blocked,
                 io::ErrorKind::Interrupted => Output::Moved,
                 io::ErrorKind::InvalidData if self.transport.is_tls() => {
                     self.failed(&error);
                     Output::Moved
                 }
                 _ => {
-                    self.tell(Fact::WriteFailed(os_error(&error)));
+                    self.note_fact(Fact::WriteFailed(os_error(&error)));
                     Output::Moved
                 }
             },
@@ -171,37 +207,54 @@ impl<T: Transport> Driver<T> {
 
     /// Makes one attempt of those that are due, in their order.
     fn move_one(&mut self) -> io::Result<Output> {
-        let pending = self.engine.pending();
-        self.wrote(0)?;
+        let output = self.write_once()?;
+        if output != Output::Done {
+            return Ok(output);
+        }
         let wants = self.engine.wants();
-        if self.engine.pending() > 0 {
-            return Ok(if self.engine.pending() < pending { Output::Moved } else { Output::Blocked });
-        } else if wants.write {
-            let bytes = self.engine.output();
-            let most = bytes.len();
-            match self.transport.try_write(bytes)? {
-                0 => return Err(io::ErrorKind::WouldBlock.into()),
-                count => self.wrote(count.min(most))?,
-            }
-        } else if wants.notify {
+        if wants.notify {
             match self.transport.notify() {
                 // Nobody is left to be told; how the connection went shows in the next read.
-                Err(error) if error.kind() == io::ErrorKind::NotConnected => self.tell(Fact::WriteFailed(0)),
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => self.note_fact(Fact::WriteFailed(0)),
                 result => {
                     result?;
-                    self.tell(Fact::DidNotify);
+                    self.note_fact(Fact::DidNotify);
                     self.wrote(0)?;
                 }
             }
         } else if wants.shut {
-            self.noted.fin_sent = match self.transport.shut() {
-                Err(error) if error.kind() == io::ErrorKind::NotConnected => false,
-                result => result.map(|()| true)?,
-            };
-            self.noted.ended = true;
-            self.tell(Fact::DidShut);
+            self.noted.ended = Some(match self.transport.shut() {
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => Ended::Gone,
+                result => result.map(|()| Ended::Fin)?,
+            });
+            self.note_fact(Fact::DidShut);
         } else {
             return Ok(Output::Done);
+        }
+        Ok(Output::Moved)
+    }
+
+    /// Writes once what is queued, when all that was taken before is with the kernel.
+    pub(super) fn write_once(&mut self) -> io::Result<Output> {
+        let pending = self.engine.pending();
+        self.wrote(0)?;
+        if self.engine.pending() > 0 {
+            return Ok(if self.engine.pending() < pending { Output::Moved } else { Output::Blocked });
+        }
+        if !self.engine.wants().write {
+            return Ok(Output::Done);
+        }
+        let bytes = self.engine.output();
+        let most = bytes.len();
+        match self.transport.try_write(bytes) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            Ok(count) if count > 0 => self.wrote(count.min(most))?,
+            _ => {
+                if !self.transport.is_tls() {
+                    self.engine.take_back();
+                }
+                return Ok(Output::Blocked);
+            }
         }
         Ok(Output::Moved)
     }
@@ -217,7 +270,7 @@ impl<T: Transport> Driver<T> {
         if count > 0 || left != before {
             self.clock.moved += WRITE;
             self.engine.wrote(count, left, self.clock.now);
-            self.note_end();
+            self.note();
         }
         result
     }
@@ -225,7 +278,7 @@ impl<T: Transport> Driver<T> {
     /// Reads once, waiting `within` at most; false when there was nothing.
     pub(super) fn read(&mut self, within: Option<Duration>) -> bool {
         let result = self.fill(within);
-        self.took(result)
+        self.on_read(result)
     }
 
     /// Reads once, without acting on it.
@@ -247,24 +300,24 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Acts on what a read said; false when there was nothing.
-    pub(super) fn took(&mut self, result: io::Result<usize>) -> bool {
+    pub(super) fn on_read(&mut self, result: io::Result<usize>) -> bool {
         match result {
             Ok(0) => {
-                let inside = self.engine.parses() && self.incoming.is_inside();
+                let inside = self.engine.parses() && self.engine.is_inside();
                 let notify = self.transport.is_tls() && !self.below_tls;
                 self.below_tls |= notify;
-                self.tell(if notify { Fact::Notified { inside } } else { Fact::Eof { inside } });
+                self.note_fact(if notify { Fact::Notified { inside } } else { Fact::Eof { inside } });
             }
             Ok(_) => {}
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => {
                     if self.is_paused() {
-                        self.tell(Fact::Paused(true));
+                        self.note_fact(Fact::Paused(true));
                     }
                     return false;
                 }
                 io::ErrorKind::Interrupted => {}
-                io::ErrorKind::UnexpectedEof if self.transport.is_tls() => self.tell(Fact::Eof { inside: true }),
+                io::ErrorKind::UnexpectedEof if self.transport.is_tls() => self.note_fact(Fact::Eof { inside: true }),
                 _ => self.failed(&error),
             },
         }
@@ -276,9 +329,9 @@ impl<T: Transport> Driver<T> {
         self.look_at_clock();
         if self.transport.is_tls() && error.kind() == io::ErrorKind::InvalidData {
             self.noted.tls_failure = error.raw_os_error();
-            self.tell(Fact::TlsFailed);
+            self.note_fact(Fact::TlsFailed);
         } else {
-            self.tell(Fact::ReadFailed(os_error(error)));
+            self.note_fact(Fact::ReadFailed(os_error(error)));
         }
     }
 }

@@ -80,7 +80,11 @@ impl Handshake {
             stream_error: None,
             os_error: self.os_error,
             elapsed: self.times.began.map_or(Duration::ZERO, |began| end.saturating_sub(began)),
-            limit: self.over.and_then(|(_, limit)| limit).or(has(Facts::UNANSWERED).then_some(Limit::Answer)),
+            limit: match self.over.and_then(|(_, limit)| limit) {
+                Some(Limit::Total) if has(Facts::BOUNDED) => Some(Limit::Batch),
+                None if has(Facts::UNANSWERED) => Some(Limit::Answer),
+                limit => limit,
+            },
             refused: 0,
         }
     }

@@ -1,0 +1,160 @@
+//! What a whole session's stream needs, whose application moves it by blocking calls: what a read or a write says goes to the
+//! application, and the engine is told when the close begins.
+
+use std::{io, os::fd::BorrowedFd, time::Duration};
+
+use super::{Driver, tls_of, turn::Output};
+use crate::{
+    engine::{Engine, SendError},
+    framing::Malformed,
+    stream_error::StreamError,
+    transport::{Interest, Pace, Transport},
+    xml::Scope,
+};
+
+/// What a read said last: the end, or an error, which the system reports only once (TC-04).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum End {
+    Eof,
+    Failed(io::ErrorKind, Option<i32>),
+}
+
+impl End {
+    /// `None` when reading goes on.
+    fn of(result: &io::Result<usize>) -> Option<Self> {
+        match result {
+            Ok(0) => Some(Self::Eof),
+            Ok(_) => None,
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => None,
+                kind => Some(Self::Failed(kind, error.raw_os_error())),
+            },
+        }
+    }
+
+    pub(super) fn again(self) -> io::Result<usize> {
+        match self {
+            Self::Eof => Ok(0),
+            Self::Failed(_, Some(code)) => Err(io::Error::from_raw_os_error(code)),
+            Self::Failed(kind, None) => Err(kind.into()),
+        }
+    }
+}
+
+impl<T: Transport> Driver<T> {
+    /// A stream on which nothing has been sent or received.
+    pub(crate) fn at_the_start(transport: T) -> Self {
+        let engine = Engine::at_the_start(tls_of(&transport)).unlimited();
+        Self::with(transport, engine)
+    }
+
+    /// The same stream, from new headers on, over another transport; what was read from the one before is dropped.
+    pub(crate) fn upgrade<U: Transport, E>(self, make: impl FnOnce(T) -> Result<U, E>) -> Result<Driver<U>, E> {
+        let mut driver = Driver {
+            transport: make(self.transport)?,
+            engine: self.engine,
+            input: self.input,
+            clock: self.clock,
+            canceller: self.canceller,
+            pace: Pace::default(),
+            words: self.words,
+            plan: self.plan,
+            blocked: self.blocked,
+            below_tls: self.below_tls,
+            noted: self.noted,
+        };
+        driver.input.take(driver.input.rest().len());
+        driver.restart();
+        Ok(driver)
+    }
+
+    /// New headers follow.
+    pub(crate) fn restart(&mut self) {
+        self.engine.restart_input(tls_of(&self.transport));
+    }
+
+    pub(crate) fn get_ref(&self) -> &T {
+        &self.transport
+    }
+
+    pub(crate) fn limit_stanzas(&mut self, bytes: usize) {
+        self.engine.limit_stanzas(bytes);
+    }
+
+    /// Queues what the application sends.
+    pub(crate) fn queue(&mut self, bytes: &[u8]) -> Result<(), SendError> {
+        self.engine.send(bytes)
+    }
+
+    /// How much of it is not written.
+    pub(crate) fn queued(&self) -> usize {
+        self.engine.unsent()
+    }
+
+    /// Writes once; false when that must wait.
+    pub(crate) fn write(&mut self) -> io::Result<bool> {
+        self.look_at_clock();
+        let moved = self.write_once()? != Output::Blocked;
+        if moved {
+            self.pace.moved();
+        }
+        Ok(moved)
+    }
+
+    /// Reads once, behind what is kept already or in its place, without waiting. How it ends is told when the close begins.
+    pub(crate) fn read_once(&mut self, behind: bool) -> io::Result<usize> {
+        let Self { input, transport, .. } = self;
+        let read = |buf: &mut [u8]| transport.try_read(buf);
+        let result = if behind { input.fill_behind(read) } else { input.fill(read) };
+        if result.as_ref().is_ok_and(|count| *count > 0) {
+            self.pace.moved();
+        }
+        if !behind {
+            self.plan.end = End::of(&result);
+        }
+        result
+    }
+
+    /// How much was read and is kept.
+    pub(crate) fn kept(&self) -> usize {
+        self.input.rest().len()
+    }
+
+    /// Holds no memory for what has come already.
+    pub(crate) fn keep_little(&mut self) {
+        self.input.shrink();
+        self.engine.shrink();
+    }
+
+    /// Something moved, though no byte of the stream.
+    pub(crate) fn moved(&mut self) {
+        self.pace.moved();
+    }
+
+    /// Waits for a direction, or for `wake`.
+    pub(crate) fn wait_for(
+        &mut self,
+        interest: Interest,
+        limit: Duration,
+        wake: Option<BorrowedFd<'_>>,
+    ) -> io::Result<Interest> {
+        self.pace.wait(&mut self.transport, interest, limit, wake)
+    }
+
+    pub(crate) fn is_peer_closed(&self) -> bool {
+        self.engine.is_peer_closed()
+    }
+
+    pub(crate) fn why_malformed(&self) -> Option<Malformed> {
+        self.engine.why_malformed()
+    }
+
+    pub(crate) fn stream_error(&self) -> Option<&StreamError> {
+        self.engine.stream_error()
+    }
+
+    /// What the peer's header puts in scope.
+    pub(crate) fn header(&self) -> &Scope {
+        self.engine.header()
+    }
+}

@@ -1,0 +1,54 @@
+//! What a started stream needs, whose application may send to the last, knows facts of its own, and waits by itself.
+
+use super::Driver;
+use crate::{
+    engine::{Fact, SendError, Wants},
+    error::Error,
+    stream_error::StreamError,
+    transport::Transport,
+};
+
+#[allow(dead_code, reason = "the C API is to use it")]
+impl<T: Transport> Driver<T> {
+    /// Queues whole stanzas.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
+        self.engine.send(bytes)?;
+        self.blocked = None;
+        Ok(())
+    }
+
+    /// All is said: what has arrived is handled, and may still be answered; then come the last words, `error` and our tag.
+    pub(crate) fn finish(&mut self, error: Option<&StreamError>) {
+        self.look_at_clock();
+        if let Some(error) = error.filter(|_| !self.engine.is_finishing()) {
+            self.engine.set_error(error);
+        }
+        self.plan.first_step |= self.engine.may_send() && !self.engine.is_finishing();
+        self.engine.finishing(self.clock.now);
+        self.words.go_on();
+        self.blocked = None;
+    }
+
+    /// Takes a fact that the application knows.
+    ///
+    /// # Errors
+    /// Those of [`Engine::tell`].
+    pub(crate) fn tell(&mut self, fact: Fact) -> Result<(), Error> {
+        self.look_at_clock();
+        let result = self.engine.tell(fact, self.clock.now);
+        self.note();
+        self.blocked = None;
+        result
+    }
+
+    /// The peer's stream error was seen by a parser of the application's.
+    pub(crate) fn peer_error(&mut self, error: StreamError) {
+        let _ = self.tell(Fact::StreamError(error)); // which cannot be refused
+    }
+
+    /// What is to be done next: the descriptor is to be waited for, or the application may send. All else the steps do.
+    pub(crate) fn wants(&self) -> Wants {
+        let on = self.waits_for();
+        Wants { read: on.read, write: on.write, notify: false, shut: false, ..self.engine.wants() }
+    }
+}

@@ -1,0 +1,111 @@
+//! The handshake together with what goes out: each step of the one is a step of the other.
+
+use std::time::Duration;
+
+use super::{
+    facts::{Fact, Ours, Theirs, Tls},
+    handshake::Handshake,
+    outgoing::Outgoing,
+};
+use crate::stream_error::StreamError;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Close {
+    pub(super) handshake: Handshake,
+    pub(super) outgoing: Outgoing,
+}
+
+impl Close {
+    /// The application may still send.
+    pub(super) fn may_send(&self) -> bool {
+        self.handshake.ours() == Ours::Open && !self.handshake.is_over()
+    }
+
+    /// What comes is still the peer's stream.
+    pub(super) fn parses(&self) -> bool {
+        self.handshake.theirs() == Theirs::Open && !self.handshake.is_over()
+    }
+
+    /// What is queued can still be written.
+    pub(super) fn may_write(&self) -> bool {
+        self.handshake.ours() != Ours::Lost && !self.handshake.is_over()
+    }
+
+    pub(super) fn wrote(&mut self, taken: usize, pending: usize, now: Duration) {
+        if self.handshake.is_over() {
+            return; // what the report says is fixed
+        }
+        let moved = taken > 0 || pending < self.outgoing.pending();
+        self.outgoing.took(taken, pending);
+        self.update(moved, now);
+    }
+
+    /// Tells the handshake how much is not with the kernel.
+    pub(super) fn update(&mut self, moved: bool, now: Duration) {
+        let bytes = self.outgoing.unsent();
+        self.handshake.tell(Fact::Unsent { bytes, moved }, now);
+    }
+
+    pub(super) fn send(&mut self, bytes: &[u8]) {
+        self.outgoing.queue(bytes);
+        self.update(false, Duration::ZERO);
+    }
+
+    pub(super) fn finish(&mut self, error: Option<&StreamError>, now: Duration) {
+        if self.may_send() {
+            self.append_tail(error, now);
+            self.handshake.tell(Fact::Finish, now);
+        }
+    }
+
+    pub(super) fn detach(&mut self, now: Duration) {
+        if self.may_send() {
+            self.outgoing.detach();
+            self.update(false, now);
+            self.handshake.tell(Fact::Detach, now);
+        }
+    }
+
+    fn append_tail(&mut self, error: Option<&StreamError>, now: Duration) {
+        self.outgoing.finish(error);
+        self.update(false, now);
+    }
+
+    /// What the peer sends is no stream: it is told so, if anything can still be said.
+    pub(super) fn malformed(&mut self, condition: &'static str, now: Duration) {
+        if !self.parses() {
+            return;
+        }
+        let error = StreamError::defined(condition);
+        match self.handshake.ours() {
+            Ours::Open => self.append_tail(Some(&error), now),
+            Ours::Queued => {
+                self.outgoing.insert_error(error);
+                self.update(false, now);
+            }
+            _ => {} // ER-09: nothing may be said any more
+        }
+        self.handshake.tell(Fact::Malformed, now);
+    }
+
+    /// The peer's stream error came: we close in return.
+    pub(super) fn peer_error(&mut self, now: Duration) {
+        if !self.parses() {
+            return;
+        }
+        if self.handshake.ours() == Ours::Open {
+            self.append_tail(None, now);
+        }
+        self.handshake.tell(Fact::PeerError, now);
+    }
+
+    /// New headers follow. False: something of the stream before is still to be written.
+    pub(super) fn restart(&mut self, tls: Tls) -> bool {
+        let may = self.handshake.ours() == Ours::Open && self.handshake.unsent() == 0;
+        if may {
+            self.handshake.set_tls(tls);
+            self.outgoing.restart();
+        }
+        may
+    }
+}
