@@ -42,7 +42,7 @@ pub enum Fact {
     },
     /// The application's parser refuses what the peer sent.
     Malformed,
-    /// The application's parser saw the peer's stream error.
+    /// The application's parser saw the peer's stream error (see [`StreamError::from_element`]).
     StreamError(StreamError),
     /// The application does not read now (`true`), or does again.
     Paused(bool),

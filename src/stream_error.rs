@@ -95,8 +95,18 @@ impl StreamError {
         Self { condition, unknown: None, detail: None, text: None, application: None }
     }
 
-    /// What a peer sent: a name the RFC does not define counts as `undefined-condition`, and is kept (ER-06).
-    pub(crate) fn received(name: &str) -> Self {
+    /// What a peer sent, as a parser of the program's own found it: the name of the condition, without its prefix. A name
+    /// that the RFC does not define counts as `undefined-condition`, and is kept (ER-06). Whoever has the element as text
+    /// takes [`from_element`](Self::from_element).
+    ///
+    /// ```
+    /// use xmpp_close::StreamError;
+    ///
+    /// let error = StreamError::received("see-other-host").detail("xmpp2.example.net").text("moved");
+    /// assert_eq!((error.condition(), error.get_detail()), ("see-other-host", Some("xmpp2.example.net")));
+    /// assert_eq!(StreamError::received("fizzbuzz").condition(), "undefined-condition");
+    /// ```
+    pub fn received(name: &str) -> Self {
         match CONDITIONS.iter().find(|known| **known == name) {
             Some(known) => Self::defined(known),
             None => Self { unknown: Some(name.to_owned()), ..Self::defined(UNDEFINED) },
@@ -118,7 +128,8 @@ impl StreamError {
     }
 
     /// Adds character data inside the condition, which only `see-other-host` has.
-    pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self
     }

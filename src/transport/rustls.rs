@@ -87,9 +87,34 @@ impl<T: Transport> RustlsTransport<T> {
         handshake_within(self, limit, Self::shake_hands)
     }
 
-    /// The session: its certificates, its protocol.
+    /// The session: its certificates, its protocol. For what is wanted of it when the stream has ended, it is to be asked
+    /// before: a [`Closing`](crate::Closing) hands out nothing that could write.
+    ///
+    /// ```
+    /// # fn f(tls: &xmpp_close::RustlsTransport<std::net::TcpStream>) -> std::io::Result<()> {
+    /// let certificates = tls.session().peer_certificates();
+    /// let address = tls.get_ref().peer_addr()?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// ```compile_fail,E0599
+    /// # fn f(closing: &xmpp_close::Closing<xmpp_close::RustlsTransport<std::net::TcpStream>>) {
+    /// closing.session(); // no method named `session`
+    /// # }
+    /// ```
     pub fn session(&self) -> &Connection {
         &self.session
+    }
+
+    /// The socket under it: its addresses. What is written to it directly breaks the session.
+    ///
+    /// ```compile_fail,E0599
+    /// # fn f(closing: &xmpp_close::Closing<xmpp_close::RustlsTransport<std::net::TcpStream>>) {
+    /// closing.get_ref(); // no method named `get_ref`
+    /// # }
+    /// ```
+    pub fn get_ref(&self) -> &T {
+        &self.socket
     }
 
     fn shake_hands(&mut self) -> io::Result<()> {

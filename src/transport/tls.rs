@@ -157,9 +157,29 @@ impl<S: TlsSession, T: Transport + AsFd> OverTls<S, T> {
         })
     }
 
-    /// The session: its certificates, its protocol.
+    /// The session: its certificates, its protocol. For what is wanted of it when the stream has ended, it is to be asked
+    /// before: a [`Closing`](crate::Closing) hands out nothing that could write.
+    ///
+    /// ```compile_fail,E0599
+    /// # use xmpp_close::{Closing, OverTls, TlsSession};
+    /// # fn f<S: TlsSession>(closing: &Closing<OverTls<S, std::net::TcpStream>>) {
+    /// closing.session(); // no method named `session`
+    /// # }
+    /// ```
     pub fn session(&self) -> &S {
         &self.session
+    }
+
+    /// The socket under it: its addresses. What is written to it directly breaks the session.
+    ///
+    /// ```compile_fail,E0599
+    /// # use xmpp_close::{Closing, OverTls, TlsSession};
+    /// # fn f<S: TlsSession>(closing: &Closing<OverTls<S, std::net::TcpStream>>) {
+    /// closing.get_ref(); // no method named `get_ref`
+    /// # }
+    /// ```
+    pub fn get_ref(&self) -> &T {
+        &self.socket
     }
 
     /// Judges an attempt, and remembers what it waits for.

@@ -1,6 +1,7 @@
 //! A stanza, and the `xml` crate's reader for it.
 
 use std::{
+    borrow::Cow,
     fmt,
     io::{self, Cursor, Read},
 };
@@ -9,7 +10,7 @@ use xml_rs::reader::{EventReader, ParserConfig, XmlEvent};
 
 use super::{
     local_name,
-    scope::Scope,
+    scope::{Scope, namespace},
     walk::{Piece, Walk},
 };
 
@@ -67,6 +68,31 @@ impl<T: AsRef<str>> Stanza<T> {
         let length = local_name(xml.as_bytes()).len();
         let end = xml.find([' ', '\t', '\r', '\n', '/', '>']).unwrap_or(xml.len());
         &xml[end - length..end]
+    }
+
+    /// The namespace of the element's name, by its own declarations or those of its stream: `jabber:client`. Empty when it
+    /// has none, `None` when its prefix stands for nothing, so that the stanza is not namespace-well-formed.
+    ///
+    /// A prefix that only the peer's header declares is known when it is among the first sixteen there, or is that of the
+    /// header itself.
+    pub fn namespace(&self) -> Option<Cow<'_, str>> {
+        match Walk::new(self.as_str()).next()? {
+            Piece::Start(tag) => namespace(&tag, [].iter(), &self.header),
+            _ => None,
+        }
+    }
+
+    /// The default namespace of its stream, in which names without prefix are as long as nothing in the stanza declares
+    /// another: `jabber:client`, `jabber:server`. Empty when the peer's header declares none.
+    pub fn default_namespace(&self) -> &str {
+        self.header.find("").unwrap_or_default()
+    }
+
+    /// A start tag with the namespaces of its stream, as a parser may want in front of the stanza: that of the peer's
+    /// header with nothing but its declarations, of which prefixes behind the first sixteen are left out; or the usual one
+    /// (`<stream:stream xmlns='jabber:client' …>`), when the library does not know the peer's.
+    pub fn stream_start_tag(&self) -> String {
+        self.header.tags().0
     }
 
     /// A reader of the `xml` crate with the namespaces of the stream in scope: the default one, that of the root's prefix,
@@ -246,6 +272,31 @@ mod tests {
         assert_eq!((stanza.to_string(), format!("{stanza:?}")), ("<a>é</a>".into(), "Stanza(\"<a>é</a>\")".into()));
         assert_eq!((stanza.as_str(), stanza.as_bytes()), ("<a>é</a>", "<a>é</a>".as_bytes()));
         assert_eq!(stanza.into_bytes(), "<a>é</a>".as_bytes());
+    }
+
+    #[test]
+    fn a_stanza_knows_its_namespaces() {
+        let server = b"<s:stream xmlns='jabber:server' xmlns:s='http://etherx.jabber.org/streams' xmlns:db='jabber:server:dialback'>";
+        let of = |xml, header: &[u8]| stanza(xml, header).namespace().map(Cow::into_owned);
+        for (xml, header, expected) in [
+            ("<message/>", &b""[..], Some("jabber:client")),
+            ("<stream:features/>", b"", Some("http://etherx.jabber.org/streams")),
+            ("<message/>", server, Some("jabber:server")),
+            ("<db:result/>", server, Some("jabber:server:dialback")),
+            ("<a xmlns='urn:&#x61;'/>", server, Some("urn:a")),
+            ("<db:a xmlns:db='urn:b'><db:c/></db:a>", server, Some("urn:b")),
+            ("<a xmlns=''/>", server, Some("")),
+            ("<x:a/>", server, None),
+            ("<stream:error/>", server, None),
+            ("<a/>", b"<s:stream xmlns:s='http://etherx.jabber.org/streams'>", Some("")),
+        ] {
+            assert_eq!(of(xml, header).as_deref(), expected, "{xml} in {}", String::from_utf8_lossy(header));
+        }
+        assert_eq!(stanza("<a xmlns='urn:a'/>", server).default_namespace(), "jabber:server");
+        assert_eq!(stanza("<a/>", b"").default_namespace(), "jabber:client");
+        assert_eq!(stanza("<a/>", b"<s:stream xmlns:s='http://etherx.jabber.org/streams'>").default_namespace(), "");
+        let again = stanza("<a/>", server).stream_start_tag();
+        assert_eq!(stanza("<db:a/>", again.as_bytes()), stanza("<db:a/>", server), "{again}");
     }
 
     #[test]

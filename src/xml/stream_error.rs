@@ -64,6 +64,34 @@ pub(crate) fn stream_error(error: &[u8], header: &Scope) -> StreamError {
     parts.into_error()
 }
 
+impl StreamError {
+    /// The stream error that a first-level element is, for programs that have a parser of their own; `None` for anything
+    /// else, such as a stanza. `element` is the whole element as it came, from its `<` to its `>`. It is told by its
+    /// namespace, under any prefix that `header`, the start tag of the peer's stream as it came, puts in scope. Without one
+    /// the usual header is assumed, in which a stream error is `<stream:error>`.
+    ///
+    /// It is read as far as it is well-formed; a condition that RFC 6120 does not define is kept as
+    /// [`unknown_condition`](Self::unknown_condition). A stanza costs a look at its name.
+    ///
+    /// ```
+    /// use xmpp_close::StreamError;
+    ///
+    /// let header = "<s:stream xmlns='jabber:server' xmlns:s='http://etherx.jabber.org/streams' version='1.0'>";
+    /// let element = "<s:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></s:error>";
+    /// let error = StreamError::from_element(element, Some(header));
+    /// assert_eq!(error.unwrap().condition(), "system-shutdown");
+    /// assert_eq!(StreamError::from_element("<message type='error'/>", Some(header)), None);
+    /// ```
+    pub fn from_element(element: &str, header: Option<&str>) -> Option<Self> {
+        if local_name(element.as_bytes()) != b"error" {
+            return None;
+        }
+        let header = header.map(|header| Scope::of(header.as_bytes())).unwrap_or_default();
+        let element = element.as_bytes();
+        is_stream_error(element, &header).then(|| stream_error(element, &header))
+    }
+}
+
 /// The parts of a stream error; each is the first of its kind.
 #[derive(Default)]
 struct ErrorParts {
@@ -153,6 +181,25 @@ mod tests {
         assert!(read(b"<message type='error'><error/></message>", &usual).is_none());
         assert!(read(b"<stream:errors/>", &usual).is_none());
         assert!(read(b"", &usual).is_none());
+    }
+
+    #[test]
+    fn an_event_loop_knows_a_stream_error_by_the_peers_header() {
+        let header = "<x:stream xmlns:x='http://etherx.jabber.org/streams' xmlns='jabber:client'>";
+        let read = StreamError::from_element;
+        let reset = |prefix: &str| format!("<{prefix}error><reset {NS}/><text {NS}>soon</text></{prefix}error>");
+        assert_eq!(read(&reset("x:"), Some(header)).unwrap().to_string(), "reset (soon)");
+        assert_eq!(read(&reset("stream:"), None).unwrap().to_string(), "reset (soon)");
+        assert_eq!(read(&reset("stream:"), Some(header)), None, "a prefix that this stream does not have");
+        assert_eq!(read(&reset("x:"), None), None);
+        assert_eq!(read(&reset(""), Some(header)), None, "an error in jabber:client");
+        let default = "<stream xmlns='http://etherx.jabber.org/streams'>";
+        assert_eq!(read(&reset(""), Some(default)).unwrap().condition(), "reset");
+        for none in ["<message><x:error/></message>", "<x:errors/>", "", "<", "x:error"] {
+            assert_eq!(read(none, Some(header)), None, "{none}");
+        }
+        // What is no header puts nothing in scope, and a broken error gives what could be read.
+        assert_eq!(read("<stream:error><conflict", Some("no header")).unwrap().condition(), "undefined-condition");
     }
 
     #[test]
