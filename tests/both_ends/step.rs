@@ -104,7 +104,9 @@ impl World {
                 let me = &mut self.sides[side];
                 (me.paused, me.pauses) = (paused, me.pauses - u8::from(paused));
                 self.tell(side, Fact::Paused(paused));
-                assert_eq!(paused, !self.sides[side].wants().read, "it reads while it pauses, or not again");
+                let me = &self.sides[side];
+                assert!(!paused || !me.wants().read, "it reads while it pauses");
+                assert!(paused || me.wants().read || me.wants().over || me.seen.eof, "it does not read again");
             }
             Move::Notify(side) => {
                 self.may_end_output(side);
