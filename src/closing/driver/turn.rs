@@ -57,7 +57,7 @@ impl<T: Transport> Driver<T> {
 
     /// Finds out how much has come before our tag is written, by reading: not all transports know otherwise.
     fn look(&mut self, quiet: bool) -> io::Result<usize> {
-        let reads = !quiet && !self.has_input() && self.engine.wants().read;
+        let reads = !quiet && !self.has_input() && self.engine.wants().read();
         let early = if reads { self.fill(None) } else { Err(io::ErrorKind::WouldBlock.into()) };
         // An interrupted read says nothing about what is there.
         if self.has_input() || early.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
@@ -82,7 +82,7 @@ impl<T: Transport> Driver<T> {
     /// What has arrived is handled before our tag is due, so that it is answered and counted; but no peer can hold it back.
     fn handle_what_arrived(&mut self) {
         self.clock.moved += LEAST;
-        let reads = self.engine.parses() && self.engine.wants().read && !self.words.have_begun();
+        let reads = self.engine.parses() && self.engine.wants().read() && !self.words.have_begun();
         if reads && self.clock.moved < LAST_BYTES {
             if self.read(None) {
                 return;
@@ -122,7 +122,7 @@ impl<T: Transport> Driver<T> {
         }
         self.clock.moved = if late { self.clock.moved + LEAST } else { 0 };
         let output = self.move_output();
-        let interest = match (output, self.engine.wants().read) {
+        let interest = match (output, self.engine.wants().read()) {
             (Output::Moved, true) if self.output_waits() => {
                 self.read(None); // both directions in turn, however fast the peer reads
                 return None;
@@ -138,7 +138,7 @@ impl<T: Transport> Driver<T> {
                 if self.read(within) || within.is_some() {
                     return None;
                 }
-                Interest { read: self.engine.wants().read, write: blocked }
+                Interest { read: self.engine.wants().read(), write: blocked }
             }
         };
         if late {
@@ -176,7 +176,7 @@ impl<T: Transport> Driver<T> {
     /// Something is left for [`move_output`](Self::move_output).
     fn output_waits(&self) -> bool {
         let wants = self.engine.wants();
-        wants.write || wants.notify || wants.shut || self.engine.owes_output()
+        wants.write() || wants.notify() || wants.shut() || self.engine.owes_output()
     }
 
     /// Writes once, or ends the output.
@@ -212,7 +212,7 @@ impl<T: Transport> Driver<T> {
             return Ok(output);
         }
         let wants = self.engine.wants();
-        if wants.notify {
+        if wants.notify() {
             match self.transport.notify() {
                 // Nobody is left to be told; how the connection went shows in the next read.
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => self.note_fact(Fact::WriteFailed(0)),
@@ -222,7 +222,7 @@ impl<T: Transport> Driver<T> {
                     self.wrote(0)?;
                 }
             }
-        } else if wants.shut {
+        } else if wants.shut() {
             self.noted.ended = Some(match self.transport.shut() {
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => Ended::Gone,
                 result => result.map(|()| Ended::Fin)?,
@@ -241,7 +241,7 @@ impl<T: Transport> Driver<T> {
         if self.engine.pending() > 0 {
             return Ok(if self.engine.pending() < pending { Output::Moved } else { Output::Blocked });
         }
-        if !self.engine.wants().write {
+        if !self.engine.wants().write() {
             return Ok(Output::Done);
         }
         let bytes = self.engine.output();
