@@ -2,16 +2,17 @@
 
 use std::fmt;
 
-use super::{AnyTransport, Batch, Member};
-use crate::{closing::Closing, stream::Stream};
+use super::{Batch, Member};
+use crate::{closing::Closing, stream::Stream, transport::Transport};
 
 /// A stream that was taken out of a [`Batch`] before its end, with all that was read and is still to be handled.
+#[allow(clippy::large_enum_variant, reason = "it is taken apart as soon as it is made")]
 #[non_exhaustive]
 pub enum Removed<'a> {
     /// Its close had not begun: it is as open as it was, and how it was to be closed is forgotten.
-    Open(Stream<AnyTransport<'a>>),
+    Open(Stream<Box<dyn Transport + Send + 'a>>),
     /// It is being closed, as before. Dropping it abandons the handshake.
-    Closing(Closing<AnyTransport<'a>>),
+    Closing(Closing<Box<dyn Transport + Send + 'a>>),
 }
 
 impl fmt::Debug for Removed<'_> {
