@@ -130,7 +130,7 @@ static void what_was_refused_is_not_in_the_batch(void)
     options.closing_tag = "<stream:stream>";
     refused(batch, members[0].peer.fd, &options);
     options = init;
-    options.reserved = 1;
+    options.own_parser = 1; /* which is for engines */
     refused(batch, members[0].peer.fd, &options);
     for (i = 0; i < 2; i++) {
         members[i].options.canceller = canceller;

@@ -233,7 +233,7 @@ impl Engine {
     /// assert!(engine.wants().answer); // the peer has closed: send what is still owed, then finish
     /// # Ok(()) }
     /// ```
-    pub fn input<'a>(&'a mut self, data: &mut &'a [u8], now: Duration) -> Option<Found<'a>> {
+    pub fn input<'a, 'i: 'a>(&'a mut self, data: &mut &'i [u8], now: Duration) -> Option<Found<'a>> {
         let Self { close, incoming: Incoming { framer, header, stream_error, .. }, .. } = self;
         let framer = framer.as_mut().filter(|_| close.parses());
         let before = data.len();

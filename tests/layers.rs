@@ -52,10 +52,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("engine", &["error", "framing", "options", "report", "stream_error", "xml"]),
     ("transport", &["process"]),
     ("closing", &["cancel", "engine", "error", "framing", "options", "report", "stream_error", "transport", "xml"]),
-    (
-        "stream",
-        &["cancel", "closing", "engine", "error", "framing", "options", "report", "stream_error", "transport", "xml"],
-    ),
+    ("stream", &["cancel", "closing", "error", "framing", "options", "report", "stream_error", "transport", "xml"]),
     (
         "batch",
         &["cancel", "closing", "error", "options", "process", "report", "stream", "stream_error", "transport", "xml"],

@@ -15,6 +15,7 @@ use xmpp_close::{Batch, BatchOptions, CloseOptions};
 use crate::{
     batch::{Host, connect},
     foreign::{Epoll, echo},
+    sampler::thread_time,
     table::{Bars, Table, figure},
 };
 
@@ -45,7 +46,8 @@ pub fn run() -> String {
     let mut bars = Bars::new();
     bars.at_most("99 of 100 turns beside an event loop", 5.0, median(2), "ms");
     let mut table = Table::new(&["", "median, ms", "99 of 100 within, ms", "longest, ms"]);
-    for (row, name) in ["a turn", "an echo, while streams are closed", "an echo, otherwise"].iter().enumerate() {
+    let rows = ["a turn", "a turn: CPU time", "an echo, while streams are closed", "an echo, otherwise"];
+    for (row, name) in rows.iter().enumerate() {
         let column = |number: usize| figure(median(1 + 3 * row + number));
         table.row(&[(*name).to_owned(), column(0), column(1), column(2)]);
     }
@@ -59,8 +61,8 @@ pub fn run() -> String {
     )
 }
 
-/// Prints how many turns there were; then the median, the 99th of 100 and the longest of turns, of echoes meanwhile, and of
-/// others, in ms.
+/// Prints how many turns there were; then the median, the 99th of 100 and the longest of turns, of their CPU time, of echoes
+/// meanwhile, and of others, in ms.
 pub fn measure() {
     let mut hosts: Vec<_> = (0..2).map(|_| Host::start()).collect();
     let connections = connect(&mut hosts, CLOSING);
@@ -78,7 +80,7 @@ pub fn measure() {
     let begin = Instant::now();
     let (start, end) =
         (begin + Duration::from_secs(1), begin + Duration::from_secs(1) + TOTAL + Duration::from_secs(1));
-    let (mut connections, mut turns) = (Some(connections), Vec::new());
+    let (mut connections, mut turns, mut busy) = (Some(connections), Vec::new(), Vec::new());
     while Instant::now() < end {
         let timer = if connections.is_some() { Some(start) } else { batch.deadline() };
         let mut has_work = batch.deadline().is_some_and(|due| due <= Instant::now());
@@ -98,10 +100,11 @@ pub fn measure() {
                 }
             }
         }
-        let turn = Instant::now();
+        let (turn, cpu) = (Instant::now(), thread_time());
         batch.turn(Duration::ZERO).unwrap();
         if has_work {
             turns.push(turn.elapsed());
+            busy.push(thread_time() - cpu);
         }
     }
     assert!(batch.is_empty());
@@ -112,7 +115,7 @@ pub fn measure() {
     let mut echoes = String::new();
     clients.stdout.take().unwrap().read_to_string(&mut echoes).unwrap();
     assert!(clients.wait().unwrap().success());
-    println!("{} {} {}", turns.len(), spread(&mut turns), echoes.trim());
+    println!("{} {} {} {}", turns.len(), spread(&mut turns), spread(&mut busy), echoes.trim());
 }
 
 /// In ms.

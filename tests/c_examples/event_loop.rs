@@ -1,7 +1,8 @@
 //! What only `event_loop` does: streams that write to each other, XEP-0198, and a shutdown while the loop goes on.
 
 use std::{
-    net::TcpStream,
+    io::Write,
+    net::{Shutdown, TcpStream},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -253,7 +254,7 @@ fn a_server_that_never_has_to_wait_hears_sigterm() {
                     scope.spawn(move || {
                         let flood = "<message id='1'/>".repeat(1000);
                         while !closed.load(Ordering::Relaxed) {
-                            std::io::Write::write_all(&mut writer, flood.as_bytes()).unwrap();
+                            writer.write_all(flood.as_bytes()).unwrap();
                         }
                     });
                     client.read_until(SYSTEM_SHUTDOWN);
@@ -269,4 +270,22 @@ fn a_server_that_never_has_to_wait_hears_sigterm() {
     });
     let lines = server.finish();
     assert!(lines.iter().any(|line| line.starts_with("closed 8 streams, ") && line.ends_with(" ms: 8 clean")));
+}
+
+#[test]
+fn a_stream_that_waits_for_nothing_does_not_wake_the_loop() {
+    let log = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("wakes");
+    let server = Server::start_traced("event_loop", "epoll_pwait", &log);
+    let client = Client::open(server.port, "");
+    let number = client.number;
+    (&client.tcp).write_all(format!("{}{TAG}", iq("owed")).as_bytes()).unwrap();
+    client.tcp.shutdown(Shutdown::Write).unwrap();
+    server.wait_for("the iq", |line| line.ends_with("] iq owed"));
+    // While the router takes its time there is nothing to read, nor to write, and the connection is reset.
+    socket2::SockRef::from(&client.tcp).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(client);
+    assert_eq!(server.ending(number), "reset, 0 late stanzas");
+    server.stop();
+    let turns = std::fs::read_to_string(log).unwrap().matches("epoll_pwait(").count();
+    assert!(turns < 100, "{turns} turns");
 }
