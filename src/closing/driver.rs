@@ -368,3 +368,6 @@ impl<T: Transport> Driver<T> {
         self.input.is_large()
     }
 }
+
+#[cfg(all(test, feature = "capi"))]
+mod tests;
