@@ -51,7 +51,7 @@ pub mod xml;
 pub mod ffi;
 
 #[cfg(feature = "batch")]
-pub use batch::{Batch, BatchHandle, BatchOptions, BatchReport, Summary};
+pub use batch::{Batch, BatchHandle, BatchOptions, BatchReport, Removed, Summary};
 pub use cancel::{Canceller, Waker};
 pub use closing::{Closing, LateBytes, Step, Wait, close};
 pub use engine::{Engine, Fact, Found, SendError, TRAILING_LIMIT, Tls, Wants};

@@ -254,6 +254,22 @@ impl<T: Transport> Stream<T> {
         self.hand_over(options)
     }
 
+    /// A session again, that was to be closed and is not.
+    #[cfg(feature = "batch")]
+    pub(crate) fn of(mut driver: Driver<T>) -> Self {
+        let root = driver.unset();
+        let unanswered = if root.is_none() { driver.header().start_tag().as_bytes().to_vec() } else { Vec::new() };
+        Self {
+            outgoing: root.map_or_else(Framer::new, |root| Framer::inside(Some(&root))),
+            unanswered,
+            driver,
+            idle_after: None,
+            silent_since: Instant::now(),
+            write_limit: crate::DEFAULT_TOTAL,
+            waker: None,
+        }
+    }
+
     /// Sends what is queued, then [detaches](CloseOptions::detach), with the same errors.
     pub fn detach(self, options: &CloseOptions) -> Result<Report, Error> {
         Ok(Closing::begin(self.hand_over(CloseOptions { detach: true, ..options.clone() })?).finish())

@@ -283,6 +283,19 @@ impl<T: Transport> Driver<T> {
         }
     }
 
+    /// It is not to be closed after all. Returns the name of our root, if our header is out.
+    pub(crate) fn unset(&mut self) -> Option<String> {
+        self.words = Words::default();
+        self.plan.detach = false;
+        self.canceller = None;
+        let is_out = !self.engine.unset();
+        is_out.then(|| self.engine.root().to_owned())
+    }
+
+    pub(crate) fn may_send(&self) -> bool {
+        self.engine.may_send()
+    }
+
     pub(crate) fn transport(&self) -> &T {
         &self.transport
     }
@@ -355,3 +368,6 @@ impl<T: Transport> Driver<T> {
         self.input.is_large()
     }
 }
+
+#[cfg(all(test, feature = "capi"))]
+mod tests;

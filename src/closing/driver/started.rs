@@ -1,5 +1,7 @@
 //! What a started stream needs, whose application may send to the last, knows facts of its own, and waits by itself.
 
+use std::time::Instant;
+
 use super::Driver;
 use crate::{
     engine::{Fact, SendError, Wants},
@@ -27,6 +29,13 @@ impl<T: Transport> Driver<T> {
         self.engine.finishing(self.clock.now);
         self.words.go_on();
         self.blocked = None;
+    }
+
+    /// The same in a set of streams, which has an error for those that have none and a deadline.
+    pub(crate) fn finish_by(&mut self, deadline: Option<Instant>, error: Option<&StreamError>) {
+        let error = error.filter(|_| !self.must_start());
+        self.finish(error);
+        self.end_by(deadline);
     }
 
     /// Takes a fact that the application knows.

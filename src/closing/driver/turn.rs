@@ -79,11 +79,12 @@ impl<T: Transport> Driver<T> {
         self.engine.is_finishing() && !self.words.are_due()
     }
 
-    /// What has arrived is handled before our tag is due, so that it is answered and counted; but no peer can hold it back.
-    fn handle_what_arrived(&mut self) {
+    /// What has arrived is handled before our tag is due, so that it is answered and counted; but neither a peer that sends
+    /// without end nor an application that takes its time can hold it back.
+    fn handle_what_arrived(&mut self, late: bool) {
         self.clock.moved += LEAST;
         let reads = self.engine.parses() && self.engine.wants().read() && !self.words.have_begun();
-        if reads && self.clock.moved < LAST_BYTES {
+        if reads && self.clock.moved < LAST_BYTES && !late {
             if self.read(None) {
                 return;
             }
@@ -117,7 +118,7 @@ impl<T: Transport> Driver<T> {
         }
         // The last words are asked for when all that goes in front of them is written.
         if self.handles_first() || self.engine.is_finishing() && !self.words.wait() && self.engine.unsent() == 0 {
-            self.handle_what_arrived();
+            self.handle_what_arrived(late);
             return None;
         }
         self.clock.moved = if late { self.clock.moved + LEAST } else { 0 };
