@@ -89,6 +89,8 @@ pub enum SendError {
     Refused,
     /// Too much is queued: perhaps later.
     Full,
+    /// It is not whole stanzas, for this reason. Only a [`Sender`](crate::Sender) looks.
+    Invalid(&'static str),
 }
 
 /// One stream's closing handshake without I/O, for whoever owns the socket, TLS and parser: it says what goes out and

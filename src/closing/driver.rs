@@ -292,10 +292,6 @@ impl<T: Transport> Driver<T> {
         is_out.then(|| self.engine.root().to_owned())
     }
 
-    pub(crate) fn may_send(&self) -> bool {
-        self.engine.may_send()
-    }
-
     pub(crate) fn transport(&self) -> &T {
         &self.transport
     }
