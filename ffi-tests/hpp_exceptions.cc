@@ -26,7 +26,7 @@ int thrown_by(const Over &over, const xmpp_close::options &options)
     const unsigned long long start = now_ms();
     int number = 0;
     try {
-        xmpp_close::close(over, options);
+        (void)xmpp_close::close(over, options);
     } catch (const mine &caught) {
         number = caught.number;
     }
