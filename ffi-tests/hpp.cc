@@ -179,6 +179,7 @@ void every_option_reaches_c()
     options = {};
     options.residual = "<s:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></s:error>";
     options.peer_header = "<s:stream xmlns:s='http://etherx.jabber.org/streams'>";
+    options.total_ms = 300; // this peer says nothing more
     done = close_with_peer(read_all, options);
     CHECK_TEXT(done.result.report.stream_error, "reset");
     options = {};
@@ -213,7 +214,9 @@ void every_option_reaches_c()
     CHECK(close_with_peer(answer, options).got.find(">example.net</see-other-host>") != std::string::npos);
     options = {};
     options.header = "<stream xmlns='http://etherx.jabber.org/streams'>";
-    CHECK_TEXT(close_with_peer(other_root, options).got.c_str(), (options.header + "</stream>").c_str());
+    done = close_with_peer(other_root, options);
+    CHECK_INT(done.result.report.outcome, XMPP_CLOSE_CLEAN);
+    CHECK_TEXT(done.got.c_str(), (options.header + "</stream>").c_str());
     options = {};
     options.own_parser = true; // not for a call that reads
     CHECK_INT(close_with_peer(silent, options).result.code, XMPP_CLOSE_ERR_INVALID);

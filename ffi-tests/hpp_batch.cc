@@ -218,7 +218,7 @@ void a_callable_may_cancel_all()
 int thrown_by(batch &batch, const xmpp_close::batch_options &options)
 {
     try {
-        (void)batch.run(options);
+        batch.run(options);
     } catch (const mine &caught) {
         return caught.number;
     }

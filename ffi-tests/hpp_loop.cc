@@ -81,11 +81,11 @@ const event events[] = {
 
 uint32_t bits(const xmpp_close::wants &now)
 {
-    return (now.read ? XMPP_CLOSE_READ : 0u) | (now.write ? XMPP_CLOSE_WRITE : 0u) |
-           (now.may_send ? XMPP_CLOSE_MAY_SEND : 0u) | (now.answer ? XMPP_CLOSE_ANSWER : 0u) |
-           (now.parse ? XMPP_CLOSE_PARSE : 0u) | (now.inside ? XMPP_CLOSE_INSIDE : 0u) |
-           (now.notify ? XMPP_CLOSE_NOTIFY : 0u) | (now.shut ? XMPP_CLOSE_SHUT : 0u) |
-           (now.over ? XMPP_CLOSE_OVER : 0u);
+    const auto bit = [](bool is_set, xmpp_close_want number) { return is_set ? uint32_t(number) : 0u; };
+    return bit(now.read, XMPP_CLOSE_READ) | bit(now.write, XMPP_CLOSE_WRITE) |
+           bit(now.may_send, XMPP_CLOSE_MAY_SEND) | bit(now.answer, XMPP_CLOSE_ANSWER) |
+           bit(now.parse, XMPP_CLOSE_PARSE) | bit(now.inside, XMPP_CLOSE_INSIDE) |
+           bit(now.notify, XMPP_CLOSE_NOTIFY) | bit(now.shut, XMPP_CLOSE_SHUT) | bit(now.over, XMPP_CLOSE_OVER);
 }
 
 bool are_same(xmpp_close::stream &cpp, xmpp_close_stream *c, uint64_t now)

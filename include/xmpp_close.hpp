@@ -487,7 +487,7 @@ struct result {
 // Options have no default, or close(fd) could be close(2) as well. For all defaults: close(fd, {}).
 
 /// xmpp_close_fd(). Throws what a callable threw, and nothing else.
-XMPP_CLOSE_HPP_NODISCARD inline result close(int fd, const options &with)
+inline result close(int fd, const options &with)
 {
     result made = { XMPP_CLOSE_OK, {} };
     detail::callables calls(with);
@@ -498,7 +498,7 @@ XMPP_CLOSE_HPP_NODISCARD inline result close(int fd, const options &with)
 }
 
 /// xmpp_close_with(). Throws what a callable threw, and nothing else.
-XMPP_CLOSE_HPP_NODISCARD inline result close(const transport &over, const options &with)
+inline result close(const transport &over, const options &with)
 {
     result made = { XMPP_CLOSE_OK, {} };
     detail::callables calls(with, &over);
@@ -529,7 +529,8 @@ public:
     /// xmpp_close_new(): bytes in, bytes out, your clock; no I/O, and no callables.
     XMPP_CLOSE_HPP_NODISCARD static stream engine(const options &with, moment now, int *code = nullptr) noexcept
     {
-        const xmpp_close_options c = detail::callables(with).c_options();
+        xmpp_close_options c = detail::callables(with).c_options();
+        c.userdata = nullptr; // there is nobody who gets it
         return make<stream>(code, xmpp_close_new, &c, std::uint64_t(now));
     }
     /// The same, and the library reads and writes. Call step() when the descriptor is ready, and at timeout().
@@ -748,7 +749,8 @@ public:
         const std::shared_ptr<detail::kept> kept = stream::keep({}, std::move(with));
         const xmpp_close_options c = kept->calls.c_options();
         std::size_t at = 0;
-        return added(xmpp_close_batch_add(get(), fd, &c, &at), kept, at, index);
+        const int code = xmpp_close_batch_add(get(), fd, &c, &at);
+        return added(code, kept, at, index);
     }
     /// xmpp_close_batch_add_with().
     XMPP_CLOSE_HPP_NODISCARD int add(transport over, options with, std::size_t *index = nullptr)
@@ -757,7 +759,8 @@ public:
         const xmpp_close_options c = kept->calls.c_options();
         const xmpp_close_transport c_over = kept->calls.c_transport();
         std::size_t at = 0;
-        return added(xmpp_close_batch_add_with(get(), &c_over, &c, &at), kept, at, index);
+        const int code = xmpp_close_batch_add_with(get(), &c_over, &c, &at);
+        return added(code, kept, at, index);
     }
 
     /// What holds from now on. Of its callables, what they capture must live as long as the batch, or until the next set().
@@ -778,7 +781,7 @@ public:
     /// Milliseconds as poll(2) takes them: 0 now, -1 never.
     XMPP_CLOSE_HPP_NODISCARD int timeout() const noexcept { return xmpp_close_batch_timeout(get()); }
     /// How many are left, or a negative xmpp_close_result. Throws one exception of a callable at a time.
-    XMPP_CLOSE_HPP_NODISCARD int turn(int wait_ms = 0)
+    int turn(int wait_ms = 0)
     {
         if (members_ == nullptr || members_->is_inside)
             return xmpp_close_batch_turn(get(), wait_ms);
@@ -790,7 +793,7 @@ public:
     }
 
     /// Once all have ended, throws the first of what on_progress and the callables of the streams, by index, threw.
-    XMPP_CLOSE_HPP_NODISCARD batch_result run(const batch_options &with)
+    batch_result run(const batch_options &with)
     {
         batch_result made = { XMPP_CLOSE_OK, XMPP_CLOSE_SUMMARY_INIT };
         if (members_ == nullptr || members_->is_inside) {
