@@ -89,6 +89,8 @@ pub enum SendError {
     Refused,
     /// Too much is queued: perhaps later.
     Full,
+    /// It is not whole stanzas, for this reason. Only a [`Sender`](crate::Sender) looks.
+    Invalid(&'static str),
 }
 
 /// One stream's closing handshake without I/O, for whoever owns the socket, TLS and parser: it says what goes out and
@@ -109,14 +111,14 @@ pub enum SendError {
 /// let bytes = engine.output().to_vec(); // to be written, as much as the socket takes
 /// assert_eq!(bytes, b"</stream:stream>");
 /// engine.wrote(bytes.len(), 0, clock.elapsed());
-/// assert!(engine.wants().read && !engine.wants().may_send);
+/// assert!(engine.wants().read() && !engine.wants().may_send());
 /// // 16 bytes came. They are the peer's stream, so the parser gets them, and sees the closing tag:
 /// assert!(engine.received(16, clock.elapsed()));
 /// engine.tell(Fact::PeerClosed { behind: 0 }, clock.elapsed())?;
-/// assert!(engine.wants().shut); // shutdown(SHUT_WR)
+/// assert!(engine.wants().shut()); // shutdown(SHUT_WR)
 /// engine.tell(Fact::DidShut, clock.elapsed())?;
 /// engine.tell(Fact::Eof { inside: false }, clock.elapsed())?;
-/// assert!(engine.wants().over);
+/// assert!(engine.wants().over());
 /// assert_eq!(engine.report().outcome, Outcome::Clean);
 /// # Ok(()) }
 /// ```
@@ -170,15 +172,26 @@ impl Engine {
     /// # Errors
     /// [`SendError`]; nothing was queued then.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
-        if !self.close.may_send() {
-            self.refused = self.refused.saturating_add(1);
-            return Err(SendError::Refused);
-        }
-        if self.close.outgoing.queued().saturating_add(bytes.len()) > self.output_limit {
+        if self.room().is_some_and(|room| bytes.len() > room) {
             return Err(SendError::Full);
         }
-        self.close.send(bytes);
-        Ok(())
+        if self.send_anyway(bytes) { Ok(()) } else { Err(SendError::Refused) }
+    }
+
+    /// How much may still be sent; `None`: nothing may.
+    pub(crate) fn room(&self) -> Option<usize> {
+        self.close.may_send().then(|| self.output_limit.saturating_sub(self.close.outgoing.queued()))
+    }
+
+    /// Queues what there was room for when that was promised. False: it is too late, which is counted.
+    pub(crate) fn send_anyway(&mut self, bytes: &[u8]) -> bool {
+        let may = self.close.may_send();
+        if may {
+            self.close.send(bytes);
+        } else {
+            self.refused = self.refused.saturating_add(1);
+        }
+        may
     }
 
     /// All is said: our tag is due, behind a stream error or not. We close, or answer. The first call counts.
@@ -230,7 +243,7 @@ impl Engine {
     ///         _ => {}
     ///     }
     /// }
-    /// assert!(engine.wants().answer); // the peer has closed: send what is still owed, then finish
+    /// assert!(engine.wants().answer()); // the peer has closed: send what is still owed, then finish
     /// # Ok(()) }
     /// ```
     pub fn input<'a, 'i: 'a>(&'a mut self, data: &mut &'i [u8], now: Duration) -> Option<Found<'a>> {

@@ -22,7 +22,7 @@ pub const DEFAULT_TOTAL: Duration = Duration::from_secs(30);
 /// Default of [`Limits::linger`].
 pub const DEFAULT_LINGER: Duration = Duration::from_secs(2);
 /// Default of [`CloseOptions::output_limit`]: 16 MiB.
-const DEFAULT_OUTPUT_LIMIT: usize = 16 << 20;
+pub(crate) const DEFAULT_OUTPUT_LIMIT: usize = 16 << 20;
 /// The root when nothing else is known of the stream.
 pub(crate) const DEFAULT_ROOT: &str = "stream:stream";
 
@@ -318,6 +318,9 @@ pub(crate) enum Said {
     /// These, and perhaps more when it is asked again; none: that was all.
     #[cfg(feature = "capi")]
     Some(Vec<u8>),
+    /// The first were sent by another way while it was asked, and go in front; perhaps more when it is asked again.
+    #[cfg(feature = "capi")]
+    Sent(Vec<u8>, Vec<u8>),
     /// Nothing yet: the application will say itself when all is said.
     #[cfg(feature = "capi")]
     Later,

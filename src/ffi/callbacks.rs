@@ -11,9 +11,11 @@
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
 
 use std::{
+    cell::Cell,
     ffi::{c_int, c_void},
     io,
     os::fd::BorrowedFd,
+    rc::Rc,
     time::Duration,
 };
 
@@ -116,13 +118,14 @@ pub(super) struct Callbacks {
     functions: xmpp_close_transport,
     read: unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int,
     write: unsafe extern "C" fn(*mut c_void, *const u8, usize, *mut usize) -> c_int,
-    is_tls: bool,
     /// What the last read waits for; over TLS that may be the other direction.
     read_wants: Interest,
     /// The same for write, flush and notify.
     write_wants: Interest,
     /// The last read was not to be made now.
     paused: bool,
+    /// The program has freed the stream, in a callback: no other is called any more.
+    is_freed: Option<Rc<Cell<bool>>>,
 }
 
 // SAFETY: the header says that the program uses one object in one thread at a time, whichever that is.
@@ -134,14 +137,15 @@ impl Callbacks {
     pub(super) unsafe fn new(transport: *const xmpp_close_transport) -> Result<Self, Refusal> {
         // SAFETY: as the caller promises.
         let functions = unsafe { sized::copy_in(transport) }?;
+        flag(functions.tls)?;
         let callbacks = Self {
             read: functions.read.ok_or(NULL)?,
             write: functions.write.ok_or(NULL)?,
-            is_tls: flag(functions.tls)?,
             functions,
             read_wants: Interest::READ,
             write_wants: Interest::WRITE,
             paused: false,
+            is_freed: None,
         };
         match check_connected(lent(functions.fd)?) {
             Err(error) if matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOTCONN)) => {
@@ -149,6 +153,11 @@ impl Callbacks {
             }
             _ => Ok(callbacks), // a stream socket with a connection, or of a kind that only the program knows
         }
+    }
+
+    /// For a stream that its callbacks may free.
+    pub(super) fn until(self, is_freed: Rc<Cell<bool>>) -> Self {
+        Self { is_freed: Some(is_freed), ..self }
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -171,6 +180,9 @@ impl Callbacks {
     /// Makes one attempt to move up to `len` bytes; after EINTR, a few. With the direction to wait for when it is blocked.
     fn attempt(&self, len: usize, natural: Interest, mut call: impl FnMut(&mut usize) -> c_int) -> Attempt {
         for _ in 0..RETRIES {
+            if self.is_freed.as_ref().is_some_and(|is_freed| is_freed.get()) {
+                break;
+            }
             let mut count = 0;
             let code = call(&mut count);
             if code != libc::EINTR {
@@ -192,8 +204,8 @@ impl Callbacks {
             WANT_READ => Attempt::Blocked(Interest::READ),
             WANT_WRITE => Attempt::Blocked(Interest::WRITE),
             PAUSED if natural == Interest::READ => Attempt::Paused,
-            TLS_EOF if self.is_tls => Attempt::Failed(io::ErrorKind::UnexpectedEof.into()),
-            TLS_ERROR if self.is_tls => Attempt::Failed(io::ErrorKind::InvalidData.into()),
+            TLS_EOF if self.is_tls() => Attempt::Failed(io::ErrorKind::UnexpectedEof.into()),
+            TLS_ERROR if self.is_tls() => Attempt::Failed(io::ErrorKind::InvalidData.into()),
             // They may be two numbers or one, so they cannot be patterns.
             code if code == libc::EAGAIN || code == libc::EWOULDBLOCK => Attempt::Blocked(natural),
             code if code > 0 => Attempt::Failed(io::Error::from_raw_os_error(code)),
@@ -319,7 +331,7 @@ impl Transport for Callbacks {
     }
 
     fn is_tls(&self) -> bool {
-        self.is_tls
+        self.functions.tls != 0
     }
 
     fn hides_alerts(&self) -> bool {
@@ -332,7 +344,7 @@ impl Transport for Callbacks {
 
     /// Under TLS the descriptor counts encrypted bytes, and nobody knows how many of the peer's stream these are.
     fn unread(&self) -> u64 {
-        if self.is_tls { 0 } else { self.fd().unread() }
+        if self.is_tls() { 0 } else { self.fd().unread() }
     }
 
     fn unacked(&self) -> u64 {

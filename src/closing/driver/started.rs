@@ -1,5 +1,7 @@
 //! What a started stream needs, whose application may send to the last, knows facts of its own, and waits by itself.
 
+use std::time::Instant;
+
 use super::Driver;
 use crate::{
     engine::{Fact, SendError, Wants},
@@ -8,7 +10,6 @@ use crate::{
     transport::Transport,
 };
 
-#[allow(dead_code, reason = "the C API is to use it")]
 impl<T: Transport> Driver<T> {
     /// Queues whole stanzas.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
@@ -29,6 +30,13 @@ impl<T: Transport> Driver<T> {
         self.blocked = None;
     }
 
+    /// The same in a set of streams, which has an error for those that have none and a deadline.
+    pub(crate) fn finish_by(&mut self, deadline: Option<Instant>, error: Option<&StreamError>) {
+        let error = error.filter(|_| !self.must_start());
+        self.finish(error);
+        self.end_by(deadline);
+    }
+
     /// Takes a fact that the application knows.
     ///
     /// # Errors
@@ -41,14 +49,26 @@ impl<T: Transport> Driver<T> {
         result
     }
 
-    /// The peer's stream error was seen by a parser of the application's.
-    pub(crate) fn peer_error(&mut self, error: StreamError) {
-        let _ = self.tell(Fact::StreamError(error)); // which cannot be refused
+    /// How much may still be sent; `None`: nothing may.
+    pub(crate) fn room(&self) -> Option<usize> {
+        self.engine.room()
+    }
+
+    /// Queues what there was room for when its application was told so.
+    pub(crate) fn send_anyway(&mut self, bytes: &[u8]) {
+        self.engine.send_anyway(bytes);
+        self.blocked = None;
+    }
+
+    /// The peer's stream is inside an element.
+    pub(crate) fn is_inside(&self) -> bool {
+        self.engine.parses() && self.engine.is_inside()
     }
 
     /// What is to be done next: the descriptor is to be waited for, or the application may send. All else the steps do.
     pub(crate) fn wants(&self) -> Wants {
         let on = self.waits_for();
-        Wants { read: on.read, write: on.write, notify: false, shut: false, ..self.engine.wants() }
+        let wants = self.engine.wants().with(Wants::READ, on.read).with(Wants::WRITE, on.write);
+        wants.with(Wants::NOTIFY, false).with(Wants::SHUT, false)
     }
 }
