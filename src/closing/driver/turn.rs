@@ -6,7 +6,7 @@ use super::{Driver, Ended};
 use crate::{
     cancel::Canceller,
     engine::Fact,
-    transport::{Interest, PAUSED, Transport, os_error, poll},
+    transport::{Interest, Transport, os_error},
 };
 
 /// How many bytes are still read, without waiting, when a deadline has passed: what has arrived is not lost, and a
@@ -31,7 +31,6 @@ pub(super) enum Output {
 impl<T: Transport> Driver<T> {
     /// The first step of a close: what fits leaves at once.
     pub(super) fn first_step(&mut self) {
-        self.look_at_clock();
         if self.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
             return;
         }
@@ -83,7 +82,7 @@ impl<T: Transport> Driver<T> {
     /// without end nor an application that takes its time can hold it back.
     fn handle_what_arrived(&mut self, late: bool) {
         self.clock.moved += LEAST;
-        let reads = self.engine.parses() && self.engine.wants().read() && !self.words.have_begun();
+        let reads = self.engine.parses() && self.engine.wants().read();
         if reads && self.clock.moved < LAST_BYTES && !late {
             if self.read(None) {
                 return;
@@ -151,20 +150,15 @@ impl<T: Transport> Driver<T> {
 
     /// Waits for a direction to move, but never past the next deadline.
     pub(super) fn wait(&mut self, interest: Interest) {
-        let left = if self.is_paused() { self.left().min(PAUSED) } else { self.left() };
+        let left = self.left();
         let wake = self.canceller.as_ref().map(Canceller::wake);
-        let waited = if interest == Interest::default() {
-            poll(None, interest, left, wake) // a descriptor that has hung up would be ready all the time
-        } else {
-            self.pace.wait(&mut self.transport, interest, left, wake)
-        };
-        match waited {
+        match self.pace.wait(&mut self.transport, interest, left, wake) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => self.failed(&error),
             _ => {}
         }
     }
 
-    /// The transport does not read for now: it is asked again after [`PAUSED`].
+    /// The transport does not read for now: it is asked again after a while.
     pub(crate) fn is_paused(&self) -> bool {
         self.transport.is_paused() && !self.below_tls
     }
@@ -242,7 +236,7 @@ impl<T: Transport> Driver<T> {
         if self.engine.pending() > 0 {
             return Ok(if self.engine.pending() < pending { Output::Moved } else { Output::Blocked });
         }
-        if !self.engine.wants().write() {
+        if self.engine.unsent() == 0 {
             return Ok(Output::Done);
         }
         let bytes = self.engine.output();
