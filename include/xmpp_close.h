@@ -197,6 +197,10 @@ typedef enum xmpp_close_tls {
 /// is inside an element, deeper than the stream's root.
 #define XMPP_CLOSE_MID_ELEMENT 3
 
+/// What on_farewell may return on a started stream: ask again when _finish is
+/// called again, which I shall do when all is said.
+#define XMPP_CLOSE_LATER 1
+
 /// Stops closes from another thread; see xmpp_close_canceller_new().
 typedef struct xmpp_close_canceller xmpp_close_canceller;
 
@@ -287,13 +291,14 @@ typedef struct xmpp_close_options {
     /// and counted in xmpp_close_report.oversize. 0: 1048576; less than 10000
     /// counts as 10000.
     size_t stanza_limit;
-    /// Called once, when all that had arrived was handled and the tag is next:
-    /// stores up to len (4096) bytes in buf and their number in `*n`, to be sent
-    /// behind farewell and right in front of the tag: whole stanzas. For a final
-    /// <a/> of XEP-0198, which counts each message, presence and iq that was
-    /// handled, and nothing else: an <r/> is no stanza. Return 0 to go on,
-    /// anything else to stop at once, as do bytes that are no whole stanzas; they
-    /// are not sent. NULL: nothing.
+    /// Called when all that had arrived was handled and the tag is next: once,
+    /// but on a started stream again and again, until it stores nothing. Stores
+    /// up to len (4096) bytes in buf and their number in `*n`, to be sent behind
+    /// farewell and right in front of the tag: whole stanzas. For a final <a/> of
+    /// XEP-0198, which counts each message, presence and iq that was handled, and
+    /// nothing else: an <r/> is no stanza. Return 0 to go on, on a started stream
+    /// also XMPP_CLOSE_LATER, anything else to stop at once, as do bytes that are
+    /// no whole stanzas; they are not sent. NULL: nothing.
     int (*on_farewell)(void *userdata, uint8_t *buf, size_t len, size_t *n);
     /// 1: TCP is ended without a closing tag, once farewell is sent, so that an
     /// XEP-0198 session stays resumable. What still arrives is discarded, and

@@ -170,15 +170,26 @@ impl Engine {
     /// # Errors
     /// [`SendError`]; nothing was queued then.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
-        if !self.close.may_send() {
-            self.refused = self.refused.saturating_add(1);
-            return Err(SendError::Refused);
-        }
-        if self.close.outgoing.queued().saturating_add(bytes.len()) > self.output_limit {
+        if self.room().is_some_and(|room| bytes.len() > room) {
             return Err(SendError::Full);
         }
-        self.close.send(bytes);
-        Ok(())
+        if self.send_anyway(bytes) { Ok(()) } else { Err(SendError::Refused) }
+    }
+
+    /// How much may still be sent; `None`: nothing may.
+    pub(crate) fn room(&self) -> Option<usize> {
+        self.close.may_send().then(|| self.output_limit.saturating_sub(self.close.outgoing.queued()))
+    }
+
+    /// Queues what there was room for when that was promised. False: it is too late, which is counted.
+    pub(crate) fn send_anyway(&mut self, bytes: &[u8]) -> bool {
+        let may = self.close.may_send();
+        if may {
+            self.close.send(bytes);
+        } else {
+            self.refused = self.refused.saturating_add(1);
+        }
+        may
     }
 
     /// All is said: our tag is due, behind a stream error or not. We close, or answer. The first call counts.

@@ -318,6 +318,9 @@ pub(crate) enum Said {
     /// These, and perhaps more when it is asked again; none: that was all.
     #[cfg(feature = "capi")]
     Some(Vec<u8>),
+    /// The first were sent by another way while it was asked, and go in front; perhaps more when it is asked again.
+    #[cfg(feature = "capi")]
+    Sent(Vec<u8>, Vec<u8>),
     /// Nothing yet: the application will say itself when all is said.
     #[cfg(feature = "capi")]
     Later,

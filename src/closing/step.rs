@@ -54,7 +54,8 @@ impl<T: Transport> Closing<T> {
     /// ```
     pub fn step(&mut self) -> Step {
         let mut stanza = None;
-        self.driver.advance(|driver| driver.frame(Some(&mut |lent| stanza = Some(lent.into_owned()))));
+        self.driver
+            .advance(|driver, is_input| is_input && driver.frame(Some(&mut |lent| stanza = Some(lent.into_owned()))));
         match stanza {
             Some(stanza) => Step::Stanza(stanza),
             None if self.driver.is_done() => Step::Over(self.driver.report()),

@@ -1,6 +1,7 @@
 //! One call
 
 use std::{
+    cell::Cell,
     ffi::c_int,
     os::fd::{BorrowedFd, RawFd},
 };
@@ -77,17 +78,17 @@ pub(super) unsafe fn close<T: Transport>(
 }
 
 fn run<T: Transport>(transport: T, options: CloseOptions, taker: &Taker) -> Result<Report, Refusal> {
-    let mut driver = Driver::new(transport, options)?;
+    let mut driver = Driver::new(options::fit(transport, &options)?, options)?;
     driver.close();
     while driver.next_chunk() {
-        taker.take(&mut driver);
+        taker.take(&mut driver, &Cell::new(false));
     }
     Ok(driver.report())
 }
 
 impl Taker {
-    /// Hands on what has been read.
-    pub(super) fn take<T: Transport>(&self, driver: &mut Driver<T>) {
+    /// Hands on what has been read. Where the program has freed the stream meanwhile, it has no more to say.
+    pub(super) fn take<T: Transport>(&self, driver: &mut Driver<T>, is_freed: &Cell<bool>) {
         match *self {
             Self::Nobody => {
                 driver.frame(None);
@@ -99,13 +100,14 @@ impl Taker {
                     // SAFETY: the header says what the function must be; the bytes outlive the call.
                     answer = unsafe { callback(userdata, xml.as_ptr(), xml.len()) };
                 }));
-                if answer != 0 {
+                if answer != 0 && !is_freed.get() {
                     driver.cancel();
                 }
             }
             Self::Data(callback, userdata) => {
                 // SAFETY: as above.
                 driver.parse(&mut |data| match unsafe { callback(userdata, data.as_ptr(), data.len()) } {
+                    _ if is_freed.get() => Parsed::Open,
                     0 => Parsed::Open,
                     XMPP_CLOSE_PEER_CLOSED => Parsed::PeerClosed,
                     XMPP_CLOSE_NOT_XMPP => Parsed::Malformed,

@@ -11,9 +11,11 @@
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
 
 use std::{
+    cell::Cell,
     ffi::{c_int, c_void},
     io,
     os::fd::BorrowedFd,
+    rc::Rc,
     time::Duration,
 };
 
@@ -123,6 +125,8 @@ pub(super) struct Callbacks {
     write_wants: Interest,
     /// The last read was not to be made now.
     paused: bool,
+    /// The program has freed the stream, in a callback: no other is called any more.
+    is_freed: Option<Rc<Cell<bool>>>,
 }
 
 // SAFETY: the header says that the program uses one object in one thread at a time, whichever that is.
@@ -142,6 +146,7 @@ impl Callbacks {
             read_wants: Interest::READ,
             write_wants: Interest::WRITE,
             paused: false,
+            is_freed: None,
         };
         match check_connected(lent(functions.fd)?) {
             Err(error) if matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOTCONN)) => {
@@ -149,6 +154,11 @@ impl Callbacks {
             }
             _ => Ok(callbacks), // a stream socket with a connection, or of a kind that only the program knows
         }
+    }
+
+    /// For a stream that its callbacks may free.
+    pub(super) fn until(self, is_freed: Rc<Cell<bool>>) -> Self {
+        Self { is_freed: Some(is_freed), ..self }
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -171,6 +181,9 @@ impl Callbacks {
     /// Makes one attempt to move up to `len` bytes; after EINTR, a few. With the direction to wait for when it is blocked.
     fn attempt(&self, len: usize, natural: Interest, mut call: impl FnMut(&mut usize) -> c_int) -> Attempt {
         for _ in 0..RETRIES {
+            if self.is_freed.as_ref().is_some_and(|is_freed| is_freed.get()) {
+                break;
+            }
             let mut count = 0;
             let code = call(&mut count);
             if code != libc::EINTR {

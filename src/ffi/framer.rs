@@ -61,18 +61,25 @@ pub struct xmpp_close_framer {
 }
 
 /// One framer's answer; the pointer is into the framer or the input.
-struct Found {
-    frame: xmpp_close_frame,
-    xml: *const u8,
-    len: usize,
+pub(super) struct Found {
+    pub(super) frame: xmpp_close_frame,
+    pub(super) xml: *const u8,
+    pub(super) len: usize,
 }
 
 impl Found {
-    fn bytes(frame: xmpp_close_frame, xml: &[u8]) -> Self {
+    pub(super) const NOTHING: Self = Self { frame: XMPP_CLOSE_FRAME_MORE, xml: ptr::null(), len: 0 };
+
+    pub(super) fn bytes(frame: xmpp_close_frame, xml: &[u8]) -> Self {
         Self { frame, xml: xml.as_ptr(), len: xml.len() }
     }
 
-    fn last((frame, words): (xmpp_close_frame, &'static CStr)) -> Self {
+    pub(super) fn oversize(length: u64) -> Self {
+        let len = usize::try_from(length).unwrap_or(usize::MAX);
+        Self { frame: XMPP_CLOSE_FRAME_OVERSIZE, xml: ptr::null(), len }
+    }
+
+    pub(super) fn last((frame, words): (xmpp_close_frame, &'static CStr)) -> Self {
         Self { frame, xml: words.as_ptr().cast(), len: words.count_bytes() }
     }
 }
@@ -83,13 +90,10 @@ impl xmpp_close_framer {
             return Found::last(last);
         }
         let last = match self.framer.next(input) {
-            None => return Found { frame: XMPP_CLOSE_FRAME_MORE, xml: ptr::null(), len: 0 },
+            None => return Found::NOTHING,
             Some(Frame::Header(xml)) => return Found::bytes(XMPP_CLOSE_FRAME_HEADER, xml),
             Some(Frame::Stanza(xml)) => return Found::bytes(XMPP_CLOSE_FRAME_STANZA, xml),
-            Some(Frame::Oversize(length)) => {
-                let len = usize::try_from(length).unwrap_or(usize::MAX);
-                return Found { frame: XMPP_CLOSE_FRAME_OVERSIZE, xml: ptr::null(), len };
-            }
+            Some(Frame::Oversize(length)) => return Found::oversize(length),
             Some(Frame::End) => (XMPP_CLOSE_FRAME_END, c""),
             Some(Frame::Malformed(malformed)) => (XMPP_CLOSE_FRAME_MALFORMED, condition(malformed)),
         };
@@ -99,7 +103,7 @@ impl xmpp_close_framer {
 }
 
 /// `Malformed::condition` with a NUL.
-fn condition(malformed: Malformed) -> &'static CStr {
+pub(super) fn condition(malformed: Malformed) -> &'static CStr {
     match malformed {
         Malformed::NotWellFormed => c"not-well-formed",
         Malformed::RestrictedXml => c"restricted-xml",

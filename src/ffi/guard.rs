@@ -69,7 +69,7 @@ pub(super) fn guard_or<R>(otherwise: R, body: impl FnOnce() -> R) -> R {
 
 /// pthread_cancel(3) unwinds from within a system call, which cannot pass through Rust: the process would be aborted. So it
 /// is put off until the caller's own next system call.
-fn uncancelled<R>(body: impl FnOnce() -> R) -> R {
+pub(super) fn uncancelled<R>(body: impl FnOnce() -> R) -> R {
     let before = set_cancel_state(PTHREAD_CANCEL_DISABLE);
     let result = body();
     if let Some(state) = before {

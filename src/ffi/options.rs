@@ -24,6 +24,7 @@ use crate::{
     cancel::Canceller,
     engine::Tls,
     options::{CloseOptions, LastWords, Limits, Said},
+    transport::Transport,
 };
 
 /// What on_data returns when its parser has seen the end of the peer's stream.
@@ -34,6 +35,10 @@ pub const XMPP_CLOSE_NOT_XMPP: c_int = 2;
 /// What on_data may return instead of 0 when the stream goes on and its parser
 /// is inside an element, deeper than the stream's root.
 pub const XMPP_CLOSE_MID_ELEMENT: c_int = 3;
+
+/// What on_farewell may return on a started stream: ask again when _finish is
+/// called again, which I shall do when all is said.
+pub const XMPP_CLOSE_LATER: c_int = 1;
 
 /// Stops closes from another thread; see xmpp_close_canceller_new().
 pub struct xmpp_close_canceller(pub(super) Canceller);
@@ -127,13 +132,14 @@ pub struct xmpp_close_options {
     /// and counted in xmpp_close_report.oversize. 0: 1048576; less than 10000
     /// counts as 10000.
     pub stanza_limit: usize,
-    /// Called once, when all that had arrived was handled and the tag is next:
-    /// stores up to len (4096) bytes in buf and their number in `*n`, to be sent
-    /// behind farewell and right in front of the tag: whole stanzas. For a final
-    /// <a/> of XEP-0198, which counts each message, presence and iq that was
-    /// handled, and nothing else: an <r/> is no stanza. Return 0 to go on,
-    /// anything else to stop at once, as do bytes that are no whole stanzas; they
-    /// are not sent. NULL: nothing.
+    /// Called when all that had arrived was handled and the tag is next: once,
+    /// but on a started stream again and again, until it stores nothing. Stores
+    /// up to len (4096) bytes in buf and their number in `*n`, to be sent behind
+    /// farewell and right in front of the tag: whole stanzas. For a final <a/> of
+    /// XEP-0198, which counts each message, presence and iq that was handled, and
+    /// nothing else: an <r/> is no stanza. Return 0 to go on, on a started stream
+    /// also XMPP_CLOSE_LATER, anything else to stop at once, as do bytes that are
+    /// no whole stanzas; they are not sent. NULL: nothing.
     pub on_farewell:
         Option<unsafe extern "C" fn(userdata: *mut c_void, buf: *mut u8, len: usize, n: *mut usize) -> c_int>,
     /// 1: TCP is ended without a closing tag, once farewell is sent, so that an
@@ -190,10 +196,9 @@ struct Userdata(*mut c_void);
 
 // SAFETY: it is only ever handed back to the program, on the thread that called the function whose options it is in.
 unsafe impl Send for Userdata {}
-// SAFETY: as above.
-unsafe impl Sync for Userdata {}
 
-fn last_words(compose: Compose, userdata: *mut c_void) -> LastWords {
+/// On a started stream, whose program may send to the last, it is asked again and again.
+fn last_words(compose: Compose, userdata: *mut c_void, user: User) -> LastWords {
     let userdata = Userdata(userdata);
     LastWords::new(move || {
         let userdata = &userdata;
@@ -202,7 +207,13 @@ fn last_words(compose: Compose, userdata: *mut c_void) -> LastWords {
         // SAFETY: the header says what the function must be; the buffer is as long as it is told.
         let answer = unsafe { compose(userdata.0, words.as_mut_ptr(), words.len(), &raw mut count) };
         words.truncate(count);
-        if answer == 0 && count <= LAST_WORDS { Said::All(words) } else { Said::Stop }
+        match (answer, user) {
+            _ if count > LAST_WORDS => Said::Stop,
+            (0, User::Started) => Said::Some(words),
+            (0, _) => Said::All(words),
+            (XMPP_CLOSE_LATER, User::Started) => Said::Later,
+            _ => Said::Stop,
+        }
     })
 }
 
@@ -212,7 +223,6 @@ pub(super) enum User {
     /// `xmpp_close_new()`, which reads nothing and calls nothing back.
     Engine,
     /// `xmpp_close_start()` and `xmpp_close_start_with()`: how it is closed is said later.
-    #[expect(dead_code, reason = "these are not here yet")]
     Started,
     /// A close that nobody finishes: the blocking calls, and what is added to a batch.
     Call,
@@ -302,7 +312,7 @@ impl xmpp_close_options {
         options.detach = flag(self.detach)?;
         options.tag_sent = flag(self.tag_sent)?;
         options.own_parser = flag(self.own_parser)? || self.on_data.is_some();
-        options.last_words = self.on_farewell.map(|compose| last_words(compose, self.userdata));
+        options.last_words = self.on_farewell.map(|compose| last_words(compose, self.userdata, user));
         // SAFETY: as the caller promises, for this and the pointers below.
         unsafe {
             options.closing_tag = guard::text(self.closing_tag)?.map(str::to_owned);
@@ -329,6 +339,11 @@ impl xmpp_close_options {
         options.check()?;
         Ok(options)
     }
+}
+
+/// A transport for which the options make sense.
+pub(super) fn fit<T: Transport>(transport: T, options: &CloseOptions) -> Result<T, Refusal> {
+    if options.limits.half_close && transport.is_tls() { Err(INVALID) } else { Ok(transport) }
 }
 
 /// Reads a program's options; all defaults for NULL.

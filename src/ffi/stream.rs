@@ -48,22 +48,32 @@
 
 mod body;
 mod bytes;
+mod mail;
 mod turns;
 mod verbs;
 
 use std::{ffi::c_int, rc::Rc, time::Duration};
 
-use body::{Body, Lone, Machine};
+pub(in crate::ffi) use body::{Body, Driven, Host, Started};
+use body::{Kind, Lone};
 pub use bytes::*;
+use mail::Mail;
 pub use turns::*;
 pub use verbs::*;
 
 use super::{
-    callbacks::xmpp_close_transport,
-    guard::{self, INVALID, PANIC, Refusal, guard, guard_or},
+    blocking::connected_socket,
+    callbacks::{Callbacks, xmpp_close_transport},
+    guard::{self, PANIC, Refusal, guard, guard_or, uncancelled},
     options::{self, User, xmpp_close_options},
 };
-use crate::engine::{Engine, Fact};
+use crate::{
+    batch::AnyTransport,
+    closing::Driver,
+    engine::{Engine, Fact},
+    options::{LastWords, Said},
+    transport::Transport,
+};
 
 /// One stream, and how it is closed.
 pub struct xmpp_close_stream {
@@ -87,8 +97,9 @@ pub unsafe extern "C" fn xmpp_close_new(
         // SAFETY: the header says what the pointers must be.
         unsafe {
             guard::writable(out)?;
-            let machine = Machine::Engine(engine(options::read(options)?, Duration::from_millis(now))?);
-            guard::give(xmpp_close_stream { body: Rc::new(Body::new(machine)) }, out)
+            let lone = engine(options::read(options)?, Duration::from_millis(now))?;
+            let body = Body::new(Kind::Engine(lone), None);
+            guard::give(xmpp_close_stream { body: Rc::new(body) }, out)
         }
     })
 }
@@ -124,8 +135,8 @@ pub unsafe extern "C" fn xmpp_close_start(
     options: *const xmpp_close_options,
     out: *mut *mut xmpp_close_stream,
 ) -> c_int {
-    let _ = (fd, options);
-    guard(|| guard::writable(out).and(Err(INVALID)))
+    // SAFETY: the header says what the pointers must be.
+    guard(|| unsafe { start(options, out, |_| connected_socket(fd)) })
 }
 
 /// The same over a transport of your own, as for xmpp_close_with(). The struct is
@@ -137,8 +148,60 @@ pub unsafe extern "C" fn xmpp_close_start_with(
     options: *const xmpp_close_options,
     out: *mut *mut xmpp_close_stream,
 ) -> c_int {
-    let _ = (transport, options);
-    guard(|| guard::writable(out).and(Err(INVALID)))
+    // SAFETY: the header says what the pointers must be.
+    guard(|| unsafe { start(options, out, |mail| Ok(Callbacks::new(transport)?.until(mail.is_freed.clone()))) })
+}
+
+/// # Safety
+/// The pointers are NULL, or what the header says.
+unsafe fn start<T: Transport + Send + 'static>(
+    options: *const xmpp_close_options,
+    out: *mut *mut xmpp_close_stream,
+    open: impl FnOnce(&Mail) -> Result<T, Refusal>,
+) -> Result<c_int, Refusal> {
+    guard::writable(out)?;
+    // SAFETY: as the caller promises.
+    let (taker, mut options) = unsafe {
+        let options = options::read(options)?;
+        (options.taker()?, options.to_rust(User::Started)?)
+    };
+    let mail = Rc::new(Mail::default());
+    options.last_words = options.last_words.map(|words| with_what_was_sent(words, &mail));
+    let is_said = options.tag_sent;
+    let transport: AnyTransport<'static> = Box::new(options::fit(open(&mail)?, &options)?);
+    let mut driver = Driver::new(transport, options)?;
+    if is_said {
+        driver.close();
+    }
+    let body = Body::new(Kind::Started(Box::new(Started { driver, taker })), Some(mail));
+    // SAFETY: as the caller promises.
+    unsafe { guard::give(xmpp_close_stream { body: Rc::new(body) }, out) }
+}
+
+/// What on_farewell sends by xmpp_close_send() goes in front of what it says.
+fn with_what_was_sent(words: LastWords, mail: &Rc<Mail>) -> LastWords {
+    let mail = OneThread(mail.clone());
+    LastWords::new(move || {
+        let mail = mail.get();
+        let said = if mail.is_freed.get() { Said::All(Vec::new()) } else { words.ask() };
+        match (mail.sent(), said) {
+            (sent, said) if sent.is_empty() => said,
+            (sent, Said::Some(words)) => Said::Sent(sent, words),
+            (_, said) => said,
+        }
+    })
+}
+
+/// A stream is used by one thread at a time.
+struct OneThread(Rc<Mail>);
+
+// SAFETY: as the header says, a stream is used by one thread at a time, its callbacks included.
+unsafe impl Send for OneThread {}
+
+impl OneThread {
+    fn get(&self) -> &Mail {
+        &self.0
+    }
 }
 
 /// Frees it; NULL is fine. It never waits, writes nothing, and leaves the
@@ -146,8 +209,14 @@ pub unsafe extern "C" fn xmpp_close_start_with(
 /// library has the stream back; in a batch, it leaves that first, without on_end.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_free(s: *mut xmpp_close_stream) {
-    // SAFETY: NULL, or from a function here and not freed, as the header says.
-    unsafe { guard::take_back(s) }
+    uncancelled(|| {
+        // SAFETY: NULL, or from a function here and not freed, as the header says.
+        if let Some(stream) = unsafe { s.as_ref() } {
+            let body = stream.body.clone();
+            // SAFETY: it is the handle of this body.
+            guard_or((), || unsafe { body.free(s) });
+        }
+    });
 }
 
 /// Does `work` on a stream, and answers an int.

@@ -55,20 +55,25 @@ impl<T: Transport> Driver<T> {
         progress
     }
 
-    /// Does all that can be done without waiting, a bounded amount of it. `handle` handles what was read, and says whether
-    /// that is enough for now.
-    pub(crate) fn advance(&mut self, mut handle: impl FnMut(&mut Self) -> bool) {
+    /// Does all that can be done without waiting, a bounded amount of it. `handle` is called behind each step, with whether
+    /// something was read that it is to handle, and says whether that is enough for now.
+    pub(crate) fn advance(&mut self, mut handle: impl FnMut(&mut Self, bool) -> bool) {
         let (mut steps, mut bytes) = (0, 0);
         while steps < STEPS && bytes < BYTES {
             match self.step(false) {
                 Progress::Input => {
                     let before = self.input.rest().len();
-                    if handle(self) {
+                    if handle(self, true) {
                         return;
                     }
                     bytes += before - self.input.rest().len();
                 }
-                Progress::Moved => steps += 1,
+                Progress::Moved => {
+                    if handle(self, false) {
+                        return;
+                    }
+                    steps += 1;
+                }
                 Progress::Blocked(interest) => return self.watch(interest),
                 Progress::Over => return,
             }

@@ -43,7 +43,6 @@ impl Words {
 
     /// The application says so.
     #[cfg(feature = "capi")]
-    #[allow(dead_code, reason = "the C API is to use it")]
     pub(super) fn go_on(&mut self) {
         self.later = false;
     }
@@ -63,6 +62,14 @@ impl<T: Transport> Driver<T> {
                 if !words.is_empty() && self.words.said < super::turn::LAST_BYTES && !self.left().is_zero() {
                     self.words.compose = Some(compose);
                 }
+            }
+            #[cfg(feature = "capi")]
+            Said::Sent(sent, words) => {
+                self.engine.add_farewell(&sent, self.clock.now);
+                self.words.said += sent.len().max(LEAST);
+                let more = self.words.said < super::turn::LAST_BYTES && !self.left().is_zero();
+                self.words.compose = Some(compose).filter(|_| more);
+                self.say(&words);
             }
             #[cfg(feature = "capi")]
             Said::Later => {

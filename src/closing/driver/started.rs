@@ -10,7 +10,6 @@ use crate::{
     transport::Transport,
 };
 
-#[allow(dead_code, reason = "the C API is to use it")]
 impl<T: Transport> Driver<T> {
     /// Queues whole stanzas.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
@@ -50,9 +49,20 @@ impl<T: Transport> Driver<T> {
         result
     }
 
-    /// The peer's stream error was seen by a parser of the application's.
-    pub(crate) fn peer_error(&mut self, error: StreamError) {
-        let _ = self.tell(Fact::StreamError(error)); // which cannot be refused
+    /// How much may still be sent; `None`: nothing may.
+    pub(crate) fn room(&self) -> Option<usize> {
+        self.engine.room()
+    }
+
+    /// Queues what there was room for when its application was told so.
+    pub(crate) fn send_anyway(&mut self, bytes: &[u8]) {
+        self.engine.send_anyway(bytes);
+        self.blocked = None;
+    }
+
+    /// The peer's stream is inside an element.
+    pub(crate) fn is_inside(&self) -> bool {
+        self.engine.parses() && self.engine.is_inside()
     }
 
     /// What is to be done next: the descriptor is to be waited for, or the application may send. All else the steps do.

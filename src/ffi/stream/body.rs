@@ -1,22 +1,52 @@
-// What a handle stands for.
+// What a handle stands for, and who has it: nobody, a call that is not at its end yet, or a batch.
 
 use std::{
-    cell::{Cell, RefCell, RefMut},
+    cell::{Cell, RefCell},
+    ffi::c_int,
+    mem, ptr,
+    rc::Rc,
     thread,
     time::Duration,
 };
 
-use super::super::guard::Refusal;
-use crate::engine::Engine;
+use super::{
+    super::{
+        guard::{self, INVALID, Refusal},
+        options::Taker,
+    },
+    mail::{Mail, Order, Seen},
+    xmpp_close_stream,
+};
+use crate::{
+    batch::AnyTransport,
+    closing::Driver,
+    engine::{Engine, SendError},
+    error::Error,
+};
 
-pub(super) struct Body {
-    machine: RefCell<Machine>,
+pub(in crate::ffi) type Driven = Driver<AnyTransport<'static>>;
+
+pub(in crate::ffi) struct Body {
+    kind: RefCell<Kind>,
+    /// An engine has none.
+    mail: Option<Rc<Mail>>,
     /// A panic has left it in a state that nobody knows.
     is_dead: Cell<bool>,
+    /// A batch moves it now.
+    is_moving: Cell<bool>,
+    /// The handle is gone.
+    is_freed: Cell<bool>,
+    /// The handle, when it was freed in a callback: it goes when the callback's call is at its end.
+    doomed: Cell<*mut xmpp_close_stream>,
 }
 
-pub(super) enum Machine {
+pub(super) enum Kind {
     Engine(Lone),
+    Started(Box<Started>),
+    /// A started stream that a call has taken out, one of whose callbacks may be running.
+    Lent,
+    /// A started stream that is in a batch.
+    Away(Rc<dyn Host>),
 }
 
 /// An engine, whose program does all the rest.
@@ -25,6 +55,21 @@ pub(super) struct Lone {
     pub(super) own_parser: bool,
     /// The latest time that was told.
     pub(super) now: Duration,
+}
+
+/// A stream that the library moves.
+pub(in crate::ffi) struct Started {
+    pub(in crate::ffi) driver: Driven,
+    pub(in crate::ffi) taker: Taker,
+}
+
+/// The batch that a stream is in.
+pub(in crate::ffi) trait Host {
+    /// Something was asked of the stream: it is to be moved soon.
+    fn ring(&self);
+    /// The handle is being freed, and the descriptor may be closed next: the stream is to leave, and nobody is told. Not
+    /// called while the batch moves this very stream: there [`Body::leave`] says so.
+    fn forget(&self);
 }
 
 impl Lone {
@@ -37,9 +82,19 @@ impl Lone {
         self.now = self.at(now);
         self.now
     }
+
+    fn carry_out(&mut self, order: Order, now: Duration) -> Result<(), Error> {
+        match order {
+            Order::Send(_) | Order::Refuse => {}
+            Order::Finish(error) => self.engine.finish(error.as_ref(), now),
+            Order::Detach => self.engine.detach(now),
+            Order::Tell(fact) => return self.engine.tell(fact, now),
+        }
+        Ok(())
+    }
 }
 
-/// Gives the stream up when `work` panics.
+/// Gives the stream up when a panic goes by.
 struct Witness<'a>(&'a Cell<bool>);
 
 impl Drop for Witness<'_> {
@@ -51,8 +106,15 @@ impl Drop for Witness<'_> {
 }
 
 impl Body {
-    pub(super) fn new(machine: Machine) -> Self {
-        Self { machine: RefCell::new(machine), is_dead: Cell::new(false) }
+    pub(super) fn new(kind: Kind, mail: Option<Rc<Mail>>) -> Self {
+        Self {
+            kind: RefCell::new(kind),
+            mail,
+            is_dead: Cell::new(false),
+            is_moving: Cell::new(false),
+            is_freed: Cell::new(false),
+            doomed: Cell::new(ptr::null_mut()),
+        }
     }
 
     /// `None` for a stream that is dead.
@@ -64,14 +126,187 @@ impl Body {
         Some(work())
     }
 
-    pub(super) fn machine(&self) -> RefMut<'_, Machine> {
-        self.machine.borrow_mut()
+    /// Does something with an engine; a started stream is `INVALID`.
+    pub(super) fn engine<R>(&self, work: impl FnOnce(&mut Lone) -> Result<R, Refusal>) -> Result<R, Refusal> {
+        match &mut *self.kind.borrow_mut() {
+            Kind::Engine(lone) => work(lone),
+            _ => Err(INVALID),
+        }
     }
 
-    /// The engine of a stream that has one to itself.
-    pub(super) fn engine<R>(&self, work: impl FnOnce(&mut Lone) -> Result<R, Refusal>) -> Result<R, Refusal> {
-        match &mut *self.machine() {
-            Machine::Engine(lone) => work(lone),
+    pub(super) fn is_engine(&self) -> bool {
+        matches!(*self.kind.borrow(), Kind::Engine(_))
+    }
+
+    /// Answers a question about either kind, or about what was seen last of a stream that somebody else has.
+    pub(super) fn look<R>(
+        &self,
+        engine: impl FnOnce(&Lone) -> R,
+        driver: impl FnOnce(&Driven) -> R,
+        seen: impl FnOnce(&Seen) -> R,
+    ) -> Option<R> {
+        match &*self.kind.borrow() {
+            Kind::Engine(lone) => Some(engine(lone)),
+            Kind::Started(started) => Some(driver(&started.driver)),
+            Kind::Lent | Kind::Away(_) => self.mail.as_ref()?.ask(seen),
         }
+    }
+
+    /// Takes a started stream out, unless somebody has it; with its mail.
+    fn take(&self) -> Option<(Box<Started>, &Mail)> {
+        let mail = self.mail.as_deref()?;
+        let mut kind = self.kind.borrow_mut();
+        match mem::replace(&mut *kind, Kind::Lent) {
+            Kind::Started(started) => {
+                mail.look(&started.driver);
+                Some((started, mail))
+            }
+            other => {
+                *kind = other;
+                None
+            }
+        }
+    }
+
+    /// Does something with a started stream that nobody has; `None` otherwise.
+    fn with<R>(&self, work: impl FnOnce(&mut Started, &Mail) -> R) -> Option<R> {
+        let (mut started, mail) = self.take()?;
+        let result = work(&mut started, mail);
+        mail.exchange(&mut started.driver);
+        *self.kind.borrow_mut() = Kind::Started(started);
+        self.bury();
+        Some(result)
+    }
+
+    /// Queues bytes, whoever has the stream.
+    pub(super) fn send(&self, bytes: &[u8]) -> Result<(), SendError> {
+        if let Kind::Engine(lone) = &mut *self.kind.borrow_mut() {
+            return lone.engine.send(bytes);
+        }
+        self.with(|started, _| started.driver.send(bytes)).unwrap_or_else(|| self.post(|mail| mail.send(bytes)))
+    }
+
+    /// Asks for something else, at a time that only engines look at.
+    pub(super) fn order(&self, order: Order, now: u64) -> Result<c_int, Refusal> {
+        if let Kind::Engine(lone) = &mut *self.kind.borrow_mut() {
+            let now = lone.look_at_clock(now);
+            return Ok(lone.carry_out(order, now).map(|()| 0)?);
+        }
+        // Taken by whichever of the two is called.
+        let order = Cell::new(Some(order));
+        let result = self
+            .with(|started, _| order.take().map_or(Ok(()), |order| order.carry_out(&mut started.driver)))
+            .unwrap_or_else(|| self.post(|mail| order.take().map_or(Ok(()), |order| mail.order(order))));
+        Ok(result.map(|()| 0)?)
+    }
+
+    /// Leaves something in the mail for whoever has the stream.
+    fn post<E>(&self, put: impl FnOnce(&Mail) -> Result<(), E>) -> Result<(), E> {
+        let result = self.mail.as_ref().map_or(Ok(()), |mail| put(mail));
+        if let Kind::Away(host) = &*self.kind.borrow() {
+            host.ring();
+        }
+        result
+    }
+
+    /// All that can be done without waiting, a bounded amount of it. Nothing when somebody has the stream.
+    pub(super) fn step(&self) {
+        self.with(|Started { driver, taker }, mail| {
+            driver.advance(|driver, is_input| {
+                if is_input {
+                    taker.take(driver, &mail.is_freed);
+                }
+                mail.exchange(driver);
+                mail.is_freed.get()
+            });
+        });
+    }
+
+    /// Frees the handle, or lets the call do it that is not at its end.
+    ///
+    /// # Safety
+    /// `handle` is that of this stream, and used by nobody after that.
+    pub(super) unsafe fn free(&self, handle: *mut xmpp_close_stream) {
+        let host = match &*self.kind.borrow() {
+            Kind::Lent if !self.is_dead.get() => None,
+            Kind::Away(_) if self.is_moving.get() => None,
+            Kind::Away(host) => Some(Some(host.clone())),
+            Kind::Engine(_) | Kind::Started(_) | Kind::Lent => Some(None),
+        };
+        self.doomed.set(handle);
+        if let Some(mail) = &self.mail {
+            mail.is_freed.set(true);
+        }
+        if let Some(host) = host {
+            if let Some(host) = host {
+                host.forget();
+            }
+            self.bury();
+        }
+    }
+
+    /// Frees the handle, if its program has asked for that. The caller holds this stream by another one.
+    fn bury(&self) {
+        let handle = self.doomed.replace(ptr::null_mut());
+        if !handle.is_null() {
+            self.is_freed.set(true);
+            // SAFETY: it came from `guard::give`, and whoever freed it does not use it any more.
+            unsafe { guard::take_back(handle) };
+        }
+    }
+}
+
+/// What a batch does with a stream that was added to it.
+///
+/// It takes the stream by [`lend`](Self::lend), and either says where it is ([`went`](Self::went)) or gives it back
+/// ([`came_home`](Self::came_home)), as it also does when the stream leaves the batch or is over: before `on_end`, for then
+/// the stream is its program's again. Each time that it moves the stream, it does so between [`enter`](Self::enter) and
+/// [`leave`](Self::leave), with [`exchange`](Self::exchange) behind each step in which a callback may have been called.
+impl Body {
+    /// # Errors
+    /// `INVALID` for an engine, for a stream that is in a batch already, or over, or from one of its own callbacks.
+    pub(in crate::ffi) fn lend(&self) -> Result<Box<Started>, Refusal> {
+        let (started, _) = self.alive(|| self.take()).ok_or(guard::PANIC)?.ok_or(INVALID)?;
+        if started.driver.is_done() {
+            self.came_home(started);
+            return Err(INVALID);
+        }
+        Ok(started)
+    }
+
+    pub(in crate::ffi) fn went(&self, host: Rc<dyn Host>) {
+        *self.kind.borrow_mut() = Kind::Away(host);
+    }
+
+    pub(in crate::ffi) fn came_home(&self, mut started: Box<Started>) {
+        self.exchange(&mut started.driver);
+        *self.kind.borrow_mut() = Kind::Started(started);
+    }
+
+    /// The batch takes the stream up. False: its handle was freed, so it leaves, without a word to anybody.
+    #[must_use]
+    pub(in crate::ffi) fn enter(&self, driver: &mut Driven) -> bool {
+        if self.is_freed.get() || self.is_dead.get() {
+            return false;
+        }
+        self.is_moving.set(true);
+        self.exchange(driver);
+        true
+    }
+
+    /// Carries out what callbacks have asked of it.
+    pub(in crate::ffi) fn exchange(&self, driver: &mut Driven) {
+        if let Some(mail) = &self.mail {
+            mail.exchange(driver);
+        }
+    }
+
+    /// The batch lets it rest. False as for [`enter`](Self::enter).
+    #[must_use]
+    pub(in crate::ffi) fn leave(&self, driver: &mut Driven) -> bool {
+        self.exchange(driver);
+        self.is_moving.set(false);
+        self.bury();
+        !self.is_freed.get()
     }
 }

@@ -5,14 +5,18 @@
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
 
-use std::{ffi::c_int, ptr};
+use std::{ffi::c_int, ptr, time::Duration};
 
 use super::{
-    super::guard::{self, INVALID},
+    super::{
+        framer::{Found as FrameFound, condition, xmpp_close_frame::*},
+        guard::{self, INVALID},
+    },
     ask,
     body::Lone,
     call, xmpp_close_stream,
 };
+use crate::engine::{Engine, Found};
 
 /// Stores where the next bytes to write are, and returns how many; 0: none, also
 /// for NULL. The last that ever come are our closing tag.
@@ -108,13 +112,50 @@ pub unsafe extern "C" fn xmpp_close_input(
     xml: *mut *const u8,
     xml_len: *mut usize,
 ) -> c_int {
-    let _ = (now, xml, xml_len);
-    // SAFETY: NULL, or from a function here and used by this thread only, as the header says.
+    // SAFETY: the header says what the pointers must be.
     unsafe {
-        call(s, |_| {
-            guard::writable(data)?;
-            guard::writable(len)?;
-            Err(INVALID)
+        call(s, |body| {
+            let (data, len) = (guard::writable(data)?, guard::writable(len)?);
+            let mut rest = guard::bytes(data.read().cast(), len.read())?;
+            let found = body.engine(|lone| {
+                if lone.own_parser {
+                    return Err(INVALID);
+                }
+                let now = lone.look_at_clock(now);
+                Ok(next(&mut lone.engine, &mut rest, now))
+            })?;
+            // With no byte left, there is nothing to point to, as nobody looks at it then.
+            data.write(if rest.is_empty() { data.read().wrapping_add(len.read()) } else { rest.as_ptr() });
+            len.write(rest.len());
+            if !xml.is_null() {
+                xml.write(found.xml);
+            }
+            if !xml_len.is_null() {
+                xml_len.write(found.len);
+            }
+            Ok(found.frame as c_int)
         })
+    }
+}
+
+fn next(engine: &mut Engine, rest: &mut &[u8], now: Duration) -> FrameFound {
+    loop {
+        let mut input = *rest;
+        let found = match engine.input(&mut input, now) {
+            Some(Found::Header(xml)) => FrameFound::bytes(XMPP_CLOSE_FRAME_HEADER, xml.as_bytes()),
+            Some(Found::Stanza(stanza)) => FrameFound::bytes(XMPP_CLOSE_FRAME_STANZA, stanza.as_bytes()),
+            Some(Found::Oversize(length)) => FrameFound::oversize(length),
+            Some(Found::StreamError(_)) => FrameFound::NOTHING, // the report has it
+            Some(Found::PeerClosed) => FrameFound::last((XMPP_CLOSE_FRAME_END, c"")),
+            Some(Found::Malformed(malformed)) => FrameFound::last((XMPP_CLOSE_FRAME_MALFORMED, condition(malformed))),
+            None => {
+                *rest = &[];
+                return FrameFound::NOTHING;
+            }
+        };
+        *rest = &rest[rest.len() - input.len()..];
+        if found.frame != XMPP_CLOSE_FRAME_MORE {
+            return found;
+        }
     }
 }

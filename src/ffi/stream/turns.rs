@@ -3,15 +3,22 @@
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
 #![allow(dead_code, reason = "most values are only read in C")]
 
-use std::{ffi::c_int, time::Duration};
+use std::{
+    ffi::c_int,
+    time::{Duration, Instant},
+};
 
 use super::{
-    super::{guard, report::xmpp_close_report, sized::Out},
+    super::{
+        guard::{self, uncancelled},
+        report::xmpp_close_report,
+        sized::Out,
+    },
     ask,
-    body::{Body, Machine},
+    body::Body,
     call, xmpp_close_stream,
 };
-use crate::engine::Wants;
+use crate::{engine::Wants, report::Report};
 
 /// What is to be done next, and what may be. Each is asked for again until it is
 /// done. READ and WRITE are what to poll for: with neither, take the descriptor
@@ -75,9 +82,13 @@ fn millis(left: Option<Duration>) -> c_int {
 }
 
 fn wants(body: &Body) -> u32 {
-    match &*body.machine() {
-        Machine::Engine(lone) => bits(lone.engine.wants()),
-    }
+    let bits = |wants, is_inside| bits(wants) | if is_inside { XMPP_CLOSE_INSIDE as u32 } else { 0 };
+    body.look(
+        |lone| bits(lone.engine.wants(), !lone.own_parser && lone.engine.is_inside()),
+        |driver| bits(driver.wants(), driver.is_inside()),
+        |seen| bits(seen.wants, seen.is_inside) & !OVER,
+    )
+    .unwrap_or(0)
 }
 
 /// XMPP_CLOSE_READ and the other bits. NULL: READ, PARSE and MAY_SEND. From a
@@ -94,11 +105,18 @@ pub unsafe extern "C" fn xmpp_close_wants(s: *const xmpp_close_stream) -> u32 {
 /// due.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_timeout(s: *const xmpp_close_stream, now: u64) -> c_int {
-    let left = |body: &Body| match &*body.machine() {
-        Machine::Engine(lone) => lone.engine.deadline().map(|due| due.saturating_sub(lone.at(now))),
-    };
+    let left = |due: Option<Instant>| due.map(|due| due.saturating_duration_since(Instant::now()));
     // SAFETY: as above.
-    unsafe { ask(s, -1, -1, |body| millis(left(body))) }
+    unsafe {
+        ask(s, -1, -1, |body| {
+            let left = body.look(
+                |lone| lone.engine.deadline().map(|due| due.saturating_sub(lone.at(now))),
+                |driver| left(driver.due()),
+                |seen| left(seen.due),
+            );
+            millis(left.flatten())
+        })
+    }
 }
 
 /// Engine: applies the limits, and only this does. Read what has arrived before,
@@ -132,8 +150,15 @@ pub unsafe extern "C" fn xmpp_close_tick(s: *mut xmpp_close_stream, now: u64) ->
 /// as _wants.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_step(s: *mut xmpp_close_stream) -> u32 {
-    // SAFETY: as above.
-    unsafe { ask(s, OPEN, OVER, |body| wants(body)) }
+    uncancelled(|| {
+        // SAFETY: as above.
+        unsafe {
+            ask(s, OPEN, OVER, |body| {
+                body.step();
+                wants(body)
+            })
+        }
+    })
 }
 
 /// Stores how it went, as of the last call; complete once it is over. NULL: an
@@ -147,9 +172,13 @@ pub unsafe extern "C" fn xmpp_close_get_report(s: *const xmpp_close_stream, repo
         }
         call(s, |body| {
             let mut out = Out::open(report)?;
-            out.write(&match &*body.machine() {
-                Machine::Engine(lone) => xmpp_close_report::from(&lone.engine.report()),
-            });
+            let report = |report: &Report| xmpp_close_report::from(report);
+            let report = body.look(
+                |lone| report(&lone.engine.report()),
+                |driver| report(&driver.report()),
+                |seen| report(&seen.report),
+            );
+            out.write(&report.unwrap_or_else(xmpp_close_report::empty));
             Ok(0)
         })
     }

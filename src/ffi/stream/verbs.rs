@@ -15,8 +15,9 @@ use super::{
         sized::{self, Versioned},
         stream_error::Words,
     },
-    body::Machine,
-    call, xmpp_close_stream,
+    call,
+    mail::Order,
+    xmpp_close_stream,
 };
 use crate::{
     engine::{Fact, SendError, Tls},
@@ -116,6 +117,11 @@ impl xmpp_close_fact {
         Self::XMPP_CLOSE_FACT_OVERSIZE,
     ];
 
+    /// Where the library has the descriptor, it finds out by itself.
+    fn is_for_engines(self) -> bool {
+        self as u32 >= Self::XMPP_CLOSE_FACT_ARRIVED as u32
+    }
+
     fn with(self, detail: u64) -> Result<Fact, Refusal> {
         let code = || i32::try_from(detail).unwrap_or(0);
         Ok(match self {
@@ -156,10 +162,7 @@ pub unsafe extern "C" fn xmpp_close_send(s: *mut xmpp_close_stream, bytes: *cons
     unsafe {
         call(s, |body| {
             let bytes = guard::bytes(bytes, len)?;
-            let sent = match &mut *body.machine() {
-                Machine::Engine(lone) => lone.engine.send(bytes),
-            };
-            Ok(match sent {
+            Ok(match body.send(bytes) {
                 Ok(()) => 0,
                 Err(SendError::Refused) => 1,
                 Err(SendError::Full) => 2,
@@ -186,13 +189,7 @@ pub unsafe extern "C" fn xmpp_close_finish(
     unsafe {
         call(s, |body| {
             let error = ours(error)?;
-            match &mut *body.machine() {
-                Machine::Engine(lone) => {
-                    let now = lone.look_at_clock(now);
-                    lone.engine.finish(error.as_ref(), now);
-                }
-            }
-            Ok(0)
+            body.order(Order::Finish(error), now)
         })
     }
 }
@@ -204,17 +201,7 @@ pub unsafe extern "C" fn xmpp_close_finish(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_detach(s: *mut xmpp_close_stream, now: u64) -> c_int {
     // SAFETY: NULL, or from a function here and used by this thread only, as the header says.
-    unsafe {
-        call(s, |body| {
-            match &mut *body.machine() {
-                Machine::Engine(lone) => {
-                    let now = lone.look_at_clock(now);
-                    lone.engine.detach(now);
-                }
-            }
-            Ok(0)
-        })
-    }
+    unsafe { call(s, |body| body.order(Order::Detach, now)) }
 }
 
 /// Tells an xmpp_close_fact, at any time; one that is no news changes nothing.
@@ -225,14 +212,10 @@ pub unsafe extern "C" fn xmpp_close_tell(s: *mut xmpp_close_stream, fact: u32, d
     unsafe {
         call(s, |body| {
             let fact = xmpp_close_fact::ALL.into_iter().find(|known| *known as u32 == fact).ok_or(INVALID)?;
-            let fact = fact.with(detail)?;
-            match &mut *body.machine() {
-                Machine::Engine(lone) => {
-                    let now = lone.look_at_clock(now);
-                    lone.engine.tell(fact, now)?;
-                }
+            if fact.is_for_engines() && !body.is_engine() {
+                return Err(INVALID);
             }
-            Ok(0)
+            body.order(Order::Tell(fact.with(detail)?), now)
         })
     }
 }
@@ -246,18 +229,7 @@ pub unsafe extern "C" fn xmpp_close_peer_error(
     now: u64,
 ) -> c_int {
     // SAFETY: the header says what the pointers must be.
-    unsafe {
-        call(s, |body| {
-            let error = theirs(error)?;
-            match &mut *body.machine() {
-                Machine::Engine(lone) => {
-                    let now = lone.look_at_clock(now);
-                    lone.engine.tell(Fact::StreamError(error), now)?;
-                }
-            }
-            Ok(0)
-        })
-    }
+    unsafe { call(s, |body| body.order(Order::Tell(Fact::StreamError(theirs(error)?)), now)) }
 }
 
 /// A stream error that we send. It is checked, for half of it would be none.

@@ -1,0 +1,142 @@
+// What is asked of a started stream while somebody else has it.
+//
+// While a call has a stream, its callbacks may run, and while a batch has it, anything may. Whatever is asked of the stream
+// then waits here as an order, and its holder carries it out before it goes on: behind each callback, and when it takes up the
+// stream again. What such a call answers is known at once, from what the holder has seen of the stream last; for nobody else
+// moves it.
+
+use std::{
+    cell::{Cell, RefCell},
+    mem,
+    rc::Rc,
+    time::Instant,
+};
+
+use super::body::Driven;
+use crate::{
+    engine::{Fact, SendError, Wants},
+    error::Error,
+    report::Report,
+    stream_error::StreamError,
+};
+
+pub(super) enum Order {
+    Send(Vec<u8>),
+    /// Something came too late to be sent: that is counted.
+    Refuse,
+    Finish(Option<StreamError>),
+    Detach,
+    Tell(Fact),
+}
+
+impl Order {
+    pub(super) fn carry_out(self, driver: &mut Driven) -> Result<(), Error> {
+        match self {
+            Self::Send(bytes) => driver.send_anyway(&bytes),
+            Self::Refuse => drop(driver.send(b"")),
+            Self::Finish(error) => driver.finish(error.as_ref()),
+            Self::Detach => driver.detach(),
+            Self::Tell(fact) => return driver.tell(fact),
+        }
+        Ok(())
+    }
+
+    /// Nothing may be sent behind it.
+    fn ends_sending(&self) -> bool {
+        match self {
+            Self::Detach => true,
+            Self::Tell(fact) => matches!(fact, Fact::Cancel | Fact::Malformed | Fact::StreamError(_)),
+            Self::Send(_) | Self::Refuse | Self::Finish(_) => false,
+        }
+    }
+}
+
+/// What the stream was like when its holder had a look last.
+pub(super) struct Seen {
+    pub(super) wants: Wants,
+    pub(super) is_inside: bool,
+    pub(super) due: Option<Instant>,
+    pub(super) report: Report,
+}
+
+#[derive(Default)]
+pub(super) struct Mail {
+    orders: RefCell<Vec<Order>>,
+    /// `None`: nobody has looked yet.
+    seen: RefCell<Option<Seen>>,
+    /// How much may still be sent behind the orders, if anything may.
+    room: Cell<Option<usize>>,
+    /// Something of what was sent is not written.
+    unwritten: Cell<bool>,
+    /// A callback has freed the stream: nothing more is done with it, and no callback is called.
+    pub(super) is_freed: Rc<Cell<bool>>,
+}
+
+impl Mail {
+    /// Carries out what was asked, and has a look.
+    pub(super) fn exchange(&self, driver: &mut Driven) {
+        while !self.is_freed.get() {
+            let orders = mem::take(&mut *self.orders.borrow_mut());
+            if orders.is_empty() {
+                break;
+            }
+            for order in orders {
+                // It may call callbacks, and they may ask for more. Whether it can be told was looked at before.
+                let _ = order.carry_out(driver);
+            }
+        }
+        self.look(driver);
+    }
+
+    pub(super) fn look(&self, driver: &Driven) {
+        self.room.set(driver.room());
+        self.unwritten.set(driver.queued() > 0);
+        *self.seen.borrow_mut() = Some(Seen {
+            wants: driver.wants(),
+            is_inside: driver.is_inside(),
+            due: driver.due(),
+            report: driver.report(),
+        });
+    }
+
+    /// Answers a question.
+    pub(super) fn ask<R>(&self, question: impl FnOnce(&Seen) -> R) -> Option<R> {
+        self.seen.borrow().as_ref().map(question)
+    }
+
+    pub(super) fn send(&self, bytes: &[u8]) -> Result<(), SendError> {
+        let Some(room) = self.room.get() else {
+            self.orders.borrow_mut().push(Order::Refuse);
+            return Err(SendError::Refused);
+        };
+        self.room.set(Some(room.checked_sub(bytes.len()).ok_or(SendError::Full)?));
+        self.unwritten.set(true);
+        self.orders.borrow_mut().push(Order::Send(bytes.to_vec()));
+        Ok(())
+    }
+
+    /// Everything but sending.
+    pub(super) fn order(&self, order: Order) -> Result<(), Error> {
+        if matches!(order, Order::Tell(Fact::Restarted { .. })) && (self.unwritten.get() || self.room.get().is_none()) {
+            return Err(Error::Invalid("a stream restarts when all that was sent on it is written"));
+        }
+        if order.ends_sending() {
+            self.room.set(None);
+        }
+        self.orders.borrow_mut().push(order);
+        Ok(())
+    }
+
+    /// What on_farewell has sent goes in front of what it says.
+    pub(super) fn sent(&self) -> Vec<u8> {
+        let mut sent = Vec::new();
+        self.orders.borrow_mut().retain_mut(|order| match order {
+            Order::Send(bytes) => {
+                sent.append(bytes);
+                false
+            }
+            _ => true,
+        });
+        sent
+    }
+}
