@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    ffi::c_int,
+    ffi::{c_int, c_void},
     mem, ptr,
     rc::Rc,
     thread,
@@ -61,6 +61,8 @@ pub(super) struct Lone {
 pub(in crate::ffi) struct Started {
     pub(in crate::ffi) driver: Driven,
     pub(in crate::ffi) taker: Taker,
+    /// That of its options.
+    pub(in crate::ffi) userdata: *mut c_void,
 }
 
 /// The batch that a stream is in.
@@ -211,7 +213,7 @@ impl Body {
 
     /// All that can be done without waiting, a bounded amount of it. Nothing when somebody has the stream.
     pub(super) fn step(&self) {
-        self.with(|Started { driver, taker }, mail| {
+        self.with(|Started { driver, taker, .. }, mail| {
             driver.advance(|driver, is_input| {
                 if is_input {
                     taker.take(driver, &mail.is_freed);
@@ -272,6 +274,21 @@ impl Body {
             return Err(INVALID);
         }
         Ok(started)
+    }
+
+    /// One that comes out of a batch, where nobody had a handle of it.
+    pub(in crate::ffi) fn away(host: Rc<dyn Host>) -> Self {
+        Self::new(Kind::Away(host), Some(Rc::default()))
+    }
+
+    /// No callback of it is called any more.
+    pub(in crate::ffi) fn is_doomed(&self) -> bool {
+        self.mail.as_ref().is_some_and(|mail| mail.is_freed.get())
+    }
+
+    /// The same, for whoever calls them.
+    pub(in crate::ffi) fn is_freed(&self) -> Rc<Cell<bool>> {
+        self.mail.as_ref().map_or_else(Rc::default, |mail| mail.is_freed.clone())
     }
 
     pub(in crate::ffi) fn went(&self, host: Rc<dyn Host>) {
