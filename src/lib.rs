@@ -59,7 +59,7 @@ pub use error::Error;
 pub use framing::{DEFAULT_STANZA_LIMIT, Frame, Framer, MIN_STANZA_LIMIT, Malformed};
 pub use options::{CloseOptions, DEFAULT_LINGER, DEFAULT_TOTAL, Limits};
 pub use report::{Initiator, Limit, Outcome, Report, TlsAlerts};
-pub use stream::{Incoming, Stream};
+pub use stream::{Incoming, Sender, Stream};
 pub use stream_error::StreamError;
 #[cfg(feature = "rustls")]
 pub use transport::RustlsTransport;

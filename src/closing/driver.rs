@@ -252,7 +252,7 @@ impl<T: Transport> Driver<T> {
             self.noted.unacked = self.noted.unacked.saturating_sub(1); // the FIN counts as one (TC-11)
         }
         // TL-01: close_notify goes before FIN, also when the time is up; but never behind half of our output.
-        if self.engine.wants().notify && self.transport.notify().is_ok() {
+        if self.engine.wants().notify() && self.transport.notify().is_ok() {
             self.note_fact(Fact::DidNotify);
             let _ = self.transport.try_flush();
         }
@@ -290,10 +290,6 @@ impl<T: Transport> Driver<T> {
         self.canceller = None;
         let is_out = !self.engine.unset();
         is_out.then(|| self.engine.root().to_owned())
-    }
-
-    pub(crate) fn may_send(&self) -> bool {
-        self.engine.may_send()
     }
 
     pub(crate) fn transport(&self) -> &T {

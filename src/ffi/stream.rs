@@ -46,7 +46,7 @@
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
 
-mod body;
+pub(super) mod body;
 mod bytes;
 mod mail;
 mod turns;
@@ -77,7 +77,7 @@ use crate::{
 
 /// One stream, and how it is closed.
 pub struct xmpp_close_stream {
-    body: Rc<Body>,
+    pub(super) body: Rc<Body>,
 }
 
 /// Stores an engine on an open stream, at any time before its close. It parses
@@ -98,7 +98,7 @@ pub unsafe extern "C" fn xmpp_close_new(
         unsafe {
             guard::writable(out)?;
             let lone = engine(options::read(options)?, Duration::from_millis(now))?;
-            let body = Body::new(Kind::Engine(lone), None);
+            let body = Body::new(Kind::Engine(Box::new(lone)), None);
             guard::give(xmpp_close_stream { body: Rc::new(body) }, out)
         }
     })
@@ -154,7 +154,7 @@ pub unsafe extern "C" fn xmpp_close_start_with(
 
 /// # Safety
 /// The pointers are NULL, or what the header says.
-unsafe fn start<T: Transport + Send + 'static>(
+pub(super) unsafe fn start<T: Transport + Send + 'static>(
     options: *const xmpp_close_options,
     out: *mut *mut xmpp_close_stream,
     open: impl FnOnce(&Mail) -> Result<T, Refusal>,

@@ -17,8 +17,8 @@ impl World {
         for (me, report) in self.sides.iter().zip(&reports).take(self.engines()) {
             assert!(me.tags <= 1, "more than one tag");
             assert!(!report.tag_sent || me.tags == 1, "a tag is said to be sent that is not");
-            let over = me.engine.wants().over;
-            assert!(over || me.engine.deadline().is_some() || me.engine.wants().may_send, "somebody waits for ever");
+            let over = me.engine.wants().over();
+            assert!(over || me.engine.deadline().is_some() || me.engine.wants().may_send(), "somebody waits for ever");
             assert_eq!(over, report.outcome != Outcome::Pending);
             let both = report.tag_sent && me.seen.tag.is_some();
             assert_eq!(

@@ -105,8 +105,8 @@ impl World {
                 (me.paused, me.pauses) = (paused, me.pauses - u8::from(paused));
                 self.tell(side, Fact::Paused(paused));
                 let me = &self.sides[side];
-                assert!(!paused || !me.wants().read, "it reads while it pauses");
-                assert!(paused || me.wants().read || me.wants().over || me.seen.eof, "it does not read again");
+                assert!(!paused || !me.wants().read(), "it reads while it pauses");
+                assert!(paused || me.wants().read() || me.wants().over() || me.seen.eof, "it does not read again");
             }
             Move::Notify(side) => {
                 self.may_end_output(side);
@@ -153,7 +153,7 @@ impl World {
             side.engine.tick(self.now);
             assert!(side.engine.deadline().is_none_or(|limit| limit > self.now), "a limit that moves nothing");
             if side.seen.tag.is_some_and(|at| self.now >= at + ANSWER) {
-                assert!(!side.engine.wants().may_send, "the peer's tag is not answered in time");
+                assert!(!side.engine.wants().may_send(), "the peer's tag is not answered in time");
             }
         }
     }
@@ -228,7 +228,7 @@ impl World {
         let part = self.wires[1 - side].pop_front().expect("a part");
         let now = self.now;
         let me = &mut self.sides[side];
-        let (parse, inside) = (me.wants().parse, me.inside);
+        let (parse, inside) = (me.wants().parse(), me.inside);
         me.crossed |= me.tags == 0 && parse && matches!(part, Part::Tag | Part::Error);
         if parse {
             me.inside = part == Part::Begins || inside && part != Part::Ends;
@@ -318,7 +318,7 @@ impl World {
     fn close(&mut self, side: usize, destroys: bool) {
         let seen = self.sides[side].seen;
         assert!(self.disturbed || seen.eof || seen.reset, "TCP is not read to its end");
-        if self.sides[side].wants().notify {
+        if self.sides[side].wants().notify() {
             self.put(side, Part::Notify);
             self.tell(side, Fact::DidNotify);
         }

@@ -121,7 +121,7 @@ impl Side {
     /// Neither half has ended, and nothing of ours is under way.
     fn is_quiet(&self) -> bool {
         let wants = self.wants();
-        wants.may_send && wants.parse && !wants.write && !self.inside
+        wants.may_send() && wants.parse() && !wants.write() && !self.inside
     }
 }
 
@@ -184,7 +184,7 @@ impl World {
     fn moves_of(&self, number: usize, rules: &Rules, moves: &mut Vec<Move>) {
         let side = &self.sides[number];
         let wants = side.wants();
-        if wants.may_send {
+        if wants.may_send() {
             if side.left > 0 {
                 moves.push(Move::Send(number));
             }
@@ -193,32 +193,32 @@ impl World {
                 moves.push(Move::Detach(number));
             }
         }
-        if rules.stops && !wants.over {
+        if rules.stops && !wants.over() {
             moves.push(Move::Cancel(number));
         }
-        let has_output = wants.write && !side.engine.clone().output().is_empty();
+        let has_output = wants.write() && !side.engine.clone().output().is_empty();
         let has_room = self.wires[number].len() < rules.room || self.sides[1 - number].closed || self.is_reset(number);
         if has_output && if rules.queue == 0 { has_room } else { side.queue.len() < rules.queue } {
             moves.push(Move::Write(number));
         }
-        if wants.write && !side.queue.is_empty() && has_room {
+        if wants.write() && !side.queue.is_empty() && has_room {
             moves.push(Move::Flush(number));
         }
-        if wants.read && !self.wires[1 - number].is_empty() {
+        if wants.read() && !self.wires[1 - number].is_empty() {
             moves.push(Move::Read(number));
         }
         if side.paused {
             moves.push(Move::Pause(number, false));
-        } else if side.pauses > 0 && wants.read {
+        } else if side.pauses > 0 && wants.read() {
             moves.push(Move::Pause(number, true));
         }
-        if wants.notify && !wants.over {
+        if wants.notify() && !wants.over() {
             moves.push(Move::Notify(number));
         }
-        if wants.shut {
+        if wants.shut() {
             moves.push(Move::Shut(number));
         }
-        if wants.over {
+        if wants.over() {
             moves.push(Move::Close(number, false));
             if self.has_unread(number) {
                 moves.push(Move::Close(number, true));

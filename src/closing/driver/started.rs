@@ -68,6 +68,7 @@ impl<T: Transport> Driver<T> {
     /// What is to be done next: the descriptor is to be waited for, or the application may send. All else the steps do.
     pub(crate) fn wants(&self) -> Wants {
         let on = self.waits_for();
-        Wants { read: on.read, write: on.write, notify: false, shut: false, ..self.engine.wants() }
+        let wants = self.engine.wants().with(Wants::READ, on.read).with(Wants::WRITE, on.write);
+        wants.with(Wants::NOTIFY, false).with(Wants::SHUT, false)
     }
 }

@@ -6,7 +6,7 @@ use super::{Driver, Ended};
 use crate::{
     cancel::Canceller,
     engine::Fact,
-    transport::{Interest, PAUSED, Transport, os_error, poll},
+    transport::{Interest, Transport, os_error},
 };
 
 /// How many bytes are still read, without waiting, when a deadline has passed: what has arrived is not lost, and a
@@ -57,7 +57,7 @@ impl<T: Transport> Driver<T> {
 
     /// Finds out how much has come before our tag is written, by reading: not all transports know otherwise.
     fn look(&mut self, quiet: bool) -> io::Result<usize> {
-        let reads = !quiet && !self.has_input() && self.engine.wants().read;
+        let reads = !quiet && !self.has_input() && self.engine.wants().read();
         let early = if reads { self.fill(None) } else { Err(io::ErrorKind::WouldBlock.into()) };
         // An interrupted read says nothing about what is there.
         if self.has_input() || early.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
@@ -83,7 +83,7 @@ impl<T: Transport> Driver<T> {
     /// without end nor an application that takes its time can hold it back.
     fn handle_what_arrived(&mut self, late: bool) {
         self.clock.moved += LEAST;
-        let reads = self.engine.parses() && self.engine.wants().read && !self.words.have_begun();
+        let reads = self.engine.parses() && self.engine.wants().read() && !self.words.have_begun();
         if reads && self.clock.moved < LAST_BYTES && !late {
             if self.read(None) {
                 return;
@@ -123,7 +123,7 @@ impl<T: Transport> Driver<T> {
         }
         self.clock.moved = if late { self.clock.moved + LEAST } else { 0 };
         let output = self.move_output();
-        let interest = match (output, self.engine.wants().read) {
+        let interest = match (output, self.engine.wants().read()) {
             (Output::Moved, true) if self.output_waits() => {
                 self.read(None); // both directions in turn, however fast the peer reads
                 return None;
@@ -139,7 +139,7 @@ impl<T: Transport> Driver<T> {
                 if self.read(within) || within.is_some() {
                     return None;
                 }
-                Interest { read: self.engine.wants().read, write: blocked }
+                Interest { read: self.engine.wants().read(), write: blocked }
             }
         };
         if late {
@@ -151,20 +151,15 @@ impl<T: Transport> Driver<T> {
 
     /// Waits for a direction to move, but never past the next deadline.
     pub(super) fn wait(&mut self, interest: Interest) {
-        let left = if self.is_paused() { self.left().min(PAUSED) } else { self.left() };
+        let left = self.left();
         let wake = self.canceller.as_ref().map(Canceller::wake);
-        let waited = if interest == Interest::default() {
-            poll(None, interest, left, wake) // a descriptor that has hung up would be ready all the time
-        } else {
-            self.pace.wait(&mut self.transport, interest, left, wake)
-        };
-        match waited {
+        match self.pace.wait(&mut self.transport, interest, left, wake) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => self.failed(&error),
             _ => {}
         }
     }
 
-    /// The transport does not read for now: it is asked again after [`PAUSED`].
+    /// The transport does not read for now: it is asked again after a while.
     pub(crate) fn is_paused(&self) -> bool {
         self.transport.is_paused() && !self.below_tls
     }
@@ -177,7 +172,7 @@ impl<T: Transport> Driver<T> {
     /// Something is left for [`move_output`](Self::move_output).
     fn output_waits(&self) -> bool {
         let wants = self.engine.wants();
-        wants.write || wants.notify || wants.shut || self.engine.owes_output()
+        wants.write() || wants.notify() || wants.shut() || self.engine.owes_output()
     }
 
     /// Writes once, or ends the output.
@@ -213,7 +208,7 @@ impl<T: Transport> Driver<T> {
             return Ok(output);
         }
         let wants = self.engine.wants();
-        if wants.notify {
+        if wants.notify() {
             match self.transport.notify() {
                 // Nobody is left to be told; how the connection went shows in the next read.
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => self.note_fact(Fact::WriteFailed(0)),
@@ -223,7 +218,7 @@ impl<T: Transport> Driver<T> {
                     self.wrote(0)?;
                 }
             }
-        } else if wants.shut {
+        } else if wants.shut() {
             self.noted.ended = Some(match self.transport.shut() {
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => Ended::Gone,
                 result => result.map(|()| Ended::Fin)?,
@@ -242,7 +237,7 @@ impl<T: Transport> Driver<T> {
         if self.engine.pending() > 0 {
             return Ok(if self.engine.pending() < pending { Output::Moved } else { Output::Blocked });
         }
-        if !self.engine.wants().write {
+        if !self.engine.wants().write() {
             return Ok(Output::Done);
         }
         let bytes = self.engine.output();

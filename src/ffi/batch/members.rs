@@ -84,6 +84,12 @@ struct Lent {
 // SAFETY: as for `Member`.
 unsafe impl Send for Lent {}
 
+impl Lent {
+    fn hand_over(&self, driver: &mut Driven) {
+        self.body.hand_over(&self.taker, driver);
+    }
+}
+
 impl Owner<'static> for Lent {
     fn enter(&self, driver: &mut Driven) -> bool {
         self.body.enter(driver)
@@ -91,7 +97,7 @@ impl Owner<'static> for Lent {
 
     fn exchange(&self, driver: &mut Driven) -> bool {
         self.body.exchange(driver);
-        !self.body.is_doomed()
+        !self.body.is_freed()
     }
 
     fn leave(&self, driver: &mut Driven) -> bool {
@@ -185,8 +191,8 @@ pub unsafe extern "C" fn xmpp_close_batch_add_stream(
         let Started { driver, taker, userdata } = *body.lend()?;
         let userdata = Userdata(userdata);
         let lent = Lent { body: body.clone(), taker, userdata };
-        let (is_freed, on) = (OneThread(body.is_freed()), taker);
-        let on_input = Box::new(move |driver: &mut Driven| on.take(driver, is_freed.get()));
+        let handed = Lent { body: body.clone(), taker, userdata };
+        let on_input = Box::new(move |driver: &mut Driven| handed.hand_over(driver));
         let fd = descriptor(&driver);
         let canceller = driver.canceller().cloned();
         let added = batch.intake.add(driver, on_input, Some(Box::new(lent)))?; // or it is home again
@@ -197,18 +203,6 @@ pub unsafe extern "C" fn xmpp_close_batch_add_stream(
         // SAFETY: as above.
         unsafe { store(index, added) }
     })
-}
-
-/// For what the program's thread alone uses.
-struct OneThread<T>(T);
-
-// SAFETY: as for `Member`.
-unsafe impl<T> Send for OneThread<T> {}
-
-impl OneThread<Rc<Cell<bool>>> {
-    fn get(&self) -> &Cell<bool> {
-        &self.0
-    }
 }
 
 fn descriptor(driver: &Driven) -> RawFd {

@@ -34,14 +34,12 @@ pub(in crate::ffi) struct Body {
     is_dead: Cell<bool>,
     /// A batch moves it now.
     is_moving: Cell<bool>,
-    /// The handle is gone.
-    is_freed: Cell<bool>,
     /// The handle, when it was freed in a callback: it goes when the callback's call is at its end.
     doomed: Cell<*mut xmpp_close_stream>,
 }
 
 pub(super) enum Kind {
-    Engine(Lone),
+    Engine(Box<Lone>),
     Started(Box<Started>),
     /// A started stream that a call has taken out, one of whose callbacks may be running.
     Lent,
@@ -114,7 +112,6 @@ impl Body {
             mail,
             is_dead: Cell::new(false),
             is_moving: Cell::new(false),
-            is_freed: Cell::new(false),
             doomed: Cell::new(ptr::null_mut()),
         }
     }
@@ -247,11 +244,14 @@ impl Body {
         }
     }
 
+    pub(in crate::ffi) fn is_freed(&self) -> bool {
+        self.mail.as_ref().is_some_and(|mail| mail.is_freed.get())
+    }
+
     /// Frees the handle, if its program has asked for that. The caller holds this stream by another one.
     fn bury(&self) {
         let handle = self.doomed.replace(ptr::null_mut());
         if !handle.is_null() {
-            self.is_freed.set(true);
             // SAFETY: it came from `guard::give`, and whoever freed it does not use it any more.
             unsafe { guard::take_back(handle) };
         }
@@ -281,16 +281,6 @@ impl Body {
         Self::new(Kind::Away(host), Some(Rc::default()))
     }
 
-    /// No callback of it is called any more.
-    pub(in crate::ffi) fn is_doomed(&self) -> bool {
-        self.mail.as_ref().is_some_and(|mail| mail.is_freed.get())
-    }
-
-    /// The same, for whoever calls them.
-    pub(in crate::ffi) fn is_freed(&self) -> Rc<Cell<bool>> {
-        self.mail.as_ref().map_or_else(Rc::default, |mail| mail.is_freed.clone())
-    }
-
     pub(in crate::ffi) fn went(&self, host: Rc<dyn Host>) {
         *self.kind.borrow_mut() = Kind::Away(host);
     }
@@ -303,12 +293,19 @@ impl Body {
     /// The batch takes the stream up. False: its handle was freed, so it leaves, without a word to anybody.
     #[must_use]
     pub(in crate::ffi) fn enter(&self, driver: &mut Driven) -> bool {
-        if self.is_freed.get() || self.is_dead.get() {
+        if self.is_freed() || self.is_dead.get() {
             return false;
         }
         self.is_moving.set(true);
         self.exchange(driver);
         true
+    }
+
+    /// Hands over what was read.
+    pub(in crate::ffi) fn hand_over(&self, taker: &Taker, driver: &mut Driven) {
+        if let Some(mail) = &self.mail {
+            taker.take(driver, &mail.is_freed);
+        }
     }
 
     /// Carries out what callbacks have asked of it.
@@ -324,6 +321,6 @@ impl Body {
         self.exchange(driver);
         self.is_moving.set(false);
         self.bury();
-        !self.is_freed.get()
+        !self.is_freed()
     }
 }
