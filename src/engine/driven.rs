@@ -48,7 +48,8 @@ impl Engine {
             self.incoming.framer = None;
         }
         let framer = self.incoming.framer.take();
-        self.incoming.framer = framer.map(|framer| framer.limit(options.stanza_limit).unknown_root(local_name(&root)));
+        self.incoming.framer =
+            framer.map(|framer| Box::new(framer.limit(options.stanza_limit).unknown_root(local_name(&root))));
         self.output_limit = options.output_limit;
         self.close.handshake.set_limits(options.limits, options.answer_limit());
         let header = options.header.take().filter(|_| !options.detach).unwrap_or_default().into_bytes();
@@ -86,7 +87,7 @@ impl Engine {
 
     /// The largest stanza to deliver.
     pub(crate) fn limit_stanzas(&mut self, bytes: usize) {
-        self.incoming.framer = self.incoming.framer.take().map(|framer| framer.limit(bytes));
+        self.incoming.framer = self.incoming.framer.take().map(|framer| Box::new(framer.limit(bytes)));
     }
 
     /// The close begins, and our tag is due when what has arrived is handled: then comes [`finish`](Self::finish).
@@ -164,7 +165,7 @@ impl Engine {
 
     /// Why what the peer sent is no stream.
     pub(crate) fn why_malformed(&self) -> Option<Malformed> {
-        self.incoming.framer.as_ref().and_then(Framer::malformed)
+        self.incoming.framer.as_ref().and_then(|framer| framer.malformed())
     }
 
     /// What the peer's header puts in scope.
