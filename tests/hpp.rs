@@ -227,7 +227,8 @@ fn every_handle_of_c_has_its_functions_here() {
         rest.find('(').map(|end| rest[..end].to_owned())
     });
     let mut count = 0;
-    for function in declared.filter(|name| !name.contains(' ') && !name.contains('*') && !name.contains("_handshake_")) {
+    for function in declared.filter(|name| !name.contains(' ') && !name.contains('*') && !name.contains("_handshake_"))
+    {
         let is_plain = ["xmpp_close_version_number", "xmpp_close_idle_seconds"].contains(&&function[..]);
         assert!(is_plain || cpp.contains(&function), "xmpp_close.hpp has nothing for {function}");
         count += 1;
