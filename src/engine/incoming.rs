@@ -37,8 +37,8 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    pub(super) fn with(framer: Framer, header: Scope) -> Self {
-        Self { framer: Some(Box::new(framer)), parser_inside: false, header, stream_error: None }
+    pub(super) fn with(framer: Option<Framer>, header: Scope) -> Self {
+        Self { framer: framer.map(Box::new), parser_inside: false, header, stream_error: None }
     }
 
     /// An end here would be inside an element or tag.
