@@ -214,7 +214,7 @@ impl Body {
         self.with(|Started { driver, taker }, mail| {
             driver.advance(|driver, is_input| {
                 if is_input {
-                    taker.take(driver, &mail.is_freed);
+                    taker.take(driver, &mail.is_freed, &mut |driver| mail.exchange(driver));
                 }
                 mail.exchange(driver);
                 mail.is_freed.get()
