@@ -16,6 +16,11 @@ fn its_close_path_is_short_enough_to_be_read() {
     assert!(text.lines().all(|line| line.len() <= 120), "and not by long lines");
 }
 
+#[test]
+fn a_stream_that_waits_for_nothing_does_not_wake_the_loop() {
+    crate::event_loop::does_not_wake("step_fd", "ppoll");
+}
+
 /// What a peer does, and how its stream ends.
 type Kind = (&'static str, fn(&mut Client));
 const KINDS: [Kind; 8] = [
