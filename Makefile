@@ -12,9 +12,9 @@
 #   make bench                  measures everything and writes docs/performance.md; BENCH=framing: only that part
 #   make fuzz SECONDS=3600      each fuzz target for so long; FUZZ=framing: only that one
 #   make coverage               which lines and branches the tests reach
-#   make fuzz-coverage          which of framing and handshake the fuzz corpora reach
+#   make fuzz-coverage          which of framing and engine the fuzz corpora reach
 #   make mutants                puts faults into the modules that decide, and lists those that no test notices: about two
-#                               hours; MUTANTS=handshake: only those of that module
+#                               hours; MUTANTS=engine: only those of that module
 
 PREFIX     ?= /usr/local
 LIBDIR     ?= $(PREFIX)/lib
@@ -57,14 +57,14 @@ C_address = static-rustasan
 
 # Which modules get faults, and which tests are to notice those. Those of `first` are the module's own and quick; only
 # what they miss is tried with the others.
-MUTANTS          ?= handshake framing closing
-FIRST_handshake  := handshake
-FIRST_framing    := framing
-FIRST_closing    := known_bugs last_words transport
-THEN_handshake   := batch endings fuzz_corpus known_bugs
-THEN_framing     := fuzz_corpus
-THEN_closing     := batch batch_memory deadlines endings faults fuzz_corpus nothing_lost stream
-MUTANTS_OUT      := $(TARGET)/mutation
+MUTANTS         ?= engine framing closing
+FIRST_engine    := handshake fuzz_corpus
+FIRST_framing   := framing
+FIRST_closing   := known_bugs last_words transport
+THEN_engine     := batch both_ends endings known_bugs
+THEN_framing    := fuzz_corpus
+THEN_closing    := batch batch_memory deadlines endings faults fuzz_corpus nothing_lost stream
+MUTANTS_OUT     := $(TARGET)/mutation
 
 .PHONY: all check netem bench model soak sanitize miri fuzz coverage fuzz-coverage mutants install uninstall clean
 

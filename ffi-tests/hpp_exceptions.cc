@@ -96,7 +96,7 @@ void a_throwing_transport_stops_the_close()
                     return channel_shut(&under);
                 };
                 xmpp_close::options options;
-                options.half_close = true;
+                options.half_close = !tls;
                 options.peer_closed = what == ANSWER_THROWS || what == END_THROWS; // the silent peer, too
                 options.detach = what == DETACH_THROWS;
                 options.farewell = "<presence/>";

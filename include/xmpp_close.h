@@ -225,7 +225,7 @@ typedef struct xmpp_close_options {
     uint32_t linger_ms;
     /// 1: shutdown(SHUT_WR) right after our closing tag. 0: only after the
     /// peer's, since widespread servers drop what they still had to send when
-    /// they see it earlier. Not over TLS.
+    /// they see it earlier. Over TLS it is XMPP_CLOSE_ERR_INVALID.
     uint32_t half_close;
     /// 1: your parser has seen the peer's closing tag already, so this is the
     /// answer to it. What still comes is then discarded.

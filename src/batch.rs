@@ -5,6 +5,7 @@ mod intake;
 mod live;
 mod member;
 mod options;
+mod removed;
 mod summary;
 mod turn;
 
@@ -18,9 +19,11 @@ use std::{
 pub use intake::BatchHandle;
 pub(crate) use intake::Intake;
 use member::Member;
-pub(crate) use member::OnInput;
+#[cfg_attr(not(feature = "capi"), allow(unused_imports, reason = "only C has owners"))]
+pub(crate) use member::{OnInput, Owner};
 pub use options::BatchOptions;
 use options::Callbacks;
+pub use removed::Removed;
 pub use summary::{BatchReport, Summary};
 
 use self::{clock::Schedule, live::Settings, summary::Progress};
@@ -178,11 +181,11 @@ impl<'a> Batch<'a> {
     }
 
     fn clear(&mut self) {
-        for member in std::mem::take(&mut self.members)
-            .into_values()
-            .chain(self.intake.take().into_iter().map(|(_, member)| member))
-        {
+        self.let_go();
+        let added = self.intake.take().into_iter().map(|(_, member)| member);
+        for member in std::mem::take(&mut self.members).into_values().chain(added) {
             self.intake.forget(&member);
+            member.give_back();
         }
         self.schedule = Schedule::default();
     }

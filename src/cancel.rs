@@ -14,7 +14,7 @@ use std::{
     },
 };
 
-use bell::Bell;
+use bell::{Bell, Wake};
 
 use crate::process::Owner;
 
@@ -51,25 +51,30 @@ impl Canceller {
 /// Wakes the thread that waits in [`Stream::receive`](crate::Stream::receive) in the process that made it. That returns
 /// [`Woken`](crate::Incoming::Woken): because another thread has put something into its mailbox, say.
 #[derive(Clone, Debug)]
-pub struct Waker(Arc<Bell>);
+pub struct Waker(Arc<Wake>);
 
 impl Waker {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self(Arc::new(Bell::new(Pair::new()?))))
+        Ok(Self(Arc::new(Wake::new(Pair::new()?))))
     }
 
     /// Wakes the stream's thread, or lets its next `receive` return at once. Calls in quick succession count as one.
     pub fn wake(&self) {
-        self.0.ring();
+        self.0.wake();
     }
 
-    /// Whether [`wake`](Self::wake) was called since the last time.
-    pub(crate) fn take(&self) -> bool {
+    /// Ends the wait of the stream's thread, without a word to the application.
+    pub(crate) fn nudge(&self) {
+        self.0.nudge();
+    }
+
+    /// `None`: nobody was here since the last time. Otherwise, whether it was [`wake`](Self::wake).
+    pub(crate) fn take(&self) -> Option<bool> {
         self.0.silence()
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.0.pair.receiver.as_fd()
+        self.0.bell.pair.receiver.as_fd()
     }
 }
 
@@ -127,10 +132,10 @@ mod tests {
             });
             for _ in 0..ROUNDS {
                 both.wait();
-                let early = waker.take();
+                let early = waker.take() == Some(true);
                 both.wait();
-                let once = early != waker.take();
-                let empty = !waker.0.pair.take();
+                let once = early != (waker.take() == Some(true));
+                let empty = !waker.0.bell.pair.take();
                 wrong += u32::from(!once || !empty);
             }
         });

@@ -106,6 +106,12 @@ impl<T: Transport> Closing<T> {
         Self { driver }
     }
 
+    /// The close goes on that somebody else has begun.
+    #[cfg(feature = "batch")]
+    pub(crate) fn of(driver: Driver<T>) -> Self {
+        Self { driver }
+    }
+
     /// Reads and counts what is left, waits for the end, and ends TCP.
     pub fn finish(mut self) -> Report {
         while self.driver.next_chunk() {

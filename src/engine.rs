@@ -89,6 +89,8 @@ pub enum SendError {
     Refused,
     /// Too much is queued: perhaps later.
     Full,
+    /// It is not whole stanzas, for this reason. Only a [`Sender`](crate::Sender) looks.
+    Invalid(&'static str),
 }
 
 /// One stream's closing handshake without I/O, for whoever owns the socket, TLS and parser: it says what goes out and
@@ -109,14 +111,14 @@ pub enum SendError {
 /// let bytes = engine.output().to_vec(); // to be written, as much as the socket takes
 /// assert_eq!(bytes, b"</stream:stream>");
 /// engine.wrote(bytes.len(), 0, clock.elapsed());
-/// assert!(engine.wants().read && !engine.wants().may_send);
+/// assert!(engine.wants().read() && !engine.wants().may_send());
 /// // 16 bytes came. They are the peer's stream, so the parser gets them, and sees the closing tag:
 /// assert!(engine.received(16, clock.elapsed()));
 /// engine.tell(Fact::PeerClosed { behind: 0 }, clock.elapsed())?;
-/// assert!(engine.wants().shut); // shutdown(SHUT_WR)
+/// assert!(engine.wants().shut()); // shutdown(SHUT_WR)
 /// engine.tell(Fact::DidShut, clock.elapsed())?;
 /// engine.tell(Fact::Eof { inside: false }, clock.elapsed())?;
-/// assert!(engine.wants().over);
+/// assert!(engine.wants().over());
 /// assert_eq!(engine.report().outcome, Outcome::Clean);
 /// # Ok(()) }
 /// ```
@@ -241,10 +243,10 @@ impl Engine {
     ///         _ => {}
     ///     }
     /// }
-    /// assert!(engine.wants().answer); // the peer has closed: send what is still owed, then finish
+    /// assert!(engine.wants().answer()); // the peer has closed: send what is still owed, then finish
     /// # Ok(()) }
     /// ```
-    pub fn input<'a>(&'a mut self, data: &mut &'a [u8], now: Duration) -> Option<Found<'a>> {
+    pub fn input<'a, 'i: 'a>(&'a mut self, data: &mut &'i [u8], now: Duration) -> Option<Found<'a>> {
         let Self { close, incoming: Incoming { framer, header, stream_error, .. }, .. } = self;
         let framer = framer.as_mut().filter(|_| close.parses());
         let before = data.len();

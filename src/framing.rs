@@ -103,10 +103,16 @@ pub struct Framer {
     begun: u64,
     /// The frame returned last was the buffer: clear it.
     delivered: bool,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Stage {
+    Running,
     /// The header was an empty tag: the end is still to be reported.
-    ends: bool,
-    over: bool,
-    malformed: Option<Malformed>,
+    Ends,
+    Ended,
+    Refused(Malformed),
 }
 
 impl Framer {
@@ -132,9 +138,7 @@ impl Framer {
             buffer: Vec::new(),
             begun: 0,
             delivered: false,
-            ends: false,
-            over: false,
-            malformed: None,
+            stage: Stage::Running,
         }
     }
 
@@ -160,20 +164,15 @@ impl Framer {
     /// A frame that lies whole in `input` is a part of it, otherwise it is copied together once. Call it until it returns
     /// `None`, even when `input` is empty: an [`End`](Frame::End) may follow the header without a byte between them.
     pub fn next<'a, 'i: 'a>(&'a mut self, input: &mut &'i [u8]) -> Option<Frame<'a>> {
-        if self.over {
-            return None;
-        }
         self.forget_delivered();
-        if self.ends {
-            self.over = true;
-            return Some(Frame::End);
+        match self.stage {
+            Stage::Running => {}
+            Stage::Ends => return Some(self.end()),
+            Stage::Ended | Stage::Refused(_) => return None,
         }
         match self.advance(input) {
             Err(malformed) => self.fail(malformed),
-            Ok((Token::End, _)) => {
-                self.over = true;
-                Some(Frame::End)
-            }
+            Ok((Token::End, _)) => Some(self.end()),
             // Not even an element that was closed twice ends the stream (F-21).
             Ok((Token::StrayEnd, _)) => self.fail(Malformed::NotWellFormed),
             Ok((token @ (Token::Header { .. } | Token::Element), part)) => self.deliver(token, part),
@@ -208,7 +207,9 @@ impl Framer {
     fn deliver<'a>(&'a mut self, token: Token, part: &'a [u8]) -> Option<Frame<'a>> {
         let length = self.begun + part.len() as u64;
         self.begun = 0;
-        self.ends = token == Token::Header { empty: true };
+        if token == (Token::Header { empty: true }) {
+            self.stage = Stage::Ends;
+        }
         let is_header = token != Token::Element;
         let is_nameless = is_header && self.root().is_none(); // so that no end tag could close it
         let is_whole = length == part.len() as u64;
@@ -222,9 +223,13 @@ impl Framer {
         Some(if is_header { Frame::Header(frame) } else { Frame::Stanza(frame) })
     }
 
+    fn end(&mut self) -> Frame<'static> {
+        self.stage = Stage::Ended;
+        Frame::End
+    }
+
     fn fail(&mut self, malformed: Malformed) -> Option<Frame<'static>> {
-        self.over = true;
-        self.malformed = Some(malformed);
+        self.stage = Stage::Refused(malformed);
         self.buffer = Vec::new();
         Some(Frame::Malformed(malformed))
     }
@@ -283,17 +288,17 @@ impl Framer {
 
     /// Whether an EOF here would be between stanzas, not inside one or inside a tag.
     pub fn between_stanzas(&self) -> bool {
-        !self.over && self.scanner.is_between()
+        !self.is_over() && self.scanner.is_between()
     }
 
     /// Whether [`End`](Frame::End) or [`Malformed`](Frame::Malformed) was returned.
     pub fn is_over(&self) -> bool {
-        self.over
+        matches!(self.stage, Stage::Ended | Stage::Refused(_))
     }
 
     /// Why it is over, when [`Malformed`](Frame::Malformed) was returned.
     pub fn malformed(&self) -> Option<Malformed> {
-        self.malformed
+        if let Stage::Refused(malformed) = self.stage { Some(malformed) } else { None }
     }
 
     /// The qualified name of the root, once known. A header whose root has a name longer than 4 KiB is

@@ -51,7 +51,7 @@ pub mod xml;
 pub mod ffi;
 
 #[cfg(feature = "batch")]
-pub use batch::{Batch, BatchHandle, BatchOptions, BatchReport, Summary};
+pub use batch::{Batch, BatchHandle, BatchOptions, BatchReport, Removed, Summary};
 pub use cancel::{Canceller, Waker};
 pub use closing::{Closing, LateBytes, Step, Wait, close};
 pub use engine::{Engine, Fact, Found, SendError, TRAILING_LIMIT, Tls, Wants};
@@ -59,7 +59,7 @@ pub use error::Error;
 pub use framing::{DEFAULT_STANZA_LIMIT, Frame, Framer, MIN_STANZA_LIMIT, Malformed};
 pub use options::{CloseOptions, DEFAULT_LINGER, DEFAULT_TOTAL, Limits};
 pub use report::{Initiator, Limit, Outcome, Report, TlsAlerts};
-pub use stream::{Incoming, Stream};
+pub use stream::{Incoming, Sender, Stream};
 pub use stream_error::StreamError;
 #[cfg(feature = "rustls")]
 pub use transport::RustlsTransport;

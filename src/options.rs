@@ -22,7 +22,7 @@ pub const DEFAULT_TOTAL: Duration = Duration::from_secs(30);
 /// Default of [`Limits::linger`].
 pub const DEFAULT_LINGER: Duration = Duration::from_secs(2);
 /// Default of [`CloseOptions::output_limit`]: 16 MiB.
-const DEFAULT_OUTPUT_LIMIT: usize = 16 << 20;
+pub(crate) const DEFAULT_OUTPUT_LIMIT: usize = 16 << 20;
 /// The root when nothing else is known of the stream.
 pub(crate) const DEFAULT_ROOT: &str = "stream:stream";
 

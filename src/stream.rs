@@ -2,17 +2,21 @@
 
 mod header;
 mod moving;
+mod sender;
 
 use std::{
     fmt, io,
     time::{Duration, Instant},
 };
 
+use sender::Mailbox;
+pub use sender::Sender;
+
 use crate::{
     cancel::Waker,
     closing::{Closing, Driver},
     error::Error,
-    framing::{Frame, Framer},
+    framing::Framer,
     options::CloseOptions,
     report::Report,
     stream_error::StreamError,
@@ -74,6 +78,8 @@ pub struct Stream<T: Transport> {
     silent_since: Instant,
     write_limit: Duration,
     waker: Option<Waker>,
+    /// What other threads send.
+    mailbox: Option<Mailbox>,
 }
 
 impl<T: Transport> Stream<T> {
@@ -87,6 +93,7 @@ impl<T: Transport> Stream<T> {
             silent_since: Instant::now(),
             write_limit: crate::DEFAULT_TOTAL,
             waker: None,
+            mailbox: None,
         }
     }
 
@@ -122,6 +129,29 @@ impl<T: Transport> Stream<T> {
         Ok(self.waker.insert(waker).clone())
     }
 
+    /// Lets other threads send, without waiting, while this one receives and writes what they have queued.
+    ///
+    /// ```no_run
+    /// # fn f(mut stream: xmpp_close::Stream<std::net::TcpStream>) -> Result<(), xmpp_close::Error> {
+    /// use xmpp_close::{CloseOptions, Incoming, SendError};
+    ///
+    /// let sender = stream.sender()?;
+    /// std::thread::spawn(move || match sender.send("<presence/>") {
+    ///     Err(SendError::Refused) => { /* the stream is being closed: to be stored, or bounced */ }
+    ///     result => drop(result),
+    /// });
+    /// while !matches!(stream.receive()?, Incoming::PeerClosed) {}
+    /// let report = stream.close(&CloseOptions::new())?; // what was queued leaves in front of our tag
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// When the system has no more file descriptors.
+    pub fn sender(&mut self) -> io::Result<Sender> {
+        let waker = self.waker()?;
+        Ok(self.mailbox.get_or_insert_with(Mailbox::new).sender(waker))
+    }
+
     /// How long [`send`](Self::send) waits while not a byte can be written; 30 s by default.
     pub fn write_limit(&mut self, limit: Duration) {
         self.write_limit = limit;
@@ -146,20 +176,7 @@ impl<T: Transport> Stream<T> {
             return Err(Error::Closed);
         }
         let mut outgoing = self.outgoing.clone();
-        let mut rest = xml;
-        while let Some(frame) = outgoing.next(&mut rest) {
-            match frame {
-                Frame::End => return Err(Error::Invalid("the closing tag is sent by `close`")),
-                Frame::Malformed(_) => return Err(Error::Invalid("not well-formed XML for a stream")),
-                Frame::Header(_) | Frame::Stanza(_) | Frame::Oversize(_) => {}
-            }
-        }
-        if !outgoing.between_stanzas() {
-            return Err(Error::Invalid("not a whole header or stanza"));
-        }
-        if outgoing.stray_bytes() > self.outgoing.stray_bytes() {
-            return Err(Error::Invalid("text that stands beside stanzas"));
-        }
+        sender::check(&mut outgoing, xml).map_err(Error::Invalid)?;
         self.outgoing = outgoing;
         self.unanswered = Vec::new();
         self.driver.queue(xml).map_err(|_| Error::Closed)?;
@@ -211,6 +228,7 @@ impl<T: Transport> Stream<T> {
             silent_since: Instant::now(),
             write_limit: self.write_limit,
             waker: self.waker,
+            mailbox: self.mailbox,
         })
     }
 
@@ -254,6 +272,23 @@ impl<T: Transport> Stream<T> {
         self.hand_over(options)
     }
 
+    /// A session again, that was to be closed and is not.
+    #[cfg(feature = "batch")]
+    pub(crate) fn of(mut driver: Driver<T>) -> Self {
+        let root = driver.unset();
+        let unanswered = if root.is_none() { driver.header().start_tag().as_bytes().to_vec() } else { Vec::new() };
+        Self {
+            outgoing: root.map_or_else(Framer::new, |root| Framer::inside(Some(&root))),
+            unanswered,
+            driver,
+            idle_after: None,
+            silent_since: Instant::now(),
+            write_limit: crate::DEFAULT_TOTAL,
+            waker: None,
+            mailbox: None,
+        }
+    }
+
     /// Sends what is queued, then [detaches](CloseOptions::detach), with the same errors.
     pub fn detach(self, options: &CloseOptions) -> Result<Report, Error> {
         Ok(Closing::begin(self.hand_over(CloseOptions { detach: true, ..options.clone() })?).finish())
@@ -261,6 +296,14 @@ impl<T: Transport> Stream<T> {
 
     /// The same driver moves on, as `options` say.
     fn hand_over(mut self, mut options: CloseOptions) -> Result<Driver<T>, Error> {
+        if let Some(mailbox) = self.mailbox {
+            let mut queued = mailbox.close();
+            // Where nothing can be sent any more, or not before our header, it goes out with what the close says first.
+            if self.outgoing.root().is_none() || self.driver.queue(&queued).is_err() {
+                queued.append(&mut options.farewell);
+                options.farewell = queued;
+            }
+        }
         options.is_open = true;
         options.check()?;
         self.driver.set(options)?;

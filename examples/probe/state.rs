@@ -29,14 +29,14 @@ impl State {
     pub fn of(engine: &Engine) -> Self {
         let (wants, report) = (engine.wants(), engine.report());
         match (report.tag_sent, report.tag_received) {
-            _ if wants.over => Self::Done,
-            (true, true) if wants.notify || wants.shut && !report.tls.used => Self::Bye,
+            _ if wants.over() => Self::Done,
+            (true, true) if wants.notify() || wants.shut() && !report.tls.used => Self::Bye,
             (true, true) => Self::Linger,
-            (false, true) if wants.may_send => Self::Answer,
+            (false, true) if wants.may_send() => Self::Answer,
             (false, true) => Self::Reply,
-            _ if !wants.parse => Self::Void,
+            _ if !wants.parse() => Self::Void,
             (true, false) => Self::Wait,
-            (false, false) if wants.may_send => Self::Open,
+            (false, false) if wants.may_send() => Self::Open,
             (false, false) => Self::Flush,
         }
     }

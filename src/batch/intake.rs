@@ -4,17 +4,20 @@ use std::{
     collections::{HashMap, HashSet},
     fmt, io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
-use super::{AnyTransport, Member, OnInput, hand_over};
+use super::{AnyTransport, Member, OnInput, Owner, hand_over};
 use crate::{
     cancel::{Canceller, Waker},
     closing::Driver,
     error::Error,
     options::CloseOptions,
-    process::Owner,
+    process,
     stream::Stream,
     transport::{Interest, Readiness, Transport},
     xml::Stanza,
@@ -56,7 +59,7 @@ impl<'a> BatchHandle<'a> {
     ) -> Result<usize, Error> {
         options.check()?;
         let driver = Driver::new(Box::new(transport) as AnyTransport<'a>, options.clone())?;
-        self.0.add(driver, hand_over(on_stanza))
+        self.0.add(driver, hand_over(on_stanza), None)
     }
 
     /// As [`Batch::add_stream`](super::Batch::add_stream).
@@ -70,7 +73,7 @@ impl<'a> BatchHandle<'a> {
         on_stanza: impl FnMut(Stanza<&str>) + Send + 'a,
     ) -> Result<usize, Error> {
         let driver = stream.into_driver(options)?.map(|transport| Box::new(transport) as AnyTransport<'a>);
-        self.0.add(driver, hand_over(on_stanza))
+        self.0.add(driver, hand_over(on_stanza), None)
     }
 }
 
@@ -94,13 +97,22 @@ pub(crate) struct Intake<'a> {
     readiness: Readiness,
     /// Rings when something is to be done that shows on no descriptor.
     bell: Waker,
-    owner: Owner,
+    process: process::Owner,
+    /// There is one among the entries that is to leave.
+    leaves: AtomicBool,
     entries: Mutex<Entries<'a>>,
 }
+
+/// Takes a stream that leaves the batch.
+pub(crate) type Leaving<'a> = Box<dyn FnOnce(Driver<AnyTransport<'a>>) + Send + 'a>;
 
 struct Entries<'a> {
     /// Added, and not looked at by the batch yet.
     added: Vec<(usize, Box<Member<'a>>)>,
+    /// Something was asked of these.
+    called: Vec<usize>,
+    /// These are to leave, and where they go.
+    leaving: Vec<(usize, Leaving<'a>)>,
     /// The descriptors of those that have not ended; in a pause none is watched, but it is in the batch.
     descriptors: HashSet<RawFd>,
     /// Those that wake the batch, and how many need each.
@@ -123,12 +135,20 @@ impl<'a> Intake<'a> {
         readiness.watch(bell.fd(), BELL, None, Some(Interest::READ))?;
         let entries = Entries {
             added: Vec::new(),
+            called: Vec::new(),
+            leaving: Vec::new(),
             descriptors: HashSet::new(),
             cancellers: HashMap::new(),
             next_index: 0,
             shut: None,
         };
-        Ok(Self { readiness, bell, owner: Owner::this_process(), entries: Mutex::new(entries) })
+        Ok(Self {
+            readiness,
+            bell,
+            process: process::Owner::this_process(),
+            leaves: AtomicBool::new(false),
+            entries: Mutex::new(entries),
+        })
     }
 
     /// No callback is called while it is held.
@@ -139,13 +159,19 @@ impl<'a> Intake<'a> {
     /// What is waited for in a child of the process that made it, the parent would wait for.
     pub(super) fn check_owner(&self) -> Result<(), Error> {
         let invalid = Error::Invalid("this batch belongs to the parent process");
-        if self.owner.is_this_process() { Ok(()) } else { Err(invalid) }
+        if self.process.is_this_process() { Ok(()) } else { Err(invalid) }
     }
 
-    pub(crate) fn add(&self, driver: Driver<AnyTransport<'a>>, on_input: OnInput<'a>) -> Result<usize, Error> {
+    /// In C with an owner, who goes on using it.
+    pub(crate) fn add(
+        &self,
+        driver: Driver<AnyTransport<'a>>,
+        on_input: OnInput<'a>,
+        owner: Option<Box<dyn Owner<'a> + 'a>>,
+    ) -> Result<usize, Error> {
         self.check_owner()?;
         let canceller = driver.canceller().cloned();
-        let member = Box::new(Member::new(driver, on_input));
+        let member = Box::new(Member::new(driver, on_input, owner));
         let Some(fd) = member.fd() else {
             return Err(Error::Invalid("this transport has no descriptor that a batch could wait for"));
         };
@@ -183,14 +209,48 @@ impl<'a> Intake<'a> {
     /// A stream is not in the batch any more.
     pub(super) fn forget(&self, member: &Member<'_>) {
         let (fd, canceller) = (member.fd(), member.driver.canceller());
-        let mut entries = self.entries();
+        self.leave(&mut self.entries(), fd, canceller);
+    }
+
+    fn leave(&self, entries: &mut Entries<'_>, fd: Option<BorrowedFd<'_>>, canceller: Option<&Canceller>) {
         if let Some(fd) = fd {
             self.readiness.forget(fd);
             entries.descriptors.remove(&fd.as_raw_fd());
         }
         if let Some(canceller) = canceller {
-            self.release(&mut entries, canceller);
+            self.unwatch_canceller(entries, canceller);
         }
+    }
+
+    /// Something was asked of a stream: it has a turn soon.
+    #[cfg(feature = "capi")]
+    #[allow(dead_code, reason = "the C API is to use it")]
+    pub(crate) fn call(&self, index: usize) {
+        self.entries().called.push(index);
+        self.bell.wake();
+    }
+
+    /// A stream leaves, and nobody is told. It goes to `to` as soon as the batch is not busy with another; its descriptor is
+    /// forgotten at once, for its owner may close that.
+    #[cfg(feature = "capi")]
+    #[allow(dead_code, reason = "the C API is to use it")]
+    pub(crate) fn release(&self, index: usize, fd: BorrowedFd<'_>, canceller: Option<&Canceller>, to: Leaving<'a>) {
+        let mut entries = self.entries();
+        self.leave(&mut entries, Some(fd), canceller);
+        entries.leaving.push((index, to));
+        self.leaves.store(true, Relaxed);
+        drop(entries);
+        self.bell.wake();
+    }
+
+    /// Of what something was asked since the last time.
+    pub(super) fn take_called(&self) -> Vec<usize> {
+        std::mem::take(&mut self.entries().called)
+    }
+
+    /// Which are to leave, if there are any.
+    pub(super) fn take_leaving(&self) -> Vec<(usize, Leaving<'a>)> {
+        if self.leaves.swap(false, Relaxed) { std::mem::take(&mut self.entries().leaving) } else { Vec::new() }
     }
 
     /// What was added since the last time, in the order of its indices.
@@ -210,7 +270,7 @@ impl<'a> Intake<'a> {
 
     /// Nobody needs it for this any more.
     pub(super) fn drop_canceller(&self, canceller: &Canceller) {
-        self.release(&mut self.entries(), canceller);
+        self.unwatch_canceller(&mut self.entries(), canceller);
     }
 
     fn watch_canceller(&self, entries: &mut Entries<'_>, canceller: &Canceller) -> io::Result<()> {
@@ -224,7 +284,7 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    fn release(&self, entries: &mut Entries<'_>, canceller: &Canceller) {
+    fn unwatch_canceller(&self, entries: &mut Entries<'_>, canceller: &Canceller) {
         let fd = canceller.wake().as_raw_fd();
         if let Some((_, users)) = entries.cancellers.get_mut(&fd) {
             *users -= 1;

@@ -73,6 +73,7 @@ impl<'a> Batch<'a> {
         let mut callbacks = mem::take(&mut self.callbacks);
         let result = Turn { batch: self, callbacks: &mut callbacks, runs: false }.go(wait);
         self.callbacks = callbacks;
+        self.take_in();
         if self.has_work() {
             self.intake.ring();
         }
@@ -159,8 +160,21 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Takes in what was added; true when that was something.
+    /// Takes in what was added and what was asked; true when something was added.
     pub(super) fn take_in(&mut self) -> bool {
+        let any = self.insert_added();
+        self.let_go();
+        for index in self.intake.take_called() {
+            let Some(member) = self.members.get_mut(&index) else { continue };
+            member.timer = None; // it may be another time by now
+            if !mem::replace(&mut member.put_off, true) {
+                self.schedule.unfinished.push_back(index);
+            }
+        }
+        any
+    }
+
+    fn insert_added(&mut self) -> bool {
         let added = self.intake.take();
         let any = !added.is_empty();
         for (index, mut member) in added {
@@ -181,10 +195,41 @@ impl<'a> Batch<'a> {
         any
     }
 
-    /// It is not in the batch any more.
-    pub(super) fn take_out(&mut self, index: usize) -> Option<Box<Member<'a>>> {
-        let member = self.members.remove(&index)?;
+    /// Lets those leave that are to, also when they have just come.
+    pub(super) fn let_go(&mut self) {
+        let leaving = self.intake.take_leaving();
+        if leaving.is_empty() {
+            return;
+        }
+        self.insert_added();
+        for (index, to) in leaving {
+            if let Some(member) = self.remove_member(index) {
+                to(member.driver);
+            }
+        }
+    }
+
+    /// It leaves before its end; its descriptor is forgotten already.
+    fn remove_member(&mut self, index: usize) -> Option<Box<Member<'a>>> {
+        let mut member = self.members.remove(&index)?;
         self.schedule.pausing -= u32::from(member.watch.on.is_none());
+        self.progress.summary.forget(member.begun);
+        member.driver.return_buffer(&mut self.buffer);
+        Some(member)
+    }
+
+    /// It leaves before its end.
+    pub(super) fn take_out(&mut self, index: usize) -> Option<Box<Member<'a>>> {
+        let member = self.remove_member(index)?;
+        self.intake.forget(&member);
+        Some(member)
+    }
+
+    /// It has ended.
+    pub(super) fn take(&mut self, index: usize) -> Option<Box<Member<'a>>> {
+        let mut member = self.members.remove(&index)?;
+        self.schedule.pausing -= u32::from(member.watch.on.is_none());
+        member.driver.return_buffer(&mut self.buffer);
         self.intake.forget(&member);
         Some(member)
     }

@@ -31,6 +31,13 @@ impl Summary {
         self.outcomes[Outcome::Pending as usize] += streams;
     }
 
+    /// One of them left before its end.
+    pub(super) fn forget(&mut self, begun: bool) {
+        self.streams -= 1;
+        self.begun -= usize::from(begun);
+        self.outcomes[Outcome::Pending as usize] -= 1;
+    }
+
     /// How many have ended like this; [`Outcome::Pending`] are those that have not.
     pub fn count(&self, outcome: Outcome) -> usize {
         self.outcomes[outcome as usize]

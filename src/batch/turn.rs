@@ -140,7 +140,7 @@ impl<'a> Turn<'_, 'a, '_> {
             let (deadline, error) = (settings.deadline, settings.stream_error.take());
             self.end_some(|member| {
                 if !member.begun {
-                    member.driver.start_by(deadline, error.as_ref()); // its tag is sent all the same
+                    member.start_by(deadline, error.as_ref()); // its tag is sent all the same
                 }
                 member.driver.expire();
             });
@@ -157,18 +157,21 @@ impl<'a> Turn<'_, 'a, '_> {
                 break; // others are looked after, so that few streams hold half of a stanza
             }
             let Some((_, index)) = self.batch.schedule.beginnings.take(now) else { return false };
-            if self.begin(index) {
+            self.take_up(index, |turn| {
+                if !turn.begin(index) {
+                    return;
+                }
                 // What came with the beginning is handled at once, so that few streams hold a buffer; and what follows it,
                 // too. But a large buffer was not lent: what is in it came before, and a peer may have decided how much.
-                let Some(member) = self.batch.members.get(&index) else { continue };
+                let Some(member) = turn.batch.members.get(&index) else { return };
                 if member.driver.has_input() && !member.driver.has_large_buffer() {
-                    self.move_on(index, STEPS);
+                    turn.step(index, STEPS);
                 }
                 // Before those that have had their turn already.
-                if self.put_off(index) {
-                    self.batch.schedule.unfinished.push_front(index);
+                if turn.put_off(index) {
+                    turn.batch.schedule.unfinished.push_front(index);
                 }
-            }
+            });
         }
         self.batch.schedule.beginnings.next().is_some_and(|due| due <= now)
     }
@@ -179,16 +182,32 @@ impl<'a> Turn<'_, 'a, '_> {
         let Some(member) = members.get_mut(&index).filter(|member| !member.begun) else { return false };
         member.begun = true;
         member.driver.borrow_buffer(buffer);
-        member.driver.start_by(settings.deadline, settings.stream_error.as_ref());
+        member.start_by(settings.deadline, settings.stream_error.as_ref());
         progress.summary.begun += 1;
         true
     }
 
+    /// Does something with one stream, unless that is gone.
+    fn take_up<R>(&mut self, index: usize, work: impl FnOnce(&mut Self) -> R) -> Option<R> {
+        self.batch.let_go();
+        let stays = self.batch.members.get_mut(&index)?.enter();
+        let result = stays.then(|| work(self));
+        if self.batch.members.get_mut(&index).is_some_and(|member| !stays || !member.leave()) {
+            self.batch.take_out(index);
+        }
+        result
+    }
+
     /// Moves what can be moved on one stream, in so many steps; false when that was nothing.
     fn move_on(&mut self, index: usize, most: u32) -> bool {
+        self.take_up(index, |turn| turn.step(index, most)).unwrap_or(true)
+    }
+
+    fn step(&mut self, index: usize, most: u32) -> bool {
         let mut steps = 0;
         let end = Instant::now() + if self.runs { LONGEST } else { SHARE };
         loop {
+            self.batch.let_go();
             let Some(member) = self.batch.members.get_mut(&index) else { return true };
             // Without a spread it is everyone's turn; what comes from then on counts as late.
             if !member.begun && (member.driver.must_start() || self.batch.settings.spread.is_over()) {
@@ -197,8 +216,14 @@ impl<'a> Turn<'_, 'a, '_> {
             }
             member.driver.borrow_buffer(&mut self.batch.buffer);
             match member.driver.step(false) {
-                Progress::Input => (member.on_input)(&mut member.driver),
-                Progress::Moved => steps += 1,
+                Progress::Input => {
+                    (member.on_input)(&mut member.driver);
+                    member.exchange();
+                }
+                Progress::Moved => {
+                    member.exchange();
+                    steps += 1;
+                }
                 Progress::Blocked(interest) => {
                     self.settle(index, interest);
                     return steps > 0;
@@ -298,12 +323,17 @@ impl<'a> Turn<'_, 'a, '_> {
     }
 
     fn finish(&mut self, index: usize) {
-        let Some(mut member) = self.batch.take_out(index) else { return };
-        member.driver.return_buffer(&mut self.batch.buffer);
+        self.batch.let_go();
+        let Some(member) = self.batch.members.get_mut(&index) else { return };
+        if !member.leave() {
+            self.batch.take_out(index);
+            return;
+        }
+        let Some(member) = self.batch.take(index) else { return };
         let report = member.driver.report();
         self.batch.progress.summary.begun += usize::from(!member.begun);
         self.batch.progress.summary.add(&report);
-        drop(member);
+        member.give_back();
         self.tell_end(index, report);
     }
 
@@ -319,9 +349,14 @@ impl<'a> Turn<'_, 'a, '_> {
     /// Ends some that have not ended yet.
     fn end_some(&mut self, mut end: impl FnMut(&mut Member<'a>)) {
         let start = Instant::now();
-        while let Some((&index, member)) = self.batch.members.iter_mut().next() {
-            end(member);
-            self.finish(index);
+        while let Some(index) = self.batch.members.keys().next().copied() {
+            self.take_up(index, |turn| {
+                if let Some(member) = turn.batch.members.get_mut(&index) {
+                    end(member);
+                    member.exchange();
+                }
+                turn.finish(index);
+            });
             if start.elapsed() >= self.round() {
                 return;
             }

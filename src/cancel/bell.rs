@@ -11,6 +11,35 @@ pub(super) struct Bell {
     pub(super) pair: Pair,
 }
 
+/// A bell that is rung for two reasons: because somebody wants to be told of, or only to end a wait.
+#[derive(Debug)]
+pub(super) struct Wake {
+    pub(super) bell: Bell,
+    pub(super) asked: AtomicBool,
+}
+
+impl Wake {
+    pub(super) fn new(pair: Pair) -> Self {
+        Self { bell: Bell::new(pair), asked: AtomicBool::new(false) }
+    }
+
+    pub(super) fn wake(&self) {
+        // A swap as below, so that the model follows.
+        self.asked.swap(true, Ordering::SeqCst);
+        self.bell.ring();
+    }
+
+    pub(super) fn nudge(&self) {
+        self.bell.ring();
+    }
+
+    /// `None`: it did not ring. Otherwise it rings no more, and this is whether [`wake`](Self::wake) was called since the last
+    /// time. Who calls it just now is told of then or by the next ring, which is his.
+    pub(super) fn silence(&self) -> Option<bool> {
+        self.bell.silence().then(|| self.asked.swap(false, Ordering::SeqCst))
+    }
+}
+
 impl Bell {
     pub(super) fn new(pair: Pair) -> Self {
         Self { rings: AtomicBool::new(false), pair }

@@ -252,7 +252,7 @@ impl<T: Transport> Driver<T> {
             self.noted.unacked = self.noted.unacked.saturating_sub(1); // the FIN counts as one (TC-11)
         }
         // TL-01: close_notify goes before FIN, also when the time is up; but never behind half of our output.
-        if self.engine.wants().notify && self.transport.notify().is_ok() {
+        if self.engine.wants().notify() && self.transport.notify().is_ok() {
             self.note_fact(Fact::DidNotify);
             let _ = self.transport.try_flush();
         }
@@ -281,6 +281,15 @@ impl<T: Transport> Driver<T> {
             below_tls: self.below_tls,
             noted: self.noted,
         }
+    }
+
+    /// It is not to be closed after all. Returns the name of our root, if our header is out.
+    pub(crate) fn unset(&mut self) -> Option<String> {
+        self.words = Words::default();
+        self.plan.detach = false;
+        self.canceller = None;
+        let is_out = !self.engine.unset();
+        is_out.then(|| self.engine.root().to_owned())
     }
 
     pub(crate) fn transport(&self) -> &T {
@@ -355,3 +364,6 @@ impl<T: Transport> Driver<T> {
         self.input.is_large()
     }
 }
+
+#[cfg(all(test, feature = "capi"))]
+mod tests;

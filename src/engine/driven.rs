@@ -231,6 +231,12 @@ impl Engine {
         self.close.handshake.bound(end, now);
     }
 
+    /// It is not to be closed after all. True: our header is not out.
+    pub(crate) fn unset(&mut self) -> bool {
+        self.output_limit = usize::MAX;
+        self.close.outgoing.unset()
+    }
+
     /// Nothing has begun.
     pub(crate) fn is_open(&self) -> bool {
         !self.close.handshake.has_begun()

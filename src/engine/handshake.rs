@@ -185,8 +185,8 @@ impl Handshake {
             Fact::ReadFailed(code) => self.broken(Outcome::Reset, code),
             Fact::TlsFailed => self.broken(Outcome::TlsFailed, 0),
             Fact::WriteFailed(code) => self.write_failed(code),
-            Fact::DidNotify if self.wants().notify => self.facts.add(Facts::DID_NOTIFY),
-            Fact::DidShut if self.wants().shut => self.facts.add(Facts::DID_SHUT),
+            Fact::DidNotify if self.wants().notify() => self.facts.add(Facts::DID_NOTIFY),
+            Fact::DidShut if self.wants().shut() => self.facts.add(Facts::DID_SHUT),
             Fact::DidNotify | Fact::DidShut => {} // nobody asked, so it means something else
             Fact::Paused(paused) => {
                 self.facts.set(Facts::PAUSED, paused);

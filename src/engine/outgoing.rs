@@ -98,6 +98,14 @@ impl Outgoing {
         }
     }
 
+    /// Says nothing of how it ends any more, nor our header, which the application sends then. True: that is not out.
+    #[cfg(feature = "batch")]
+    pub(super) fn unset(&mut self) -> bool {
+        self.last = Last::default();
+        self.header = Vec::new();
+        mem::take(&mut self.header_due)
+    }
+
     /// What comes last is not among the bytes any more; false when it was not. Nothing of it was handed out.
     pub(super) fn take_tail_back(&mut self) -> bool {
         let Some(tail) = self.tail.take() else { return false };

@@ -17,14 +17,14 @@ fn ms(time: u64) -> Duration {
 /// `R W M A P N S O`: read, write, may send, answer, parse, notify, shut, over.
 fn show(wants: Wants) -> String {
     let all = [
-        (wants.read, 'R'),
-        (wants.write, 'W'),
-        (wants.may_send, 'M'),
-        (wants.answer, 'A'),
-        (wants.parse, 'P'),
-        (wants.notify, 'N'),
-        (wants.shut, 'S'),
-        (wants.over, 'O'),
+        (wants.read(), 'R'),
+        (wants.write(), 'W'),
+        (wants.may_send(), 'M'),
+        (wants.answer(), 'A'),
+        (wants.parse(), 'P'),
+        (wants.notify(), 'N'),
+        (wants.shut(), 'S'),
+        (wants.over(), 'O'),
     ];
     all.into_iter().filter(|(set, _)| *set).map(|(_, letter)| letter).collect()
 }
@@ -121,7 +121,7 @@ impl Trace {
     #[track_caller]
     fn ends(&mut self, outcome: Outcome, initiator: Initiator, tags: (bool, bool)) -> &mut Self {
         let report = self.engine.report();
-        assert!(self.engine.wants().over);
+        assert!(self.engine.wants().over());
         assert_eq!(report.outcome, outcome);
         assert_eq!(report.initiator, Some(initiator));
         assert_eq!((report.tag_sent, report.tag_received), tags);

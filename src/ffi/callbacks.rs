@@ -118,7 +118,6 @@ pub(super) struct Callbacks {
     functions: xmpp_close_transport,
     read: unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int,
     write: unsafe extern "C" fn(*mut c_void, *const u8, usize, *mut usize) -> c_int,
-    is_tls: bool,
     /// What the last read waits for; over TLS that may be the other direction.
     read_wants: Interest,
     /// The same for write, flush and notify.
@@ -138,10 +137,10 @@ impl Callbacks {
     pub(super) unsafe fn new(transport: *const xmpp_close_transport) -> Result<Self, Refusal> {
         // SAFETY: as the caller promises.
         let functions = unsafe { sized::copy_in(transport) }?;
+        flag(functions.tls)?;
         let callbacks = Self {
             read: functions.read.ok_or(NULL)?,
             write: functions.write.ok_or(NULL)?,
-            is_tls: flag(functions.tls)?,
             functions,
             read_wants: Interest::READ,
             write_wants: Interest::WRITE,
@@ -205,8 +204,8 @@ impl Callbacks {
             WANT_READ => Attempt::Blocked(Interest::READ),
             WANT_WRITE => Attempt::Blocked(Interest::WRITE),
             PAUSED if natural == Interest::READ => Attempt::Paused,
-            TLS_EOF if self.is_tls => Attempt::Failed(io::ErrorKind::UnexpectedEof.into()),
-            TLS_ERROR if self.is_tls => Attempt::Failed(io::ErrorKind::InvalidData.into()),
+            TLS_EOF if self.is_tls() => Attempt::Failed(io::ErrorKind::UnexpectedEof.into()),
+            TLS_ERROR if self.is_tls() => Attempt::Failed(io::ErrorKind::InvalidData.into()),
             // They may be two numbers or one, so they cannot be patterns.
             code if code == libc::EAGAIN || code == libc::EWOULDBLOCK => Attempt::Blocked(natural),
             code if code > 0 => Attempt::Failed(io::Error::from_raw_os_error(code)),
@@ -332,7 +331,7 @@ impl Transport for Callbacks {
     }
 
     fn is_tls(&self) -> bool {
-        self.is_tls
+        self.functions.tls != 0
     }
 
     fn hides_alerts(&self) -> bool {
@@ -345,7 +344,7 @@ impl Transport for Callbacks {
 
     /// Under TLS the descriptor counts encrypted bytes, and nobody knows how many of the peer's stream these are.
     fn unread(&self) -> u64 {
-        if self.is_tls { 0 } else { self.fd().unread() }
+        if self.is_tls() { 0 } else { self.fd().unread() }
     }
 
     fn unacked(&self) -> u64 {

@@ -46,7 +46,7 @@
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
 
-mod body;
+pub(super) mod body;
 mod bytes;
 mod mail;
 mod turns;
@@ -54,8 +54,7 @@ mod verbs;
 
 use std::{ffi::c_int, rc::Rc, time::Duration};
 
-pub(in crate::ffi) use body::{Body, Driven, Host, Started};
-use body::{Kind, Lone};
+use body::{Body, Kind, Lone, Started};
 pub use bytes::*;
 use mail::Mail;
 pub use turns::*;
@@ -77,7 +76,7 @@ use crate::{
 
 /// One stream, and how it is closed.
 pub struct xmpp_close_stream {
-    body: Rc<Body>,
+    pub(super) body: Rc<Body>,
 }
 
 /// Stores an engine on an open stream, at any time before its close. It parses
@@ -98,7 +97,7 @@ pub unsafe extern "C" fn xmpp_close_new(
         unsafe {
             guard::writable(out)?;
             let lone = engine(options::read(options)?, Duration::from_millis(now))?;
-            let body = Body::new(Kind::Engine(lone), None);
+            let body = Body::new(Kind::Engine(Box::new(lone)), None);
             guard::give(xmpp_close_stream { body: Rc::new(body) }, out)
         }
     })

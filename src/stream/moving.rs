@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Incoming, Stream, header};
+use super::{Incoming, Mailbox, Stream, header};
 use crate::{
     cancel::Waker,
     engine::Found,
@@ -26,6 +26,7 @@ impl<T: Transport> Stream<T> {
             return Err(Error::Closed);
         }
         loop {
+            let wrote = self.post()?;
             if let Some(incoming) = self.frame()? {
                 return Ok(incoming);
             }
@@ -36,19 +37,51 @@ impl<T: Transport> Stream<T> {
                 self.silent_since = Instant::now();
                 return Ok(Incoming::Idle);
             }
-            if self.waker.as_ref().is_some_and(Waker::take) {
+            let rang = self.waker.as_ref().and_then(Waker::take);
+            if let Some(asked) = rang {
                 self.driver.moved();
-                return Ok(Incoming::Woken);
+                if asked {
+                    return Ok(Incoming::Woken);
+                }
             }
             if late {
                 return Ok(self.frame()?.unwrap_or(Incoming::TimedOut));
             }
-            if !came {
+            if !came && !wrote && rang.is_none() {
                 let time = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
                 let left = [silence, time].into_iter().flatten().min().unwrap_or(LONG);
                 self.wait(left)?;
             }
         }
+    }
+
+    /// Writes once of what other threads have queued; false when nothing could be written.
+    fn post(&mut self) -> io::Result<bool> {
+        let Some(mailbox) = &self.mailbox else { return Ok(false) };
+        if !self.driver.may_send() {
+            mailbox.shut();
+            return Ok(false);
+        }
+        if self.outgoing.root().is_some() {
+            let bytes = mailbox.take(self.driver.queued());
+            if !bytes.is_empty() {
+                let _ = self.driver.queue(&bytes); // it may be sent, and there is no other limit than the mailbox's
+            }
+        }
+        let wrote = if self.owes() { self.driver.write() } else { Ok(false) };
+        mailbox.note(self.driver.queued());
+        match wrote {
+            Err(error) if !retry(&error) => {
+                mailbox.shut();
+                Err(error)
+            }
+            wrote => Ok(wrote.unwrap_or(false)),
+        }
+    }
+
+    /// Something is to be written while we receive. Without other threads that send, `send` and the close do that.
+    fn owes(&self) -> bool {
+        self.mailbox.is_some() && self.driver.may_send() && self.driver.queued() > 0
     }
 
     fn frame(&mut self) -> Result<Option<Incoming>, Error> {
@@ -80,7 +113,10 @@ impl<T: Transport> Stream<T> {
                 Ok(true)
             }
             Err(error) if retry(&error) => Ok(false),
-            Err(error) => Err(error),
+            Err(error) => {
+                self.mailbox.iter().for_each(Mailbox::shut);
+                Err(error)
+            }
         }
     }
 
@@ -88,7 +124,8 @@ impl<T: Transport> Stream<T> {
     fn wait(&mut self, limit: Duration) -> io::Result<()> {
         self.driver.keep_little(); // of what was read while we sent
         let wake = self.waker.as_ref().map(Waker::fd);
-        match self.driver.wait_for(Interest::READ, limit, wake) {
+        let interest = if self.owes() { Interest::BOTH } else { Interest::READ };
+        match self.driver.wait_for(interest, limit, wake) {
             Err(error) if !retry(&error) => Err(error),
             _ => Ok(()),
         }

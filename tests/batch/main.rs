@@ -10,4 +10,5 @@ mod deadline;
 mod endings;
 mod live;
 mod refused;
+mod removed;
 mod spread;

@@ -1,6 +1,9 @@
 //! Both ends at once: two engines and all that can happen between them, explored whole up to a bound.
 
+mod check;
+mod part;
 mod peer;
+mod step;
 mod world;
 
 use std::{
@@ -9,7 +12,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use world::{Move, Rules, Time, World};
+use step::Move;
+use world::{Rules, Time, World};
 use xmpp_close::Tls;
 
 fn fingerprint(world: &World) -> u64 {
@@ -48,7 +52,7 @@ fn explore(name: &str, rules: &Rules, start: World, outcomes: &mut BTreeSet<&'st
         for step in moves {
             let made = catch_unwind(AssertUnwindSafe(|| {
                 let mut after = world.clone();
-                after.make(step);
+                after.make(step, rules.queue > 0);
                 after.check();
                 after
             }));
@@ -68,6 +72,9 @@ const CALM: Rules = Rules {
     half_close: [false; 2],
     stanzas: 1,
     room: 2,
+    queue: 0,
+    pauses: 0,
+    starttls: false,
     faults: false,
     stops: false,
     time: Time::Stands,
@@ -92,15 +99,36 @@ fn without_faults_and_with_time_enough_every_end_is_clean() {
     for half_close in [[true, false], [true, true]] {
         assert_eq!(both_ends("half-close", &Rules { half_close, ..bound() }), BTreeSet::from(["clean"]));
     }
+    let more = Rules { stanzas: 1, room: bound().room - 1, ..CALM };
+    for (name, rules) in [
+        ("queues of their own", Rules { queue: 2, ..more }),
+        ("queues of their own, TLS", Rules { queue: 2, tls: Tls::Yes, ..more }),
+        ("pauses", Rules { pauses: 1, ..more }),
+        ("STARTTLS", Rules { starttls: true, half_close: [true, false], ..more }),
+    ] {
+        assert_eq!(both_ends(name, &rules), BTreeSet::from(["clean"]), "{name}");
+    }
 }
 
 #[test]
 fn whatever_breaks_the_rules_hold() {
-    for (name, tls) in [("plaintext", Tls::No), ("TLS", Tls::Yes)] {
-        let room = bound().room - 1;
-        // Over TLS the worlds are many more, and what stops a close is the same: with the small bound, plaintext has to do.
-        let stops = tls == Tls::No || room > 1;
-        both_ends(name, &Rules { tls, stanzas: 1, room, faults: true, stops, time: Time::Runs, ..CALM });
+    let room = bound().room - 1;
+    // With the small bound, what breaks and what stops a close is tried apart.
+    let (deep, stanzas) = (room > 1, u8::from(room > 1));
+    let rules = Rules { stanzas: 1, room, faults: true, stops: deep, time: Time::Runs, ..CALM };
+    for (name, rules) in [
+        ("faults", rules),
+        ("faults, TLS", Rules { tls: Tls::Yes, stanzas, ..rules }),
+        ("stops", Rules { faults: deep, stops: true, stanzas, ..rules }),
+        ("stops, TLS", Rules { tls: Tls::Yes, faults: deep, stops: true, stanzas, ..rules }),
+        ("faults, stops, queues of their own", Rules { queue: 1, stops: true, stanzas, room: 1, ..rules }),
+        ("faults, stops, pauses", Rules { pauses: 1, stops: true, stanzas: 0, ..rules }),
+        ("faults, stops, STARTTLS", Rules { starttls: true, stops: true, stanzas: 0, room: 1, ..rules }),
+    ] {
+        // With the large one, `faults` has them, too.
+        if !deep || !name.starts_with("stops") {
+            both_ends(name, &rules);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Ends as others have built them, each as a small machine: what real servers and clients were seen to do.
 
-use super::world::Part;
+use crate::part::Part;
 
 /// How a peer behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -91,7 +91,7 @@ impl Peer {
             TagWithoutReading | ErrorAndEnd => {
                 if may_tag {
                     let error = self.behaviour == ErrorAndEnd;
-                    acts.push(Act::Say(if error { Part::Error(1) } else { Part::Tag }));
+                    acts.push(Act::Say(if error { Part::Error } else { Part::Tag }));
                 }
                 if self.tag {
                     acts.push(Act::Close);

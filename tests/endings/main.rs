@@ -11,9 +11,11 @@ mod peer;
 mod c_api;
 mod no_end;
 mod rust;
+mod scripted;
 mod steady;
 mod through_loop;
 mod toy_tls;
+mod traces;
 mod ways;
 
 use std::{

@@ -84,9 +84,9 @@ impl Stream {
             Event::End => {
                 for _ in 0..2 {
                     let wants = engine.wants();
-                    if wants.notify {
+                    if wants.notify() {
                         engine.tell(Fact::DidNotify, now).unwrap();
-                    } else if wants.shut {
+                    } else if wants.shut() {
                         engine.tell(Fact::DidShut, now).unwrap();
                     }
                 }
@@ -116,7 +116,7 @@ impl Stream {
     }
 
     pub fn is_over(&self) -> bool {
-        self.engine.wants().over
+        self.engine.wants().over()
     }
 
     pub fn deadline(&self) -> Option<Duration> {
@@ -131,14 +131,14 @@ impl Stream {
 /// `R W M A P N S O`: read, write, may send, answer, parse, notify, shut, over.
 fn show(wants: Wants) -> String {
     let all = [
-        (wants.read, 'R'),
-        (wants.write, 'W'),
-        (wants.may_send, 'M'),
-        (wants.answer, 'A'),
-        (wants.parse, 'P'),
-        (wants.notify, 'N'),
-        (wants.shut, 'S'),
-        (wants.over, 'O'),
+        (wants.read(), 'R'),
+        (wants.write(), 'W'),
+        (wants.may_send(), 'M'),
+        (wants.answer(), 'A'),
+        (wants.parse(), 'P'),
+        (wants.notify(), 'N'),
+        (wants.shut(), 'S'),
+        (wants.over(), 'O'),
     ];
     all.into_iter().filter(|(set, _)| *set).map(|(_, letter)| letter).collect()
 }

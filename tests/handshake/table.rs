@@ -169,7 +169,7 @@ fn every_event_in_every_state_does_what_the_table_says() {
 fn nothing_may_be_written_from_the_closing_tag_on() {
     for table in [PLAINTEXT, OVER_TLS] {
         for (name, stream, _) in streams(&table) {
-            assert_eq!(stream.engine.wants().may_send, name.starts_with("open/"), "{name}");
+            assert_eq!(stream.engine.wants().may_send(), name.starts_with("open/"), "{name}");
             let sent = stream.clone().engine.send(b"<presence/>");
             assert_eq!(sent.is_ok(), name.starts_with("open/"), "{name}");
         }
@@ -181,9 +181,9 @@ fn input_is_wanted_until_it_ended() {
     for table in [PLAINTEXT, OVER_TLS] {
         for (name, mut stream, time) in streams(&table) {
             let ended = name == "over" || name.ends_with("TCP ended");
-            assert_eq!(stream.engine.wants().read, !ended, "{name}");
+            assert_eq!(stream.engine.wants().read(), !ended, "{name}");
             stream.at(&EOF, secs(time));
-            assert!(!stream.engine.wants().read, "{name}");
+            assert!(!stream.engine.wants().read(), "{name}");
         }
     }
 }
@@ -192,7 +192,7 @@ fn input_is_wanted_until_it_ended() {
 fn stanzas_are_expected_until_the_peers_tag() {
     for table in [PLAINTEXT, OVER_TLS] {
         for (name, mut stream, time) in streams(&table) {
-            assert_eq!(stream.engine.wants().parse, name.ends_with("/open"), "{name}");
+            assert_eq!(stream.engine.wants().parse(), name.ends_with("/open"), "{name}");
             assert_eq!(stream.engine.received(1, secs(time)), name.ends_with("/open"), "{name}");
         }
     }

@@ -212,12 +212,12 @@ impl Machine for Engine {
     fn wants(&self, what: ffi::xmpp_close_want) -> bool {
         let wants = Self::wants(self);
         match what {
-            XMPP_CLOSE_READ => wants.read,
-            XMPP_CLOSE_WRITE => wants.write,
-            XMPP_CLOSE_PARSE => wants.parse,
-            XMPP_CLOSE_NOTIFY => wants.notify,
-            XMPP_CLOSE_SHUT => wants.shut,
-            XMPP_CLOSE_OVER => wants.over,
+            XMPP_CLOSE_READ => wants.read(),
+            XMPP_CLOSE_WRITE => wants.write(),
+            XMPP_CLOSE_PARSE => wants.parse(),
+            XMPP_CLOSE_NOTIFY => wants.notify(),
+            XMPP_CLOSE_SHUT => wants.shut(),
+            XMPP_CLOSE_OVER => wants.over(),
             other => panic!("{other:?}"),
         }
     }

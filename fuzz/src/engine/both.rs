@@ -196,14 +196,14 @@ fn ms(time: Duration) -> u64 {
 fn bits(wants: Wants) -> u32 {
     use xmpp_close_want::*;
     [
-        (wants.read, XMPP_CLOSE_READ),
-        (wants.write, XMPP_CLOSE_WRITE),
-        (wants.may_send, XMPP_CLOSE_MAY_SEND),
-        (wants.answer, XMPP_CLOSE_ANSWER),
-        (wants.parse, XMPP_CLOSE_PARSE),
-        (wants.notify, XMPP_CLOSE_NOTIFY),
-        (wants.shut, XMPP_CLOSE_SHUT),
-        (wants.over, XMPP_CLOSE_OVER),
+        (wants.read(), XMPP_CLOSE_READ),
+        (wants.write(), XMPP_CLOSE_WRITE),
+        (wants.may_send(), XMPP_CLOSE_MAY_SEND),
+        (wants.answer(), XMPP_CLOSE_ANSWER),
+        (wants.parse(), XMPP_CLOSE_PARSE),
+        (wants.notify(), XMPP_CLOSE_NOTIFY),
+        (wants.shut(), XMPP_CLOSE_SHUT),
+        (wants.over(), XMPP_CLOSE_OVER),
     ]
     .into_iter()
     .map(|(is_set, bit)| u32::from(is_set) * bit as u32)

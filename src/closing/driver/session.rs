@@ -86,6 +86,11 @@ impl<T: Transport> Driver<T> {
         self.engine.send(bytes)
     }
 
+    /// Stanzas may still be sent.
+    pub(crate) fn may_send(&self) -> bool {
+        self.engine.may_send()
+    }
+
     /// How much of it is not written.
     pub(crate) fn queued(&self) -> usize {
         self.engine.unsent()

@@ -1,5 +1,7 @@
 //! What a started stream needs, whose application may send to the last, knows facts of its own, and waits by itself.
 
+use std::time::Instant;
+
 use super::Driver;
 use crate::{
     engine::{Fact, SendError, Wants},
@@ -26,6 +28,13 @@ impl<T: Transport> Driver<T> {
         self.engine.finishing(self.clock.now);
         self.words.go_on();
         self.blocked = None;
+    }
+
+    /// The same in a set of streams, which has an error for those that have none and a deadline.
+    pub(crate) fn finish_by(&mut self, deadline: Option<Instant>, error: Option<&StreamError>) {
+        let error = error.filter(|_| !self.must_start());
+        self.finish(error);
+        self.end_by(deadline);
     }
 
     /// Takes a fact that the application knows.
@@ -59,6 +68,7 @@ impl<T: Transport> Driver<T> {
     /// What is to be done next: the descriptor is to be waited for, or the application may send. All else the steps do.
     pub(crate) fn wants(&self) -> Wants {
         let on = self.waits_for();
-        Wants { read: on.read, write: on.write, notify: false, shut: false, ..self.engine.wants() }
+        let wants = self.engine.wants().with(Wants::READ, on.read).with(Wants::WRITE, on.write);
+        wants.with(Wants::NOTIFY, false).with(Wants::SHUT, false)
     }
 }

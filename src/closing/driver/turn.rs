@@ -57,7 +57,7 @@ impl<T: Transport> Driver<T> {
 
     /// Finds out how much has come before our tag is written, by reading: not all transports know otherwise.
     fn look(&mut self, quiet: bool) -> io::Result<usize> {
-        let reads = !quiet && !self.has_input() && self.engine.wants().read;
+        let reads = !quiet && !self.has_input() && self.engine.wants().read();
         let early = if reads { self.fill(None) } else { Err(io::ErrorKind::WouldBlock.into()) };
         // An interrupted read says nothing about what is there.
         if self.has_input() || early.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
@@ -79,11 +79,12 @@ impl<T: Transport> Driver<T> {
         self.engine.is_finishing() && !self.words.are_due()
     }
 
-    /// What has arrived is handled before our tag is due, so that it is answered and counted; but no peer can hold it back.
-    fn handle_what_arrived(&mut self) {
+    /// What has arrived is handled before our tag is due, so that it is answered and counted; but neither a peer that sends
+    /// without end nor an application that takes its time can hold it back.
+    fn handle_what_arrived(&mut self, late: bool) {
         self.clock.moved += LEAST;
-        let reads = self.engine.parses() && self.engine.wants().read && !self.words.have_begun();
-        if reads && self.clock.moved < LAST_BYTES {
+        let reads = self.engine.parses() && self.engine.wants().read() && !self.words.have_begun();
+        if reads && self.clock.moved < LAST_BYTES && !late {
             if self.read(None) {
                 return;
             }
@@ -117,12 +118,12 @@ impl<T: Transport> Driver<T> {
         }
         // The last words are asked for when all that goes in front of them is written.
         if self.handles_first() || self.engine.is_finishing() && !self.words.wait() && self.engine.unsent() == 0 {
-            self.handle_what_arrived();
+            self.handle_what_arrived(late);
             return None;
         }
         self.clock.moved = if late { self.clock.moved + LEAST } else { 0 };
         let output = self.move_output();
-        let interest = match (output, self.engine.wants().read) {
+        let interest = match (output, self.engine.wants().read()) {
             (Output::Moved, true) if self.output_waits() => {
                 self.read(None); // both directions in turn, however fast the peer reads
                 return None;
@@ -138,7 +139,7 @@ impl<T: Transport> Driver<T> {
                 if self.read(within) || within.is_some() {
                     return None;
                 }
-                Interest { read: self.engine.wants().read, write: blocked }
+                Interest { read: self.engine.wants().read(), write: blocked }
             }
         };
         if late {
@@ -176,7 +177,7 @@ impl<T: Transport> Driver<T> {
     /// Something is left for [`move_output`](Self::move_output).
     fn output_waits(&self) -> bool {
         let wants = self.engine.wants();
-        wants.write || wants.notify || wants.shut || self.engine.owes_output()
+        wants.write() || wants.notify() || wants.shut() || self.engine.owes_output()
     }
 
     /// Writes once, or ends the output.
@@ -212,7 +213,7 @@ impl<T: Transport> Driver<T> {
             return Ok(output);
         }
         let wants = self.engine.wants();
-        if wants.notify {
+        if wants.notify() {
             match self.transport.notify() {
                 // Nobody is left to be told; how the connection went shows in the next read.
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => self.note_fact(Fact::WriteFailed(0)),
@@ -222,7 +223,7 @@ impl<T: Transport> Driver<T> {
                     self.wrote(0)?;
                 }
             }
-        } else if wants.shut {
+        } else if wants.shut() {
             self.noted.ended = Some(match self.transport.shut() {
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => Ended::Gone,
                 result => result.map(|()| Ended::Fin)?,
@@ -241,7 +242,7 @@ impl<T: Transport> Driver<T> {
         if self.engine.pending() > 0 {
             return Ok(if self.engine.pending() < pending { Output::Moved } else { Output::Blocked });
         }
-        if !self.engine.wants().write {
+        if !self.engine.wants().write() {
             return Ok(Output::Done);
         }
         let bytes = self.engine.output();

@@ -14,21 +14,20 @@ impl Handshake {
             // TL-01: close_notify goes before FIN, also when the time is up; but never behind half of our output.
             let complete = matches!(self.ours, Ours::Written | Ours::Ending | Ours::Ended);
             let notify = tls && complete && !has(Facts::BROKEN) && !has(Facts::DID_NOTIFY);
-            return Wants { over: true, notify, ..Wants::default() };
+            return Wants::OVER.with(Wants::NOTIFY, notify);
         }
         let may_send = self.ours == Ours::Open;
         let ending = self.ours == Ours::Ending && self.unsent == 0;
         let notify = ending && tls && !has(Facts::DID_NOTIFY);
-        Wants {
-            read: !has(Facts::EOF) && !has(Facts::PAUSED) && self.counts.discarded <= TRAILING_LIMIT,
-            write: self.ours != Ours::Lost && self.unsent > 0,
-            may_send,
-            answer: may_send && !open && !has(Facts::FINISHING),
-            parse: open,
-            notify,
-            shut: ending && !notify && !has(Facts::DID_SHUT) && (!tls || has(Facts::NOTIFIED)),
-            over: false,
-        }
+        let reads = !has(Facts::EOF) && !has(Facts::PAUSED) && self.counts.discarded <= TRAILING_LIMIT;
+        Wants::default()
+            .with(Wants::READ, reads)
+            .with(Wants::WRITE, self.ours != Ours::Lost && self.unsent > 0)
+            .with(Wants::MAY_SEND, may_send)
+            .with(Wants::ANSWER, may_send && !open && !has(Facts::FINISHING))
+            .with(Wants::PARSE, open)
+            .with(Wants::NOTIFY, notify)
+            .with(Wants::SHUT, ending && !notify && !has(Facts::DID_SHUT) && (!tls || has(Facts::NOTIFIED)))
     }
 
     pub(super) fn limits(&self) -> [Option<(Duration, Limit)>; 4] {

@@ -34,18 +34,17 @@ pub(in crate::ffi) struct Body {
     is_dead: Cell<bool>,
     /// A batch moves it now.
     is_moving: Cell<bool>,
-    /// The handle is gone.
-    is_freed: Cell<bool>,
     /// The handle, when it was freed in a callback: it goes when the callback's call is at its end.
     doomed: Cell<*mut xmpp_close_stream>,
 }
 
 pub(super) enum Kind {
-    Engine(Lone),
+    Engine(Box<Lone>),
     Started(Box<Started>),
     /// A started stream that a call has taken out, one of whose callbacks may be running.
     Lent,
     /// A started stream that is in a batch.
+    #[allow(dead_code, reason = "batches are to take streams")]
     Away(Rc<dyn Host>),
 }
 
@@ -112,7 +111,6 @@ impl Body {
             mail,
             is_dead: Cell::new(false),
             is_moving: Cell::new(false),
-            is_freed: Cell::new(false),
             doomed: Cell::new(ptr::null_mut()),
         }
     }
@@ -245,11 +243,14 @@ impl Body {
         }
     }
 
+    fn is_freed(&self) -> bool {
+        self.mail.as_ref().is_some_and(|mail| mail.is_freed.get())
+    }
+
     /// Frees the handle, if its program has asked for that. The caller holds this stream by another one.
     fn bury(&self) {
         let handle = self.doomed.replace(ptr::null_mut());
         if !handle.is_null() {
-            self.is_freed.set(true);
             // SAFETY: it came from `guard::give`, and whoever freed it does not use it any more.
             unsafe { guard::take_back(handle) };
         }
@@ -262,6 +263,7 @@ impl Body {
 /// ([`came_home`](Self::came_home)), as it also does when the stream leaves the batch or is over: before `on_end`, for then
 /// the stream is its program's again. Each time that it moves the stream, it does so between [`enter`](Self::enter) and
 /// [`leave`](Self::leave), with [`exchange`](Self::exchange) behind each step in which a callback may have been called.
+#[allow(dead_code, reason = "batches are to take streams")]
 impl Body {
     /// # Errors
     /// `INVALID` for an engine, for a stream that is in a batch already, or over, or from one of its own callbacks.
@@ -286,7 +288,7 @@ impl Body {
     /// The batch takes the stream up. False: its handle was freed, so it leaves, without a word to anybody.
     #[must_use]
     pub(in crate::ffi) fn enter(&self, driver: &mut Driven) -> bool {
-        if self.is_freed.get() || self.is_dead.get() {
+        if self.is_freed() || self.is_dead.get() {
             return false;
         }
         self.is_moving.set(true);
@@ -307,6 +309,6 @@ impl Body {
         self.exchange(driver);
         self.is_moving.set(false);
         self.bury();
-        !self.is_freed.get()
+        !self.is_freed()
     }
 }

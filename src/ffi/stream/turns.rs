@@ -63,14 +63,14 @@ const OVER: u32 = XMPP_CLOSE_OVER as u32;
 
 fn bits(wants: Wants) -> u32 {
     [
-        (wants.read, XMPP_CLOSE_READ),
-        (wants.write, XMPP_CLOSE_WRITE),
-        (wants.may_send, XMPP_CLOSE_MAY_SEND),
-        (wants.answer, XMPP_CLOSE_ANSWER),
-        (wants.parse, XMPP_CLOSE_PARSE),
-        (wants.notify, XMPP_CLOSE_NOTIFY),
-        (wants.shut, XMPP_CLOSE_SHUT),
-        (wants.over, XMPP_CLOSE_OVER),
+        (wants.read(), XMPP_CLOSE_READ),
+        (wants.write(), XMPP_CLOSE_WRITE),
+        (wants.may_send(), XMPP_CLOSE_MAY_SEND),
+        (wants.answer(), XMPP_CLOSE_ANSWER),
+        (wants.parse(), XMPP_CLOSE_PARSE),
+        (wants.notify(), XMPP_CLOSE_NOTIFY),
+        (wants.shut(), XMPP_CLOSE_SHUT),
+        (wants.over(), XMPP_CLOSE_OVER),
     ]
     .into_iter()
     .fold(0, |bits, (is_set, bit)| if is_set { bits | bit as u32 } else { bits })

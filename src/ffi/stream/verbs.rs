@@ -166,6 +166,7 @@ pub unsafe extern "C" fn xmpp_close_send(s: *mut xmpp_close_stream, bytes: *cons
                 Ok(()) => 0,
                 Err(SendError::Refused) => 1,
                 Err(SendError::Full) => 2,
+                Err(SendError::Invalid(_)) => return Err(guard::INVALID),
             })
         })
     }

@@ -1,0 +1,388 @@
+//! Started streams: over a wire that is written down, with an application that sends to the last.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    io,
+    os::fd::BorrowedFd,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::*;
+use crate::{
+    engine::SendError,
+    options::{LastWords, Said},
+    report::{Initiator, Limit, Outcome},
+    stream_error::StreamError,
+};
+
+const TAG: &str = "</stream:stream>";
+
+/// What the peer sends, read by read, and what it got, write by write.
+#[derive(Default)]
+struct Wire {
+    incoming: VecDeque<&'static str>,
+    /// Behind that TCP ends; otherwise nothing more is there yet.
+    ends: bool,
+    /// There is always more.
+    floods: bool,
+    blocked: bool,
+    written: Vec<String>,
+    calls: usize,
+    read: usize,
+}
+
+#[derive(Clone, Default)]
+struct Scripted(Rc<RefCell<Wire>>);
+
+impl Scripted {
+    fn sending(incoming: &[&'static str]) -> Self {
+        let wire = Self::default();
+        wire.0.borrow_mut().incoming = incoming.iter().copied().collect();
+        wire
+    }
+
+    fn got(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.borrow_mut().written)
+    }
+
+    fn sends(&self, bytes: &'static str) {
+        self.0.borrow_mut().incoming.push_back(bytes);
+    }
+}
+
+impl Transport for Scripted {
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut wire = self.0.borrow_mut();
+        wire.calls += 1;
+        let bytes = if wire.floods { Some("<b/>") } else { wire.incoming.pop_front() };
+        match bytes {
+            Some(bytes) if wire.floods => {
+                let count = buf.len() / bytes.len() * bytes.len();
+                buf[..count].copy_from_slice(bytes.repeat(count / bytes.len()).as_bytes());
+                wire.read += count;
+                Ok(count)
+            }
+            Some(bytes) => {
+                buf[..bytes.len()].copy_from_slice(bytes.as_bytes());
+                Ok(bytes.len())
+            }
+            None if wire.ends => Ok(0),
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut wire = self.0.borrow_mut();
+        wire.calls += 1;
+        if wire.blocked {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        wire.written.push(String::from_utf8(bytes.to_vec()).unwrap());
+        Ok(bytes.len())
+    }
+
+    fn shut(&mut self) -> io::Result<()> {
+        self.0.borrow_mut().calls += 1;
+        Ok(())
+    }
+
+    fn wait(&mut self, _: Interest, _: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+        panic!("a step does not wait")
+    }
+}
+
+fn start(wire: &Scripted, options: CloseOptions) -> Driver<Scripted> {
+    Driver::new(wire.clone(), options).unwrap()
+}
+
+/// Steps until there is something to wait for, or it is over; what was handed over.
+fn run(driver: &mut Driver<Scripted>) -> Vec<String> {
+    answering(driver, |_, _| {})
+}
+
+/// The same; each stanza is answered.
+fn answering(driver: &mut Driver<Scripted>, answer: impl Fn(&mut Driver<Scripted>, &str)) -> Vec<String> {
+    let mut stanzas = Vec::new();
+    for _ in 0..10_000 {
+        driver.advance(|driver, is_input| {
+            let mut stanza = None;
+            if is_input {
+                driver.frame(Some(&mut |lent| stanza = Some(lent.to_string())));
+            }
+            if let Some(stanza) = stanza {
+                answer(driver, &stanza);
+                stanzas.push(stanza);
+            }
+            false
+        });
+        if driver.is_done() || driver.blocked.is_some() {
+            return stanzas;
+        }
+    }
+    panic!("it goes on and on");
+}
+
+/// Runs it, and waits for what it says, until it is over.
+fn run_to_the_end(driver: &mut Driver<Scripted>) -> Report {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !driver.is_done() {
+        run(driver);
+        if let Some(due) = driver.due().filter(|_| !driver.is_done()) {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+        assert!(Instant::now() < end, "{}", driver.report());
+    }
+    driver.report()
+}
+
+/// Says these, one after the other, and counts how often it was asked.
+fn words(all: &[&'static str]) -> (LastWords, Arc<AtomicU32>) {
+    let (asked, all) = (Arc::new(AtomicU32::new(0)), all.to_vec());
+    let count = asked.clone();
+    let compose = move || Said::Some(all.get(count.fetch_add(1, Relaxed) as usize).copied().unwrap_or("").into());
+    (LastWords::new(compose), asked)
+}
+
+#[test]
+fn nothing_is_read_or_written_before_the_first_step() {
+    let wire = Scripted::sending(&["<a/>"]);
+    let mut driver = start(&wire, CloseOptions::new().peer_closed(true).residual("<r/>"));
+    let wants = driver.wants();
+    assert!(wants.may_send() && wants.answer() && !wants.read() && !wants.write() && !wants.over());
+    driver.send(b"<b/>").unwrap();
+    driver.finish(None);
+    assert_eq!(wire.0.borrow().calls, 0);
+    assert!(driver.due().is_some_and(|due| due <= Instant::now()), "the first step is due at once");
+}
+
+#[test]
+fn an_open_stream_is_read_and_written() {
+    let wire = Scripted::sending(&["<a/>", "<b", "/>"]);
+    let mut driver = start(&wire, CloseOptions::new());
+    driver.send(b"<c/>").unwrap();
+    assert_eq!(run(&mut driver), ["<a/>", "<b/>"]);
+    assert_eq!(wire.got(), ["<c/>"]);
+    let wants = driver.wants();
+    assert!(wants.read() && !wants.write() && wants.may_send() && wants.parse());
+    assert_eq!(driver.due(), None, "an open stream has no deadline");
+    wire.0.borrow_mut().blocked = true;
+    driver.send(b"<d/>").unwrap();
+    assert!(driver.due().is_some_and(|due| due <= Instant::now()), "something is to be written");
+    run(&mut driver);
+    assert!(driver.wants().read() && driver.wants().write());
+}
+
+#[test]
+fn what_has_arrived_is_answered_in_front_of_our_tag_in_one_segment() {
+    let wire = Scripted::sending(&["<a/>", "<b/>"]);
+    let mut driver = start(&wire, CloseOptions::new().residual("<r/>").farewell("<f/>"));
+    driver.send(b"<first/>").unwrap();
+    driver.finish(None);
+    let stanzas = answering(&mut driver, |driver, stanza| driver.send(stanza.as_bytes()).unwrap());
+    assert_eq!(stanzas, ["<r/>", "<a/>", "<b/>"]);
+    assert_eq!(wire.got(), [format!("<first/><r/><a/><b/><f/>{TAG}")]);
+    assert_eq!(driver.send(b"<late/>"), Err(SendError::Refused));
+    wire.sends("<late/>");
+    wire.sends(TAG);
+    wire.0.borrow_mut().ends = true;
+    let late = answering(&mut driver, |driver, _| assert!(driver.send(b"<no/>").is_err()));
+    assert_eq!(late, ["<late/>"]);
+    let report = driver.report();
+    assert_eq!((report.outcome, report.initiator), (Outcome::Clean, Some(Initiator::Us)), "{report}");
+    assert_eq!((report.stanzas, report.refused), (4, 2));
+}
+
+#[test]
+fn a_tag_that_had_arrived_when_we_finished_is_no_answer() {
+    let wire = Scripted::sending(&["<a/>", TAG]);
+    let mut driver = start(&wire, CloseOptions::new());
+    driver.finish(None);
+    run(&mut driver);
+    assert_eq!(wire.got(), [TAG]);
+    assert_eq!(driver.report().initiator, Some(Initiator::Crossing));
+}
+
+#[test]
+fn a_peer_that_closes_first_is_answered_when_the_application_says_so_or_the_time_is_over() {
+    for finishes in [true, false] {
+        let wire = Scripted::sending(&["<a/>", TAG]);
+        let (compose, asked) = words(&["<w/>"]);
+        let limit = Duration::from_millis(if finishes { 60_000 } else { 50 });
+        let mut options = CloseOptions::new().answer(limit).total(Duration::from_secs(90));
+        options.last_words = Some(compose);
+        let mut driver = start(&wire, options);
+        run(&mut driver);
+        assert!(driver.wants().answer() && driver.wants().may_send());
+        driver.send(b"<reply/>").unwrap();
+        run(&mut driver);
+        assert_eq!((wire.got(), asked.load(Relaxed)), (vec!["<reply/>".to_owned()], 0));
+        wire.0.borrow_mut().ends = true;
+        if finishes {
+            driver.finish(None);
+            run(&mut driver);
+        }
+        let report = run_to_the_end(&mut driver);
+        assert_eq!((report.outcome, report.initiator), (Outcome::Clean, Some(Initiator::Peer)), "{report}");
+        assert_eq!(report.limit, (!finishes).then_some(Limit::Answer));
+        assert_eq!(wire.got(), [format!("<w/>{TAG}")]);
+        assert_eq!(asked.load(Relaxed), 2, "until nothing is said");
+    }
+}
+
+#[test]
+fn an_end_without_a_tag_is_answered_too_and_waits_for_nothing_meanwhile() {
+    let wire = Scripted::sending(&["<a/>"]);
+    wire.0.borrow_mut().ends = true;
+    let mut driver = start(&wire, CloseOptions::new());
+    run(&mut driver);
+    let wants = driver.wants();
+    assert!(
+        wants.answer() && wants.may_send() && !wants.read() && !wants.write(),
+        "a descriptor that hung up is always ready"
+    );
+    assert!(driver.due().is_some_and(|due| due > Instant::now()));
+    driver.finish(None);
+    run(&mut driver);
+    assert_eq!((driver.report().outcome, wire.got()), (Outcome::PeerEof, vec![TAG.to_owned()]));
+}
+
+#[test]
+fn the_last_words_come_behind_all_that_was_written_until_nothing_is_said() {
+    let wire = Scripted::sending(&["<a/>"]);
+    wire.0.borrow_mut().blocked = true;
+    let (compose, asked) = words(&["<v/>", "<w/>"]);
+    let mut options = CloseOptions::new().farewell("<f/>");
+    options.last_words = Some(compose);
+    let mut driver = start(&wire, options);
+    driver.send(b"<q/>").unwrap();
+    driver.finish(Some(&StreamError::defined("reset")));
+    assert_eq!(run(&mut driver), ["<a/>"]);
+    assert_eq!(asked.load(Relaxed), 0, "what goes before them is not written");
+    wire.0.borrow_mut().blocked = false;
+    wire.sends("<b/>");
+    let stanzas = answering(&mut driver, |driver, _| driver.send(b"<reply/>").unwrap());
+    assert_eq!(stanzas, ["<b/>"]);
+    let error = "<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+    assert_eq!(wire.got().concat(), format!("<q/><reply/><f/><v/><w/>{error}{TAG}"));
+    assert_eq!(asked.load(Relaxed), 3);
+}
+
+#[test]
+fn who_never_stops_talking_is_cut_off() {
+    let wire = Scripted::default();
+    let mut options = CloseOptions::new();
+    options.last_words = Some(LastWords::new(|| Said::Some("<w/>".repeat(100).into())));
+    let mut driver = start(&wire, options);
+    driver.finish(None);
+    run(&mut driver);
+    let got = wire.got().concat();
+    assert!(got.ends_with(TAG) && got.len() < 300 * 1024, "{} bytes", got.len());
+}
+
+#[test]
+fn an_application_may_say_its_last_word_later() {
+    let wire = Scripted::default();
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = asked.clone();
+    let mut options = CloseOptions::new();
+    options.last_words = Some(LastWords::new(move || match count.fetch_add(1, Relaxed) {
+        0 => Said::Later,
+        1 => Said::Some(b"<w/>".to_vec()),
+        _ => Said::Some(Vec::new()),
+    }));
+    let mut driver = start(&wire, options);
+    driver.finish(None);
+    run(&mut driver);
+    wire.sends("<a/>");
+    assert_eq!(run(&mut driver), ["<a/>"]);
+    assert_eq!(asked.load(Relaxed), 1, "it was told to wait");
+    assert!(driver.wants().may_send() && driver.wants().read());
+    driver.send(b"<reply/>").unwrap();
+    run(&mut driver);
+    assert_eq!(wire.got(), ["<reply/>"]);
+    driver.finish(None);
+    run(&mut driver);
+    assert_eq!(wire.got(), [format!("<w/>{TAG}")]);
+}
+
+#[test]
+fn who_never_stops_sending_cannot_hold_back_our_tag() {
+    let wire = Scripted::default();
+    wire.0.borrow_mut().floods = true;
+    let mut driver = start(&wire, CloseOptions::new());
+    driver.finish(None);
+    for _ in 0..1000 {
+        driver.advance(|driver, is_input| is_input && !driver.frame(None));
+        if !wire.0.borrow().written.is_empty() {
+            break;
+        }
+    }
+    let read = wire.0.borrow().read;
+    assert_eq!(wire.got(), [TAG]);
+    assert!(read > 200 * 1024 && read < 400 * 1024, "{read} bytes were handled before");
+    assert!(!driver.wants().may_send());
+}
+
+#[test]
+fn an_application_that_takes_its_time_cannot_hold_back_our_tag_for_longer_than_its_time_to_answer() {
+    let wire = Scripted::sending(&["<a/>"; 500]);
+    let mut driver = start(&wire, CloseOptions::new().answer(Duration::from_millis(30)));
+    driver.finish(None);
+    let begun = Instant::now();
+    let stanzas = Cell::new(0);
+    answering(&mut driver, |_, _| {
+        if wire.0.borrow().written.is_empty() {
+            stanzas.set(stanzas.get() + 1);
+            thread::sleep(Duration::from_millis(2));
+        }
+    });
+    assert_eq!(wire.got(), [TAG]);
+    assert!(begun.elapsed() >= Duration::from_millis(30) && stanzas.get() < 20, "{} stanzas", stanzas.get());
+    assert_eq!(driver.report().stanzas, 500, "and all are handed over");
+}
+
+#[test]
+fn the_first_finish_counts_and_a_fact_ends_it_all_the_same() {
+    let wire = Scripted::default();
+    let mut driver = start(&wire, CloseOptions::new());
+    driver.finish(Some(&StreamError::defined("reset")));
+    driver.finish(Some(&StreamError::defined("conflict")));
+    driver.tell(Fact::Malformed).unwrap();
+    run(&mut driver);
+    let got = wire.got().concat();
+    assert!(got.contains("<reset") && !got.contains("conflict") && !got.contains("not-well-formed"), "{got}");
+    assert_eq!(got.matches(TAG).count(), 1);
+}
+
+#[test]
+fn the_peers_error_is_answered_with_the_last_words_at_once() {
+    let wire =
+        Scripted::sending(&["<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"]);
+    let (compose, _) = words(&["<w/>"]);
+    let mut options = CloseOptions::new().farewell("<f/>");
+    options.last_words = Some(compose);
+    let mut driver = start(&wire, options);
+    run(&mut driver);
+    assert_eq!(wire.got(), [format!("<f/><w/>{TAG}")]);
+    assert_eq!(driver.report().stream_error.unwrap().condition(), "conflict");
+}
+
+#[test]
+fn a_detach_says_no_tag() {
+    let wire = Scripted::sending(&["<a/>"]);
+    let mut driver = start(&wire, CloseOptions::new().farewell("<f/>"));
+    driver.send(b"<q/>").unwrap();
+    driver.detach();
+    assert!(run(&mut driver).is_empty(), "what comes is sent again when the session is resumed");
+    assert_eq!(wire.got(), ["<q/><f/>"]);
+    wire.0.borrow_mut().ends = true;
+    driver.cancel();
+    assert_eq!(driver.report().outcome, Outcome::Cancelled);
+}
