@@ -94,6 +94,17 @@ impl CloseOptions {
 /// closing.write_all(b"<presence/>")?; // no method named `write_all`
 /// # Ok(()) }
 /// ```
+///
+/// Not even a look at the transport: one at a `TcpStream` is enough to write to it. What is wanted of it is asked before, of
+/// the [`Stream`](crate::Stream::get_ref).
+///
+/// ```compile_fail,E0599
+/// # use std::{io::Write, net::TcpStream};
+/// # fn f(tcp: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
+/// let closing = xmpp_close::CloseOptions::new().begin(tcp)?;
+/// closing.get_ref().write_all(b"<presence/>")?; // no method named `get_ref`
+/// # Ok(()) }
+/// ```
 #[must_use = "dropping it abandons the handshake"]
 pub struct Closing<T: Transport> {
     driver: Driver<T>,

@@ -156,7 +156,7 @@ impl Engine {
         Ok(engine)
     }
 
-    fn with(framer: Framer, header: Scope, tls: Tls) -> Self {
+    fn with(framer: Option<Framer>, header: Scope, tls: Tls) -> Self {
         let defaults = CloseOptions::new();
         let handshake = Handshake::new(defaults.limits, defaults.answer_limit(), tls);
         Self {

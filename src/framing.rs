@@ -164,12 +164,12 @@ impl Framer {
     /// A frame that lies whole in `input` is a part of it, otherwise it is copied together once. Call it until it returns
     /// `None`, even when `input` is empty: an [`End`](Frame::End) may follow the header without a byte between them.
     pub fn next<'a, 'i: 'a>(&'a mut self, input: &mut &'i [u8]) -> Option<Frame<'a>> {
-        self.forget_delivered();
         match self.stage {
             Stage::Running => {}
             Stage::Ends => return Some(self.end()),
             Stage::Ended | Stage::Refused(_) => return None,
         }
+        self.forget_delivered();
         match self.advance(input) {
             Err(malformed) => self.fail(malformed),
             Ok((Token::End, _)) => Some(self.end()),

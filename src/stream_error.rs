@@ -43,6 +43,13 @@ pub(crate) const NS_STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StreamError {
     condition: &'static str,
+    /// Boxed, for few have any, and each stream has room for two errors.
+    words: Option<Box<Words>>,
+}
+
+/// What is said beside the condition.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Words {
     unknown: Option<String>,
     detail: Option<String>,
     text: Option<String>,
@@ -92,7 +99,16 @@ impl StreamError {
     }
 
     pub(crate) const fn defined(condition: &'static str) -> Self {
-        Self { condition, unknown: None, detail: None, text: None, application: None }
+        Self { condition, words: None }
+    }
+
+    fn say(mut self, what: impl FnOnce(&mut Words) -> &mut Option<String>, said: String) -> Self {
+        *what(self.words.get_or_insert_default()) = Some(said);
+        self
+    }
+
+    fn said(&self, what: impl FnOnce(&Words) -> &Option<String>) -> Option<&str> {
+        self.words.as_ref().and_then(|words| what(words).as_deref())
     }
 
     /// What a peer sent, as a parser of the program's own found it: the name of the condition, without its prefix. A name
@@ -109,29 +125,26 @@ impl StreamError {
     pub fn received(name: &str) -> Self {
         match CONDITIONS.iter().find(|known| **known == name) {
             Some(known) => Self::defined(known),
-            None => Self { unknown: Some(name.to_owned()), ..Self::defined(UNDEFINED) },
+            None => Self::defined(UNDEFINED).say(|words| &mut words.unknown, name.to_owned()),
         }
     }
 
     /// Adds a text for people (RFC 6120 section 4.9.2: never for programs).
     #[must_use]
-    pub fn text(mut self, text: impl Into<String>) -> Self {
-        self.text = Some(text.into());
-        self
+    pub fn text(self, text: impl Into<String>) -> Self {
+        self.say(|words| &mut words.text, text.into())
     }
 
     /// Adds an element of the application's own, sent as it is (RFC 6120 section 4.9.4).
     #[must_use]
-    pub fn application(mut self, element: impl Into<String>) -> Self {
-        self.application = Some(element.into());
-        self
+    pub fn application(self, element: impl Into<String>) -> Self {
+        self.say(|words| &mut words.application, element.into())
     }
 
     /// Adds character data inside the condition, which only `see-other-host` has.
     #[must_use]
-    pub fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
-        self
+    pub fn detail(self, detail: impl Into<String>) -> Self {
+        self.say(|words| &mut words.detail, detail.into())
     }
 
     /// The condition; `"undefined-condition"` for one RFC 6120 does not define.
@@ -141,22 +154,22 @@ impl StreamError {
 
     /// The name that stood in the condition's place when RFC 6120 does not define it (ER-06).
     pub fn unknown_condition(&self) -> Option<&str> {
-        self.unknown.as_deref()
+        self.said(|words| &words.unknown)
     }
 
     /// The text for people that came with it.
     pub fn get_text(&self) -> Option<&str> {
-        self.text.as_deref()
+        self.said(|words| &words.text)
     }
 
     /// Character data inside the condition: where to go after `see-other-host` (BK-06).
     pub fn get_detail(&self) -> Option<&str> {
-        self.detail.as_deref()
+        self.said(|words| &words.detail)
     }
 
     /// The application's own element: as given for one to send, `{namespace}name` for a received one.
     pub fn get_application(&self) -> Option<&str> {
-        self.application.as_deref()
+        self.said(|words| &words.application)
     }
 
     /// The element as it goes on the wire, in the stream whose root has the qualified name `root`
@@ -164,14 +177,14 @@ impl StreamError {
     pub(crate) fn to_xml(&self, root: &str) -> String {
         let prefix = root.rfind(':').map_or("", |colon| &root[..=colon]);
         let mut xml = format!("<{prefix}error><{} xmlns='{NS_STREAM_ERRORS}'", self.condition);
-        match &self.detail {
+        match self.get_detail() {
             Some(detail) => xml += &format!(">{}</{}>", escape(detail), self.condition),
             None => xml += "/>",
         }
-        if let Some(text) = &self.text {
+        if let Some(text) = self.get_text() {
             xml += &format!("<text xmlns='{NS_STREAM_ERRORS}'>{}</text>", escape(text));
         }
-        xml += self.application.as_deref().unwrap_or_default();
+        xml += self.get_application().unwrap_or_default();
         xml + &format!("</{prefix}error>")
     }
 }
@@ -194,8 +207,8 @@ fn escape(text: &str) -> String {
 
 impl fmt::Display for StreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.unknown.as_deref().unwrap_or(self.condition))?;
-        match &self.text {
+        f.write_str(self.unknown_condition().unwrap_or(self.condition))?;
+        match self.get_text() {
             Some(text) => write!(f, " ({text})"),
             None => Ok(()),
         }

@@ -25,7 +25,7 @@ use std::{
 };
 
 use peer::TAG;
-use xmpp_close::{Batch, BatchOptions, CloseOptions, Interest, Stream, Transport, ffi};
+use xmpp_close::{Batch, BatchOptions, CloseOptions, Engine, Interest, Stream, Tls, Transport, ffi};
 
 struct Counting;
 
@@ -94,6 +94,32 @@ fn only_what_is_to_be_said_makes_an_engine_allocate() {
         assert_eq!((made, report.outcome), (0, 1));
         xmpp_close_free(s);
     }
+}
+
+#[test]
+fn an_engine_holds_no_more_than_its_limits_whatever_is_sent_and_comes() {
+    const OUTPUT: usize = 100_000;
+    const STANZA: usize = 50_000;
+    let (stanza, large) = ("<message/>".repeat(100), format!("<message>{}</message>", "x".repeat(1 << 20)));
+    let options = CloseOptions::new().output_limit(OUTPUT).stanza_limit(STANZA);
+    let before = HELD.get();
+    let mut engine = Engine::new(&options, Tls::No).unwrap();
+    let mut most = 0;
+    for round in 0..60 {
+        while engine.send(stanza.as_bytes()).is_ok() {}
+        // The peer takes little, and sends much, piece by piece.
+        let output = engine.output().len().min(3000);
+        engine.wrote(output, 0, Duration::ZERO);
+        let piece = &large.as_bytes()[..if round % 3 == 0 { STANZA / 2 } else { large.len() }];
+        for mut bytes in piece.chunks(4096).chain([b"".as_slice()]) {
+            while engine.input(&mut bytes, Duration::ZERO).is_some() {}
+        }
+        most = most.max(HELD.get() - before);
+    }
+    // A vector that grows holds twice as much as is in it, at most.
+    assert!(most < 2 * (OUTPUT + STANZA) as isize + 2000, "{most}");
+    drop(engine);
+    assert_eq!(HELD.get(), before);
 }
 
 /// Closes a stream, and calls for each late stanza.

@@ -12,13 +12,14 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
+    thread,
     time::{Duration, Instant},
 };
 
 use peer::{PATIENCE, TAG};
 #[cfg(feature = "batch")]
 use xmpp_close::{Batch, BatchOptions};
-use xmpp_close::{CloseOptions, Initiator, Interest, Outcome, Report, Transport};
+use xmpp_close::{CloseOptions, Incoming, Initiator, Interest, Outcome, Report, Step, Stream, Transport};
 
 const FAREWELL: &str = "<presence type='unavailable'/>";
 
@@ -126,9 +127,36 @@ impl Transport for Slow {
     }
 }
 
+impl AsFd for Slow {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 /// Closes in each way that there is.
 fn each_way(close: impl Fn(&dyn Fn(&CloseOptions, Slow) -> Report)) {
     close(&|options, transport| options.close(transport).unwrap());
+    close(&|options, transport| {
+        let mut closing = options.begin(transport).unwrap();
+        loop {
+            match closing.step() {
+                Step::Wait(wait) => {
+                    // Who pauses comes back by himself; ready is what the socket is, whoever keeps something from it.
+                    let soon = Instant::now() + Duration::from_millis(100);
+                    let limit = wait.deadline.unwrap_or(soon).min(soon).saturating_duration_since(Instant::now());
+                    let interest = Interest { read: wait.read, write: false };
+                    if interest == Interest::default() && !wait.write {
+                        thread::sleep(limit);
+                    } else {
+                        let pause = if wait.write { limit.min(Duration::from_millis(5)) } else { limit };
+                        closing.as_fd().wait(interest, pause, None).unwrap();
+                    }
+                }
+                Step::Over(report) => return report,
+                _ => {}
+            }
+        }
+    });
     #[cfg(feature = "batch")]
     close(&|options, transport| {
         let mut batch = Batch::new().unwrap();
@@ -216,4 +244,30 @@ fn who_does_not_read_for_a_while_is_asked_again_after_a_while() {
         assert!(calls.reads.load(Relaxed) < PAUSES + 10, "{} attempts", calls.reads.load(Relaxed));
         peer.join().unwrap();
     });
+}
+
+/// `send` is through when the kernel has it, and whoever receives does not ask again and again.
+#[test]
+fn a_session_waits_for_the_kernel_and_for_who_does_not_read() {
+    const PAUSES: u32 = 6;
+    let (ours, mut theirs) = peer::pair();
+    let header = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
+    theirs.write_all(header.as_bytes()).unwrap();
+    let mut transport = Slow::new(ours, 10);
+    transport.pauses = PAUSES;
+    let calls = transport.calls.clone();
+    let peer = peer::peer(theirs, |mut peer| {
+        peer.read_tag().send(TAG).expect_eof();
+        peer.text()
+    });
+    let mut stream = Stream::new(transport);
+    stream.send(header).unwrap();
+    assert!(stream.get_ref().kept.is_empty());
+    let start = Instant::now();
+    assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
+    assert!(start.elapsed() >= (PAUSES - 2) * Duration::from_millis(100), "{:?}", start.elapsed());
+    let reads = calls.reads.load(Relaxed);
+    assert!(reads < PAUSES + 10, "{reads} attempts");
+    assert!(stream.close(&CloseOptions::new().total(PATIENCE)).unwrap().is_clean());
+    assert_eq!(peer.join().unwrap(), format!("{header}{TAG}"));
 }

@@ -9,10 +9,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use xmpp_close::{
-    Batch, BatchOptions, Canceller, CloseOptions,
-    ffi::{xmpp_close_free, xmpp_close_new},
-};
+use xmpp_close::{Batch, BatchOptions, Canceller, CloseOptions, Engine};
 
 use crate::{
     allocator::{count, counts},
@@ -32,10 +29,9 @@ const WARM: usize = 2 * MIB;
 const CALLBACKS: usize = 3;
 pub fn run() -> Section {
     let mut bars = Bars::new();
-    let machine = machine();
     let (heap, stack) = (heap(), stack());
     let batch = batch();
-    bars.at_most("an engine", 512.0, machine as f64, "bytes");
+    bars.at_most("an engine", 512.0, size_of::<Engine>() as f64, "bytes");
     bars.at_most("a closing stream, blocking: heap", 10.0, heap as f64 / 1024.0, "KiB");
     bars.at_most(
         "a closing stream, blocking: heap, and stack of the caller's thread",
@@ -126,18 +122,6 @@ fn copies(way: usize, kind: &str) -> f64 {
         total.split(' ').next().unwrap().replace(',', "").parse::<f64>().unwrap()
     };
     (copied("3") - copied("1")) / (2 * block(kind).len()) as f64
-}
-
-/// Bytes of an engine in C, with nothing in it.
-fn machine() -> i64 {
-    let mut handle = ptr::null_mut();
-    // SAFETY: NULL are the default options, and the handle is freed once.
-    unsafe {
-        let (counts, made) = count(|| xmpp_close_new(ptr::null(), 0, &mut handle));
-        assert_eq!(made, 0);
-        xmpp_close_free(handle);
-        counts.most
-    }
 }
 
 /// Short stanzas, some of which come in two pieces.

@@ -23,13 +23,14 @@ fn local_name(name: &str) -> &str {
 impl Engine {
     /// An engine on a stream of which nothing has been sent or received.
     pub(crate) fn at_the_start(tls: Tls) -> Self {
-        Self::with(Framer::new(), Scope::default(), tls)
+        Self::with(Some(Framer::new()), Scope::default(), tls)
     }
 
     /// An engine on a stream whose headers have been exchanged; of the peer's is known what the options say.
     pub(crate) fn between_stanzas(options: &CloseOptions, tls: Tls) -> Result<Self, Error> {
         let Some(header) = &options.peer_header else {
-            return Ok(Self::with(Framer::inside(None), Scope::default(), tls));
+            let framer = (!options.own_parser).then(|| Framer::inside(None));
+            return Ok(Self::with(framer, Scope::default(), tls));
         };
         let mut framer = Framer::new().limit(usize::MAX);
         let mut rest = header.as_bytes();
@@ -38,7 +39,7 @@ impl Engine {
             Some(Frame::Header(tag)) if rest.is_empty() && !tag.ends_with(b"/>") => Scope::of(tag),
             _ => return Err(Error::Invalid("the peer's header is not a start tag")),
         };
-        Ok(Self::with(framer, scope, tls))
+        Ok(Self::with(Some(framer), scope, tls))
     }
 
     /// How it is to be closed; the options make sense. What may be large in them is taken over, not copied.
@@ -47,8 +48,9 @@ impl Engine {
         if options.own_parser {
             self.incoming.framer = None;
         }
-        let framer = self.incoming.framer.take();
-        self.incoming.framer = framer.map(|framer| framer.limit(options.stanza_limit).unknown_root(local_name(&root)));
+        if let Some(framer) = &mut self.incoming.framer {
+            **framer = mem::take(&mut **framer).limit(options.stanza_limit).unknown_root(local_name(&root));
+        }
         self.output_limit = options.output_limit;
         self.close.handshake.set_limits(options.limits, options.answer_limit());
         let header = options.header.take().filter(|_| !options.detach).unwrap_or_default().into_bytes();
@@ -86,7 +88,9 @@ impl Engine {
 
     /// The largest stanza to deliver.
     pub(crate) fn limit_stanzas(&mut self, bytes: usize) {
-        self.incoming.framer = self.incoming.framer.take().map(|framer| framer.limit(bytes));
+        if let Some(framer) = &mut self.incoming.framer {
+            **framer = mem::take(&mut **framer).limit(bytes);
+        }
     }
 
     /// The close begins, and our tag is due when what has arrived is handled: then comes [`finish`](Self::finish).
@@ -164,7 +168,7 @@ impl Engine {
 
     /// Why what the peer sent is no stream.
     pub(crate) fn why_malformed(&self) -> Option<Malformed> {
-        self.incoming.framer.as_ref().and_then(Framer::malformed)
+        self.incoming.framer.as_ref().and_then(|framer| framer.malformed())
     }
 
     /// What the peer's header puts in scope.

@@ -26,8 +26,8 @@ pub enum Found<'a> {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Incoming {
-    /// `None`: the application has a parser of its own.
-    pub(super) framer: Option<Framer>,
+    /// `None`: the application has a parser of its own. Boxed, so that its engine is small.
+    pub(super) framer: Option<Box<Framer>>,
     /// The application's parser is inside an element.
     pub(super) parser_inside: bool,
     /// What the peer's header puts in scope.
@@ -37,8 +37,8 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    pub(super) fn with(framer: Framer, header: Scope) -> Self {
-        Self { framer: Some(framer), parser_inside: false, header, stream_error: None }
+    pub(super) fn with(framer: Option<Framer>, header: Scope) -> Self {
+        Self { framer: framer.map(Box::new), parser_inside: false, header, stream_error: None }
     }
 
     /// An end here would be inside an element or tag.

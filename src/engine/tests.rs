@@ -355,8 +355,3 @@ fn behind_a_half_close_silence_is_no_progress() {
     t.finish().writes().within(1000).tell(Fact::DidShut).within(1000);
     t.at(900).receives(1, true).within(1000).at(1900).tick().ends(Outcome::TimedOut, Initiator::Us, (true, false));
 }
-
-#[test]
-fn the_machine_is_small() {
-    assert!(size_of::<Handshake>() <= 400, "{}", size_of::<Handshake>());
-}

@@ -153,7 +153,7 @@ pub unsafe extern "C" fn xmpp_close_start_with(
 
 /// # Safety
 /// The pointers are NULL, or what the header says.
-unsafe fn start<T: Transport + Send + 'static>(
+pub(super) unsafe fn start<T: Transport + Send + 'static>(
     options: *const xmpp_close_options,
     out: *mut *mut xmpp_close_stream,
     open: impl FnOnce(&Mail) -> Result<T, Refusal>,

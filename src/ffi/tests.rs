@@ -14,8 +14,16 @@ use super::{
     callbacks::{xmpp_close_transport, xmpp_close_with},
     options::xmpp_close_options,
     report::xmpp_close_report,
+    stream::{
+        self, xmpp_close_detach, xmpp_close_finish, xmpp_close_free, xmpp_close_get_report, xmpp_close_output,
+        xmpp_close_peer_error, xmpp_close_received, xmpp_close_send, xmpp_close_step, xmpp_close_tell, xmpp_close_tick,
+        xmpp_close_timeout, xmpp_close_want, xmpp_close_wants, xmpp_close_wrote,
+    },
 };
-use crate::report::Outcome;
+use crate::{
+    report::Outcome,
+    transport::{Interest, Transport},
+};
 
 const TAG: &[u8] = b"</stream:stream>";
 
@@ -231,4 +239,48 @@ fn a_refusal_is_told_in_the_report() {
     // SAFETY: as above.
     assert_eq!(unsafe { xmpp_close_fd(file.as_raw_fd(), ptr::null(), &mut report) }, -2);
     assert_eq!(report.os_error, libc::ENOTSOCK);
+}
+
+/// As no transport of C's can.
+struct Panics;
+
+impl Transport for Panics {
+    fn try_read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        panic!("on purpose")
+    }
+
+    fn try_write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        panic!("on purpose")
+    }
+
+    fn shut(&mut self) -> std::io::Result<()> {
+        panic!("on purpose")
+    }
+
+    fn wait(&mut self, _: Interest, _: Duration, _: Option<std::os::fd::BorrowedFd<'_>>) -> std::io::Result<Interest> {
+        panic!("on purpose")
+    }
+}
+
+#[test]
+fn a_stream_is_dead_after_a_panic() {
+    const OVER: u32 = xmpp_close_want::XMPP_CLOSE_OVER as u32;
+    let mut s = ptr::null_mut();
+    let mut report = xmpp_close_report::empty();
+    // SAFETY: no options, and places for a handle and a report; the handle is used by this thread only, and freed once.
+    unsafe {
+        assert_eq!(stream::start(ptr::null(), &mut s, |_| Ok(Panics)), Ok(0));
+        assert_eq!(xmpp_close_finish(s, ptr::null(), 0), 0);
+        assert_eq!(xmpp_close_wants(s) & OVER, 0);
+        assert_eq!(xmpp_close_step(s), OVER);
+        // No loop waits for it, and no call does anything with what is left.
+        assert_eq!((xmpp_close_wants(s), xmpp_close_tick(s, 0), xmpp_close_step(s)), (OVER, OVER, OVER));
+        assert_eq!((xmpp_close_timeout(s, 0), xmpp_close_output(s, ptr::null_mut())), (-1, 0));
+        assert_eq!(xmpp_close_send(s, c"<a/>".as_ptr().cast(), 4), -4);
+        assert_eq!((xmpp_close_finish(s, ptr::null(), 0), xmpp_close_detach(s, 0)), (-4, -4));
+        assert_eq!((xmpp_close_tell(s, 1, 0, 0), xmpp_close_peer_error(s, ptr::null(), 0)), (-4, -4));
+        assert_eq!((xmpp_close_wrote(s, 0, 0, 0), xmpp_close_received(s, 1, 0)), (-4, -4));
+        assert_eq!(xmpp_close_get_report(s, &mut report), -4);
+        xmpp_close_free(s);
+    }
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Interest, Transport, socket::recv_within};
+use super::{Interest, Transport, poll, socket::recv_within};
 
 /// How many waits in a row may end at once without anything moving, before there are pauses. A TLS record comes in about a
 /// dozen segments, and only the last of them yields anything.
@@ -49,14 +49,22 @@ impl Pace {
         self.fruitless = self.fruitless.min(FRUITLESS);
     }
 
-    /// [`Transport::wait`], or a pause. In a pause the wake is not looked at, for it may be what is always ready.
+    /// [`Transport::wait`], or a pause. In a pause the wake is not looked at, for it may be what is always ready. Nobody waits
+    /// to read from a transport that does not for now.
     pub(crate) fn wait<T: Transport>(
         &mut self,
         transport: &mut T,
-        interest: Interest,
-        limit: Duration,
+        mut interest: Interest,
+        mut limit: Duration,
         wake: Option<BorrowedFd<'_>>,
     ) -> io::Result<Interest> {
+        if transport.is_paused() {
+            interest.read = false;
+            limit = limit.min(PAUSED);
+        }
+        if interest == Interest::default() {
+            return poll(None, interest, limit, wake); // a descriptor that has hung up would be ready all the time
+        }
         if self.pause(limit) {
             return Ok(interest);
         }

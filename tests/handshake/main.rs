@@ -419,3 +419,8 @@ fn what_happens_on_one_half_does_not_depend_on_the_other() {
         }
     }
 }
+
+#[test]
+fn the_machine_is_small() {
+    assert!(size_of::<Engine>() <= 512, "{}", size_of::<Engine>());
+}

@@ -159,6 +159,29 @@ fn a_blocking_rustls_stream_is_taken_over() {
     }
 }
 
+/// What is wanted of the session and the socket under it is asked before the close.
+#[test]
+fn a_stream_shows_the_session_and_the_socket_under_it() {
+    for version in [Version::Tls12, Version::Tls13] {
+        let case = Case { ours: Library::Rustls, theirs: Library::Openssl, version, client: true, batch: false };
+        let (ours, theirs) = peer::pair();
+        let address = theirs.local_addr().unwrap();
+        let (_over, deliveries) = std::sync::mpsc::channel();
+        let peer = script::start(case, theirs, deliveries, |mut peer| {
+            let header = "<stream:stream xmlns:stream='http://etherx.jabber.org/streams'>";
+            peer.read_tag().send(header.to_owned() + TAG).notify().expect_notify_and_fin();
+        });
+        let mut tls = RustlsTransport::new(setup::rustls_client(version), ours);
+        tls.handshake(PATIENCE).unwrap();
+        let stream = Stream::new(tls);
+        assert_eq!(stream.get_ref().session().peer_certificates().map(|chain| chain.is_empty()), Some(false));
+        assert_eq!(stream.get_ref().get_ref().peer_addr().unwrap(), address);
+        let report = stream.close(&CloseOptions::new()).unwrap();
+        assert!(report.is_clean(), "{report}");
+        peer.join();
+    }
+}
+
 /// A tag that had been decrypted before ours was written acknowledges nothing (I-09).
 #[test]
 fn a_tag_that_a_blocking_rustls_stream_has_decrypted_crosses_ours() {

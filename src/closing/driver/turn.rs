@@ -6,7 +6,7 @@ use super::{Driver, Ended};
 use crate::{
     cancel::Canceller,
     engine::Fact,
-    transport::{Interest, PAUSED, Transport, os_error, poll},
+    transport::{Interest, Transport, os_error},
 };
 
 /// How many bytes are still read, without waiting, when a deadline has passed: what has arrived is not lost, and a
@@ -151,20 +151,15 @@ impl<T: Transport> Driver<T> {
 
     /// Waits for a direction to move, but never past the next deadline.
     pub(super) fn wait(&mut self, interest: Interest) {
-        let left = if self.is_paused() { self.left().min(PAUSED) } else { self.left() };
+        let left = self.left();
         let wake = self.canceller.as_ref().map(Canceller::wake);
-        let waited = if interest == Interest::default() {
-            poll(None, interest, left, wake) // a descriptor that has hung up would be ready all the time
-        } else {
-            self.pace.wait(&mut self.transport, interest, left, wake)
-        };
-        match waited {
+        match self.pace.wait(&mut self.transport, interest, left, wake) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => self.failed(&error),
             _ => {}
         }
     }
 
-    /// The transport does not read for now: it is asked again after [`PAUSED`].
+    /// The transport does not read for now: it is asked again after a while.
     pub(crate) fn is_paused(&self) -> bool {
         self.transport.is_paused() && !self.below_tls
     }

@@ -296,6 +296,13 @@ impl Body {
         true
     }
 
+    /// Hands over what was read.
+    pub(in crate::ffi) fn hand_over(&self, taker: &Taker, driver: &mut Driven) {
+        if let Some(mail) = &self.mail {
+            taker.take(driver, &mail.is_freed);
+        }
+    }
+
     /// Carries out what callbacks have asked of it.
     pub(in crate::ffi) fn exchange(&self, driver: &mut Driven) {
         if let Some(mail) = &self.mail {

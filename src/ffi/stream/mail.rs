@@ -60,7 +60,7 @@ pub(super) struct Seen {
 }
 
 #[derive(Default)]
-pub(super) struct Mail {
+pub(in crate::ffi) struct Mail {
     orders: RefCell<Vec<Order>>,
     /// `None`: nobody has looked yet.
     seen: RefCell<Option<Seen>>,
