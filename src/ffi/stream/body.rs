@@ -299,7 +299,7 @@ impl Body {
     /// Hands over what was read.
     pub(in crate::ffi) fn hand_over(&self, taker: &Taker, driver: &mut Driven) {
         if let Some(mail) = &self.mail {
-            taker.take(driver, &mail.is_freed);
+            taker.take(driver, &mail.is_freed, &mut |driver| mail.exchange(driver));
         }
     }
 
