@@ -79,7 +79,7 @@ pub(super) unsafe fn close<T: Transport>(
 
 fn run<T: Transport>(transport: T, options: CloseOptions, taker: &Taker) -> Result<Report, Refusal> {
     let mut driver = Driver::new(options::fit(transport, &options)?, options)?;
-    driver.close();
+    driver.begin();
     while driver.next_chunk() {
         taker.take(&mut driver, &Cell::new(false), &mut |_| ());
     }

@@ -93,6 +93,7 @@ impl<T: Transport> Driver<T> {
 
     fn try_step(&mut self, patient: bool) -> Progress {
         if std::mem::take(&mut self.plan.first_step) {
+            self.look_at_clock();
             self.first_step();
             return Progress::Moved;
         }
