@@ -275,7 +275,8 @@ unsafe fn add<T: Transport + Send + 'static>(
     let driver = Driver::new(Box::new(options::fit(open()?, &rust)?) as AnyTransport<'static>, rust)?;
     let mut known = lock(&batch.known);
     known.userdata.try_reserve(1).map_err(|_| SYSTEM.because(libc::ENOMEM))?;
-    let added = batch.intake.add(driver, Box::new(move |driver| taker.take(driver, &Cell::new(false))), None)?;
+    let added =
+        batch.intake.add(driver, Box::new(move |driver| taker.take(driver, &Cell::new(false), &mut |_| ())), None)?;
     known.userdata.insert(added, Userdata(options.userdata));
     if !index.is_null() {
         // SAFETY: not NULL, so it can be written, as the caller promises.

@@ -30,7 +30,8 @@ use crate::{engine::Wants, report::Report};
 pub enum xmpp_close_want {
     /// Engine: hand what comes to _received or _input, and the end to _tell.
     XMPP_CLOSE_READ = 1,
-    /// Engine: _output has bytes, or the last _wrote left something pending.
+    /// Engine: _output has bytes, or the last _wrote left something pending. Do
+    /// not poll for it while what is pending waits for a TLS handshake.
     XMPP_CLOSE_WRITE = 2,
     /// Stanzas may still be sent. Once gone it never comes back: that is when to
     /// leave the router.
@@ -149,7 +150,7 @@ pub unsafe extern "C" fn xmpp_close_tick(s: *mut xmpp_close_stream, now: u64) ->
 /// finished or told since, _timeout is 0.
 ///
 /// From a callback of the stream, and on an engine, it does nothing, and answers
-/// as _wants.
+/// as _wants: do not wait for OVER there.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_step(s: *mut xmpp_close_stream) -> u32 {
     uncancelled(|| {
