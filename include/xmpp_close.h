@@ -460,7 +460,8 @@ typedef enum xmpp_close_attempt {
 /// Each callback makes one attempt, without blocking, and returns 0, an
 /// xmpp_close_attempt or an errno value. EAGAIN means that the obvious
 /// direction is not ready, EINTR "again", and any other errno value that the
-/// connection is gone. `*n` is 0 before each call.
+/// connection is gone. `*n` is 0 before each call. A socket under them is
+/// O_NONBLOCK, or the first attempt may never come back.
 typedef struct xmpp_close_transport {
     /// Set by XMPP_CLOSE_TRANSPORT_INIT.
     size_t struct_size;
@@ -515,31 +516,61 @@ int xmpp_close_with(const xmpp_close_transport *transport,
  *                        over what came; you poll, and call xmpp_close_step(). It
  *                        looks at the clock itself: pass 0 for each `now`
  *
- * NULL in place of a stream *is* an open stream of which the library holds nothing.
- * So a program may make one when the stream begins, or not before its close. What a
- * stream wants, it says again until it is done: no order of events can go wrong, and
- * nothing is missed by looking later. An engine in an event loop:
+ * NULL in place of a stream *is* an open stream of which the library holds nothing:
+ * questions are answered for that, _wrote is XMPP_CLOSE_OK, and what would change
+ * it is XMPP_CLOSE_ERR_NULL. So a program may make a stream when its XMPP stream
+ * begins, or not before the close. What a stream wants, it says again until it is
+ * done: no order of events can go wrong, and nothing is missed by looking later.
+ *
+ * A started stream:
+ *
+ *    to close  xmpp_close_start(fd, &options, &s); what you have queued still:
+ *              xmpp_close_send(s, queue, len); xmpp_close_finish(s, NULL, 0);
+ *    to send   xmpp_close_send(s, xml, len); if it is refused, store or bounce it
+ *
+ *    fd is ready, or xmpp_close_timeout(s, 0) ms have passed
+ *        wants = xmpp_close_step(s);
+ *        if (wants & XMPP_CLOSE_OVER)
+ *            xmpp_close_get_report(s, &report), xmpp_close_free(s), close(fd);
+ *        else
+ *            poll fd for READ and WRITE among wants; with neither, do not poll it
+ *
+ * An engine:
  *
  *    to send   xmpp_close_send(s, xml, len); if it is refused, store or bounce it
  *    to close  read and answer what has arrived, then xmpp_close_finish()
  *    readable  n bytes came: xmpp_close_received(s, n, now) ? parse : discard;
  *              the peer's tag, TCP's end, an error: xmpp_close_tell()
- *    writable  n = write(fd, bytes, xmpp_close_output(s, &bytes));
+ *    writable  len = xmpp_close_output(s, &bytes);
+ *              n = write(fd, bytes, len); // an error that stays: tell WRITE_FAILED
  *              xmpp_close_wrote(s, n, 0, now);
  *    timer     xmpp_close_tick(s, now);
  *
- *    after each of them
+ *    after each of them, again and again
  *        wants = xmpp_close_wants(s);
- *        if (wants & XMPP_CLOSE_SHUT) {
- *            shutdown(fd, SHUT_WR);
- *            xmpp_close_tell(s, XMPP_CLOSE_FACT_DID_SHUT, 0, now);
- *        }
- *        if (wants & XMPP_CLOSE_ANSWER)
- *            send what the peer is still owed; xmpp_close_finish(s, NULL, now);
- *        if (wants & XMPP_CLOSE_OVER)
- *            xmpp_close_get_report(s, &report), xmpp_close_free(s), close(fd);
+ *        if (!(wants & XMPP_CLOSE_MAY_SEND))
+ *            leave the router, if that was not done;
+ *        if (wants & XMPP_CLOSE_NOTIFY)
+ *            send close_notify, then tell DID_NOTIFY;
+ *        else if (wants & XMPP_CLOSE_SHUT)
+ *            shutdown(fd, SHUT_WR), then tell DID_SHUT;
+ *        else if ((wants & XMPP_CLOSE_ANSWER) && nothing is owed to the peer)
+ *            xmpp_close_finish(s, NULL, now);
  *        else
- *            poll for READ and WRITE among wants, for xmpp_close_timeout(s, now) ms
+ *            break;
+ *    if (wants & XMPP_CLOSE_OVER)
+ *        xmpp_close_get_report(s, &report), xmpp_close_free(s), close(fd);
+ *    else
+ *        poll fd for READ and WRITE among wants, for xmpp_close_timeout(s, now) ms;
+ *        with neither, do not poll it
+ *
+ * An engine beside a queue of your own, made when the close begins:
+ *
+ *    every writer         MAY_SEND ? push : store or bounce. What is queued when
+ *                         MAY_SEND goes still goes out
+ *    your queue is empty  push what _output says; _wrote(s, len, pending, now)
+ *    after each write     _wrote(s, 0, pending, now): what lies in your queue and
+ *                         in your TLS layer
  *
  * `now` is milliseconds of one monotonic clock of yours, from any zero; an earlier
  * one than before counts as that. The limits count from _finish, or from the peer's
@@ -623,7 +654,8 @@ typedef enum xmpp_close_fact {
     XMPP_CLOSE_FACT_READ_FAILED = 10,
     /// Writing failed. detail: errno. What the peer sent before may still be read.
     XMPP_CLOSE_FACT_WRITE_FAILED = 11,
-    /// The TLS layer failed.
+    /// The TLS layer failed. What it has still to say, its alert, is written
+    /// before this is told.
     XMPP_CLOSE_FACT_TLS_FAILED = 12,
     /// close_notify is with your TLS layer. If it is not with the kernel, say how
     /// much is pending, by _wrote.
@@ -666,7 +698,9 @@ int xmpp_close_send(xmpp_close_stream *s,
                     size_t len);
 
 /// All is said: we close, or answer the peer's tag. Our tag is due, behind what was
-/// sent, farewell and error. error NULL: none. The first call counts.
+/// sent, farewell and error. error NULL: none. The first call counts. A condition
+/// that RFC 6120 does not know, or that lacks what it needs, is
+/// XMPP_CLOSE_ERR_INVALID, and the close has not begun.
 ///
 /// A started stream first reads, without waiting, what has arrived, hands it over,
 /// and lets it be answered by _send; then it asks on_farewell, until that has
@@ -706,7 +740,8 @@ int xmpp_close_peer_error(xmpp_close_stream *s,
 typedef enum xmpp_close_want {
     /// Engine: hand what comes to _received or _input, and the end to _tell.
     XMPP_CLOSE_READ = 1,
-    /// Engine: _output has bytes, or the last _wrote left something pending.
+    /// Engine: _output has bytes, or the last _wrote left something pending. Do
+    /// not poll for it while what is pending waits for a TLS handshake.
     XMPP_CLOSE_WRITE = 2,
     /// Stanzas may still be sent. Once gone it never comes back: that is when to
     /// leave the router.
@@ -756,7 +791,7 @@ uint32_t xmpp_close_tick(xmpp_close_stream *s, uint64_t now);
 /// finished or told since, _timeout is 0.
 ///
 /// From a callback of the stream, and on an engine, it does nothing, and answers
-/// as _wants.
+/// as _wants: do not wait for OVER there.
 uint32_t xmpp_close_step(xmpp_close_stream *s);
 
 /// Stores how it went, as of the last call; complete once it is over. NULL: an
@@ -776,7 +811,8 @@ int xmpp_close_get_report(const xmpp_close_stream *s, xmpp_close_report *report)
 /// you ask (TLS insists on that); more may be appended. So ask when you can write,
 /// not earlier: a stream error still goes in front of the tag as long as the tag
 /// was not handed out. They are valid until the next call on s that is no
-/// question. bytes NULL: only the number is wanted.
+/// question. A long queue comes in pieces of 64 KiB, and what is said last in one.
+/// bytes NULL: only the number is wanted.
 size_t xmpp_close_output(xmpp_close_stream *s, const uint8_t **bytes);
 
 /// You took `taken` bytes of the last _output, and they are not handed out again.

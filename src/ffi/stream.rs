@@ -12,32 +12,66 @@
 //!                     looks at the clock itself: pass 0 for each `now`
 //! ```
 //!
-//! NULL in place of a stream *is* an open stream of which the library holds nothing.
-//! So a program may make one when the stream begins, or not before its close. What a
-//! stream wants, it says again until it is done: no order of events can go wrong, and
-//! nothing is missed by looking later. An engine in an event loop:
+//! NULL in place of a stream *is* an open stream of which the library holds nothing:
+//! questions are answered for that, _wrote is XMPP_CLOSE_OK, and what would change
+//! it is XMPP_CLOSE_ERR_NULL. So a program may make a stream when its XMPP stream
+//! begins, or not before the close. What a stream wants, it says again until it is
+//! done: no order of events can go wrong, and nothing is missed by looking later.
+//!
+//! A started stream:
+//!
+//! ```text
+//! to close  xmpp_close_start(fd, &options, &s); what you have queued still:
+//!           xmpp_close_send(s, queue, len); xmpp_close_finish(s, NULL, 0);
+//! to send   xmpp_close_send(s, xml, len); if it is refused, store or bounce it
+//!
+//! fd is ready, or xmpp_close_timeout(s, 0) ms have passed
+//!     wants = xmpp_close_step(s);
+//!     if (wants & XMPP_CLOSE_OVER)
+//!         xmpp_close_get_report(s, &report), xmpp_close_free(s), close(fd);
+//!     else
+//!         poll fd for READ and WRITE among wants; with neither, do not poll it
+//! ```
+//!
+//! An engine:
 //!
 //! ```text
 //! to send   xmpp_close_send(s, xml, len); if it is refused, store or bounce it
 //! to close  read and answer what has arrived, then xmpp_close_finish()
 //! readable  n bytes came: xmpp_close_received(s, n, now) ? parse : discard;
 //!           the peer's tag, TCP's end, an error: xmpp_close_tell()
-//! writable  n = write(fd, bytes, xmpp_close_output(s, &bytes));
+//! writable  len = xmpp_close_output(s, &bytes);
+//!           n = write(fd, bytes, len); // an error that stays: tell WRITE_FAILED
 //!           xmpp_close_wrote(s, n, 0, now);
 //! timer     xmpp_close_tick(s, now);
 //!
-//! after each of them
+//! after each of them, again and again
 //!     wants = xmpp_close_wants(s);
-//!     if (wants & XMPP_CLOSE_SHUT) {
-//!         shutdown(fd, SHUT_WR);
-//!         xmpp_close_tell(s, XMPP_CLOSE_FACT_DID_SHUT, 0, now);
-//!     }
-//!     if (wants & XMPP_CLOSE_ANSWER)
-//!         send what the peer is still owed; xmpp_close_finish(s, NULL, now);
-//!     if (wants & XMPP_CLOSE_OVER)
-//!         xmpp_close_get_report(s, &report), xmpp_close_free(s), close(fd);
+//!     if (!(wants & XMPP_CLOSE_MAY_SEND))
+//!         leave the router, if that was not done;
+//!     if (wants & XMPP_CLOSE_NOTIFY)
+//!         send close_notify, then tell DID_NOTIFY;
+//!     else if (wants & XMPP_CLOSE_SHUT)
+//!         shutdown(fd, SHUT_WR), then tell DID_SHUT;
+//!     else if ((wants & XMPP_CLOSE_ANSWER) && nothing is owed to the peer)
+//!         xmpp_close_finish(s, NULL, now);
 //!     else
-//!         poll for READ and WRITE among wants, for xmpp_close_timeout(s, now) ms
+//!         break;
+//! if (wants & XMPP_CLOSE_OVER)
+//!     xmpp_close_get_report(s, &report), xmpp_close_free(s), close(fd);
+//! else
+//!     poll fd for READ and WRITE among wants, for xmpp_close_timeout(s, now) ms;
+//!     with neither, do not poll it
+//! ```
+//!
+//! An engine beside a queue of your own, made when the close begins:
+//!
+//! ```text
+//! every writer         MAY_SEND ? push : store or bounce. What is queued when
+//!                      MAY_SEND goes still goes out
+//! your queue is empty  push what _output says; _wrote(s, len, pending, now)
+//! after each write     _wrote(s, 0, pending, now): what lies in your queue and
+//!                      in your TLS layer
 //! ```
 //!
 //! `now` is milliseconds of one monotonic clock of yours, from any zero; an earlier

@@ -81,6 +81,7 @@ pub struct Model {
     pub early: u64,
     pub discarded: u64,
     pub stanzas: u64,
+    pub oversize: u64,
     /// When a byte moved last, and since when nothing but the end of TCP is awaited.
     pub progress: Duration,
     lingers: Option<Duration>,
@@ -107,6 +108,7 @@ impl Model {
             early: 0,
             discarded: 0,
             stanzas: 0,
+            oversize: 0,
             progress: Duration::ZERO,
             lingers: None,
         }
@@ -123,7 +125,7 @@ impl Model {
             self.began = Some(now);
             self.progress = now;
             self.early = self.early.saturating_sub(self.read);
-            (self.read, self.stanzas) = (0, 0);
+            (self.read, self.stanzas, self.oversize) = (0, 0, 0);
         }
     }
 

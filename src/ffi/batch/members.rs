@@ -160,7 +160,8 @@ unsafe fn add<T: Transport + Send + 'static>(
     let driver = Driver::new(Box::new(options::fit(open()?, &rust)?) as AnyTransport<'static>, rust)?;
     reserve(batch)?;
     let (fd, canceller) = (descriptor(&driver), driver.canceller().cloned());
-    let added = batch.intake.add(driver, Box::new(move |driver| taker.take(driver, &Cell::new(false))), None)?;
+    let added =
+        batch.intake.add(driver, Box::new(move |driver| taker.take(driver, &Cell::new(false), &mut |_| ())), None)?;
     let place = Rc::new(place(batch, added, fd, canceller));
     let member = Member { userdata: Userdata(options.userdata), place, handle: None, taker };
     lock(&batch.known).members.insert(added, member);

@@ -213,7 +213,7 @@ impl Body {
         self.with(|Started { driver, taker, .. }, mail| {
             driver.advance(|driver, is_input| {
                 if is_input {
-                    taker.take(driver, &mail.is_freed);
+                    taker.take(driver, &mail.is_freed, &mut |driver| mail.exchange(driver));
                 }
                 mail.exchange(driver);
                 mail.is_freed.get()
@@ -304,7 +304,7 @@ impl Body {
     /// Hands over what was read.
     pub(in crate::ffi) fn hand_over(&self, taker: &Taker, driver: &mut Driven) {
         if let Some(mail) = &self.mail {
-            taker.take(driver, &mail.is_freed);
+            taker.take(driver, &mail.is_freed, &mut |driver| mail.exchange(driver));
         }
     }
 
