@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{Read, Write},
     net::{Shutdown, TcpStream},
-    os::fd::AsFd,
+    os::fd::{AsFd, AsRawFd},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -439,5 +439,38 @@ fn an_event_loop_watches_one_descriptor_however_many_streams_there_are() {
         while batch.turn(Duration::ZERO).unwrap() > 0 {
             assert_eq!(epoll.wait(Some(batch.deadline().unwrap())).len(), 1);
         }
+    }
+}
+
+/// An event loop comes round only when there is something to do.
+#[test]
+fn a_batch_that_waits_costs_its_event_loop_no_turns() {
+    const TIME: Duration = Duration::from_millis(500);
+    for is_paused in [false, true] {
+        let mut batch = Batch::new().unwrap();
+        let (ours, _theirs) = peer::pair();
+        if is_paused {
+            // What comes does not show before it is so much: the stream is tried again and again, with pauses.
+            let more_than_comes: libc::c_int = 100;
+            let (level, name) = (libc::SOL_SOCKET, libc::SO_RCVLOWAT);
+            let size = size_of_val(&more_than_comes) as libc::socklen_t;
+            #[allow(unsafe_code)]
+            // SAFETY: the option is an int, and the descriptor open.
+            let set =
+                unsafe { libc::setsockopt(ours.as_raw_fd(), level, name, (&raw const more_than_comes).cast(), size) };
+            assert_eq!(set, 0);
+        }
+        batch.add(ours, &CloseOptions::new().total(PATIENCE), ignore).unwrap();
+        turn_while(&mut batch, is_readable);
+        let (epoll, start, mut turns) = (Epoll::new(), Instant::now(), 0);
+        epoll.watch(&batch, 0);
+        while start.elapsed() < TIME {
+            let until = batch.deadline().unwrap().min(start + TIME);
+            epoll.wait(Some(until));
+            batch.turn(Duration::ZERO).unwrap();
+            turns += 1;
+        }
+        let most = if is_paused { 2 * TIME.as_millis() / 5 } else { 5 };
+        assert!(turns <= most, "{turns} turns");
     }
 }
