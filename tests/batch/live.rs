@@ -232,12 +232,7 @@ fn its_descriptor_is_readable_for_work_that_was_put_off() {
     let handled = Arc::new(AtomicUsize::new(0));
     let count = handled.clone();
     let (ours, theirs) = peer::pair();
-    let peer = peer::peer(theirs, |mut peer| peer.read_tag().send(TAG).expect_eof());
-    let slow = move |_: Stanza<&str>| {
-        count.fetch_add(1, Ordering::Relaxed);
-        thread::sleep(Duration::from_millis(1));
-    };
-    batch.add(ours, &CloseOptions::new().residual("<a/>".repeat(100)), slow).unwrap();
+    batch.add(ours, &CloseOptions::new().residual("<a/>".repeat(100)), slow(&count)).unwrap();
     let mut turns = 0;
     while handled.load(Ordering::Relaxed) < 100 {
         assert!(is_readable(&batch) && batch.deadline().unwrap() <= Instant::now());
@@ -245,8 +240,39 @@ fn its_descriptor_is_readable_for_work_that_was_put_off() {
         turns += 1;
     }
     assert!(turns > 10, "all of it in {turns} turns");
+    let peer = peer::peer(theirs, |mut peer| peer.read_tag().send(TAG).expect_eof());
     turn_to_the_end(&mut batch);
     peer.join().unwrap();
+}
+
+/// An application that takes its time for each stanza, which is counted.
+fn slow(handled: &Arc<AtomicUsize>) -> impl FnMut(Stanza<&str>) + Send + use<> {
+    let handled = handled.clone();
+    move |_| {
+        handled.fetch_add(1, Ordering::Relaxed);
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn what_all_streams_have_to_do_takes_more_than_one_turn() {
+    const STREAMS: usize = 300;
+    let mut batch = Batch::new().unwrap();
+    let handled = Arc::new(AtomicUsize::new(0));
+    let mut peers = Vec::new();
+    for _ in 0..STREAMS {
+        let (ours, theirs) = peer::pair();
+        peers.push(theirs);
+        batch.add(ours, &CloseOptions::new().total(PATIENCE).residual("<a/>"), slow(&handled)).unwrap();
+    }
+    assert_eq!(batch.turn(Duration::ZERO).unwrap(), STREAMS);
+    let (first, mut turns) = (handled.load(Ordering::Relaxed), 1);
+    assert!(first < STREAMS / 10, "{first} of {STREAMS} in one turn");
+    turn_while(&mut batch, |_| {
+        turns += 1;
+        handled.load(Ordering::Relaxed) < STREAMS
+    });
+    assert!(turns > 10, "{turns} turns");
 }
 
 #[test]
@@ -371,6 +397,25 @@ fn a_spread_that_is_set_is_for_those_that_come_later_too() {
             peer.text()
         });
         assert_eq!(got.join().unwrap(), TAG);
+    }
+    // Its time is up, but that is over with it.
+    batch.turn(Duration::ZERO).unwrap();
+    let index = batch.add(gone(), &CloseOptions::new(), ignore).unwrap();
+    turn_to_the_end(&mut batch);
+    assert!(batch.report(index).unwrap().is_clean());
+}
+
+#[test]
+fn a_set_without_a_spread_begins_what_waits_for_its_turn() {
+    let mut batch = Batch::new().unwrap();
+    batch.set(BatchOptions::new().spread(PATIENCE)).unwrap();
+    let streams: Vec<_> = (0..5).map(|_| mute(&mut batch, &CloseOptions::new())).collect();
+    turn_while(&mut batch, is_readable);
+    batch.set(BatchOptions::new()).unwrap();
+    assert!(is_readable(&batch));
+    turn_while(&mut batch, is_readable);
+    for (_, theirs) in streams {
+        peer::Peer { tcp: theirs, got: Vec::new() }.read_tag();
     }
 }
 
