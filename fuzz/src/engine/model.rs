@@ -75,7 +75,10 @@ pub struct Model {
     pub eof: bool,
     pub notified: bool,
     pub paused: bool,
+    pub did_notify: bool,
     pub did_shut: bool,
+    /// A read, a write or TLS failed.
+    pub broken: bool,
     /// Bytes of their stream since the close began; how many of them had come before our tag was written; others.
     pub read: u64,
     pub early: u64,
@@ -103,7 +106,9 @@ impl Model {
             eof: false,
             notified: false,
             paused: false,
+            did_notify: false,
             did_shut: false,
+            broken: false,
             read: 0,
             early: 0,
             discarded: 0,
