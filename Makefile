@@ -165,7 +165,8 @@ mutants:
 
 install: all
 	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)
-	$(INSTALL) -m 644 include/xmpp_close.h include/xmpp_close.hpp $(DESTDIR)$(INCLUDEDIR)
+	$(INSTALL) -m 644 include/xmpp_close.h include/xmpp_close.hpp include/xmpp_close_fwd.hpp \
+	    $(DESTDIR)$(INCLUDEDIR)
 	$(INSTALL) -m 644 $(CAPI)/libxmpp_close.a $(DESTDIR)$(LIBDIR)
 	$(INSTALL) -m 755 $(CAPI)/libxmpp_close.so $(DESTDIR)$(LIBDIR)/$(REAL)
 	ln -sf $(REAL) $(DESTDIR)$(LIBDIR)/$(SONAME)
@@ -177,6 +178,7 @@ install: all
 
 uninstall:
 	rm -f $(DESTDIR)$(INCLUDEDIR)/xmpp_close.h $(DESTDIR)$(INCLUDEDIR)/xmpp_close.hpp \
+	    $(DESTDIR)$(INCLUDEDIR)/xmpp_close_fwd.hpp \
 	    $(DESTDIR)$(LIBDIR)/libxmpp_close.a \
 	    $(DESTDIR)$(LIBDIR)/$(REAL) $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libxmpp_close.so \
 	    $(DESTDIR)$(LIBDIR)/pkgconfig/xmpp-close.pc

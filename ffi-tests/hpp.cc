@@ -4,6 +4,7 @@
 #include "hpp.h"
 #include "peer.h"
 
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <type_traits>
@@ -22,17 +23,38 @@ constexpr bool is_moved_only()
 {
     return !std::is_copy_constructible<Handle>::value && !std::is_copy_assignable<Handle>::value &&
            std::is_nothrow_move_constructible<Handle>::value && std::is_nothrow_move_assignable<Handle>::value &&
-           std::is_nothrow_default_constructible<Handle>::value && !std::is_convertible<Handle, bool>::value &&
-           sizeof(Handle) == sizeof(void *);
+           std::is_nothrow_default_constructible<Handle>::value && !std::is_convertible<Handle, bool>::value;
 }
 static_assert(is_moved_only<xmpp_close::canceller>(), "canceller");
-static_assert(is_moved_only<xmpp_close::handshake>(), "handshake");
 static_assert(is_moved_only<xmpp_close::framer>(), "framer");
+static_assert(is_moved_only<xmpp_close::stream>(), "stream");
+static_assert(sizeof(xmpp_close::framer) == sizeof(void *), "nothing but the handle of C");
 static_assert(!std::is_convertible<xmpp_close::result, bool>::value, "if (int n = close()) would be a mistake");
 static_assert(std::is_copy_constructible<xmpp_close::options>::value, "options are values");
 static_assert(std::is_nothrow_move_constructible<xmpp_close::options>::value, "options move");
 static_assert(std::is_nothrow_move_constructible<xmpp_close::transport>::value, "transports move");
-static_assert(std::is_same<xmpp_close::report, xmpp_close_report>::value, "a report is that of C");
+static_assert(std::is_base_of<xmpp_close_report, xmpp_close::report>::value &&
+                  sizeof(xmpp_close::report) == sizeof(xmpp_close_report), "a report is that of C");
+static_assert(noexcept(xmpp_close::report()) && std::is_nothrow_copy_constructible<xmpp_close::report>::value, "plain");
+static_assert(!std::is_convertible<xmpp_close::outcome, int>::value, "an outcome is no number");
+
+using std::chrono::hours;
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+static_assert(xmpp_close::time_limit() == 0u, "the default");
+static_assert(xmpp_close::time_limit(seconds(3)) == 3000u, "in milliseconds");
+static_assert(xmpp_close::time_limit(microseconds(1500)) == 2u, "rounded up");
+static_assert(xmpp_close::time_limit(seconds(0)) == 1u, "not the default");
+static_assert(xmpp_close::time_limit(hours(-1)) == 1u, "nor its opposite");
+static_assert(xmpp_close::time_limit(milliseconds(4294967296LL)) == UINT32_MAX, "the longest");
+static_assert(xmpp_close::time_limit(hours::max()) == UINT32_MAX, "the longest");
+static_assert(xmpp_close::time_limit(std::chrono::duration<double>(1e300)) == UINT32_MAX, "the longest");
+static_assert(xmpp_close::moment(std::chrono::steady_clock::time_point(milliseconds(7))) == 7u, "a moment");
+static_assert(xmpp_close::moment(std::chrono::steady_clock::time_point(milliseconds(-7))) == 0u, "no moment before zero");
+static_assert(xmpp_close::moment(std::chrono::time_point<std::chrono::steady_clock, hours>::max()) == UINT64_MAX,
+              "the last moment");
+static_assert(!std::is_convertible<std::chrono::seconds, xmpp_close::moment>::value, "a duration is no moment");
 
 template <class Fd>
 constexpr auto closes_without_options(Fd fd) -> decltype(xmpp_close::close(fd), true)
@@ -66,6 +88,10 @@ void late_stanzas_reach_a_callable()
     CHECK_INT(by_lambda.result.report.outcome, XMPP_CLOSE_CLEAN);
     CHECK_INT(by_lambda.result.report.stanzas, 2);
     CHECK_TEXT(by_lambda.result.outcome_name(), "clean");
+    CHECK(by_lambda.result.report.ended() == xmpp_close::outcome::clean);
+    CHECK(by_lambda.result.report.begun_by() == xmpp_close::initiator::us);
+    CHECK(by_lambda.result.report.limited_by() == xmpp_close::limit::none);
+    CHECK(by_lambda.result.report.describe().find("clean") == 0);
     CHECK_TEXT(by_lambda.got.c_str(), "<presence/>" TAG);
     CHECK(stanzas == std::vector<std::string>({ "<a/>", "<b>c</b>" }));
 
@@ -119,11 +145,11 @@ void every_option_reaches_c()
     xmpp_close::options options;
     options.total_ms = 300;
     CHECK_INT(close_with_peer(silent, options).result.report.outcome, XMPP_CLOSE_TIMED_OUT);
-    options.total_ms = 60000;
-    options.no_progress_ms = 300;
+    options.total_ms = seconds(60);
+    options.no_progress_ms = milliseconds(300);
     closed done = close_with_peer(silent, options);
     CHECK_INT(done.result.report.outcome, XMPP_CLOSE_TIMED_OUT);
-    CHECK(done.result.report.elapsed_ms < 60000); // and not by the total
+    CHECK(done.result.report.limited_by() == xmpp_close::limit::no_progress); // and not by the total
     options.no_progress_ms = 0;
     options.linger_ms = 300;
     CHECK(close_with_peer(stays, options).result.report.elapsed_ms < 2000); // the default
@@ -153,6 +179,7 @@ void every_option_reaches_c()
     options = {};
     options.residual = "<s:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></s:error>";
     options.peer_header = "<s:stream xmlns:s='http://etherx.jabber.org/streams'>";
+    options.total_ms = 300; // this peer says nothing more
     done = close_with_peer(read_all, options);
     CHECK_TEXT(done.result.report.stream_error, "reset");
     options = {};
@@ -185,6 +212,14 @@ void every_option_reaches_c()
     options.stream_error = "see-other-host";
     options.stream_error_address = "example.net";
     CHECK(close_with_peer(answer, options).got.find(">example.net</see-other-host>") != std::string::npos);
+    options = {};
+    options.header = "<stream xmlns='http://etherx.jabber.org/streams'>";
+    done = close_with_peer(other_root, options);
+    CHECK_INT(done.result.report.outcome, XMPP_CLOSE_CLEAN);
+    CHECK_TEXT(done.got.c_str(), (options.header + "</stream>").c_str());
+    options = {};
+    options.own_parser = true; // not for a call that reads
+    CHECK_INT(close_with_peer(silent, options).result.code, XMPP_CLOSE_ERR_INVALID);
 }
 
 struct counted {
@@ -314,21 +349,30 @@ void owns_one(Handle first, Handle second)
 void handles_own_what_they_hold()
 {
     owns_one(xmpp_close::canceller::create(), xmpp_close::canceller::create());
-    owns_one(xmpp_close::handshake::create({}, 0), xmpp_close::handshake::create({}, 0));
+    owns_one(xmpp_close::stream::engine({}, 0), xmpp_close::stream::engine({}, 0));
     owns_one(xmpp_close::framer::create(), xmpp_close::framer::create_inside("stream:stream"));
 }
 
 void an_empty_handle_says_so()
 {
     CHECK_INT(xmpp_close::canceller().cancel(), XMPP_CLOSE_ERR_NULL);
-    xmpp_close::handshake handshake;
-    CHECK(handshake.begin(0) == xmpp_close::action::err_null);
-    CHECK(handshake.stream_error("conflict", 0) == xmpp_close::action::err_null);
-    CHECK(!handshake.may_write() && !handshake.must_answer());
-    CHECK(!handshake.expects_stanzas() && !handshake.wants_input());
-    CHECK(handshake.deadline() == UINT64_MAX);
-    CHECK_INT(handshake.report().outcome, XMPP_CLOSE_PENDING);
-    CHECK_INT(handshake.report().struct_size, sizeof(xmpp_close_report));
+    xmpp_close::stream stream; // an open one
+    CHECK(stream.send("<a/>") == xmpp_close::sent::err_null);
+    CHECK_INT(stream.finish(), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(stream.finish(xmpp_close::error()), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(stream.detach(), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(stream.cancel(), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(stream.peer_error(), XMPP_CLOSE_ERR_NULL);
+    CHECK(stream.output().empty());
+    CHECK_INT(stream.wrote(0, 10, 0), XMPP_CLOSE_OK);
+    CHECK(stream.received(10, 0));
+    for (const xmpp_close::wants &now : { stream.wants(), stream.tick(0), stream.step() }) {
+        CHECK(now.read && now.parse && now.may_send);
+        CHECK(!now.write && !now.answer && !now.inside && !now.notify && !now.shut && !now.over);
+    }
+    CHECK_INT(stream.timeout(0), -1);
+    CHECK_INT(stream.report().outcome, XMPP_CLOSE_PENDING);
+    CHECK_INT(stream.report().struct_size, sizeof(xmpp_close_report));
     xmpp_close::framer framer;
     const char *data = "<a/>", *xml = data;
     size_t len = 4, xml_len = 0;
@@ -348,7 +392,7 @@ void an_empty_handle_says_so()
     xmpp_close::options options;
     const xmpp_close::canceller empty;
     options.canceller = &empty;
-    CHECK(!xmpp_close::handshake::create(options, 0, &code));
+    CHECK(!xmpp_close::stream::engine(options, 0, &code));
     CHECK_INT(code, XMPP_CLOSE_ERR_INVALID);
 }
 
@@ -371,7 +415,7 @@ closed close_with_peer(const step *script, const xmpp_close::options &options)
         peer other;
         ~guard() { peer_free(&other); }
     } made;
-    closed done = { { XMPP_CLOSE_OK, XMPP_CLOSE_REPORT_INIT }, "", false };
+    closed done = { { XMPP_CLOSE_OK, {} }, "", false };
     peer_start(&made.other, TCP, script, nullptr, nullptr);
     try {
         done.result = xmpp_close::close(made.other.fd, options);

@@ -3,9 +3,11 @@
 #include "check.h"
 #include "hpp.h"
 
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <poll.h>
 #include <type_traits>
 #include <unistd.h>
 
@@ -123,7 +125,7 @@ void each_stream_has_its_own_callables()
         CHECK_TEXT(others.all[i].got, ("<presence id='" + std::to_string(i) + "'/><a h='1'/>" TAG).c_str());
     }
     CHECK_INT(moved.report(count).outcome, XMPP_CLOSE_PENDING);
-    CHECK_INT(moved.run(options).code, XMPP_CLOSE_OK); // as often as one likes
+    CHECK(bool(moved.run(options))); // as often as one likes
 }
 
 void callables_live_as_long_as_the_batch()
@@ -261,6 +263,55 @@ void a_callable_may_add_to_its_batch()
     CHECK_INT(late, 4);
 }
 
+// Beside a loop of the program's own: nothing is kept of a stream that has ended.
+void a_batch_is_turned_by_another_loop()
+{
+    const std::shared_ptr<int> token = std::make_shared<int>(0);
+    peers others(20, answer);
+    size_t next = 5, ended = 0;
+    batch all = batch::create();
+    const auto add = [&](int fd) {
+        xmpp_close::options options;
+        options.on_stanza = [token](const char *, size_t) { return ++*token, 0; };
+        CHECK_INT(all.add(fd, std::move(options)), XMPP_CLOSE_OK);
+    };
+    xmpp_close::batch_options with;
+    with.on_end = [&](size_t index, const xmpp_close::report &report) {
+        CHECK(report.ended() == xmpp_close::outcome::clean);
+        CHECK_INT(all.turn(), XMPP_CLOSE_ERR_INVALID);
+        CHECK_INT(all.set({}), XMPP_CLOSE_ERR_INVALID);
+        ended++;
+        if (next < others.all.size())
+            add(others.all[next++].fd);
+        else if (index == others.all.size() - 1)
+            throw mine{ 3 };
+    };
+    with.total_ms = std::chrono::minutes(2);
+    CHECK_INT(all.set(with), XMPP_CLOSE_OK);
+    for (size_t i = 0; i < next; i++)
+        add(others.all[i].fd);
+    int caught = 0;
+    for (int left = 1; left > 0;) {
+        pollfd polled = { all.fd(), POLLIN, 0 };
+        poll(&polled, 1, all.timeout());
+        try {
+            left = all.turn();
+        } catch (const mine &thrown) {
+            caught += thrown.number;
+            left = all.turn(); // it may have been the last
+        }
+        CHECK(left >= 0);
+    }
+    CHECK_INT(caught, 3);
+    CHECK_INT(ended, others.all.size());
+    CHECK_INT(*token, 2 * others.all.size());
+    CHECK(token.use_count() <= 2); // of the one whose on_end has thrown, everything is still there
+    batch empty;
+    CHECK_INT(empty.turn(), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(empty.set({}), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(empty.timeout(), -1);
+}
+
 // Where each throws: 0 on_stanza, 1 on_data, 2 on_farewell, 3 read, 4 write, 5 shut; the other half are well.
 void an_exception_stops_only_its_stream()
 {
@@ -330,6 +381,57 @@ void exceptions_of_the_batch_come_out_too()
     CHECK_INT(batch.report(1).outcome, XMPP_CLOSE_CLEAN);
 }
 
+// Streams of the program's own, and those that are taken out again.
+void a_stream_stays_its_programs()
+{
+    peers others(3, answer);
+    std::vector<xmpp_close::stream> streams;
+    int late = 0, ended = 0;
+    {
+        batch all = batch::create();
+        xmpp_close::batch_options with;
+        with.on_end = [&](size_t, const xmpp_close::report &report) { ended += report.ended() == xmpp_close::outcome::clean; };
+        CHECK_INT(all.set(with), XMPP_CLOSE_OK);
+        for (peer &other : others.all) {
+            xmpp_close::options options;
+            options.on_stanza = [&late](const char *, size_t) { return ++late, 0; };
+            streams.push_back(xmpp_close::stream::start(other.fd, std::move(options)));
+        }
+        size_t index = 77;
+        for (xmpp_close::stream &each : streams)
+            CHECK_INT(all.add(each, &index), XMPP_CLOSE_OK);
+        CHECK_INT(index, 2);
+        CHECK_INT(all.add(streams[2]), XMPP_CLOSE_ERR_INVALID); // it is in there already
+        CHECK(streams[0].send("<x/>") == xmpp_close::sent::ok);
+        int code = 77;
+        CHECK(!all.remove(1, &code)); // it is still in its place
+        CHECK_INT(code, XMPP_CLOSE_OK);
+        CHECK(!all.remove(1, &code));
+        CHECK_INT(code, XMPP_CLOSE_ERR_INVALID);
+        streams.pop_back(); // it leaves, and nobody is told
+        int left = 1;
+        while (left > 0)
+            left = all.turn(-1);
+        CHECK_INT(ended, 1);
+        CHECK(streams[0].wants().over);
+        CHECK_INT(all.add(others.all[2].fd, {}, &index), XMPP_CLOSE_OK);
+        CHECK_INT(index, 3);
+        streams.push_back(all.remove(3, &code)); // a new handle
+        CHECK_INT(code, XMPP_CLOSE_OK);
+    }
+    for (size_t i = 1; i < 3; i++) {
+        CHECK(streams[i].wants().may_send);
+        CHECK_INT(streams[i].finish(), XMPP_CLOSE_OK);
+        while (!streams[i].step().over) {
+            pollfd polled = { others.all[i].fd, POLLIN, 0 };
+            poll(&polled, 1, streams[i].timeout());
+        }
+        CHECK(streams[i].report().ended() == xmpp_close::outcome::clean);
+    }
+    CHECK_INT(late, 2 * 2); // the last has no callables
+    streams.clear();
+}
+
 } // namespace
 
 void batches()
@@ -339,6 +441,8 @@ void batches()
     RUN(refusals_are_those_of_c);
     RUN(a_callable_may_cancel_all);
     RUN(a_callable_may_add_to_its_batch);
+    RUN(a_batch_is_turned_by_another_loop);
+    RUN(a_stream_stays_its_programs);
     RUN(an_exception_stops_only_its_stream);
     RUN(exceptions_of_the_batch_come_out_too);
 }

@@ -19,7 +19,7 @@ int late_stanzas_without_exceptions(int fd)
 
 bool run_without_exceptions()
 {
-    xmpp_close::handshake handshake = xmpp_close::handshake::create({}, 0);
+    xmpp_close::stream stream = xmpp_close::stream::engine({}, 0);
     const xmpp_close::canceller canceller = xmpp_close::canceller::create();
     xmpp_close::batch batch = xmpp_close::batch::create();
     if (batch.add(-1, {}) != XMPP_CLOSE_ERR_INVALID || !batch.run({}))
@@ -29,6 +29,6 @@ bool run_without_exceptions()
     const xmpp_close::frame last = xmpp_close::framer::create_inside("stream:stream").feed(
         bytes, sizeof bytes - 1,
         [&](xmpp_close::frame kind, const char *, size_t) { stanzas += kind == xmpp_close::frame::stanza; });
-    return handshake.begin(1) == xmpp_close::action::send_tag && canceller.cancel() == XMPP_CLOSE_OK && stanzas == 1 &&
+    return stream.finish(1) == XMPP_CLOSE_OK && stream.output().size() == sizeof TAG - 1 && canceller.cancel() == XMPP_CLOSE_OK && stanzas == 1 &&
            last == xmpp_close::frame::end;
 }

@@ -658,8 +658,8 @@ static void cancels(struct stepped *t)
 
 static void is_cancelled(struct stepped *t, enum where where)
 {
-    /* Where both tags were exchanged already, there is nothing left to stop; on_data was given the peer's, and says so. */
-    if (!CHECK_INT(report_of(t).outcome, where == FINAL || where == DATA ? XMPP_CLOSE_CLEAN : XMPP_CLOSE_CANCELLED))
+    /* Where both tags were exchanged already, there is nothing left to stop; what on_data is about to answer comes later. */
+    if (!CHECK_INT(report_of(t).outcome, where == FINAL ? XMPP_CLOSE_CLEAN : XMPP_CLOSE_CANCELLED))
         printf("  that was %s\n", places[where]);
     CHECK(report_of(t).refused > 0);
     CHECK_INT(t->calls, 1); /* as soon as the callback has returned */
@@ -680,7 +680,8 @@ static void sees_an_error(struct stepped *t)
 
 static void has_an_error(struct stepped *t, enum where where)
 {
-    if (!CHECK_TEXT(report_of(t).stream_error, where == FINAL || where == DATA ? "" : "conflict"))
+    /* The peer's tag is right behind it, and so on_data answers that it saw the tag. */
+    if (!CHECK_TEXT(report_of(t).stream_error, where == FINAL ? "" : "conflict"))
         printf("  that was %s\n", places[where]);
     peer_await(&t->peer);
     CHECK_INT(peer_count(&t->peer, TAG), 1);

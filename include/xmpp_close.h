@@ -460,7 +460,8 @@ typedef enum xmpp_close_attempt {
 /// Each callback makes one attempt, without blocking, and returns 0, an
 /// xmpp_close_attempt or an errno value. EAGAIN means that the obvious
 /// direction is not ready, EINTR "again", and any other errno value that the
-/// connection is gone. `*n` is 0 before each call.
+/// connection is gone. `*n` is 0 before each call. A socket under them is
+/// O_NONBLOCK, or the first attempt may never come back.
 typedef struct xmpp_close_transport {
     /// Set by XMPP_CLOSE_TRANSPORT_INIT.
     size_t struct_size;
@@ -515,31 +516,61 @@ int xmpp_close_with(const xmpp_close_transport *transport,
  *                        over what came; you poll, and call xmpp_close_step(). It
  *                        looks at the clock itself: pass 0 for each `now`
  *
- * NULL in place of a stream *is* an open stream of which the library holds nothing.
- * So a program may make one when the stream begins, or not before its close. What a
- * stream wants, it says again until it is done: no order of events can go wrong, and
- * nothing is missed by looking later. An engine in an event loop:
+ * NULL in place of a stream *is* an open stream of which the library holds nothing:
+ * questions are answered for that, _wrote is XMPP_CLOSE_OK, and what would change
+ * it is XMPP_CLOSE_ERR_NULL. So a program may make a stream when its XMPP stream
+ * begins, or not before the close. What a stream wants, it says again until it is
+ * done: no order of events can go wrong, and nothing is missed by looking later.
+ *
+ * A started stream:
+ *
+ *    to close  xmpp_close_start(fd, &options, &s); what you have queued still:
+ *              xmpp_close_send(s, queue, len); xmpp_close_finish(s, NULL, 0);
+ *    to send   xmpp_close_send(s, xml, len); if it is refused, store or bounce it
+ *
+ *    fd is ready, or xmpp_close_timeout(s, 0) ms have passed
+ *        wants = xmpp_close_step(s);
+ *        if (wants & XMPP_CLOSE_OVER)
+ *            xmpp_close_get_report(s, &report), xmpp_close_free(s), close(fd);
+ *        else
+ *            poll fd for READ and WRITE among wants; with neither, do not poll it
+ *
+ * An engine:
  *
  *    to send   xmpp_close_send(s, xml, len); if it is refused, store or bounce it
  *    to close  read and answer what has arrived, then xmpp_close_finish()
  *    readable  n bytes came: xmpp_close_received(s, n, now) ? parse : discard;
  *              the peer's tag, TCP's end, an error: xmpp_close_tell()
- *    writable  n = write(fd, bytes, xmpp_close_output(s, &bytes));
+ *    writable  len = xmpp_close_output(s, &bytes);
+ *              n = write(fd, bytes, len); // an error that stays: tell WRITE_FAILED
  *              xmpp_close_wrote(s, n, 0, now);
  *    timer     xmpp_close_tick(s, now);
  *
- *    after each of them
+ *    after each of them, again and again
  *        wants = xmpp_close_wants(s);
- *        if (wants & XMPP_CLOSE_SHUT) {
- *            shutdown(fd, SHUT_WR);
- *            xmpp_close_tell(s, XMPP_CLOSE_FACT_DID_SHUT, 0, now);
- *        }
- *        if (wants & XMPP_CLOSE_ANSWER)
- *            send what the peer is still owed; xmpp_close_finish(s, NULL, now);
- *        if (wants & XMPP_CLOSE_OVER)
- *            xmpp_close_get_report(s, &report), xmpp_close_free(s), close(fd);
+ *        if (!(wants & XMPP_CLOSE_MAY_SEND))
+ *            leave the router, if that was not done;
+ *        if (wants & XMPP_CLOSE_NOTIFY)
+ *            send close_notify, then tell DID_NOTIFY;
+ *        else if (wants & XMPP_CLOSE_SHUT)
+ *            shutdown(fd, SHUT_WR), then tell DID_SHUT;
+ *        else if ((wants & XMPP_CLOSE_ANSWER) && nothing is owed to the peer)
+ *            xmpp_close_finish(s, NULL, now);
  *        else
- *            poll for READ and WRITE among wants, for xmpp_close_timeout(s, now) ms
+ *            break;
+ *    if (wants & XMPP_CLOSE_OVER)
+ *        xmpp_close_get_report(s, &report), xmpp_close_free(s), close(fd);
+ *    else
+ *        poll fd for READ and WRITE among wants, for xmpp_close_timeout(s, now) ms;
+ *        with neither, do not poll it
+ *
+ * An engine beside a queue of your own, made when the close begins:
+ *
+ *    every writer         MAY_SEND ? push : store or bounce. What is queued when
+ *                         MAY_SEND goes still goes out
+ *    your queue is empty  push what _output says; _wrote(s, len, pending, now)
+ *    after each write     _wrote(s, 0, pending, now): what lies in your queue and
+ *                         in your TLS layer
  *
  * `now` is milliseconds of one monotonic clock of yours, from any zero; an earlier
  * one than before counts as that. The limits count from _finish, or from the peer's
@@ -623,7 +654,8 @@ typedef enum xmpp_close_fact {
     XMPP_CLOSE_FACT_READ_FAILED = 10,
     /// Writing failed. detail: errno. What the peer sent before may still be read.
     XMPP_CLOSE_FACT_WRITE_FAILED = 11,
-    /// The TLS layer failed.
+    /// The TLS layer failed. What it has still to say, its alert, is written
+    /// before this is told.
     XMPP_CLOSE_FACT_TLS_FAILED = 12,
     /// close_notify is with your TLS layer. If it is not with the kernel, say how
     /// much is pending, by _wrote.
@@ -666,7 +698,9 @@ int xmpp_close_send(xmpp_close_stream *s,
                     size_t len);
 
 /// All is said: we close, or answer the peer's tag. Our tag is due, behind what was
-/// sent, farewell and error. error NULL: none. The first call counts.
+/// sent, farewell and error. error NULL: none. The first call counts. A condition
+/// that RFC 6120 does not know, or that lacks what it needs, is
+/// XMPP_CLOSE_ERR_INVALID, and the close has not begun.
 ///
 /// A started stream first reads, without waiting, what has arrived, hands it over,
 /// and lets it be answered by _send; then it asks on_farewell, until that has
@@ -706,7 +740,8 @@ int xmpp_close_peer_error(xmpp_close_stream *s,
 typedef enum xmpp_close_want {
     /// Engine: hand what comes to _received or _input, and the end to _tell.
     XMPP_CLOSE_READ = 1,
-    /// Engine: _output has bytes, or the last _wrote left something pending.
+    /// Engine: _output has bytes, or the last _wrote left something pending. Do
+    /// not poll for it while what is pending waits for a TLS handshake.
     XMPP_CLOSE_WRITE = 2,
     /// Stanzas may still be sent. Once gone it never comes back: that is when to
     /// leave the router.
@@ -756,7 +791,7 @@ uint32_t xmpp_close_tick(xmpp_close_stream *s, uint64_t now);
 /// finished or told since, _timeout is 0.
 ///
 /// From a callback of the stream, and on an engine, it does nothing, and answers
-/// as _wants.
+/// as _wants: do not wait for OVER there.
 uint32_t xmpp_close_step(xmpp_close_stream *s);
 
 /// Stores how it went, as of the last call; complete once it is over. NULL: an
@@ -776,7 +811,8 @@ int xmpp_close_get_report(const xmpp_close_stream *s, xmpp_close_report *report)
 /// you ask (TLS insists on that); more may be appended. So ask when you can write,
 /// not earlier: a stream error still goes in front of the tag as long as the tag
 /// was not handed out. They are valid until the next call on s that is no
-/// question. bytes NULL: only the number is wanted.
+/// question. A long queue comes in pieces of 64 KiB, and what is said last in one.
+/// bytes NULL: only the number is wanted.
 size_t xmpp_close_output(xmpp_close_stream *s, const uint8_t **bytes);
 
 /// You took `taken` bytes of the last _output, and they are not handed out again.
@@ -927,6 +963,13 @@ int xmpp_close_batch_new(xmpp_close_batch **out);
 int xmpp_close_batch_set(xmpp_close_batch *batch,
                          const xmpp_close_batch_options *options);
 
+/// Frees it; NULL is fine. Streams that have not ended are left as they are, and
+/// their descriptors open. From one of its callbacks: that is put off until _turn
+/// is at its end, or, with all streams closed, _run.
+void xmpp_close_batch_free(xmpp_close_batch *batch);
+
+/* The streams of a batch */
+
 /// Adds a stream on a connected stream socket, as for xmpp_close_fd(): between
 /// turns, or from a callback. It is closed as soon as the batch has a turn, or
 /// when its moment in the spread comes. Nothing is read or written before; from
@@ -936,6 +979,7 @@ int xmpp_close_batch_set(xmpp_close_batch *batch,
 ///
 /// XMPP_CLOSE_ERR_INVALID, beside the usual reasons: the descriptor is in the
 /// batch already, its time is up, or it was stopped.
+XMPP_CLOSE_MUST_USE
 int xmpp_close_batch_add(xmpp_close_batch *batch,
                          int fd,
                          const xmpp_close_options *options,
@@ -943,10 +987,49 @@ int xmpp_close_batch_add(xmpp_close_batch *batch,
 
 /// The same over a transport of your own, as for xmpp_close_with(). Its
 /// descriptor must be one that epoll or kqueue can wait for.
+XMPP_CLOSE_MUST_USE
 int xmpp_close_batch_add_with(xmpp_close_batch *batch,
                               const xmpp_close_transport *transport,
                               const xmpp_close_options *options,
                               size_t *index);
+
+/// Adds a stream of xmpp_close_start() or xmpp_close_start_with(). From now on the
+/// batch steps it, and finishes it when its turn comes, or when its peer closes; it
+/// may have been finished already. All else stays as it was: send, finish, detach
+/// and tell it, ask it, and free it, which takes it out. Only _step does nothing.
+/// When it has ended, it is out of the batch before on_end is called, whose
+/// stream_userdata is that of its options.
+///
+/// XMPP_CLOSE_ERR_INVALID, beside the reasons of _add: an engine, a stream that is
+/// in a batch already, one that is over, or s from one of its own callbacks.
+XMPP_CLOSE_MUST_USE
+int xmpp_close_batch_add_stream(xmpp_close_batch *batch,
+                                xmpp_close_stream *s,
+                                size_t *index);
+
+/// Takes a stream out before its end, whether its close has begun or not: it goes
+/// on where it was, nothing is lost, and on_end is not called. Stores its handle,
+/// which is yours to step or to free; of what was added by _add or _add_with, a new
+/// one, whose descriptor has to stay open until then. MAY_SEND among its wants: its
+/// close has not begun.
+///
+/// From a callback of the batch, the stream can be stepped once that has returned;
+/// all else may be done with it at once. XMPP_CLOSE_ERR_INVALID: no such stream is
+/// in the batch.
+XMPP_CLOSE_MUST_USE
+int xmpp_close_batch_remove(xmpp_close_batch *batch,
+                            size_t index,
+                            xmpp_close_stream **out);
+
+/// Stores how a stream ended. As long as it is in the batch, its outcome is
+/// XMPP_CLOSE_PENDING. Reports are kept until _free, but where on_end is given only
+/// those of _run, until the next one. For any other index it is
+/// XMPP_CLOSE_ERR_INVALID.
+int xmpp_close_batch_report(const xmpp_close_batch *batch,
+                            size_t index,
+                            xmpp_close_report *report);
+
+/* Turns of a batch */
 
 /// A descriptor that is readable when _turn has something to do, but not at
 /// _timeout: to be watched by poll, epoll or the like, beside your own, and never
@@ -958,8 +1041,9 @@ int xmpp_close_batch_fd(const xmpp_close_batch *batch);
 int xmpp_close_batch_timeout(const xmpp_close_batch *batch);
 
 /// Does what can be done now for all that is in the batch, a bounded amount of it,
-/// and calls on_end for each stream that ended. Waits only if there is nothing to
-/// do, and for wait_ms at most: 0 not at all, -1 until there is something.
+/// and calls on_end for each stream that ended. Waits only if streams are in it and
+/// there is nothing to do, and for wait_ms at most: 0 not at all, -1 until there is
+/// something.
 ///
 /// Returns how many streams are left, or an error. XMPP_CLOSE_ERR_INVALID from a
 /// callback of the batch.
@@ -977,19 +1061,6 @@ int xmpp_close_batch_turn(xmpp_close_batch *batch, int wait_ms);
 int xmpp_close_batch_run(xmpp_close_batch *batch,
                          const xmpp_close_batch_options *options,
                          xmpp_close_summary *summary);
-
-/// Stores how a stream ended. As long as it is in the batch, its outcome is
-/// XMPP_CLOSE_PENDING. Reports are kept until _free, but where on_end is given only
-/// those of _run, until the next one. For any other index it is
-/// XMPP_CLOSE_ERR_INVALID.
-int xmpp_close_batch_report(const xmpp_close_batch *batch,
-                            size_t index,
-                            xmpp_close_report *report);
-
-/// Frees it; NULL is fine. Streams that have not ended are left as they are, and
-/// their descriptors open. From one of its callbacks: that is put off until _turn
-/// is at its end, or, with all streams closed, _run.
-void xmpp_close_batch_free(xmpp_close_batch *batch);
 
 /* The state machine by itself, for event loops
  *

@@ -1,23 +1,27 @@
 /* xmpp_close.hpp: what C++11 and later can add to xmpp_close.h. Header-only; link with the same library.
  *
  *    xmpp_close::options options;
+ *    options.total_ms = std::chrono::seconds(20);
  *    options.on_stanza = [&](const char *xml, size_t len) { inbox.emplace_back(xml, len); return 0; };
  *    const xmpp_close::result closed = xmpp_close::close(fd, options);
- *    log(closed ? closed.outcome_name() : closed.strerror());
+ *    log(closed ? closed.report.describe() : closed.strerror());
  *
  * xmpp_close.h says what everything means; names are the same without the prefix, and there is no other behaviour. C
  * functions that need no more than they have, such as xmpp_close_idle_seconds(), have no twin here.
  *
  * - Handles free what they own, and can be moved, not copied. A default-made or moved-from one is empty: it converts
- *   to false, and its functions give XMPP_CLOSE_ERR_NULL. _new is `create`, which gives an empty one on failure.
+ *   to false, and its functions give XMPP_CLOSE_ERR_NULL; an empty stream is an open one, as NULL is in C. _new is `create`,
+ *   and for a stream `engine`; both give an empty one on failure.
  * - Options own their strings and callables; an empty one is what NULL is in C. Text ends at its first NUL. What a
- *   callable captures by reference must live until the call that uses it returns: close(), batch::run().
+ *   callable captures by reference must live until the call that uses it returns, or as long as the stream or batch.
  * - Callables return what the callbacks of C return: 0 goes on. They are in std::function, so must be copyable, and are
  *   on the heap if they capture more than a pointer or two; std::ref() of a callable is neither copied nor allocated.
  * - A call reads its options where they are: nothing is copied or allocated that C does not copy or allocate.
  * - An exception that leaves a callable does not enter C. It stops that stream (XMPP_CLOSE_CANCELLED; from a transport,
  *   XMPP_CLOSE_RESET by ECANCELED), none of whose callables is called again, and is thrown on when the C function has
- *   returned. In a batch the other streams go on, and one exception comes out; reports remain in the batch.
+ *   returned. In a batch the other streams go on, and one exception comes out.
+ * - Times are milliseconds or std::chrono. A limit is rounded up; one that is too long is the longest there is, and one of
+ *   zero or less is 1 ms, since the number 0 means the default.
  * - Neither exceptions nor RTTI are needed. A file that is compiled without exceptions has other types than a file
  *   with them, so that a mix of both in one interface fails to link instead of losing the rule above.
  */
@@ -26,44 +30,154 @@
 #define XMPP_CLOSE_HPP
 
 #include "xmpp_close.h"
+#include "xmpp_close_fwd.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
-#if defined(__cpp_exceptions) || defined(__EXCEPTIONS) || defined(_CPPUNWIND)
+#if XMPP_CLOSE_HPP_EXCEPTIONS
 #include <exception>
-#define XMPP_CLOSE_HPP_EXCEPTIONS 1
-#define XMPP_CLOSE_HPP_ABI with_exceptions
+#endif
+
+/* Results that say something which must not be missed. */
+#if __cplusplus >= 201703L
+#define XMPP_CLOSE_HPP_NODISCARD [[nodiscard]]
 #else
-#define XMPP_CLOSE_HPP_EXCEPTIONS 0
-#define XMPP_CLOSE_HPP_ABI without_exceptions
+#define XMPP_CLOSE_HPP_NODISCARD XMPP_CLOSE_MUST_USE
 #endif
 
 namespace xmpp_close {
 inline namespace XMPP_CLOSE_HPP_ABI {
 
-/* Words */
+/* Words: the numbers are those of C */
 
-/// Plain data, as in C; the numbers in it are XMPP_CLOSE_CLEAN and so on.
-using report = ::xmpp_close_report;
-using summary = ::xmpp_close_summary;
-
-/// An xmpp_close_action, or a negative xmpp_close_result; see `handshake`.
-enum class action : int {
-    nothing = XMPP_CLOSE_DO_NOTHING, send_tag = XMPP_CLOSE_DO_SEND_TAG, answer = XMPP_CLOSE_DO_ANSWER,
-    end_output = XMPP_CLOSE_DO_END_OUTPUT, teardown = XMPP_CLOSE_DO_TEARDOWN,
-    err_null = XMPP_CLOSE_ERR_NULL, err_panic = XMPP_CLOSE_ERR_PANIC
+/// xmpp_close_outcome.
+enum class outcome : std::uint32_t {
+    pending = XMPP_CLOSE_PENDING, clean = XMPP_CLOSE_CLEAN, peer_eof = XMPP_CLOSE_PEER_EOF,
+    truncated = XMPP_CLOSE_TRUNCATED, reset = XMPP_CLOSE_RESET, timed_out = XMPP_CLOSE_TIMED_OUT,
+    stalled = XMPP_CLOSE_STALLED, malformed = XMPP_CLOSE_MALFORMED, tls_failed = XMPP_CLOSE_TLS_FAILED,
+    cancelled = XMPP_CLOSE_CANCELLED
 };
 
-/// An xmpp_close_frame, or a negative xmpp_close_result; see `framer`.
+/// xmpp_close_initiator.
+enum class initiator : std::uint32_t {
+    none = XMPP_CLOSE_INITIATOR_NONE, us = XMPP_CLOSE_INITIATOR_US, peer = XMPP_CLOSE_INITIATOR_PEER,
+    crossing = XMPP_CLOSE_INITIATOR_CROSSING
+};
+
+/// xmpp_close_limit.
+enum class limit : std::uint32_t {
+    none = XMPP_CLOSE_LIMIT_NONE, total = XMPP_CLOSE_LIMIT_TOTAL, no_progress = XMPP_CLOSE_LIMIT_NO_PROGRESS,
+    linger = XMPP_CLOSE_LIMIT_LINGER, answer = XMPP_CLOSE_LIMIT_ANSWER, batch = XMPP_CLOSE_LIMIT_BATCH
+};
+
+/// xmpp_close_fact.
+enum class fact : int {
+    cancel = XMPP_CLOSE_FACT_CANCEL, peer_closed = XMPP_CLOSE_FACT_PEER_CLOSED, malformed = XMPP_CLOSE_FACT_MALFORMED,
+    paused = XMPP_CLOSE_FACT_PAUSED, restarted = XMPP_CLOSE_FACT_RESTARTED, header_out = XMPP_CLOSE_FACT_HEADER_OUT,
+    arrived = XMPP_CLOSE_FACT_ARRIVED, eof = XMPP_CLOSE_FACT_EOF, notified = XMPP_CLOSE_FACT_NOTIFIED,
+    read_failed = XMPP_CLOSE_FACT_READ_FAILED, write_failed = XMPP_CLOSE_FACT_WRITE_FAILED,
+    tls_failed = XMPP_CLOSE_FACT_TLS_FAILED, did_notify = XMPP_CLOSE_FACT_DID_NOTIFY, did_shut = XMPP_CLOSE_FACT_DID_SHUT,
+    stanzas = XMPP_CLOSE_FACT_STANZAS, oversize = XMPP_CLOSE_FACT_OVERSIZE
+};
+
+/// What became of what was to be sent: an xmpp_close_result.
+enum class sent : int {
+    ok = XMPP_CLOSE_OK, refused = XMPP_CLOSE_REFUSED, full = XMPP_CLOSE_FULL, err_null = XMPP_CLOSE_ERR_NULL,
+    err_invalid = XMPP_CLOSE_ERR_INVALID, err_system = XMPP_CLOSE_ERR_SYSTEM, err_panic = XMPP_CLOSE_ERR_PANIC
+};
+
+/// An xmpp_close_frame, or a negative xmpp_close_result.
 enum class frame : int {
     more = XMPP_CLOSE_FRAME_MORE, header = XMPP_CLOSE_FRAME_HEADER, stanza = XMPP_CLOSE_FRAME_STANZA,
     oversize = XMPP_CLOSE_FRAME_OVERSIZE, end = XMPP_CLOSE_FRAME_END, malformed = XMPP_CLOSE_FRAME_MALFORMED,
-    err_null = XMPP_CLOSE_ERR_NULL, err_panic = XMPP_CLOSE_ERR_PANIC
+    err_null = XMPP_CLOSE_ERR_NULL, err_invalid = XMPP_CLOSE_ERR_INVALID, err_panic = XMPP_CLOSE_ERR_PANIC
+};
+
+/// xmpp_close_wants(), a member for each bit.
+struct wants {
+    bool read, write, may_send, answer, parse, inside, notify, shut, over;
+
+    explicit wants(std::uint32_t bits) noexcept
+        : read((bits & XMPP_CLOSE_READ) != 0), write((bits & XMPP_CLOSE_WRITE) != 0),
+          may_send((bits & XMPP_CLOSE_MAY_SEND) != 0), answer((bits & XMPP_CLOSE_ANSWER) != 0),
+          parse((bits & XMPP_CLOSE_PARSE) != 0), inside((bits & XMPP_CLOSE_INSIDE) != 0),
+          notify((bits & XMPP_CLOSE_NOTIFY) != 0), shut((bits & XMPP_CLOSE_SHUT) != 0),
+          over((bits & XMPP_CLOSE_OVER) != 0)
+    {
+    }
+};
+
+/// That of C, and what its numbers mean.
+struct report : ::xmpp_close_report {
+    report() noexcept : ::xmpp_close_report XMPP_CLOSE_REPORT_INIT {}
+    explicit report(const ::xmpp_close_report &c) noexcept : ::xmpp_close_report(c) {}
+
+    xmpp_close::outcome ended() const noexcept { return xmpp_close::outcome(this->outcome); }
+    xmpp_close::initiator begun_by() const noexcept { return xmpp_close::initiator(this->initiator); }
+    xmpp_close::limit limited_by() const noexcept { return xmpp_close::limit(this->limit); }
+    /// One line for a log.
+    std::string describe() const
+    {
+        char line[2048];
+        const int length = xmpp_close_describe(this, line, sizeof line);
+        return length > 0 ? std::string(line) : std::string();
+    }
+};
+
+using summary = ::xmpp_close_summary;
+
+/* Times */
+
+namespace detail {
+
+/// Milliseconds, rounded up; nothing below 0, and nothing above `most`.
+template <class Rep, class Period>
+constexpr std::uint64_t millis(std::chrono::duration<Rep, Period> time, std::uint64_t most) noexcept
+{
+    using exact = std::chrono::duration<long double, std::milli>;
+    return !(exact(time).count() > 0)                                  ? 0
+           : exact(time).count() >= static_cast<long double>(most)     ? most
+           : static_cast<std::uint64_t>(exact(time).count()) +
+               (exact(time).count() > static_cast<long double>(static_cast<std::uint64_t>(exact(time).count())) ? 1 : 0);
+}
+
+} // namespace detail
+
+/// A time limit of options: a number of milliseconds, of which 0 is the default, or any std::chrono::duration.
+class time_limit {
+public:
+    constexpr time_limit(std::uint32_t ms = 0) noexcept : ms_(ms) {}
+    template <class Rep, class Period>
+    constexpr time_limit(std::chrono::duration<Rep, Period> time) noexcept
+        : ms_(detail::millis(time, UINT32_MAX) == 0 ? 1 : static_cast<std::uint32_t>(detail::millis(time, UINT32_MAX)))
+    {
+    }
+    constexpr operator std::uint32_t() const noexcept { return ms_; }
+
+private:
+    std::uint32_t ms_;
+};
+
+/// A moment of an engine's clock: a number of milliseconds, or a time_point of any clock that only goes forward.
+class moment {
+public:
+    constexpr moment(std::uint64_t ms = 0) noexcept : ms_(ms) {}
+    template <class Clock, class Duration>
+    constexpr moment(std::chrono::time_point<Clock, Duration> time) noexcept
+        : ms_(detail::millis(time.time_since_epoch(), UINT64_MAX))
+    {
+        static_assert(Clock::is_steady, "a clock that can be set, such as system_clock, shortens or stretches a close");
+    }
+    constexpr operator std::uint64_t() const noexcept { return ms_; }
+
+private:
+    std::uint64_t ms_;
 };
 
 /* Handles */
@@ -105,7 +219,7 @@ private:
 class canceller : public detail::owner<xmpp_close_canceller, xmpp_close_canceller_free> {
 public:
     /// `code`, here and below: where to store why it is empty, or XMPP_CLOSE_OK.
-    static canceller create(int *code = nullptr) noexcept { return make<canceller>(code, xmpp_close_canceller_new); }
+    XMPP_CLOSE_HPP_NODISCARD static canceller create(int *code = nullptr) noexcept { return make<canceller>(code, xmpp_close_canceller_new); }
     int cancel() const noexcept { return xmpp_close_canceller_cancel(get()); }
 };
 
@@ -113,12 +227,12 @@ public:
 
 /// xmpp_close_options.
 struct options {
-    uint32_t total_ms = 0;
-    uint32_t no_progress_ms = 0;
-    uint32_t linger_ms = 0;
+    time_limit total_ms{};
+    time_limit no_progress_ms{};
+    time_limit linger_ms{};
     bool half_close = false;
     bool peer_closed = false;
-    bool tls = false; ///< for `handshake` only
+    std::uint32_t tls = 0; ///< for stream::engine() only
     std::string closing_tag{};
     std::string farewell{};
     std::string residual{};
@@ -133,18 +247,26 @@ struct options {
     std::function<int(char *buf, size_t len, size_t &n)> on_farewell{};
     bool detach = false;
     bool tag_sent = false;
-    uint32_t answer_ms = 0; ///< for `handshake` only
+    time_limit answer_ms{};
     std::string stream_error_address{};
     std::string peer_header{};
     std::string header{};
     size_t output_limit = 0;
-    bool own_parser = false;
+    bool own_parser = false; ///< for stream::engine() only
+};
+
+/// xmpp_close_error.
+struct error {
+    std::string condition{};
+    std::string text{};
+    std::string address{};
+    std::string element{};
 };
 
 /// xmpp_close_batch_options.
 struct batch_options {
-    uint32_t total_ms = 0;
-    uint32_t spread_ms = 0;
+    time_limit total_ms{};
+    time_limit spread_ms{};
     const xmpp_close::canceller *canceller = nullptr; ///< as above
     std::string stream_error{};
     std::string stream_error_text{};
@@ -197,17 +319,22 @@ void set_canceller(Struct &c, const canceller *canceller) noexcept
 /// Where exceptions stop: none may cross the C functions.
 class boundary {
 public:
+    bool *any = nullptr; ///< of several boundaries: one has caught something
+
     /// What `callable` returns; `stop` if it throws, and from then on.
     template <class Callable, class... Args>
     int call(int stop, const Callable &callable, Args &&...args) noexcept
     {
 #if XMPP_CLOSE_HPP_EXCEPTIONS
-        if (thrown_)
+        if (stopped_)
             return stop;
         try {
             return callable(std::forward<Args>(args)...);
         } catch (...) {
             thrown_ = std::current_exception();
+            stopped_ = true;
+            if (any != nullptr)
+                *any = true;
             return stop;
         }
 #else
@@ -217,28 +344,41 @@ public:
     }
 
 #if XMPP_CLOSE_HPP_EXCEPTIONS
-    void rethrow() const
+    bool has_thrown() const noexcept { return stopped_; }
+    /// Once.
+    void rethrow()
     {
         if (thrown_)
-            std::rethrow_exception(thrown_);
+            std::rethrow_exception(take());
     }
 
 private:
+    std::exception_ptr take() noexcept
+    {
+        std::exception_ptr taken;
+        taken.swap(thrown_);
+        return taken;
+    }
+
     std::exception_ptr thrown_;
+    bool stopped_ = false;
 #else
-    void rethrow() const noexcept {}
+    bool has_thrown() const noexcept { return false; }
+    void rethrow() noexcept {}
 #endif
 };
 
+struct members;
+
 /// One stream's way through C: the userdata of its callbacks. Its maker keeps alive what it points to.
-struct stream : boundary {
+struct callables : boundary {
     const options *with;
     const transport *over;
-    const batch_options *batch = nullptr;
+    members *batch = nullptr;
     boundary ended; // for on_end, which is called after the others have thrown, too
 
-    explicit stream(const options &with_, const transport *over_ = nullptr) noexcept : with(&with_), over(over_) {}
-    static stream &of(void *userdata) noexcept { return *static_cast<stream *>(userdata); }
+    explicit callables(const options &with_, const transport *over_ = nullptr) noexcept : with(&with_), over(over_) {}
+    static callables &of(void *userdata) noexcept { return *static_cast<callables *>(userdata); }
 
     xmpp_close_options c_options() noexcept
     {
@@ -312,6 +452,24 @@ struct stream : boundary {
     }
 };
 
+/// What a stream's callbacks need for as long as it lives.
+struct kept {
+    transport over;
+    options with;
+    callables calls;
+    bool is_lent = false; // the program has the handle, though it is in a batch
+    kept(transport &&over_, options &&with_) noexcept
+        : over(std::move(over_)), with(std::move(with_)), calls(with, &over)
+    {
+    }
+    /// C has its own copies.
+    void forget_bytes() noexcept
+    {
+        for (std::string *bytes : { &with.farewell, &with.residual, &with.header, &with.peer_header })
+            *bytes = std::string();
+    }
+};
+
 } // namespace detail
 
 /* One call */
@@ -332,27 +490,188 @@ struct result {
 /// xmpp_close_fd(). Throws what a callable threw, and nothing else.
 inline result close(int fd, const options &with)
 {
-    result made = { XMPP_CLOSE_OK, XMPP_CLOSE_REPORT_INIT };
-    detail::stream stream(with);
-    const xmpp_close_options c = stream.c_options();
+    result made = { XMPP_CLOSE_OK, {} };
+    detail::callables calls(with);
+    const xmpp_close_options c = calls.c_options();
     made.code = xmpp_close_fd(fd, &c, &made.report);
-    stream.rethrow();
+    calls.rethrow();
     return made;
 }
 
 /// xmpp_close_with(). Throws what a callable threw, and nothing else.
 inline result close(const transport &over, const options &with)
 {
-    result made = { XMPP_CLOSE_OK, XMPP_CLOSE_REPORT_INIT };
-    detail::stream stream(with, &over);
-    const xmpp_close_options c = stream.c_options();
-    const xmpp_close_transport c_over = stream.c_transport();
+    result made = { XMPP_CLOSE_OK, {} };
+    detail::callables calls(with, &over);
+    const xmpp_close_options c = calls.c_options();
+    const xmpp_close_transport c_over = calls.c_transport();
     made.code = xmpp_close_with(&c_over, &c, &made.report);
-    stream.rethrow();
+    calls.rethrow();
     return made;
 }
 
-/* Thousands of streams under one deadline */
+/* One stream, for event loops */
+
+/// Bytes that someone else owns.
+struct bytes {
+    const char *first;
+    std::size_t count;
+
+    const char *data() const noexcept { return first; }
+    std::size_t size() const noexcept { return count; }
+    bool empty() const noexcept { return count == 0; }
+};
+
+/// xmpp_close_stream. An empty one is an open stream of which the library holds nothing. Of an engine, `now` is a moment of
+/// your clock; a started stream looks at the clock by itself, and needs none. A callable may destroy the stream that it
+/// belongs to.
+class stream : public detail::owner<xmpp_close_stream, xmpp_close_free> {
+public:
+    /// xmpp_close_new(): bytes in, bytes out, your clock; no I/O, and no callables.
+    XMPP_CLOSE_HPP_NODISCARD static stream engine(const options &with, moment now, int *code = nullptr) noexcept
+    {
+        xmpp_close_options c = detail::callables(with).c_options();
+        c.userdata = nullptr; // there is nobody who gets it
+        return make<stream>(code, xmpp_close_new, &c, std::uint64_t(now));
+    }
+    /// The same, and the library reads and writes. Call step() when the descriptor is ready, and at timeout().
+    XMPP_CLOSE_HPP_NODISCARD static stream start(int fd, options with, int *code = nullptr)
+    {
+        const std::shared_ptr<detail::kept> kept = keep({}, std::move(with));
+        const xmpp_close_options c = kept->calls.c_options();
+        return made(make<stream>(code, xmpp_close_start, fd, &c), kept);
+    }
+    /// xmpp_close_start_with().
+    XMPP_CLOSE_HPP_NODISCARD static stream start(transport over, options with, int *code = nullptr)
+    {
+        const std::shared_ptr<detail::kept> kept = keep(std::move(over), std::move(with));
+        const xmpp_close_options c = kept->calls.c_options();
+        const xmpp_close_transport c_over = kept->calls.c_transport();
+        return made(make<stream>(code, xmpp_close_start_with, &c_over, &c), kept);
+    }
+
+    XMPP_CLOSE_HPP_NODISCARD xmpp_close::sent send(const char *data, std::size_t len) noexcept
+    {
+        return xmpp_close::sent(xmpp_close_send(get(), data, len));
+    }
+    XMPP_CLOSE_HPP_NODISCARD xmpp_close::sent send(const std::string &xml) noexcept
+    {
+        return send(xml.data(), xml.size());
+    }
+    /// All is said: our tag is due.
+    int finish(moment now = {}) noexcept { return xmpp_close_finish(get(), nullptr, now); }
+    /// The same, with an error in front of it. One that RFC 6120 does not know is refused, and nothing has begun.
+    XMPP_CLOSE_HPP_NODISCARD int finish(const error &why, moment now = {}) noexcept
+    {
+        const xmpp_close_error c = words(why);
+        return xmpp_close_finish(get(), &c, now);
+    }
+    int detach(moment now = {}) noexcept { return xmpp_close_detach(get(), now); }
+    int tell(fact what, std::uint64_t detail = 0, moment now = {}) noexcept
+    {
+        return xmpp_close_tell(get(), static_cast<xmpp_close_fact>(what), detail, now);
+    }
+    int cancel(moment now = {}) noexcept { return tell(fact::cancel, 0, now); }
+    /// The parser saw the peer's stream error.
+    int peer_error(const error &why, moment now = {}) noexcept
+    {
+        const xmpp_close_error c = words(why);
+        return xmpp_close_peer_error(get(), &c, now);
+    }
+    /// One that you cannot name.
+    int peer_error(moment now = {}) noexcept { return xmpp_close_peer_error(get(), nullptr, now); }
+
+    /// The next bytes to write, valid until something else than a question is called.
+    XMPP_CLOSE_HPP_NODISCARD bytes output() noexcept
+    {
+        const std::uint8_t *first = nullptr;
+        const std::size_t count = xmpp_close_output(get(), &first);
+        return { detail::chars(first), count };
+    }
+    int wrote(std::size_t taken, std::size_t pending, moment now) noexcept
+    {
+        return xmpp_close_wrote(get(), taken, pending, now);
+    }
+    /// Whether what came is for the parser.
+    XMPP_CLOSE_HPP_NODISCARD bool received(std::size_t n, moment now) noexcept
+    {
+        return xmpp_close_received(get(), n, now) == 1;
+    }
+    /// xmpp_close_input(): one step, which moves data and len on by what it took.
+    XMPP_CLOSE_HPP_NODISCARD frame input(const char *&data, std::size_t &len, moment now, const char *&xml, std::size_t &xml_len) noexcept
+    {
+        const std::uint8_t *at = reinterpret_cast<const std::uint8_t *>(data), *found = nullptr;
+        const frame kind = frame(xmpp_close_input(get(), &at, &len, now, &found, &xml_len));
+        data = detail::chars(at);
+        xml = detail::chars(found);
+        return kind;
+    }
+    /// All steps: calls found(frame, xml, xml_len) for each thing, the end and malformed included. Returns the last
+    /// frame.
+    template <class Found>
+    frame feed(const char *data, std::size_t len, moment now, Found &&found)
+    {
+        const char *xml = nullptr;
+        std::size_t xml_len = 0;
+        for (;;) {
+            const frame kind = input(data, len, now, xml, xml_len);
+            if (kind > frame::more)
+                found(kind, xml, xml_len);
+            if (kind <= frame::more || kind >= frame::end)
+                return kind;
+        }
+    }
+
+    XMPP_CLOSE_HPP_NODISCARD xmpp_close::wants wants() const noexcept
+    {
+        return xmpp_close::wants(xmpp_close_wants(get()));
+    }
+    /// Milliseconds as poll(2) takes them: 0 now, -1 never.
+    XMPP_CLOSE_HPP_NODISCARD int timeout(moment now = {}) const noexcept { return xmpp_close_timeout(get(), now); }
+    xmpp_close::wants tick(moment now) noexcept { return xmpp_close::wants(xmpp_close_tick(get(), now)); }
+    /// Throws what a callable threw, and nothing else; inside a callable it does nothing.
+    xmpp_close::wants step()
+    {
+        const std::shared_ptr<detail::kept> kept = kept_; // a callable may destroy this
+        const xmpp_close::wants now(xmpp_close_step(get()));
+        if (kept)
+            kept->calls.rethrow();
+        return now;
+    }
+    XMPP_CLOSE_HPP_NODISCARD xmpp_close::report report() const noexcept
+    {
+        xmpp_close::report made;
+        (void)xmpp_close_get_report(get(), &made);
+        return made;
+    }
+
+private:
+    friend class batch;
+
+    static std::shared_ptr<detail::kept> keep(transport &&over, options &&with)
+    {
+        return std::make_shared<detail::kept>(std::move(over), std::move(with));
+    }
+    static stream made(stream &&handle, const std::shared_ptr<detail::kept> &kept) noexcept
+    {
+        kept->forget_bytes();
+        handle.kept_ = kept;
+        return std::move(handle);
+    }
+    static xmpp_close_error words(const error &why) noexcept
+    {
+        xmpp_close_error c = XMPP_CLOSE_ERROR_INIT;
+        c.condition = detail::text(why.condition);
+        c.text = detail::text(why.text);
+        c.address = detail::text(why.address);
+        c.element = detail::text(why.element);
+        return c;
+    }
+
+    std::shared_ptr<detail::kept> kept_;
+};
+
+/* Thousands of streams in one thread */
 
 /// What a batch came to.
 struct batch_result {
@@ -363,171 +682,219 @@ struct batch_result {
     const char *strerror() const noexcept { return xmpp_close_strerror(code); }
 };
 
-/// xmpp_close_batch. Keeps the callables and transports of its streams for as long as it lives: so its callables may add
-/// to it, but not destroy or move it.
+namespace detail {
+
+/// A batch's way through C: the userdata of on_progress.
+struct members : boundary {
+    std::map<std::size_t, std::shared_ptr<kept>> streams;
+    batch_options own;                   // what was set
+    const batch_options *with = nullptr; // what holds: that, or what run() was given
+    bool is_inside = false;              // one of its turns
+    bool has_caught = false;             // somewhere below
+
+    xmpp_close_batch_options c_options(const batch_options &given) noexcept
+    {
+        xmpp_close_batch_options c = XMPP_CLOSE_BATCH_OPTIONS_INIT;
+        c.total_ms = given.total_ms;
+        c.spread_ms = given.spread_ms;
+        set_canceller(c, given.canceller);
+        c.stream_error = text(given.stream_error);
+        c.stream_error_text = text(given.stream_error_text);
+        c.stream_error_address = text(given.stream_error_address);
+        if (given.on_progress)
+            c.on_progress = [](void *userdata, const xmpp_close_summary *so_far) {
+                members &mine = *static_cast<members *>(userdata);
+                return mine.call(-1, mine.with->on_progress, *so_far);
+            };
+        if (given.on_end)
+            c.on_end = [](void *userdata, std::size_t index, const xmpp_close_report *report) {
+                callables &calls = callables::of(userdata);
+                members &batch = *calls.batch;
+                const auto tell = [&] { return batch.with->on_end(index, xmpp_close::report(*report)), 0; };
+                (void)calls.ended.call(0, tell);
+                if (!calls.has_thrown() && !calls.ended.has_thrown())
+                    batch.forget(index);
+            };
+        c.userdata = this;
+        return c;
+    }
+    /// What its program keeps forgets the batch.
+    void forget(std::size_t index)
+    {
+        const auto at = streams.find(index);
+        if (at == streams.end())
+            return;
+        at->second->calls.any = at->second->calls.ended.any = nullptr;
+        at->second->is_lent = false;
+        streams.erase(at);
+    }
+    members() = default;
+    members(const members &) = delete;
+    members &operator=(const members &) = delete;
+    ~members()
+    {
+        while (!streams.empty())
+            forget(streams.begin()->first);
+    }
+    /// The first of what on_progress and the callables of the streams, by index, threw.
+    void rethrow_first()
+    {
+        rethrow();
+        for (const auto &each : streams) {
+            if (!has_caught)
+                return;
+            each.second->calls.rethrow();
+            each.second->calls.ended.rethrow();
+        }
+        has_caught = false; // all have been thrown
+    }
+};
+
+} // namespace detail
+
+/// xmpp_close_batch. Keeps the callables and transports of its streams until they have ended and on_end was called, without
+/// on_end for as long as it lives. Its callables may add to it, but not destroy or move it.
 class batch : public detail::owner<xmpp_close_batch, xmpp_close_batch_free> {
 public:
-    static batch create(int *code = nullptr) noexcept { return make<batch>(code, xmpp_close_batch_new); }
-
-    int add(int fd, options with, size_t *index = nullptr)
+    XMPP_CLOSE_HPP_NODISCARD static batch create(int *code = nullptr)
     {
-        const xmpp_close_options c = keep({}, std::move(with)).c_options();
-        return added(xmpp_close_batch_add(get(), fd, &c, index));
+        batch made = make<batch>(code, xmpp_close_batch_new);
+        made.members_.reset(new detail::members);
+        return made;
+    }
+
+    XMPP_CLOSE_HPP_NODISCARD int add(int fd, options with, std::size_t *index = nullptr)
+    {
+        const std::shared_ptr<detail::kept> kept = stream::keep({}, std::move(with));
+        const xmpp_close_options c = kept->calls.c_options();
+        std::size_t at = 0;
+        const int code = xmpp_close_batch_add(get(), fd, &c, &at);
+        return added(code, kept, at, index);
     }
     /// xmpp_close_batch_add_with().
-    int add(transport over, options with, size_t *index = nullptr)
+    XMPP_CLOSE_HPP_NODISCARD int add(transport over, options with, std::size_t *index = nullptr)
     {
-        detail::stream &stream = keep(std::move(over), std::move(with));
-        const xmpp_close_options c = stream.c_options();
-        const xmpp_close_transport c_over = stream.c_transport();
-        return added(xmpp_close_batch_add_with(get(), &c_over, &c, index));
+        const std::shared_ptr<detail::kept> kept = stream::keep(std::move(over), std::move(with));
+        const xmpp_close_options c = kept->calls.c_options();
+        const xmpp_close_transport c_over = kept->calls.c_transport();
+        std::size_t at = 0;
+        const int code = xmpp_close_batch_add_with(get(), &c_over, &c, &at);
+        return added(code, kept, at, index);
+    }
+
+    /// A started stream: it stays yours, but for step(), which does nothing until it is out of the batch.
+    XMPP_CLOSE_HPP_NODISCARD int add(stream &started, std::size_t *index = nullptr)
+    {
+        std::size_t at = 0;
+        const std::shared_ptr<detail::kept> kept = started.kept_;
+        const int code = xmpp_close_batch_add_stream(get(), started.get(), &at);
+        if (code == XMPP_CLOSE_OK)
+            kept->is_lent = true;
+        return added(code, kept, at, index);
+    }
+    /// Takes a stream out before its end. One that was added as a stream is where it was all the time, and what this
+    /// returns is empty.
+    stream remove(std::size_t index, int *code = nullptr)
+    {
+        const std::shared_ptr<detail::kept> kept = members_ && members_->streams.count(index) ? members_->streams[index] : nullptr;
+        stream taken;
+        if (kept && kept->is_lent) {
+            xmpp_close_stream *same = nullptr;
+            const int result = xmpp_close_batch_remove(get(), index, &same);
+            if (code != nullptr)
+                *code = result;
+        } else {
+            taken = stream::make<stream>(code, xmpp_close_batch_remove, get(), index);
+            taken.kept_ = kept;
+        }
+        if (kept)
+            members_->forget(index);
+        return taken;
+    }
+
+    /// What holds from now on. Of its callables, what they capture must live as long as the batch, or until the next set().
+    int set(const batch_options &given)
+    {
+        if (members_ == nullptr || members_->is_inside)
+            return xmpp_close_batch_set(get(), nullptr);
+        const xmpp_close_batch_options c = members_->c_options(given);
+        const int code = xmpp_close_batch_set(get(), &c);
+        if (code == XMPP_CLOSE_OK) {
+            members_->own = given;
+            members_->with = &members_->own;
+        }
+        return code;
+    }
+    /// To be watched by poll, epoll or the like, and never read.
+    int fd() const noexcept { return xmpp_close_batch_fd(get()); }
+    /// Milliseconds as poll(2) takes them: 0 now, -1 never.
+    XMPP_CLOSE_HPP_NODISCARD int timeout() const noexcept { return xmpp_close_batch_timeout(get()); }
+    /// How many are left, or a negative xmpp_close_result. Throws one exception of a callable at a time.
+    int turn(int wait_ms = 0)
+    {
+        if (members_ == nullptr || members_->is_inside)
+            return xmpp_close_batch_turn(get(), wait_ms);
+        members_->is_inside = true;
+        const int left = xmpp_close_batch_turn(get(), wait_ms);
+        members_->is_inside = false;
+        members_->rethrow_first();
+        return left;
     }
 
     /// Once all have ended, throws the first of what on_progress and the callables of the streams, by index, threw.
     batch_result run(const batch_options &with)
     {
         batch_result made = { XMPP_CLOSE_OK, XMPP_CLOSE_SUMMARY_INIT };
-        if (running_ != nullptr) { // inside one of its callables, which C refuses
+        if (members_ == nullptr || members_->is_inside) {
             made.code = xmpp_close_batch_run(get(), nullptr, &made.summary);
             return made;
         }
-        struct : detail::boundary {
-            const batch_options *with;
-        } all;
-        all.with = &with;
-        running_ = &with;
-        for (const auto &each : streams_)
-            each->stream.batch = &with;
-        xmpp_close_batch_options c = XMPP_CLOSE_BATCH_OPTIONS_INIT;
-        c.total_ms = with.total_ms;
-        c.spread_ms = with.spread_ms;
-        detail::set_canceller(c, with.canceller);
-        c.stream_error = detail::text(with.stream_error);
-        c.stream_error_text = detail::text(with.stream_error_text);
-        c.stream_error_address = detail::text(with.stream_error_address);
-        if (with.on_progress)
-            c.on_progress = [](void *userdata, const xmpp_close_summary *so_far) {
-                decltype(all) &mine = *static_cast<decltype(all) *>(userdata);
-                return mine.call(-1, mine.with->on_progress, *so_far);
-            };
-        if (with.on_end)
-            c.on_end = [](void *userdata, size_t index, const xmpp_close_report *report) {
-                detail::stream &stream = detail::stream::of(userdata);
-                const auto tell = [&] { return stream.batch->on_end(index, *report), 0; };
-                (void)stream.ended.call(0, tell);
-            };
-        c.userdata = &all;
+        const batch_options *const before = members_->with;
+        const xmpp_close_batch_options c = members_->c_options(with);
+        members_->with = &with;
+        members_->is_inside = true;
         made.code = xmpp_close_batch_run(get(), &c, &made.summary);
-        running_ = nullptr;
-        all.rethrow();
-        for (const auto &each : streams_) {
-            each->stream.rethrow();
-            each->stream.ended.rethrow();
-        }
+        members_->is_inside = false;
+        members_->with = made.code == XMPP_CLOSE_OK ? nullptr : before;
+        members_->rethrow_first();
         return made;
     }
 
-    /// XMPP_CLOSE_PENDING before run(), and for an index that was not given.
-    xmpp_close::report report(size_t index) const noexcept
+    /// XMPP_CLOSE_PENDING while it is in the batch, and for an index that was not given.
+    xmpp_close::report report(std::size_t index) const noexcept
     {
-        xmpp_close_report made = XMPP_CLOSE_REPORT_INIT;
+        xmpp_close::report made;
         (void)xmpp_close_batch_report(get(), index, &made);
         return made;
     }
 
 private:
-    struct kept {
-        transport over;
-        options with;
-        detail::stream stream;
-        kept(transport &&over_, options &&with_) noexcept
-            : over(std::move(over_)), with(std::move(with_)), stream(with, &over)
-        {
-        }
-    };
-
-    detail::stream &keep(transport &&over, options &&with)
+    int added(int code, const std::shared_ptr<detail::kept> &kept, std::size_t at, std::size_t *index)
     {
-        streams_.push_back(std::unique_ptr<kept>(new kept(std::move(over), std::move(with))));
-        streams_.back()->stream.batch = running_;
-        return streams_.back()->stream;
-    }
-    int added(int code)
-    {
-        if (code == XMPP_CLOSE_OK) { // C has its own copies
-            streams_.back()->with.farewell = std::string();
-            streams_.back()->with.residual = std::string();
-        } else {
-            streams_.pop_back();
-        }
+        if (code != XMPP_CLOSE_OK)
+            return code;
+        kept->forget_bytes();
+        kept->calls.batch = members_.get();
+        kept->calls.any = kept->calls.ended.any = &members_->has_caught;
+        members_->streams[at] = kept;
+        if (index != nullptr)
+            *index = at;
         return code;
     }
 
-    std::vector<std::unique_ptr<kept>> streams_;
-    const batch_options *running_ = nullptr;
+    std::unique_ptr<detail::members> members_;
 };
 
-/* For event loops */
-
-/// xmpp_close_handshake: tell it what happened, do what it answers. err_null: it is empty; else close the connection.
-class handshake : public detail::owner<xmpp_close_handshake, xmpp_close_handshake_free> {
-public:
-    static handshake create(const options &with, uint64_t now_ms, int *code = nullptr) noexcept
-    {
-        const xmpp_close_options c = detail::stream(with).c_options();
-        return make<handshake>(code, xmpp_close_handshake_new, &c, now_ms);
-    }
-
-    action begin(uint64_t now) noexcept { return action(xmpp_close_handshake_begin(get(), now)); }
-    action detach(uint64_t now) noexcept { return action(xmpp_close_handshake_detach(get(), now)); }
-    action arrived(size_t n, uint64_t now) noexcept { return action(xmpp_close_handshake_arrived(get(), n, now)); }
-    action written(size_t n, uint64_t now) noexcept { return action(xmpp_close_handshake_written(get(), n, now)); }
-    action flushed(uint64_t now) noexcept { return action(xmpp_close_handshake_flushed(get(), now)); }
-    action received(size_t n, uint64_t now) noexcept { return action(xmpp_close_handshake_received(get(), n, now)); }
-    action stanza(uint64_t now) noexcept { return action(xmpp_close_handshake_stanza(get(), now)); }
-    action oversize(uint64_t now) noexcept { return action(xmpp_close_handshake_oversize(get(), now)); }
-    action stream_error(const char *condition, uint64_t now) noexcept
-    {
-        return action(xmpp_close_handshake_stream_error(get(), condition, now));
-    }
-    action peer_closed(uint64_t now) noexcept { return action(xmpp_close_handshake_peer_closed(get(), now)); }
-    action malformed(uint64_t now) noexcept { return action(xmpp_close_handshake_malformed(get(), now)); }
-    action eof(uint64_t now) noexcept { return action(xmpp_close_handshake_eof(get(), now)); }
-    action truncated(uint64_t now) noexcept { return action(xmpp_close_handshake_truncated(get(), now)); }
-    action close_notify(uint64_t now) noexcept { return action(xmpp_close_handshake_close_notify(get(), now)); }
-    action failed(int os_error, uint64_t now) noexcept
-    {
-        return action(xmpp_close_handshake_failed(get(), os_error, now));
-    }
-    action output_failed(int os_error, uint64_t now) noexcept
-    {
-        return action(xmpp_close_handshake_output_failed(get(), os_error, now));
-    }
-    action tls_failed(uint64_t now) noexcept { return action(xmpp_close_handshake_tls_failed(get(), now)); }
-    action cancel(uint64_t now) noexcept { return action(xmpp_close_handshake_cancel(get(), now)); }
-    action tick(uint64_t now) noexcept { return action(xmpp_close_handshake_tick(get(), now)); }
-
-    bool may_write() const noexcept { return xmpp_close_handshake_may_write(get()) == 1; }
-    bool must_answer() const noexcept { return xmpp_close_handshake_must_answer(get()) == 1; }
-    bool expects_stanzas() const noexcept { return xmpp_close_handshake_expects_stanzas(get()) == 1; }
-    bool wants_input() const noexcept { return xmpp_close_handshake_wants_input(get()) == 1; }
-    uint64_t deadline() const noexcept { return xmpp_close_handshake_deadline(get()); }
-    xmpp_close::report report() const noexcept
-    {
-        xmpp_close_report made = XMPP_CLOSE_REPORT_INIT;
-        (void)xmpp_close_handshake_report(get(), &made); // of an empty one: XMPP_CLOSE_PENDING
-        return made;
-    }
-};
+/* The framing by itself */
 
 /// xmpp_close_framer.
 class framer : public detail::owner<xmpp_close_framer, xmpp_close_framer_free> {
 public:
-    static framer create(size_t stanza_limit = 0, int *code = nullptr) noexcept
+    XMPP_CLOSE_HPP_NODISCARD static framer create(size_t stanza_limit = 0, int *code = nullptr) noexcept
     {
         return make<framer>(code, xmpp_close_framer_new, stanza_limit);
     }
-    static framer create_inside(const char *root, size_t stanza_limit = 0, int *code = nullptr) noexcept
+    XMPP_CLOSE_HPP_NODISCARD static framer create_inside(const char *root, size_t stanza_limit = 0, int *code = nullptr) noexcept
     {
         return make<framer>(code, xmpp_close_framer_new_inside, root, stanza_limit);
     }

@@ -112,8 +112,7 @@ pub struct Closing<T: Transport> {
 
 impl<T: Transport> Closing<T> {
     pub(crate) fn begin(mut driver: Driver<T>) -> Self {
-        driver.close();
-        driver.step(false);
+        driver.begin();
         Self { driver }
     }
 

@@ -22,7 +22,7 @@ pub use wants::Wants;
 
 use crate::{
     error::Error,
-    framing::{Frame, Framer},
+    framing::Frame,
     options::CloseOptions,
     report::Report,
     stream_error::StreamError,
@@ -158,12 +158,12 @@ impl Engine {
         Ok(engine)
     }
 
-    fn with(framer: Option<Framer>, header: Scope, tls: Tls) -> Self {
+    fn with(incoming: Incoming, tls: Tls) -> Self {
         let defaults = CloseOptions::new();
         let handshake = Handshake::new(defaults.limits, defaults.answer_limit(), tls);
         Self {
             close: Close { handshake, outgoing: Outgoing::new(crate::options::DEFAULT_ROOT.into()) },
-            incoming: Incoming::with(framer, header),
+            incoming,
             output_limit: defaults.output_limit,
             refused: 0,
             lost: 0,
@@ -246,14 +246,14 @@ impl Engine {
     /// # Ok(()) }
     /// ```
     pub fn input<'a, 'i: 'a>(&'a mut self, data: &mut &'i [u8], now: Duration) -> Option<Found<'a>> {
-        let Self { close, incoming: Incoming { framer, header, stream_error, .. }, .. } = self;
-        let framer = framer.as_mut().filter(|_| close.parses());
+        let Self { close, incoming: Incoming { framer, own_parser, header, stream_error, .. }, .. } = self;
         let before = data.len();
-        let Some(framer) = framer else {
+        if *own_parser || !close.parses() {
             let _ = close.handshake.received(before as u64, now);
             *data = &[];
             return None;
-        };
+        }
+        let framer = framer.get_or_insert_with(|| incoming::fresh(close.outgoing.root()));
         let frame = framer.next(data);
         let _ = close.handshake.received((before - data.len()) as u64, now);
         Some(match frame? {
@@ -263,7 +263,7 @@ impl Engine {
             }
             Frame::Stanza(stanza) if xml::is_stream_error(stanza, header) => {
                 // Only the first is read: a peer can send as many as it likes.
-                let error = stream_error.get_or_insert_with(|| xml::stream_error(stanza, header));
+                let error = stream_error.get_or_insert_with(|| Box::new(xml::stream_error(stanza, header)));
                 close.peer_error(now);
                 Found::StreamError(error)
             }
@@ -337,7 +337,7 @@ impl Engine {
 
     fn peer_error(&mut self, error: StreamError, now: Duration) {
         if self.close.parses() {
-            self.incoming.stream_error.get_or_insert(error);
+            self.incoming.stream_error.get_or_insert_with(|| Box::new(error));
             self.close.peer_error(now);
         }
     }
@@ -349,9 +349,7 @@ impl Engine {
         if !self.close.restart(tls) {
             return Err(Error::Invalid("a stream restarts when all that was sent on it is written"));
         }
-        if let Some(framer) = &mut self.incoming.framer {
-            framer.restart();
-        }
+        self.incoming.restart();
         Ok(())
     }
 
@@ -376,7 +374,7 @@ impl Engine {
     pub fn report(&self) -> Report {
         let report = self.close.handshake.report();
         let bytes_unsent = report.bytes_unsent.saturating_add(self.lost as u64);
-        let stream_error = self.incoming.stream_error.clone();
+        let stream_error = self.incoming.stream_error.as_deref().cloned();
         Report { bytes_unsent, stream_error, refused: self.refused, ..report }
     }
 }

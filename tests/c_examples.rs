@@ -19,6 +19,8 @@ mod hostile;
 mod programs;
 #[path = "c_examples/servers.rs"]
 mod servers;
+#[path = "c_examples/step_fd.rs"]
+mod step_fd;
 #[path = "c_examples/under_load.rs"]
 mod under_load;
 
@@ -29,7 +31,8 @@ fn examples_compile_without_a_warning() {
     for compiler in ["gcc", "clang"] {
         for standard in ["c99", "c11", "c17"] {
             let flags = format!("-std={standard} -fsyntax-only -Wno-unused-command-line-argument");
-            make_examples(&["close_fd", "thread_server", "event_loop"], compiler, &flags, &[linked_statically()]);
+            let examples = ["close_fd", "thread_server", "step_fd", "event_loop", "component"];
+            make_examples(&examples, compiler, &flags, &[linked_statically()]);
         }
     }
 }

@@ -102,6 +102,7 @@ fn a_program_builds_and_runs_with_pkg_config_alone() {
     let mut expected = vec![
         "usr/include/xmpp_close.h".to_owned(),
         "usr/include/xmpp_close.hpp".to_owned(),
+        "usr/include/xmpp_close_fwd.hpp".to_owned(),
         "usr/lib/libxmpp_close.a".to_owned(),
         "usr/lib/libxmpp_close.so".to_owned(),
         "usr/lib/libxmpp_close.so.0.1".to_owned(),
@@ -142,7 +143,7 @@ fn folders_can_be_chosen_one_by_one() {
     });
     let flags = installed.pkg_config("lib/x86_64-linux-gnu", false, &["--cflags", "--libs"]);
     installed.try_program("chosen", &flags, Some(&installed.folder.join("lib/x86_64-linux-gnu")));
-    for header in ["xmpp_close.h", "xmpp_close.hpp"] {
+    for header in ["xmpp_close.h", "xmpp_close.hpp", "xmpp_close_fwd.hpp"] {
         assert!(installed.folder.join("include/xmpp").join(header).exists());
     }
     installed.make("uninstall");

@@ -13,13 +13,16 @@ const ADOPTING: &str = include_str!("../docs/adopting.md");
 #[test]
 fn the_c_of_the_documents_compiles_without_warnings() {
     const CPP: [&[&str]; 2] = [&["g++", "-std=c++11", "-xc++"], &["clang++", "-std=c++20", "-xc++"]];
-    compiles(README, "```c\n", &[&["gcc", "-std=c99", "-xc"], CPP[0]]);
-    compiles(README, "```cpp\n", &CPP);
-    compiles(ADOPTING, "```cpp\n", &CPP);
+    const C: [&[&str]; 2] = [&["gcc", "-std=c99", "-xc"], CPP[0]];
+    for document in [README, ADOPTING] {
+        compiles(document, "```c\n#include", &C);
+        compiles(document, "```cpp\n#include", &CPP);
+    }
 }
 
 fn compiles(text: &str, fence: &str, compilers: &[&[&str]]) {
     let code = text.split(fence).nth(1).expect("such a block").split("```").next().unwrap();
+    let code = format!("#include{code}");
     let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
     for compiler in compilers {
         let mut child = Command::new(compiler[0])

@@ -188,6 +188,34 @@ fn edge_triggered_readiness_is_enough() {
     check(closings);
 }
 
+/// SO_RCVLOWAT: what has come does not show, but an attempt finds it.
+#[test]
+fn what_readiness_does_not_show_is_found_by_the_deadline() {
+    let (ours, theirs) = peer::pair();
+    let least: libc::c_int = 1000;
+    let length = size_of_val(&least) as libc::socklen_t;
+    // SAFETY: an option that is an int, on a socket that is open.
+    let set = unsafe {
+        libc::setsockopt(ours.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVLOWAT, (&raw const least).cast(), length)
+    };
+    assert_eq!(set, 0);
+    let peer = peer::peer(theirs, |mut peer| peer.read_tag().send(TAG).expect_eof());
+    let mut closing = CloseOptions::new().total(Duration::from_secs(20)).begin(ours).unwrap();
+    let report = loop {
+        match closing.step() {
+            Step::Wait(wait) => {
+                let events = if wait.read { libc::POLLIN } else { 0 };
+                let limit = wait.deadline.unwrap().saturating_duration_since(Instant::now());
+                poll(&mut [libc::pollfd { fd: closing.as_raw_fd(), events, revents: 0 }], Some(limit));
+            }
+            Step::Over(report) => break report,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(report.is_clean(), "{report}");
+    peer.join().unwrap();
+}
+
 /// xorshift: any seed gives the same again.
 struct Random(u64);
 

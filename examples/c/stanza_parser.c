@@ -30,6 +30,7 @@ struct stanza_parser {
     int closed;
     const char *broken; /* NULL, or the condition */
     unsigned long long fed;
+    char stream_id[256];
     stanza stanza;
     size_t capacity;
 };
@@ -104,26 +105,34 @@ static void on_raw(void *userdata, const XML_Char *text, int text_len)
     p->stanza.len += len;
 }
 
+static const char *attribute(const char **attributes, const char *name)
+{
+    while (*attributes && strcmp(*attributes, name))
+        attributes += 2;
+    return *attributes ? attributes[1] : "";
+}
+
+static void forget_attributes(stanza *s)
+{
+    free(s->id);
+    free(s->from);
+    free(s->to);
+}
+
 static void begin_stanza(stanza_parser *p, const char *name, const char **attributes)
 {
     stanza *s = &p->stanza;
-    const char *id = "";
     copy(s->name, sizeof s->name, local_name(name));
+    copy(s->type, sizeof s->type, attribute(attributes, "type"));
     s->stream_error = !strcmp(name, STREAMS "|error");
     s->stream_management = !strncmp(name, STREAM_MANAGEMENT "|", sizeof STREAM_MANAGEMENT);
-    s->child[0] = s->type[0] = s->to[0] = '\0';
+    s->child[0] = '\0';
     s->len = 0;
-    for (; *attributes; attributes += 2) {
-        if (!strcmp(attributes[0], "id"))
-            id = attributes[1];
-        else if (!strcmp(attributes[0], "type"))
-            copy(s->type, sizeof s->type, attributes[1]);
-        else if (!strcmp(attributes[0], "to"))
-            copy(s->to, sizeof s->to, attributes[1]);
-    }
-    free(s->id);
-    s->id = escaped(id);
-    if (!s->id)
+    forget_attributes(s);
+    s->id = escaped(attribute(attributes, "id"));
+    s->from = escaped(attribute(attributes, "from"));
+    s->to = escaped(attribute(attributes, "to"));
+    if (!s->id || !s->from || !s->to)
         stop(p, "resource-constraint");
 }
 
@@ -141,12 +150,14 @@ static void on_start(void *userdata, const XML_Char *name, const XML_Char **attr
         return;
     }
     p->depth++;
-    if (p->depth == 1)
+    if (p->depth == 1) {
+        copy(p->stream_id, sizeof p->stream_id, attribute(attributes, "id"));
         p->on_header(p->owner);
-    else if (p->depth == 2)
+    } else if (p->depth == 2) {
         begin_stanza(p, name, attributes);
-    else if (p->depth == 3 && !p->stanza.child[0])
+    } else if (p->depth == 3 && !p->stanza.child[0]) {
         copy(p->stanza.child, sizeof p->stanza.child, local_name(name));
+    }
     XML_DefaultCurrent(p->expat); /* to on_raw */
 }
 
@@ -258,7 +269,7 @@ void stanza_parser_free(stanza_parser *p)
         return;
     expat_charged = &p->memory;
     XML_ParserFree(p->expat);
-    free(p->stanza.id);
+    forget_attributes(&p->stanza);
     free(p->stanza.xml);
     free(p);
 }
@@ -290,6 +301,11 @@ stanza_parsed stanza_parser_feed(stanza_parser *p, const void *bytes, size_t len
 int stanza_parser_inside(const stanza_parser *p)
 {
     return !p->closed && !p->broken && (p->depth > 1 || unfinished(p));
+}
+
+const char *stanza_parser_stream_id(const stanza_parser *p)
+{
+    return p->stream_id;
 }
 
 const char *stanza_parser_condition(const stanza_parser *p)

@@ -8,9 +8,8 @@
 typedef struct stanza {
     char name[32];    /* without a prefix: "message", "iq" */
     char child[64];   /* the first element inside it, also without a prefix */
-    char type[16];    /* "" when it has none; so are the next two */
-    char to[64];
-    char *id;         /* escaped, as it is to be written in an attribute */
+    char type[16];    /* "" when it has none; so are the next three, */
+    char *id, *from, *to; /* which are escaped, as they are to be written in an attribute */
     char *xml;        /* the bytes that came */
     size_t len;
     int stream_error; /* it is a <stream:error/>, and `child` its condition */
@@ -35,6 +34,9 @@ stanza_parsed stanza_parser_feed(stanza_parser *parser, const void *bytes, size_
 
 /* Whether the last byte was inside an element or a tag; not between two stanzas, and not after the end. */
 int stanza_parser_inside(const stanza_parser *parser);
+
+/* The id of the peer's stream, once its header has come; "": it has none. */
+const char *stanza_parser_stream_id(const stanza_parser *parser);
 
 /* The condition of RFC 6120, section 4.9.3, that tells the peer what was wrong. */
 const char *stanza_parser_condition(const stanza_parser *parser);

@@ -172,6 +172,14 @@ impl<T: Transport> Driver<T> {
         self.blocked = None;
     }
 
+    /// The same, and what fits leaves at once.
+    pub(crate) fn begin(&mut self) {
+        self.close();
+        if mem::take(&mut self.plan.first_step) {
+            self.first_step();
+        }
+    }
+
     /// What is queued goes out, with the last words; then TCP is ended without a tag. What still comes is discarded.
     pub(crate) fn detach(&mut self) {
         self.look_at_clock();
@@ -318,8 +326,7 @@ impl<T: Transport> Driver<T> {
         if let Some(error) = error.filter(|_| !self.must_start() && !self.plan.detach) {
             self.engine.set_error(error);
         }
-        self.close();
-        self.step(false);
+        self.begin();
     }
 
     /// Ends at `deadline` at the latest.

@@ -80,7 +80,7 @@ impl Close {
         match self.handshake.ours() {
             Ours::Open => self.append_tail(Some(&error), now),
             Ours::Queued => {
-                self.outgoing.insert_error(error);
+                self.outgoing.insert_error(&error);
                 self.update(false, now);
             }
             _ => {} // ER-09: nothing may be said any more

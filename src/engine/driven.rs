@@ -3,7 +3,7 @@
 use std::{io, mem, time::Duration};
 
 use super::{
-    Engine, Half, Last, Tls,
+    Engine, Half, Incoming, Last, Tls,
     facts::{Ours, Theirs},
 };
 use crate::{
@@ -15,22 +15,16 @@ use crate::{
     xml::Scope,
 };
 
-/// A qualified name without its prefix.
-fn local_name(name: &str) -> &str {
-    name.split_once(':').map_or(name, |(_, local)| local)
-}
-
 impl Engine {
     /// An engine on a stream of which nothing has been sent or received.
     pub(crate) fn at_the_start(tls: Tls) -> Self {
-        Self::with(Some(Framer::new()), Scope::default(), tls)
+        Self::with(Incoming::with(Framer::new(), Scope::default()), tls)
     }
 
     /// An engine on a stream whose headers have been exchanged; of the peer's is known what the options say.
     pub(crate) fn between_stanzas(options: &CloseOptions, tls: Tls) -> Result<Self, Error> {
         let Some(header) = &options.peer_header else {
-            let framer = (!options.own_parser).then(|| Framer::inside(None));
-            return Ok(Self::with(framer, Scope::default(), tls));
+            return Ok(Self::with(Incoming::new(), tls));
         };
         let mut framer = Framer::new().limit(usize::MAX);
         let mut rest = header.as_bytes();
@@ -39,29 +33,32 @@ impl Engine {
             Some(Frame::Header(tag)) if rest.is_empty() && !tag.ends_with(b"/>") => Scope::of(tag),
             _ => return Err(Error::Invalid("the peer's header is not a start tag")),
         };
-        Ok(Self::with(Some(framer), scope, tls))
+        Ok(Self::with(Incoming::with(framer, scope), tls))
     }
 
     /// How it is to be closed; the options make sense. What may be large in them is taken over, not copied.
     pub(crate) fn set(&mut self, options: &mut CloseOptions, now: Duration) -> Result<(), Error> {
         let root = options.root()?;
         if options.own_parser {
-            self.incoming.framer = None;
+            self.incoming.use_own_parser();
         }
-        if let Some(framer) = &mut self.incoming.framer {
-            **framer = mem::take(&mut **framer).limit(options.stanza_limit).unknown_root(local_name(&root));
-        }
+        self.incoming.set(options.stanza_limit, &root);
         self.output_limit = options.output_limit;
         self.close.handshake.set_limits(options.limits, options.answer_limit());
         let header = options.header.take().filter(|_| !options.detach).unwrap_or_default().into_bytes();
         let farewell = mem::take(&mut options.farewell);
-        let last = Last { farewell, error: options.stream_error.take(), tag: !options.tag_sent };
+        let last = Last { farewell, error: options.stream_error.take().map(Box::new), tag: !options.tag_sent };
+        // What the peer did may have made our tag due, before it was known what comes last. A detach says nothing about it.
+        let was_due = self.close.outgoing.take_tail_back();
         if options.detach {
-            self.close.outgoing.take_tail_back();
             self.close.handshake.reopen();
         }
         if !self.close.outgoing.set(root, header, last) {
             return Err(io::Error::from(io::ErrorKind::OutOfMemory).into());
+        }
+        if was_due && !options.detach {
+            let error = self.incoming.why_malformed().map(|malformed| StreamError::defined(malformed.condition()));
+            self.close.outgoing.finish(error.as_ref());
         }
         self.close.update(false, now);
         Ok(())
@@ -75,9 +72,7 @@ impl Engine {
     /// New headers follow, whatever is still to be written; ours is the application's own.
     pub(crate) fn restart_input(&mut self, tls: Tls) {
         self.close.handshake.set_tls(tls);
-        if let Some(framer) = &mut self.incoming.framer {
-            framer.restart();
-        }
+        self.incoming.restart();
     }
 
     /// Queues without a limit, for who waits until it is written.
@@ -88,9 +83,7 @@ impl Engine {
 
     /// The largest stanza to deliver.
     pub(crate) fn limit_stanzas(&mut self, bytes: usize) {
-        if let Some(framer) = &mut self.incoming.framer {
-            **framer = mem::take(&mut **framer).limit(bytes);
-        }
+        self.incoming.set(bytes, self.close.outgoing.root());
     }
 
     /// The close begins, and our tag is due when what has arrived is handled: then comes [`finish`](Self::finish).
@@ -172,7 +165,7 @@ impl Engine {
 
     /// The peer's stream error, if it was seen.
     pub(crate) fn stream_error(&self) -> Option<&StreamError> {
-        self.incoming.stream_error.as_ref()
+        self.incoming.stream_error.as_deref()
     }
 
     /// The peer's closing tag was seen.
@@ -182,7 +175,7 @@ impl Engine {
 
     /// Why what the peer sent is no stream.
     pub(crate) fn why_malformed(&self) -> Option<Malformed> {
-        self.incoming.framer.as_ref().and_then(|framer| framer.malformed())
+        self.incoming.why_malformed()
     }
 
     /// What the peer's header puts in scope.
@@ -204,9 +197,7 @@ impl Engine {
 
     /// Those that wait hold no memory for a large stanza that has come already.
     pub(crate) fn shrink(&mut self) {
-        if let Some(framer) = &mut self.incoming.framer {
-            framer.shrink();
-        }
+        self.incoming.shrink();
     }
 
     /// The outcome is fixed.

@@ -15,7 +15,7 @@ const FORGET: usize = 64 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Outgoing {
     /// Our stream header, if the application has left it to us.
-    header: Vec<u8>,
+    header: Box<[u8]>,
     /// It has not gone out: it goes in front of whatever is said first (HS-11).
     header_due: bool,
     bytes: Vec<u8>,
@@ -38,7 +38,7 @@ pub(super) struct Last {
     /// Goes in front of error and tag.
     pub(super) farewell: Vec<u8>,
     /// Ours, unless another one is called for first.
-    pub(super) error: Option<StreamError>,
+    pub(super) error: Option<Box<StreamError>>,
     /// Our tag comes behind it. Otherwise it has gone out already, or is not to be sent.
     pub(super) tag: bool,
 }
@@ -64,7 +64,7 @@ impl Outgoing {
     /// Nothing is queued, and our header is out, or goes out as the application's first bytes.
     pub(super) fn new(root: Cow<'static, str>) -> Self {
         Self {
-            header: Vec::new(),
+            header: Box::default(),
             header_due: false,
             bytes: Vec::new(),
             taken: 0,
@@ -76,18 +76,12 @@ impl Outgoing {
         }
     }
 
-    /// Says what our root, our header if it is not out, and what comes last are. What comes last may be among the bytes
-    /// already, as long as it was not handed out: then this takes its place. False: the system refuses the memory.
+    /// Says what our root, our header if it is not out, and what comes last are. False: the system refuses the memory.
     pub(super) fn set(&mut self, root: Cow<'static, str>, header: Vec<u8>, last: Last) -> bool {
-        let had_tail = self.take_tail_back();
-        let error = mem::replace(&mut self.last, last).error;
         self.root = root;
         self.header_due = !header.is_empty();
-        self.header = header;
-        if had_tail {
-            self.finish(error.as_ref());
-            return true;
-        }
+        self.header = header.into();
+        self.last = last;
         let error = self.last.error.as_ref().map_or(0, |error| error.to_xml(&self.root).len());
         let ending = error + "</>".len() + self.root.len();
         if self.bytes.is_empty() && !self.header_due {
@@ -102,7 +96,7 @@ impl Outgoing {
     #[cfg(feature = "batch")]
     pub(super) fn unset(&mut self) -> bool {
         self.last = Last::default();
-        self.header = Vec::new();
+        self.header = Box::default();
         mem::take(&mut self.header_due)
     }
 
@@ -129,12 +123,11 @@ impl Outgoing {
 
     /// Appends the farewell, now that nobody sends anything in front of it.
     pub(super) fn queue_farewell(&mut self) {
-        if self.last.farewell.is_empty() {
-            return;
+        if !self.last.farewell.is_empty() {
+            self.append_header();
         }
-        self.append_header();
-        if self.bytes.is_empty() {
-            self.bytes = mem::take(&mut self.last.farewell);
+        if self.bytes.capacity() == 0 {
+            self.bytes = mem::take(&mut self.last.farewell); // which has room for what follows
         } else {
             self.bytes.append(&mut self.last.farewell);
         }
@@ -157,14 +150,12 @@ impl Outgoing {
     pub(super) fn finish(&mut self, error: Option<&StreamError>) {
         let start = self.bytes.len();
         self.queue_farewell();
-        if let (None, Some(error)) = (&self.last.error, error) {
-            self.last.error = Some(error.clone());
-        }
-        let error = self.last.error.as_ref().map_or(String::new(), |error| error.to_xml(&self.root));
+        let error = self.last.error.as_deref().or(error).map_or(String::new(), |error| error.to_xml(&self.root));
         if self.last.tag || !error.is_empty() {
             self.append_header();
         }
         let farewell_end = Some(self.bytes.len());
+        self.bytes.reserve_exact(error.len() + "</>".len() + self.root.len());
         self.bytes.extend_from_slice(error.as_bytes());
         if self.last.tag {
             for part in ["</", &self.root, ">"] {
@@ -181,14 +172,14 @@ impl Outgoing {
     }
 
     /// Puts a stream error in front of the tag, if it still can be.
-    pub(super) fn insert_error(&mut self, error: StreamError) {
+    pub(super) fn insert_error(&mut self, error: &StreamError) {
         let Some(tail) = self.tail.as_mut().filter(|tail| !tail.full) else { return };
         let Some(at) = tail.farewell_end else { return };
-        let xml = error.to_xml(&self.root).into_bytes();
+        let xml = error.to_xml(&self.root);
         if self.handed <= at && self.bytes.try_reserve_exact(xml.len()).is_ok() {
-            self.bytes.splice(at..at, xml);
+            self.bytes.extend_from_slice(xml.as_bytes());
+            self.bytes[at..].rotate_right(xml.len());
             tail.full = true;
-            self.last.error = Some(error);
         }
     }
 
@@ -258,7 +249,7 @@ impl Outgoing {
     /// Our error, unless there is one, or our tag has gone out already.
     pub(super) fn set_error(&mut self, error: &StreamError) {
         if self.last.tag {
-            self.last.error.get_or_insert_with(|| error.clone());
+            self.last.error.get_or_insert_with(|| Box::new(error.clone()));
         }
     }
 
@@ -299,13 +290,54 @@ mod tests {
         let error = StreamError::defined("not-well-formed");
         let mut early = outgoing("");
         early.finish(None);
-        early.insert_error(error.clone());
+        early.insert_error(&error);
         assert!(next(&mut early).starts_with("<stream:error>"));
         let mut late = outgoing("");
         late.finish(None);
         let handed = next(&mut late);
-        late.insert_error(error.clone());
+        late.insert_error(&error);
         assert_eq!(next(&mut late), handed);
+    }
+
+    #[test]
+    fn more_is_said_in_front_of_the_tag_only_while_nothing_behind_it_was_handed_out() {
+        let mut early = outgoing("<H>");
+        early.last.farewell = b"<f/>".to_vec();
+        early.finish(None);
+        early.add_farewell(b"<w/>");
+        early.insert_error(&StreamError::defined("reset"));
+        early.add_farewell(b"<x/>");
+        let all = next(&mut early);
+        assert!(all.starts_with("<H><f/><w/><x/><stream:error>"), "{all}");
+        early.add_farewell(b"<y/>");
+        assert_eq!(next(&mut early), all);
+        early.took(all.len(), 0);
+        early.add_farewell(b"<y/>");
+        assert_eq!(next(&mut early), "");
+    }
+
+    #[test]
+    fn behind_a_header_that_is_not_out_a_detach_says_nothing_or_both() {
+        for words in ["", "<w/>"] {
+            let mut outgoing = outgoing("<H>");
+            outgoing.detach();
+            if !words.is_empty() {
+                outgoing.add_farewell(words.as_bytes());
+            }
+            assert_eq!(next(&mut outgoing), if words.is_empty() { "" } else { "<H><w/>" });
+        }
+    }
+
+    #[test]
+    fn what_comes_last_can_be_said_anew_as_long_as_none_of_it_was_handed_out() {
+        let mut outgoing = outgoing("");
+        outgoing.queue(b"<a/>");
+        outgoing.finish(Some(&StreamError::defined("not-well-formed")));
+        assert!(outgoing.take_tail_back() && !outgoing.take_tail_back());
+        let last = Last { farewell: b"<f/>".to_vec(), ..Last::default() };
+        assert!(outgoing.set("stream".into(), Vec::new(), last));
+        outgoing.finish(None);
+        assert_eq!(next(&mut outgoing), "<a/><f/></stream>");
     }
 
     #[test]

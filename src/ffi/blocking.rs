@@ -79,16 +79,22 @@ pub(super) unsafe fn close<T: Transport>(
 
 fn run<T: Transport>(transport: T, options: CloseOptions, taker: &Taker) -> Result<Report, Refusal> {
     let mut driver = Driver::new(options::fit(transport, &options)?, options)?;
-    driver.close();
+    driver.begin();
     while driver.next_chunk() {
-        taker.take(&mut driver, &Cell::new(false));
+        taker.take(&mut driver, &Cell::new(false), &mut |_| ());
     }
     Ok(driver.report())
 }
 
 impl Taker {
-    /// Hands on what has been read. Where the program has freed the stream meanwhile, it has no more to say.
-    pub(super) fn take<T: Transport>(&self, driver: &mut Driver<T>, is_freed: &Cell<bool>) {
+    /// Hands on what has been read. What the program asks of the stream meanwhile is done by `carry_out`, before what its
+    /// callback answers; where it has freed the stream, it has no more to say.
+    pub(super) fn take<T: Transport>(
+        &self,
+        driver: &mut Driver<T>,
+        is_freed: &Cell<bool>,
+        carry_out: &mut dyn FnMut(&mut Driver<T>),
+    ) {
         match *self {
             Self::Nobody => {
                 driver.frame(None);
@@ -106,14 +112,15 @@ impl Taker {
             }
             Self::Data(callback, userdata) => {
                 // SAFETY: as above.
-                driver.parse(&mut |data| match unsafe { callback(userdata, data.as_ptr(), data.len()) } {
+                let mut parse = |data: &[u8]| match unsafe { callback(userdata, data.as_ptr(), data.len()) } {
                     _ if is_freed.get() => Parsed::Open,
                     0 => Parsed::Open,
                     XMPP_CLOSE_PEER_CLOSED => Parsed::PeerClosed,
                     XMPP_CLOSE_NOT_XMPP => Parsed::Malformed,
                     XMPP_CLOSE_MID_ELEMENT => Parsed::Inside,
                     _ => Parsed::Stop,
-                });
+                };
+                driver.parse(&mut parse, carry_out);
             }
         }
     }

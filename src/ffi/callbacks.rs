@@ -52,7 +52,8 @@ pub enum xmpp_close_attempt {
 /// Each callback makes one attempt, without blocking, and returns 0, an
 /// xmpp_close_attempt or an errno value. EAGAIN means that the obvious
 /// direction is not ready, EINTR "again", and any other errno value that the
-/// connection is gone. `*n` is 0 before each call.
+/// connection is gone. `*n` is 0 before each call. A socket under them is
+/// O_NONBLOCK, or the first attempt may never come back.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct xmpp_close_transport {

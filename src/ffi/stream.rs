@@ -12,32 +12,66 @@
 //!                     looks at the clock itself: pass 0 for each `now`
 //! ```
 //!
-//! NULL in place of a stream *is* an open stream of which the library holds nothing.
-//! So a program may make one when the stream begins, or not before its close. What a
-//! stream wants, it says again until it is done: no order of events can go wrong, and
-//! nothing is missed by looking later. An engine in an event loop:
+//! NULL in place of a stream *is* an open stream of which the library holds nothing:
+//! questions are answered for that, _wrote is XMPP_CLOSE_OK, and what would change
+//! it is XMPP_CLOSE_ERR_NULL. So a program may make a stream when its XMPP stream
+//! begins, or not before the close. What a stream wants, it says again until it is
+//! done: no order of events can go wrong, and nothing is missed by looking later.
+//!
+//! A started stream:
+//!
+//! ```text
+//! to close  xmpp_close_start(fd, &options, &s); what you have queued still:
+//!           xmpp_close_send(s, queue, len); xmpp_close_finish(s, NULL, 0);
+//! to send   xmpp_close_send(s, xml, len); if it is refused, store or bounce it
+//!
+//! fd is ready, or xmpp_close_timeout(s, 0) ms have passed
+//!     wants = xmpp_close_step(s);
+//!     if (wants & XMPP_CLOSE_OVER)
+//!         xmpp_close_get_report(s, &report), xmpp_close_free(s), close(fd);
+//!     else
+//!         poll fd for READ and WRITE among wants; with neither, do not poll it
+//! ```
+//!
+//! An engine:
 //!
 //! ```text
 //! to send   xmpp_close_send(s, xml, len); if it is refused, store or bounce it
 //! to close  read and answer what has arrived, then xmpp_close_finish()
 //! readable  n bytes came: xmpp_close_received(s, n, now) ? parse : discard;
 //!           the peer's tag, TCP's end, an error: xmpp_close_tell()
-//! writable  n = write(fd, bytes, xmpp_close_output(s, &bytes));
+//! writable  len = xmpp_close_output(s, &bytes);
+//!           n = write(fd, bytes, len); // an error that stays: tell WRITE_FAILED
 //!           xmpp_close_wrote(s, n, 0, now);
 //! timer     xmpp_close_tick(s, now);
 //!
-//! after each of them
+//! after each of them, again and again
 //!     wants = xmpp_close_wants(s);
-//!     if (wants & XMPP_CLOSE_SHUT) {
-//!         shutdown(fd, SHUT_WR);
-//!         xmpp_close_tell(s, XMPP_CLOSE_FACT_DID_SHUT, 0, now);
-//!     }
-//!     if (wants & XMPP_CLOSE_ANSWER)
-//!         send what the peer is still owed; xmpp_close_finish(s, NULL, now);
-//!     if (wants & XMPP_CLOSE_OVER)
-//!         xmpp_close_get_report(s, &report), xmpp_close_free(s), close(fd);
+//!     if (!(wants & XMPP_CLOSE_MAY_SEND))
+//!         leave the router, if that was not done;
+//!     if (wants & XMPP_CLOSE_NOTIFY)
+//!         send close_notify, then tell DID_NOTIFY;
+//!     else if (wants & XMPP_CLOSE_SHUT)
+//!         shutdown(fd, SHUT_WR), then tell DID_SHUT;
+//!     else if ((wants & XMPP_CLOSE_ANSWER) && nothing is owed to the peer)
+//!         xmpp_close_finish(s, NULL, now);
 //!     else
-//!         poll for READ and WRITE among wants, for xmpp_close_timeout(s, now) ms
+//!         break;
+//! if (wants & XMPP_CLOSE_OVER)
+//!     xmpp_close_get_report(s, &report), xmpp_close_free(s), close(fd);
+//! else
+//!     poll fd for READ and WRITE among wants, for xmpp_close_timeout(s, now) ms;
+//!     with neither, do not poll it
+//! ```
+//!
+//! An engine beside a queue of your own, made when the close begins:
+//!
+//! ```text
+//! every writer         MAY_SEND ? push : store or bounce. What is queued when
+//!                      MAY_SEND goes still goes out
+//! your queue is empty  push what _output says; _wrote(s, len, pending, now)
+//! after each write     _wrote(s, 0, pending, now): what lies in your queue and
+//!                      in your TLS layer
 //! ```
 //!
 //! `now` is milliseconds of one monotonic clock of yours, from any zero; an earlier
@@ -54,7 +88,8 @@ mod verbs;
 
 use std::{ffi::c_int, rc::Rc, time::Duration};
 
-use body::{Body, Kind, Lone, Started};
+pub(in crate::ffi) use body::{Body, Driven, Host, Started};
+use body::{Kind, Lone};
 pub use bytes::*;
 use mail::Mail;
 pub use turns::*;
@@ -160,9 +195,9 @@ pub(super) unsafe fn start<T: Transport + Send + 'static>(
 ) -> Result<c_int, Refusal> {
     guard::writable(out)?;
     // SAFETY: as the caller promises.
-    let (taker, mut options) = unsafe {
+    let (taker, userdata, mut options) = unsafe {
         let options = options::read(options)?;
-        (options.taker()?, options.to_rust(User::Started)?)
+        (options.taker()?, options.userdata, options.to_rust(User::Started)?)
     };
     let mail = Rc::new(Mail::default());
     options.last_words = options.last_words.map(|words| with_what_was_sent(words, &mail));
@@ -172,7 +207,7 @@ pub(super) unsafe fn start<T: Transport + Send + 'static>(
     if is_said {
         driver.close();
     }
-    let body = Body::new(Kind::Started(Box::new(Started { driver, taker })), Some(mail));
+    let body = Body::new(Kind::Started(Box::new(Started { driver, taker, userdata })), Some(mail));
     // SAFETY: as the caller promises.
     unsafe { guard::give(xmpp_close_stream { body: Rc::new(body) }, out) }
 }
@@ -217,6 +252,24 @@ pub unsafe extern "C" fn xmpp_close_free(s: *mut xmpp_close_stream) {
             guard_or((), || unsafe { body.free(s) });
         }
     });
+}
+
+/// The stream behind a handle.
+///
+/// # Safety
+/// `s` is NULL, or a stream that no other thread uses now.
+pub(in crate::ffi) unsafe fn body(s: *const xmpp_close_stream) -> Result<Rc<Body>, Refusal> {
+    // SAFETY: as the caller promises.
+    Ok(unsafe { guard::shared(s) }?.body.clone())
+}
+
+/// Makes a handle.
+///
+/// # Safety
+/// `out` can be written.
+pub(in crate::ffi) unsafe fn give(body: Rc<Body>, out: *mut *mut xmpp_close_stream) -> Result<c_int, Refusal> {
+    // SAFETY: as the caller promises.
+    unsafe { guard::give(xmpp_close_stream { body }, out) }
 }
 
 /// Does `work` on a stream, and answers an int.

@@ -29,9 +29,9 @@ impl Sender {
     /// close it is dropped as well.
     ///
     /// # Errors
-    /// [`SendError::Refused`] as soon as the stream is being closed, has received the peer's stream error or is broken;
-    /// [`SendError::Full`] when 16 MiB are not written yet; [`SendError::Invalid`] for anything but whole stanzas, as
-    /// [`Stream::send`](crate::Stream::send) says. Nothing was queued then.
+    /// [`SendError::Refused`] as soon as the stream is being closed or is in a batch, has received the peer's stream error, or
+    /// is broken; [`SendError::Full`] when 16 MiB are not written yet; [`SendError::Invalid`] for anything but whole stanzas,
+    /// as [`Stream::send`](crate::Stream::send) says. Nothing was queued then.
     pub fn send(&self, xml: impl AsRef<[u8]>) -> Result<(), SendError> {
         let xml = xml.as_ref();
         check(&mut Framer::inside(None), xml).map_err(SendError::Invalid)?;

@@ -32,7 +32,8 @@ pub trait TlsSession {
     fn close_notify(&mut self) -> Result<(), TlsError>;
 
     /// For a session that encrypts into memory: moves on to the socket what is encrypted and not written there yet, and
-    /// returns how many bytes are left. 0, the default: all that was taken is with the kernel.
+    /// returns how many bytes are left. What it encrypts while it reads or shakes hands it moves on by itself. 0, the default:
+    /// all that was taken is with the kernel.
     fn flush(&mut self) -> Result<usize, TlsError> {
         Ok(0)
     }

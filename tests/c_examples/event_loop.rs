@@ -274,8 +274,13 @@ fn a_server_that_never_has_to_wait_hears_sigterm() {
 
 #[test]
 fn a_stream_that_waits_for_nothing_does_not_wake_the_loop() {
-    let log = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("wakes");
-    let server = Server::start_traced("event_loop", "epoll_pwait", &log);
+    does_not_wake("event_loop", "epoll_pwait");
+}
+
+/// A server that waits by that system call.
+pub fn does_not_wake(name: &str, call: &str) {
+    let log = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(call);
+    let server = Server::start_traced(name, call, &log);
     let client = Client::open(server.port, "");
     let number = client.number;
     (&client.tcp).write_all(format!("{}{TAG}", iq("owed")).as_bytes()).unwrap();
@@ -286,6 +291,6 @@ fn a_stream_that_waits_for_nothing_does_not_wake_the_loop() {
     drop(client);
     assert_eq!(server.ending(number), "reset, 0 late stanzas");
     server.stop();
-    let turns = std::fs::read_to_string(log).unwrap().matches("epoll_pwait(").count();
+    let turns = std::fs::read_to_string(log).unwrap().matches(&format!("{call}(")).count();
     assert!(turns < 100, "{turns} turns");
 }

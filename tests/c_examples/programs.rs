@@ -167,15 +167,20 @@ impl Server {
         Self::run(name, command)
     }
 
-    fn run(name: &str, mut command: Command) -> Self {
+    fn run(name: &str, command: Command) -> Self {
+        let mut server = Self::spawn(name, command);
+        let line = server.wait_for("its port", |line| line.starts_with("listening on 127.0.0.1:"));
+        server.port = line.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        server
+    }
+
+    /// Starts one that does not listen.
+    pub fn spawn(name: &str, mut command: Command) -> Self {
         let mut child = command.spawn().expect("it can be run");
         let log = Arc::new(Log::default());
         collect(child.stdout.take().expect("piped"), "", &log);
         collect(child.stderr.take().expect("piped"), "stderr: ", &log);
-        let mut server = Self { name: name.to_owned(), child, log, port: 0 };
-        let line = server.wait_for("its port", |line| line.starts_with("listening on 127.0.0.1:"));
-        server.port = line.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
-        server
+        Self { name: name.to_owned(), child, log, port: 0 }
     }
 
     /// The first line that is looked for, once it has been printed.
@@ -213,11 +218,16 @@ impl Server {
     }
 
     /// Waits for the end of the process, which must be a success without a word on stderr.
-    pub fn finish(mut self) -> Vec<String> {
+    pub fn finish(self) -> Vec<String> {
+        self.finish_with(0)
+    }
+
+    /// The same with another exit status.
+    pub fn finish_with(mut self, code: i32) -> Vec<String> {
         let lines =
             self.log.wait_for("the end of the process", |printed| (printed.ended == 2).then(|| printed.lines.clone()));
         let status = self.child.wait().expect("it can be waited for");
-        assert!(status.success(), "{}: {status}: {lines:#?}", self.name);
+        assert_eq!(status.code(), Some(code), "{}: {status}: {lines:#?}", self.name);
         assert!(!lines.iter().any(|line| line.starts_with("stderr: ")), "{}: {lines:#?}", self.name);
         lines
     }

@@ -1,4 +1,4 @@
-//! `thread_server` and `event_loop`: the same behaviour is asked of both.
+//! `thread_server`, `event_loop` and `step_fd`: the same behaviour is asked of each.
 
 use std::{
     io::{ErrorKind, Write},
@@ -19,7 +19,7 @@ use crate::{
 /// A limit that ends nothing in these tests.
 const FOREVER: u32 = 100_000;
 
-macro_rules! for_both {
+macro_rules! for_each {
     ($($test:ident)*) => {
         mod thread_server {
             $(#[test] fn $test() { super::$test("thread_server"); })*
@@ -27,10 +27,13 @@ macro_rules! for_both {
         mod event_loop {
             $(#[test] fn $test() { super::$test("event_loop"); })*
         }
+        mod step_fd {
+            $(#[test] fn $test() { super::$test("step_fd"); })*
+        }
     };
 }
 
-for_both! {
+for_each! {
     late_stanzas_are_handled_in_order
     what_is_owed_precedes_the_answering_tag
     crossing_tags_are_clean
@@ -267,8 +270,8 @@ fn broken_streams_are_told_why(name: &str) {
 
 fn streams_cut_off_are_not_called_clean(name: &str) {
     let server = Server::start(name, Variant::Static, 1, FOREVER);
-    // The event loop asks its parser; the blocking call, which leaves parsing to the caller, cannot tell.
-    let inside = if name == "event_loop" { "truncated" } else { "peer-eof" };
+    // The others ask their parser; this one's does not tell.
+    let inside = if name == "thread_server" { "peer-eof" } else { "truncated" };
     for (last, outcome) in [("", "peer-eof"), ("\n", "peer-eof"), ("<message>", inside), ("<mess", inside)] {
         let mut client = Client::open(server.port, "");
         client.read_until(TAG);

@@ -93,6 +93,7 @@ impl<T: Transport> Driver<T> {
 
     fn try_step(&mut self, patient: bool) -> Progress {
         if std::mem::take(&mut self.plan.first_step) {
+            self.look_at_clock();
             self.first_step();
             return Progress::Moved;
         }
@@ -167,14 +168,16 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Hands the input to a parser of the caller's (`on_data` in C), which answers whether it saw the peer's closing tag.
+    /// What it has asked of the stream meanwhile comes first: `carry_out` does that.
     #[cfg(feature = "capi")]
-    pub(crate) fn parse(&mut self, parse: &mut dyn FnMut(&[u8]) -> Parsed) {
+    pub(crate) fn parse(&mut self, parse: &mut dyn FnMut(&[u8]) -> Parsed, carry_out: &mut dyn FnMut(&mut Self)) {
         use crate::engine::Fact;
         let bytes = self.input.rest().len();
         let _ = self.engine.received(bytes, self.clock.now);
         let parsed = parse(self.input.rest());
         self.look_at_clock(); // that, too, may have taken time
         self.engine.set_inside(matches!(parsed, Parsed::Inside));
+        carry_out(self);
         match parsed {
             Parsed::Open | Parsed::Inside => {}
             Parsed::PeerClosed => self.note_fact(Fact::PeerClosed { behind: 0 }),

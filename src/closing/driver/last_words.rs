@@ -8,9 +8,6 @@ use crate::{
     transport::Transport,
 };
 
-/// What being asked counts for at least.
-const LEAST: usize = 256;
-
 #[derive(Default)]
 pub(super) struct Words {
     /// To be asked until nothing more is said; `None` then.
@@ -29,11 +26,6 @@ impl Words {
     /// There may be more to say.
     pub(super) fn are_due(&self) -> bool {
         self.compose.is_some()
-    }
-
-    /// Some were said, so what has arrived was handled before.
-    pub(super) fn have_begun(&self) -> bool {
-        self.said > 0
     }
 
     /// Nobody is to be asked before the application says so.
@@ -66,7 +58,7 @@ impl<T: Transport> Driver<T> {
             #[cfg(feature = "capi")]
             Said::Sent(sent, words) => {
                 self.engine.add_farewell(&sent, self.clock.now);
-                self.words.said += sent.len().max(LEAST);
+                self.words.said += sent.len();
                 let more = self.words.said < super::turn::LAST_BYTES && !self.left().is_zero();
                 self.words.compose = Some(compose).filter(|_| more);
                 self.say(&words);
@@ -84,7 +76,7 @@ impl<T: Transport> Driver<T> {
     fn say(&mut self, words: &[u8]) {
         if leaves(words, self.engine.root(), true, false) == Leaves::Between {
             self.engine.add_farewell(words, self.clock.now);
-            self.words.said += words.len().max(LEAST);
+            self.words.said += words.len();
         } else {
             self.stop();
         }

@@ -31,7 +31,6 @@ pub(super) enum Output {
 impl<T: Transport> Driver<T> {
     /// The first step of a close: what fits leaves at once.
     pub(super) fn first_step(&mut self) {
-        self.look_at_clock();
         if self.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
             return;
         }
@@ -83,7 +82,7 @@ impl<T: Transport> Driver<T> {
     /// without end nor an application that takes its time can hold it back.
     fn handle_what_arrived(&mut self, late: bool) {
         self.clock.moved += LEAST;
-        let reads = self.engine.parses() && self.engine.wants().read() && !self.words.have_begun();
+        let reads = self.engine.parses() && self.engine.wants().read();
         if reads && self.clock.moved < LAST_BYTES && !late {
             if self.read(None) {
                 return;
@@ -237,7 +236,7 @@ impl<T: Transport> Driver<T> {
         if self.engine.pending() > 0 {
             return Ok(if self.engine.pending() < pending { Output::Moved } else { Output::Blocked });
         }
-        if !self.engine.wants().write() {
+        if self.engine.unsent() == 0 {
             return Ok(Output::Done);
         }
         let bytes = self.engine.output();

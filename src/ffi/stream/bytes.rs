@@ -25,7 +25,8 @@ use crate::engine::{Engine, Found};
 /// you ask (TLS insists on that); more may be appended. So ask when you can write,
 /// not earlier: a stream error still goes in front of the tag as long as the tag
 /// was not handed out. They are valid until the next call on s that is no
-/// question. bytes NULL: only the number is wanted.
+/// question. A long queue comes in pieces of 64 KiB, and what is said last in one.
+/// bytes NULL: only the number is wanted.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_output(s: *mut xmpp_close_stream, bytes: *mut *const u8) -> usize {
     const NOTHING: (*const u8, usize) = (ptr::null(), 0);

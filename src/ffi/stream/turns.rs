@@ -30,7 +30,8 @@ use crate::{engine::Wants, report::Report};
 pub enum xmpp_close_want {
     /// Engine: hand what comes to _received or _input, and the end to _tell.
     XMPP_CLOSE_READ = 1,
-    /// Engine: _output has bytes, or the last _wrote left something pending.
+    /// Engine: _output has bytes, or the last _wrote left something pending. Do
+    /// not poll for it while what is pending waits for a TLS handshake.
     XMPP_CLOSE_WRITE = 2,
     /// Stanzas may still be sent. Once gone it never comes back: that is when to
     /// leave the router.
@@ -82,7 +83,9 @@ fn millis(left: Option<Duration>) -> c_int {
 }
 
 fn wants(body: &Body) -> u32 {
-    let bits = |wants, is_inside| bits(wants) | if is_inside { XMPP_CLOSE_INSIDE as u32 } else { 0 };
+    // Over comes alone, or with NOTIFY.
+    let bits =
+        |wants: Wants, is_inside| bits(wants) | if is_inside && !wants.over() { XMPP_CLOSE_INSIDE as u32 } else { 0 };
     body.look(
         |lone| bits(lone.engine.wants(), !lone.own_parser && lone.engine.is_inside()),
         |driver| bits(driver.wants(), driver.is_inside()),
@@ -147,7 +150,7 @@ pub unsafe extern "C" fn xmpp_close_tick(s: *mut xmpp_close_stream, now: u64) ->
 /// finished or told since, _timeout is 0.
 ///
 /// From a callback of the stream, and on an engine, it does nothing, and answers
-/// as _wants.
+/// as _wants: do not wait for OVER there.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_step(s: *mut xmpp_close_stream) -> u32 {
     uncancelled(|| {

@@ -83,7 +83,8 @@ pub enum xmpp_close_fact {
     XMPP_CLOSE_FACT_READ_FAILED = 10,
     /// Writing failed. detail: errno. What the peer sent before may still be read.
     XMPP_CLOSE_FACT_WRITE_FAILED = 11,
-    /// The TLS layer failed.
+    /// The TLS layer failed. What it has still to say, its alert, is written
+    /// before this is told.
     XMPP_CLOSE_FACT_TLS_FAILED = 12,
     /// close_notify is with your TLS layer. If it is not with the kernel, say how
     /// much is pending, by _wrote.
@@ -173,7 +174,9 @@ pub unsafe extern "C" fn xmpp_close_send(s: *mut xmpp_close_stream, bytes: *cons
 }
 
 /// All is said: we close, or answer the peer's tag. Our tag is due, behind what was
-/// sent, farewell and error. error NULL: none. The first call counts.
+/// sent, farewell and error. error NULL: none. The first call counts. A condition
+/// that RFC 6120 does not know, or that lacks what it needs, is
+/// XMPP_CLOSE_ERR_INVALID, and the close has not begun.
 ///
 /// A started stream first reads, without waiting, what has arrived, hands it over,
 /// and lets it be answered by _send; then it asks on_farewell, until that has

@@ -1,0 +1,94 @@
+//! What is asked of `step_fd` beyond what is asked of every server.
+
+use std::{net::Shutdown, thread, time::Duration};
+
+use crate::{
+    client::{Client, TAG, iq, iq_result, message},
+    programs::{Server, VARIANTS, Variant},
+};
+
+#[test]
+fn its_close_path_is_short_enough_to_be_read() {
+    let text = std::fs::read_to_string(crate::clib::root().join("examples/c/step_fd.c")).unwrap();
+    let (_, path) = text.split_once("/* >>> ").expect("where it begins");
+    let (path, _) = path.split_once("/* <<< ").expect("where it ends");
+    assert!(path.lines().count() <= 40, "{} lines", path.lines().count());
+    assert!(text.lines().all(|line| line.len() <= 120), "and not by long lines");
+}
+
+#[test]
+fn a_stream_that_waits_for_nothing_does_not_wake_the_loop() {
+    crate::event_loop::does_not_wake("step_fd", "ppoll");
+}
+
+/// What a peer does, and how its stream ends.
+type Kind = (&'static str, fn(&mut Client));
+const KINDS: [Kind; 8] = [
+    ("clean, 3 late stanzas", |client| {
+        assert_eq!(client.read_until(TAG), TAG);
+        client.send(&format!("{}{}{}{TAG}", message(1), message(2), iq(3)));
+        assert_eq!(client.read_to_end(), "");
+    }),
+    ("clean, 0 late stanzas", |client| {
+        client.send(&format!("{}{TAG}", iq("owed")));
+        assert_eq!(client.read_to_end(), format!("{}{TAG}", iq_result("owed")));
+    }),
+    ("clean, 0 late stanzas", |client| {
+        client.send(&message(1));
+        assert_eq!(client.read_until(&message(1)), message(1));
+        assert_eq!(client.read_until(TAG), TAG);
+        client.send(TAG);
+        assert_eq!(client.read_to_end(), "");
+    }),
+    ("timed-out, 0 late stanzas", |client| {
+        assert_eq!(client.read_to_end(), TAG, "and no error");
+    }),
+    ("reset, 0 late stanzas", |client| {
+        assert_eq!(client.read_until(TAG), TAG);
+        socket2::SockRef::from(&client.tcp).set_linger(Some(Duration::ZERO)).unwrap();
+    }),
+    ("truncated, 1 late stanzas", |client| {
+        assert_eq!(client.read_until(TAG), TAG);
+        client.send(&format!("{}<message>", message(1)));
+        client.tcp.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(client.read_to_end(), "");
+    }),
+    ("peer-eof, 0 late stanzas", |client| {
+        client.send(&iq("owed"));
+        client.tcp.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(client.read_to_end(), format!("{}{TAG}", iq_result("owed")), "what is owed is owed all the same");
+    }),
+    ("malformed, 0 late stanzas", |client| {
+        client.send("<message></presence>");
+        let end = client.read_to_end();
+        assert!(end.starts_with("<stream:error><not-well-formed ") && end.ends_with(TAG), "{end}");
+    }),
+];
+
+#[test]
+fn many_streams_of_each_kind_end_as_they_are_said_to() {
+    thread::scope(|scope| {
+        for variant in VARIANTS {
+            scope.spawn(move || many_streams_of_each_kind(variant));
+        }
+    });
+}
+
+fn many_streams_of_each_kind(variant: Variant) {
+    const EACH: usize = 10;
+    let server = Server::start("step_fd", variant, 3, 4);
+    thread::scope(|scope| {
+        for (ending, kind) in KINDS.iter().cycle().take(EACH * KINDS.len()) {
+            let server = &server;
+            scope.spawn(move || {
+                let mut client = Client::open(server.port, "");
+                kind(&mut client);
+                let number = client.number;
+                drop(client);
+                assert_eq!(&server.ending(number), ending, "{variant:?}");
+            });
+        }
+    });
+    let lines = server.stop();
+    assert_eq!(lines.iter().filter(|line| line.contains("] ended: ")).count(), EACH * KINDS.len());
+}
