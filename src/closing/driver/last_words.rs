@@ -8,7 +8,7 @@ use crate::{
     transport::Transport,
 };
 
-/// What being asked counts for at least: who says a little each time is asked a bounded number of times, too.
+/// What being asked counts for at least: so often at most it is asked for a single word.
 const LEAST: usize = 256;
 
 #[derive(Default)]
