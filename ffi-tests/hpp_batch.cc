@@ -381,6 +381,57 @@ void exceptions_of_the_batch_come_out_too()
     CHECK_INT(batch.report(1).outcome, XMPP_CLOSE_CLEAN);
 }
 
+// Streams of the program's own, and those that are taken out again.
+void a_stream_stays_its_programs()
+{
+    peers others(3, answer);
+    std::vector<xmpp_close::stream> streams;
+    int late = 0, ended = 0;
+    {
+        batch all = batch::create();
+        xmpp_close::batch_options with;
+        with.on_end = [&](size_t, const xmpp_close::report &report) { ended += report.ended() == xmpp_close::outcome::clean; };
+        CHECK_INT(all.set(with), XMPP_CLOSE_OK);
+        for (peer &other : others.all) {
+            xmpp_close::options options;
+            options.on_stanza = [&late](const char *, size_t) { return ++late, 0; };
+            streams.push_back(xmpp_close::stream::start(other.fd, std::move(options)));
+        }
+        size_t index = 77;
+        for (xmpp_close::stream &each : streams)
+            CHECK_INT(all.add(each, &index), XMPP_CLOSE_OK);
+        CHECK_INT(index, 2);
+        CHECK_INT(all.add(streams[2]), XMPP_CLOSE_ERR_INVALID); // it is in there already
+        CHECK(streams[0].send("<x/>") == xmpp_close::sent::ok);
+        int code = 77;
+        CHECK(!all.remove(1, &code)); // it is still in its place
+        CHECK_INT(code, XMPP_CLOSE_OK);
+        CHECK(!all.remove(1, &code));
+        CHECK_INT(code, XMPP_CLOSE_ERR_INVALID);
+        streams.pop_back(); // it leaves, and nobody is told
+        int left = 1;
+        while (left > 0)
+            left = all.turn(-1);
+        CHECK_INT(ended, 1);
+        CHECK(streams[0].wants().over);
+        CHECK_INT(all.add(others.all[2].fd, {}, &index), XMPP_CLOSE_OK);
+        CHECK_INT(index, 3);
+        streams.push_back(all.remove(3, &code)); // a new handle
+        CHECK_INT(code, XMPP_CLOSE_OK);
+    }
+    for (size_t i = 1; i < 3; i++) {
+        CHECK(streams[i].wants().may_send);
+        CHECK_INT(streams[i].finish(), XMPP_CLOSE_OK);
+        while (!streams[i].step().over) {
+            pollfd polled = { others.all[i].fd, POLLIN, 0 };
+            poll(&polled, 1, streams[i].timeout());
+        }
+        CHECK(streams[i].report().ended() == xmpp_close::outcome::clean);
+    }
+    CHECK_INT(late, 2 * 2); // the last has no callables
+    streams.clear();
+}
+
 } // namespace
 
 void batches()
@@ -391,6 +442,7 @@ void batches()
     RUN(a_callable_may_cancel_all);
     RUN(a_callable_may_add_to_its_batch);
     RUN(a_batch_is_turned_by_another_loop);
+    RUN(a_stream_stays_its_programs);
     RUN(an_exception_stops_only_its_stream);
     RUN(exceptions_of_the_batch_come_out_too);
 }

@@ -37,7 +37,7 @@ static void every_outcome_has_its_name(void)
 static void a_report_is_one_line_of_text(void)
 {
     static const char whole[] = "clean: both closing tags were exchanged; begun by us; 2 late stanzas, 316 bytes read; "
-                                "1 sends refused; stream error caf\xc3\xa9-closed (see you); 19000 ms";
+                                "1 sends that came too late; stream error caf\xc3\xa9-closed (see you); 19000 ms";
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
     char line[512], *exact;
     size_t len;
@@ -69,7 +69,7 @@ static void a_report_is_one_line_of_text(void)
     report.outcome = XMPP_CLOSE_TIMED_OUT;
     report.limit = XMPP_CLOSE_LIMIT_TOTAL;
     xmpp_close_describe(&report, line, sizeof line);
-    CHECK(strstr(line, "begun by us; total limit; ") != NULL && strstr(line, "; Connection reset") != NULL);
+    CHECK(strstr(line, "begun by us; the total limit ended it; ") != NULL && strstr(line, "; Connection reset") != NULL);
     report.outcome = report.initiator = report.limit = report.tls = UINT32_MAX; /* no values of theirs */
     memset(report.stream_error_text, 'x', sizeof report.stream_error_text);     /* and no NUL */
     CHECK(xmpp_close_describe(&report, line, sizeof line) > 256);

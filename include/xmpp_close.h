@@ -963,6 +963,13 @@ int xmpp_close_batch_new(xmpp_close_batch **out);
 int xmpp_close_batch_set(xmpp_close_batch *batch,
                          const xmpp_close_batch_options *options);
 
+/// Frees it; NULL is fine. Streams that have not ended are left as they are, and
+/// their descriptors open. From one of its callbacks: that is put off until _turn
+/// is at its end, or, with all streams closed, _run.
+void xmpp_close_batch_free(xmpp_close_batch *batch);
+
+/* The streams of a batch */
+
 /// Adds a stream on a connected stream socket, as for xmpp_close_fd(): between
 /// turns, or from a callback. It is closed as soon as the batch has a turn, or
 /// when its moment in the spread comes. Nothing is read or written before; from
@@ -972,6 +979,7 @@ int xmpp_close_batch_set(xmpp_close_batch *batch,
 ///
 /// XMPP_CLOSE_ERR_INVALID, beside the usual reasons: the descriptor is in the
 /// batch already, its time is up, or it was stopped.
+XMPP_CLOSE_MUST_USE
 int xmpp_close_batch_add(xmpp_close_batch *batch,
                          int fd,
                          const xmpp_close_options *options,
@@ -979,10 +987,49 @@ int xmpp_close_batch_add(xmpp_close_batch *batch,
 
 /// The same over a transport of your own, as for xmpp_close_with(). Its
 /// descriptor must be one that epoll or kqueue can wait for.
+XMPP_CLOSE_MUST_USE
 int xmpp_close_batch_add_with(xmpp_close_batch *batch,
                               const xmpp_close_transport *transport,
                               const xmpp_close_options *options,
                               size_t *index);
+
+/// Adds a stream of xmpp_close_start() or xmpp_close_start_with(). From now on the
+/// batch steps it, and finishes it when its turn comes, or when its peer closes; it
+/// may have been finished already. All else stays as it was: send, finish, detach
+/// and tell it, ask it, and free it, which takes it out. Only _step does nothing.
+/// When it has ended, it is out of the batch before on_end is called, whose
+/// stream_userdata is that of its options.
+///
+/// XMPP_CLOSE_ERR_INVALID, beside the reasons of _add: an engine, a stream that is
+/// in a batch already, one that is over, or s from one of its own callbacks.
+XMPP_CLOSE_MUST_USE
+int xmpp_close_batch_add_stream(xmpp_close_batch *batch,
+                                xmpp_close_stream *s,
+                                size_t *index);
+
+/// Takes a stream out before its end, whether its close has begun or not: it goes
+/// on where it was, nothing is lost, and on_end is not called. Stores its handle,
+/// which is yours to step or to free; of what was added by _add or _add_with, a new
+/// one, whose descriptor has to stay open until then. MAY_SEND among its wants: its
+/// close has not begun.
+///
+/// From a callback of the batch, the stream can be stepped once that has returned;
+/// all else may be done with it at once. XMPP_CLOSE_ERR_INVALID: no such stream is
+/// in the batch.
+XMPP_CLOSE_MUST_USE
+int xmpp_close_batch_remove(xmpp_close_batch *batch,
+                            size_t index,
+                            xmpp_close_stream **out);
+
+/// Stores how a stream ended. As long as it is in the batch, its outcome is
+/// XMPP_CLOSE_PENDING. Reports are kept until _free, but where on_end is given only
+/// those of _run, until the next one. For any other index it is
+/// XMPP_CLOSE_ERR_INVALID.
+int xmpp_close_batch_report(const xmpp_close_batch *batch,
+                            size_t index,
+                            xmpp_close_report *report);
+
+/* Turns of a batch */
 
 /// A descriptor that is readable when _turn has something to do, but not at
 /// _timeout: to be watched by poll, epoll or the like, beside your own, and never
@@ -994,8 +1041,9 @@ int xmpp_close_batch_fd(const xmpp_close_batch *batch);
 int xmpp_close_batch_timeout(const xmpp_close_batch *batch);
 
 /// Does what can be done now for all that is in the batch, a bounded amount of it,
-/// and calls on_end for each stream that ended. Waits only if there is nothing to
-/// do, and for wait_ms at most: 0 not at all, -1 until there is something.
+/// and calls on_end for each stream that ended. Waits only if streams are in it and
+/// there is nothing to do, and for wait_ms at most: 0 not at all, -1 until there is
+/// something.
 ///
 /// Returns how many streams are left, or an error. XMPP_CLOSE_ERR_INVALID from a
 /// callback of the batch.
@@ -1013,19 +1061,6 @@ int xmpp_close_batch_turn(xmpp_close_batch *batch, int wait_ms);
 int xmpp_close_batch_run(xmpp_close_batch *batch,
                          const xmpp_close_batch_options *options,
                          xmpp_close_summary *summary);
-
-/// Stores how a stream ended. As long as it is in the batch, its outcome is
-/// XMPP_CLOSE_PENDING. Reports are kept until _free, but where on_end is given only
-/// those of _run, until the next one. For any other index it is
-/// XMPP_CLOSE_ERR_INVALID.
-int xmpp_close_batch_report(const xmpp_close_batch *batch,
-                            size_t index,
-                            xmpp_close_report *report);
-
-/// Frees it; NULL is fine. Streams that have not ended are left as they are, and
-/// their descriptors open. From one of its callbacks: that is put off until _turn
-/// is at its end, or, with all streams closed, _run.
-void xmpp_close_batch_free(xmpp_close_batch *batch);
 
 /* The state machine by itself, for event loops
  *

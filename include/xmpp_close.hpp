@@ -457,6 +457,7 @@ struct kept {
     transport over;
     options with;
     callables calls;
+    bool is_lent = false; // the program has the handle, though it is in a batch
     kept(transport &&over_, options &&with_) noexcept
         : over(std::move(over_)), with(std::move(with_)), calls(with, &over)
     {
@@ -712,10 +713,28 @@ struct members : boundary {
                 const auto tell = [&] { return batch.with->on_end(index, xmpp_close::report(*report)), 0; };
                 (void)calls.ended.call(0, tell);
                 if (!calls.has_thrown() && !calls.ended.has_thrown())
-                    batch.streams.erase(index);
+                    batch.forget(index);
             };
         c.userdata = this;
         return c;
+    }
+    /// What its program keeps forgets the batch.
+    void forget(std::size_t index)
+    {
+        const auto at = streams.find(index);
+        if (at == streams.end())
+            return;
+        at->second->calls.any = at->second->calls.ended.any = nullptr;
+        at->second->is_lent = false;
+        streams.erase(at);
+    }
+    members() = default;
+    members(const members &) = delete;
+    members &operator=(const members &) = delete;
+    ~members()
+    {
+        while (!streams.empty())
+            forget(streams.begin()->first);
     }
     /// The first of what on_progress and the callables of the streams, by index, threw.
     void rethrow_first()
@@ -761,6 +780,36 @@ public:
         std::size_t at = 0;
         const int code = xmpp_close_batch_add_with(get(), &c_over, &c, &at);
         return added(code, kept, at, index);
+    }
+
+    /// A started stream: it stays yours, but for step(), which does nothing until it is out of the batch.
+    XMPP_CLOSE_HPP_NODISCARD int add(stream &started, std::size_t *index = nullptr)
+    {
+        std::size_t at = 0;
+        const std::shared_ptr<detail::kept> kept = started.kept_;
+        const int code = xmpp_close_batch_add_stream(get(), started.get(), &at);
+        if (code == XMPP_CLOSE_OK)
+            kept->is_lent = true;
+        return added(code, kept, at, index);
+    }
+    /// Takes a stream out before its end. One that was added as a stream is where it was all the time, and what this
+    /// returns is empty.
+    stream remove(std::size_t index, int *code = nullptr)
+    {
+        const std::shared_ptr<detail::kept> kept = members_ && members_->streams.count(index) ? members_->streams[index] : nullptr;
+        stream taken;
+        if (kept && kept->is_lent) {
+            xmpp_close_stream *same = nullptr;
+            const int result = xmpp_close_batch_remove(get(), index, &same);
+            if (code != nullptr)
+                *code = result;
+        } else {
+            taken = stream::make<stream>(code, xmpp_close_batch_remove, get(), index);
+            taken.kept_ = kept;
+        }
+        if (kept)
+            members_->forget(index);
+        return taken;
     }
 
     /// What holds from now on. Of its callables, what they capture must live as long as the batch, or until the next set().

@@ -17,7 +17,8 @@ use std::{
 };
 
 pub use intake::BatchHandle;
-pub(crate) use intake::Intake;
+#[cfg_attr(not(feature = "capi"), allow(unused_imports, reason = "only C has owners"))]
+pub(crate) use intake::{Intake, Leaving};
 use member::Member;
 #[cfg_attr(not(feature = "capi"), allow(unused_imports, reason = "only C has owners"))]
 pub(crate) use member::{OnInput, Owner};

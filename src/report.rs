@@ -216,7 +216,8 @@ impl fmt::Display for Report {
         // our last bytes, or reset the connection behind its tag, or never end it.
         let is_clean = self.is_clean();
         if let Some(limit) = self.limit.filter(|limit| !is_clean || *limit == Limit::Answer) {
-            write!(f, "; {limit} limit")?;
+            let did = if limit == Limit::Answer { "sent our tag without an answer" } else { "ended it" };
+            write!(f, "; the {limit} limit {did}")?;
         }
         write!(f, "; {} late stanzas, {} bytes read", self.stanzas, self.bytes_read)?;
         let unacked = if is_clean { 0 } else { self.bytes_unacked };
@@ -225,7 +226,7 @@ impl fmt::Display for Report {
             (self.bytes_after_tag, "bytes after the peer's tag"),
             (self.bytes_unsent, "bytes unsent"),
             (unacked, "bytes unacknowledged"),
-            (u64::from(self.refused), "sends refused"),
+            (u64::from(self.refused), "sends that came too late"),
         ] {
             if count > 0 {
                 write!(f, "; {count} {what}")?;

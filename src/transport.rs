@@ -19,7 +19,9 @@ use std::{io, os::fd::BorrowedFd, time::Duration};
 
 #[cfg(feature = "capi")]
 pub(crate) use connected::check_connected;
-pub(crate) use pace::{PAUSE, PAUSED, Pace};
+#[cfg(feature = "batch")]
+pub(crate) use pace::PAUSED;
+pub(crate) use pace::{PAUSE, Pace};
 pub(crate) use poll::poll;
 #[cfg(feature = "batch")]
 pub(crate) use readiness::Readiness;

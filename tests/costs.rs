@@ -16,7 +16,7 @@ use std::{
 const MOST: u64 = 400;
 /// Those that let something go out, or take something over: a few texts are put together, and memory is asked for.
 const SAY: [&str; 7] = ["finish", "finish_with_an_error", "detach", "sent", "stream_error", "malformed", "late_tick"];
-const MOST_TO_SAY: u64 = 5_000;
+const MOST_TO_SAY: u64 = 4_000;
 
 fn build(name: &str) -> PathBuf {
     let library = clib::build();

@@ -7,7 +7,7 @@ use std::{
     os::unix::net::UnixStream,
 };
 
-use xmpp_close::{CloseOptions, Error, Framer, Outcome, Stream, TlsError, TlsSession};
+use xmpp_close::{CloseOptions, Error, Framer, Limit, Outcome, Stream, TlsError, TlsSession};
 
 /// A stream whose peer has said this, and nothing more will come.
 fn stream(said: &str) -> UnixStream {
@@ -59,6 +59,27 @@ fn a_report_names_the_stream_error_of_the_peer() {
         "<stream:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>";
     let report = CloseOptions::new().close(stream(said)).unwrap();
     assert!(report.to_string().contains("stream error system-shutdown"), "{report}");
+}
+
+#[test]
+fn a_report_says_which_limit_ended_it_and_what_did_not_go_out() {
+    let mut report = CloseOptions::new().close(stream("</stream:stream>")).unwrap();
+    for (limit, said) in [
+        (Limit::Total, "the total limit ended it"),
+        (Limit::NoProgress, "the no-progress limit ended it"),
+        (Limit::Linger, "the linger limit ended it"),
+        (Limit::Batch, "the batch limit ended it"),
+        (Limit::Answer, "the answer limit sent our tag without an answer"),
+    ] {
+        report.limit = Some(limit);
+        report.outcome = Outcome::Clean;
+        assert_eq!(report.to_string().contains(said), limit == Limit::Answer, "a clean end needs no limit: {report}");
+        report.outcome = Outcome::Stalled;
+        assert!(report.to_string().contains(said), "{report}");
+    }
+    (report.bytes_unsent, report.refused) = (16, 3);
+    let line = report.to_string();
+    assert!(line.contains("; 16 bytes unsent; 3 sends that came too late; "), "{line}");
 }
 
 /// What the system said at the end, when both tags had been exchanged, reads like a fault.

@@ -213,12 +213,10 @@ static void on_time(void)
     for (conn *late; (late = newcomer_too_late(now)); settle(late))
         close_stream(late, "policy-violation");
     for (conn *c = LIST_FIRST(&conns), *next; c && (next = LIST_NEXT(c, link), 1); c = next) {
-        const int goes_down = now >= c->close_at;
-        if (goes_down || (!c->owed && now - c->active_at >= idle_ms)) {
-            on_readable(c); /* what has come is handled before we close; and whatever comes, the stream is not idle */
-            if (goes_down || c->active_at < now)
-                close_stream(c, goes_down ? "system-shutdown" : NULL), c->close_at = UINT64_MAX;
-        }
+        if (now >= c->close_at)
+            close_stream(c, "system-shutdown"), c->close_at = UINT64_MAX;
+        else if (!c->owed && now - c->active_at >= idle_ms && (on_readable(c), c->active_at < now)) /* nothing came */
+            close_stream(c, NULL); /* an idle stream gets no error */
         xmpp_close_tick(c->stream, now);
         if (settle(c) & XMPP_CLOSE_OVER) /* only here: elsewhere we may be inside its parser */
             bury(c);
@@ -264,6 +262,8 @@ int main(int argc, char **argv)
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     while (!terminated)
         turn();
+    for (conn *c = LIST_FIRST(&conns); c; c = LIST_NEXT(c, link))
+        on_readable(c); /* what has come is handled, and answered, before we close */
     close(listener), listener = -1;
     for (conn *c = LIST_FIRST(&conns); c; c = LIST_NEXT(c, link)) {
         if (xmpp_close_timeout(c->stream, now) < 0) { /* no close has begun; 256 do now, and as many each 32 ms */
@@ -271,7 +271,7 @@ int main(int argc, char **argv)
             c->close_at = now + (c->owed ? ROUTER_DELAY_MS : 0) + progress_begin() / 256 * 32;
         }
     }
-    wake_at = now;
+    on_time();
     while (!LIST_EMPTY(&conns))
         turn();
     deliver_replies(UINT64_MAX);

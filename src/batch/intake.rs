@@ -170,9 +170,19 @@ impl<'a> Intake<'a> {
         owner: Option<Box<dyn Owner<'a> + 'a>>,
     ) -> Result<usize, Error> {
         self.check_owner()?;
-        let canceller = driver.canceller().cloned();
-        let member = Box::new(Member::new(driver, on_input, owner));
-        let Some(fd) = member.fd() else {
+        let mut member = Some(Box::new(Member::new(driver, on_input, owner)));
+        let result = self.insert(&mut member);
+        if let Some(refused) = member {
+            refused.give_back();
+        }
+        result
+    }
+
+    /// Takes it, unless it is refused.
+    fn insert(&self, member: &mut Option<Box<Member<'a>>>) -> Result<usize, Error> {
+        let Some(added) = member.as_deref() else { return Err(Error::Closed) };
+        let canceller = added.driver.canceller().cloned();
+        let Some(fd) = added.fd() else {
             return Err(Error::Invalid("this transport has no descriptor that a batch could wait for"));
         };
         let mut entries = self.entries();
@@ -187,7 +197,7 @@ impl<'a> Intake<'a> {
             return Err(Error::Invalid("this descriptor is in the batch already"));
         }
         let index = entries.next_index;
-        let watching = self.readiness.watch(fd, index, None, member.watch.on);
+        let watching = self.readiness.watch(fd, index, None, added.watch.on);
         let all =
             watching.and_then(|()| canceller.iter().try_for_each(|each| self.watch_canceller(&mut entries, each)));
         if let Err(error) = all {
@@ -199,7 +209,7 @@ impl<'a> Intake<'a> {
                 _ => error.into(),
             });
         }
-        entries.added.push((index, member));
+        entries.added.extend(member.take().map(|added| (index, added)));
         entries.next_index += 1;
         drop(entries);
         self.bell.wake();
@@ -224,7 +234,6 @@ impl<'a> Intake<'a> {
 
     /// Something was asked of a stream: it has a turn soon.
     #[cfg(feature = "capi")]
-    #[allow(dead_code, reason = "the C API is to use it")]
     pub(crate) fn call(&self, index: usize) {
         self.entries().called.push(index);
         self.bell.wake();
@@ -233,7 +242,6 @@ impl<'a> Intake<'a> {
     /// A stream leaves, and nobody is told. It goes to `to` as soon as the batch is not busy with another; its descriptor is
     /// forgotten at once, for its owner may close that.
     #[cfg(feature = "capi")]
-    #[allow(dead_code, reason = "the C API is to use it")]
     pub(crate) fn release(&self, index: usize, fd: BorrowedFd<'_>, canceller: Option<&Canceller>, to: Leaving<'a>) {
         let mut entries = self.entries();
         self.leave(&mut entries, Some(fd), canceller);
@@ -256,6 +264,12 @@ impl<'a> Intake<'a> {
     /// What was added since the last time, in the order of its indices.
     pub(super) fn take(&self) -> Vec<(usize, Box<Member<'a>>)> {
         std::mem::take(&mut self.entries().added)
+    }
+
+    /// Something was added or asked since.
+    pub(super) fn has_news(&self) -> bool {
+        let entries = self.entries();
+        !(entries.added.is_empty() && entries.called.is_empty() && entries.leaving.is_empty())
     }
 
     /// How many were added since.

@@ -63,15 +63,21 @@ impl<'a> Batch<'a> {
 
     /// Does what can be done now, a bounded amount of it: each kind of work ends after half a millisecond, and a stream that
     /// has more to do has its next turn later. It waits only if there is nothing to do, and for `wait` at most:
-    /// [`Duration::ZERO`] is not at all, [`Duration::MAX`] until there is something. Returns how many streams are left.
+    /// [`Duration::ZERO`] is not at all, [`Duration::MAX`] until there is something; also with no stream in it, for another
+    /// thread may [add](super::BatchHandle::add) one. Returns how many streams are left.
     ///
     /// # Errors
     /// When the system cannot wait; and [`InvalidInput`](io::ErrorKind::InvalidInput) in a forked child of the process that
     /// made the batch.
     pub fn turn(&mut self, wait: Duration) -> io::Result<usize> {
+        self.turn_and(wait, true)
+    }
+
+    /// The same; it waits in vain, with no stream in it, only if another is expected.
+    pub(crate) fn turn_and(&mut self, wait: Duration, expects: bool) -> io::Result<usize> {
         self.intake.check_owner().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let mut callbacks = mem::take(&mut self.callbacks);
-        let result = Turn { batch: self, callbacks: &mut callbacks, runs: false }.go(wait);
+        let result = Turn { batch: self, callbacks: &mut callbacks, runs: false, expects }.go(wait);
         self.callbacks = callbacks;
         self.take_in();
         if self.has_work() {
@@ -83,11 +89,7 @@ impl<'a> Batch<'a> {
     /// When the next [`turn`](Self::turn) is due, whether the descriptor is readable by then or not; `None` while only that
     /// can tell.
     pub fn deadline(&self) -> Option<Instant> {
-        if self.has_work() || self.intake.waiting() > 0 {
-            Some(Instant::now())
-        } else {
-            self.next_time(&self.callbacks)
-        }
+        if self.has_work() || self.intake.has_news() { Some(Instant::now()) } else { self.next_time(&self.callbacks) }
     }
 
     /// Closes all streams, each by its handshake, and blocks until all have ended, or the time is up. Then it is empty, and
@@ -103,7 +105,7 @@ impl<'a> Batch<'a> {
         let mut callbacks = self.settle(options, Some(total), false)?;
         self.callbacks = Callbacks::default();
         let kept = mem::take(&mut self.reports);
-        let summary = Turn { batch: self, callbacks: &mut callbacks, runs: true }.all();
+        let summary = Turn { batch: self, callbacks: &mut callbacks, runs: true, expects: false }.all();
         let reports = mem::replace(&mut self.reports, kept);
         self.forget_settings();
         self.intake.shut(None);
@@ -196,7 +198,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Lets those leave that are to, also when they have just come.
-    pub(super) fn let_go(&mut self) {
+    pub(crate) fn let_go(&mut self) {
         let leaving = self.intake.take_leaving();
         if leaving.is_empty() {
             return;

@@ -19,8 +19,8 @@ pub(crate) trait Owner<'a>: Send {
     /// more, so it leaves, and nobody is told.
     fn enter(&self, driver: &mut Driver<AnyTransport<'a>>) -> bool;
 
-    /// The same while the batch has it, behind each callback.
-    fn exchange(&self, driver: &mut Driver<AnyTransport<'a>>);
+    /// The same while the batch has it, behind each callback. False: no other is to be called.
+    fn exchange(&self, driver: &mut Driver<AnyTransport<'a>>) -> bool;
 
     /// The batch lets it rest. False as for [`enter`](Self::enter).
     fn leave(&self, driver: &mut Driver<AnyTransport<'a>>) -> bool;
@@ -84,11 +84,9 @@ impl<'a> Member<'a> {
         self.owner.as_ref().is_none_or(|owner| owner.enter(&mut self.driver))
     }
 
-    /// Behind whatever may have called a callback.
-    pub(super) fn exchange(&mut self) {
-        if let Some(owner) = &self.owner {
-            owner.exchange(&mut self.driver);
-        }
+    /// Behind whatever may have called a callback. True when the batch may go on.
+    pub(super) fn exchange(&mut self) -> bool {
+        self.owner.as_ref().is_none_or(|owner| owner.exchange(&mut self.driver))
     }
 
     /// True when it stays.

@@ -37,6 +37,8 @@ pub(super) struct Turn<'b, 'a, 'o> {
     pub(super) callbacks: &'b mut Callbacks<'o>,
     /// Until all have ended, rather than beside an event loop.
     pub(super) runs: bool,
+    /// It waits for what other threads add, also when there is nothing else to wait for.
+    pub(super) expects: bool,
 }
 
 /// What a callback that panics has left half done, nobody can go on with: the streams end here.
@@ -76,7 +78,8 @@ impl<'a> Turn<'_, 'a, '_> {
         }
         let more = self.begin_what_is_due();
         self.batch.take_in();
-        let something = more || !self.batch.schedule.unfinished.is_empty() || self.has_ended_some(ended);
+        let empty = self.batch.members.is_empty() && !self.expects;
+        let something = more || empty || !self.batch.schedule.unfinished.is_empty() || self.has_ended_some(ended);
         let limit = if something { Duration::ZERO } else { wait.min(self.batch.patience(self.callbacks)) };
         let mut ready = mem::take(&mut self.batch.ready);
         ready.clear();
@@ -216,14 +219,8 @@ impl<'a> Turn<'_, 'a, '_> {
             }
             member.driver.borrow_buffer(&mut self.batch.buffer);
             match member.driver.step(false) {
-                Progress::Input => {
-                    (member.on_input)(&mut member.driver);
-                    member.exchange();
-                }
-                Progress::Moved => {
-                    member.exchange();
-                    steps += 1;
-                }
+                Progress::Input => (member.on_input)(&mut member.driver),
+                Progress::Moved => steps += 1,
                 Progress::Blocked(interest) => {
                     self.settle(index, interest);
                     return steps > 0;
@@ -232,6 +229,9 @@ impl<'a> Turn<'_, 'a, '_> {
                     self.finish(index);
                     return true;
                 }
+            }
+            if !member.exchange() {
+                return true;
             }
             // What was read is better finished, for until then the stream keeps the buffer.
             if steps >= most && !member.driver.has_input() || member.driver.looked_at() >= end {
@@ -353,7 +353,9 @@ impl<'a> Turn<'_, 'a, '_> {
             self.take_up(index, |turn| {
                 if let Some(member) = turn.batch.members.get_mut(&index) {
                     end(member);
-                    member.exchange();
+                    if !member.exchange() {
+                        return;
+                    }
                 }
                 turn.finish(index);
             });

@@ -46,26 +46,28 @@ use std::{
     collections::HashMap,
     ffi::{c_char, c_int, c_void},
     mem::{self, offset_of},
-    os::fd::{AsFd, AsRawFd},
     ptr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+mod members;
+mod turns;
+
+use members::Member;
+pub use members::*;
+pub use turns::*;
+
 use super::{
-    blocking::connected_socket,
-    callbacks::{Callbacks, xmpp_close_transport},
-    guard::{self, INVALID, Refusal, SYSTEM, guard, guard_pure},
-    options::{self, User, xmpp_close_canceller, xmpp_close_options},
+    guard::{self, INVALID, Refusal, guard},
+    options::xmpp_close_canceller,
     report::xmpp_close_report,
-    sized::{self, Out, Versioned},
+    sized::{self, Versioned},
     stream_error::Words,
 };
 use crate::{
-    batch::{AnyTransport, Batch, BatchOptions, Intake, Summary},
-    closing::Driver,
+    batch::{Batch, BatchOptions, Intake, Summary},
     report::{Outcome, Report},
-    transport::Transport,
 };
 
 /// How many streams ended how. Numbers that do not fit are the largest that do.
@@ -154,11 +156,20 @@ pub struct xmpp_close_batch {
     is_freed: Cell<bool>,
 }
 
+/// The streams that are in it still go to their handles, if they have any.
+impl Drop for xmpp_close_batch {
+    fn drop(&mut self) {
+        drop(self.batch.take());
+        // Each knows where it is known.
+        drop(mem::take(&mut lock(&self.known).members));
+    }
+}
+
 /// What is known of the streams, beside what the batch knows.
 #[derive(Default)]
 struct Known {
-    /// Of those that are in it.
-    userdata: HashMap<usize, Userdata>,
+    /// Those that are in it.
+    members: HashMap<usize, Member>,
     /// How those ended of which nobody was told.
     kept: HashMap<usize, Report>,
     /// How those ended that the last run has closed.
@@ -222,155 +233,6 @@ pub unsafe extern "C" fn xmpp_close_batch_set(
             // SAFETY: as above.
             members.set(unsafe { to_rust(&options, &batch.known, false) }?)?;
             Ok(0)
-        },
-    )
-}
-
-/// Adds a stream on a connected stream socket, as for xmpp_close_fd(): between
-/// turns, or from a callback. It is closed as soon as the batch has a turn, or
-/// when its moment in the spread comes. Nothing is read or written before; from
-/// _add until its end, or until _free, the descriptor must stay open, and the
-/// callbacks and their userdata valid. All else is copied. index NULL: not
-/// wanted; the first is 0, the next 1, and none is used twice.
-///
-/// XMPP_CLOSE_ERR_INVALID, beside the usual reasons: the descriptor is in the
-/// batch already, its time is up, or it was stopped.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn xmpp_close_batch_add(
-    batch: *mut xmpp_close_batch,
-    fd: c_int,
-    options: *const xmpp_close_options,
-    index: *mut usize,
-) -> c_int {
-    // SAFETY: the header says what the pointers must be.
-    guard(|| unsafe { add(batch, options, index, || connected_socket(fd)) })
-}
-
-/// The same over a transport of your own, as for xmpp_close_with(). Its
-/// descriptor must be one that epoll or kqueue can wait for.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn xmpp_close_batch_add_with(
-    batch: *mut xmpp_close_batch,
-    transport: *const xmpp_close_transport,
-    options: *const xmpp_close_options,
-    index: *mut usize,
-) -> c_int {
-    // SAFETY: the header says what the pointers must be.
-    guard(|| unsafe { add(batch, options, index, || Callbacks::new(transport)) })
-}
-
-/// # Safety
-/// The pointers are NULL, or what the header says.
-unsafe fn add<T: Transport + Send + 'static>(
-    batch: *mut xmpp_close_batch,
-    options: *const xmpp_close_options,
-    index: *mut usize,
-    open: impl FnOnce() -> Result<T, Refusal>,
-) -> Result<c_int, Refusal> {
-    // SAFETY: as the caller promises.
-    let (batch, options) = unsafe { (guard::shared(batch)?, options::read(options)?) };
-    let taker = options.taker()?;
-    // SAFETY: as the caller promises.
-    let rust = unsafe { options.to_rust(User::Call) }?;
-    let driver = Driver::new(Box::new(options::fit(open()?, &rust)?) as AnyTransport<'static>, rust)?;
-    let mut known = lock(&batch.known);
-    known.userdata.try_reserve(1).map_err(|_| SYSTEM.because(libc::ENOMEM))?;
-    let added =
-        batch.intake.add(driver, Box::new(move |driver| taker.take(driver, &Cell::new(false), &mut |_| ())), None)?;
-    known.userdata.insert(added, Userdata(options.userdata));
-    if !index.is_null() {
-        // SAFETY: not NULL, so it can be written, as the caller promises.
-        unsafe { index.write(added) };
-    }
-    Ok(0)
-}
-
-/// A descriptor that is readable when _turn has something to do, but not at
-/// _timeout: to be watched by poll, epoll or the like, beside your own, and never
-/// read or closed. It stays the same.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn xmpp_close_batch_fd(batch: *const xmpp_close_batch) -> c_int {
-    guard_pure(|| {
-        // SAFETY: the header says what the pointer must be.
-        Ok(unsafe { guard::shared(batch) }?.intake.as_fd().as_raw_fd())
-    })
-}
-
-/// Milliseconds until the next _turn is due, as poll takes them: 0 now, -1 when
-/// only the descriptor can tell, also for NULL. From a callback of the batch: 0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn xmpp_close_batch_timeout(batch: *const xmpp_close_batch) -> c_int {
-    guard_pure(|| {
-        // SAFETY: the header says what the pointer must be.
-        let batch = unsafe { guard::shared(batch) }?;
-        if batch.in_turn.get() {
-            return Ok(0);
-        }
-        let Some(members) = batch.batch.take() else { return Ok(-1) };
-        let deadline = members.deadline();
-        batch.batch.set(Some(members));
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        // Rounded up: who comes too early would come again and again.
-        let millis = |left: Duration| c_int::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX);
-        Ok(left.map_or(-1, millis))
-    })
-}
-
-/// Does what can be done now for all that is in the batch, a bounded amount of it,
-/// and calls on_end for each stream that ended. Waits only if there is nothing to
-/// do, and for wait_ms at most: 0 not at all, -1 until there is something.
-///
-/// Returns how many streams are left, or an error. XMPP_CLOSE_ERR_INVALID from a
-/// callback of the batch.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn xmpp_close_batch_turn(batch: *mut xmpp_close_batch, wait_ms: c_int) -> c_int {
-    let wait = u64::try_from(wait_ms).map_or(Duration::MAX, Duration::from_millis);
-    turn(
-        batch,
-        || Ok(()),
-        |_, members, ()| {
-            let left = members.turn(wait)?;
-            Ok(c_int::try_from(left).unwrap_or(c_int::MAX))
-        },
-    )
-}
-
-/// Closes all streams and blocks until all have ended, for total_ms at most: _set,
-/// and _turn until it is empty. Then nothing is set any more. It can be run as often
-/// as you like, but from its own callbacks, where it is XMPP_CLOSE_ERR_INVALID. When
-/// options make no sense nothing was sent, and nothing has changed.
-///
-/// What a callback adds meanwhile is closed by the same _run, and begins as soon as
-/// the callback has returned, without regard to spread_ms.
-///
-/// options NULL: all defaults. summary NULL: not wanted.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn xmpp_close_batch_run(
-    batch: *mut xmpp_close_batch,
-    options: *const xmpp_close_batch_options,
-    summary: *mut xmpp_close_summary,
-) -> c_int {
-    // SAFETY: the header says what the pointers must be.
-    turn(
-        batch,
-        || unsafe { Ok((Out::open_or_null(summary)?, read_options(options)?)) },
-        |batch, members, (mut out, options)| {
-            // SAFETY: as above.
-            let options = unsafe { to_rust(&options, &batch.known, true) }?;
-            let before = mem::take(&mut lock(&batch.known).of_run);
-            match members.run(options) {
-                Ok(done) => {
-                    set_nothing(members, &batch.known)?;
-                    if let Some(out) = &mut out {
-                        out.write(&xmpp_close_summary::from(&done.summary));
-                    }
-                    Ok(0)
-                }
-                Err(error) => {
-                    lock(&batch.known).of_run = before; // nothing was begun
-                    Err(error.into())
-                }
-            }
         },
     )
 }
@@ -459,7 +321,7 @@ unsafe fn to_rust(
     let (tell, known) = (options.on_end, known.clone());
     Ok(rust.on_end(move |index, report| {
         let mut streams = lock(&known);
-        let Some(userdata) = streams.userdata.remove(&index) else { return };
+        let Some(Member { userdata, .. }) = streams.members.remove(&index) else { return };
         match (tell, runs) {
             (None, _) => drop(streams.kept.insert(index, report.clone())),
             (Some(_), true) => drop(streams.of_run.insert(index, report.clone())),
@@ -471,29 +333,6 @@ unsafe fn to_rust(
             unsafe { tell(userdata.get(), index, &xmpp_close_report::from(report)) }
         }
     }))
-}
-
-/// Stores how a stream ended. As long as it is in the batch, its outcome is
-/// XMPP_CLOSE_PENDING. Reports are kept until _free, but where on_end is given only
-/// those of _run, until the next one. For any other index it is
-/// XMPP_CLOSE_ERR_INVALID.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn xmpp_close_batch_report(
-    batch: *const xmpp_close_batch,
-    index: usize,
-    report: *mut xmpp_close_report,
-) -> c_int {
-    guard(|| {
-        // SAFETY: the header says what the pointers must be.
-        let (mut out, batch) = unsafe { (Out::open(report)?, guard::shared(batch)?) };
-        let known = lock(&batch.known);
-        let ended = known.of_run.get(&index).or_else(|| known.kept.get(&index));
-        if ended.is_none() && !known.userdata.contains_key(&index) {
-            return Err(INVALID);
-        }
-        out.write(&ended.map_or_else(xmpp_close_report::empty, xmpp_close_report::from));
-        Ok(0)
-    })
 }
 
 /// Frees it; NULL is fine. Streams that have not ended are left as they are, and

@@ -231,6 +231,7 @@ pub(super) enum User {
 pub(super) type Callback = unsafe extern "C" fn(*mut c_void, *const u8, usize) -> c_int;
 
 /// Who gets what still arrives.
+#[derive(Clone, Copy)]
 pub(super) enum Taker {
     Nobody,
     Stanzas(Callback, *mut c_void),

@@ -88,7 +88,8 @@ mod verbs;
 
 use std::{ffi::c_int, rc::Rc, time::Duration};
 
-use body::{Body, Kind, Lone, Started};
+pub(in crate::ffi) use body::{Body, Driven, Host, Started};
+use body::{Kind, Lone};
 pub use bytes::*;
 use mail::Mail;
 pub use turns::*;
@@ -194,9 +195,9 @@ pub(super) unsafe fn start<T: Transport + Send + 'static>(
 ) -> Result<c_int, Refusal> {
     guard::writable(out)?;
     // SAFETY: as the caller promises.
-    let (taker, mut options) = unsafe {
+    let (taker, userdata, mut options) = unsafe {
         let options = options::read(options)?;
-        (options.taker()?, options.to_rust(User::Started)?)
+        (options.taker()?, options.userdata, options.to_rust(User::Started)?)
     };
     let mail = Rc::new(Mail::default());
     options.last_words = options.last_words.map(|words| with_what_was_sent(words, &mail));
@@ -206,7 +207,7 @@ pub(super) unsafe fn start<T: Transport + Send + 'static>(
     if is_said {
         driver.close();
     }
-    let body = Body::new(Kind::Started(Box::new(Started { driver, taker })), Some(mail));
+    let body = Body::new(Kind::Started(Box::new(Started { driver, taker, userdata })), Some(mail));
     // SAFETY: as the caller promises.
     unsafe { guard::give(xmpp_close_stream { body: Rc::new(body) }, out) }
 }
@@ -250,6 +251,24 @@ pub unsafe extern "C" fn xmpp_close_free(s: *mut xmpp_close_stream) {
             guard_or((), || unsafe { body.free(s) });
         }
     });
+}
+
+/// The stream behind a handle.
+///
+/// # Safety
+/// `s` is NULL, or a stream that no other thread uses now.
+pub(in crate::ffi) unsafe fn body(s: *const xmpp_close_stream) -> Result<Rc<Body>, Refusal> {
+    // SAFETY: as the caller promises.
+    Ok(unsafe { guard::shared(s) }?.body.clone())
+}
+
+/// Makes a handle.
+///
+/// # Safety
+/// `out` can be written.
+pub(in crate::ffi) unsafe fn give(body: Rc<Body>, out: *mut *mut xmpp_close_stream) -> Result<c_int, Refusal> {
+    // SAFETY: as the caller promises.
+    unsafe { guard::give(xmpp_close_stream { body }, out) }
 }
 
 /// Does `work` on a stream, and answers an int.

@@ -6,7 +6,7 @@ mod stream;
 mod table;
 
 use stream::{Event::*, *};
-use xmpp_close::{CloseOptions, Engine, Initiator, Outcome, TRAILING_LIMIT, Tls};
+use xmpp_close::{CloseOptions, Engine, Found, Initiator, Outcome, SendError, StreamError, TRAILING_LIMIT, Tls};
 
 fn after(events: &[Event]) -> Stream {
     Stream::new().after(events)
@@ -369,6 +369,35 @@ fn only_what_comes_while_closing_is_counted() {
     stream.at(&CANCEL, secs(1));
     step(&mut stream);
     assert_eq!(counted(&stream), (0, 0, 0, 0));
+}
+
+#[test]
+fn what_is_sent_and_not_taken_is_limited_and_what_comes_last_is_not() {
+    let options = CloseOptions::new().output_limit(10).farewell("<presence type='unavailable'/>");
+    let mut stream = Stream::with(&options, Tls::No);
+    assert_eq!(stream.engine.send(b"0123456789"), Ok(()));
+    assert_eq!(stream.engine.send(b"x"), Err(SendError::Full));
+    stream.at(&Write(1), secs(1));
+    assert_eq!(stream.engine.send(b"xy"), Err(SendError::Full), "all or nothing");
+    assert_eq!(stream.engine.send(b"x"), Ok(()));
+    stream.at(&Finish, secs(1));
+    assert_eq!(stream.engine.send(b""), Err(SendError::Refused));
+    stream.at(&WRITE, secs(1));
+    assert_eq!(stream.wire, b"0123456789x<presence type='unavailable'/></stream:stream>");
+    assert_eq!(stream.report().refused, 1);
+}
+
+#[test]
+fn the_peers_first_error_is_reported_whoever_parses() {
+    let error = |name: &str| StreamError::new(name).unwrap();
+    let tell = |name: &str| Tell(xmpp_close::Fact::StreamError(error(name)));
+    let stream = after(&[tell("conflict"), tell("reset")]);
+    assert_eq!(stream.report().stream_error, Some(error("conflict")));
+    assert_eq!(after(&[Finish, CLOSED, tell("reset")]).report().stream_error, None, "behind its tag");
+    let mut stream = Stream::new();
+    let mut data = "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>".as_bytes();
+    assert_eq!(stream.engine.input(&mut data, secs(1)), Some(Found::StreamError(&error("conflict"))));
+    assert_eq!((stream.wants(), stream.report().stream_error), ("RWP".into(), Some(error("conflict"))));
 }
 
 #[test]

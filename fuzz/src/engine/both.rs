@@ -4,9 +4,9 @@
 
 use std::{ffi::CString, ptr, time::Duration};
 
-use xmpp_close::{CloseOptions, Engine, Fact, Report, SendError, StreamError, Tls, Wants, ffi::*};
+use xmpp_close::{CloseOptions, Engine, Fact, Found, Report, SendError, StreamError, Tls, ffi::*};
 
-use super::model::Limits;
+use super::{incoming::Kind, model::Limits};
 
 /// How an engine is made.
 pub struct Set {
@@ -17,18 +17,25 @@ pub struct Set {
     pub header: &'static str,
     pub farewell: &'static str,
     pub output_limit: usize,
+    /// The engine parses.
+    pub parses: bool,
 }
 
 pub struct Both {
     pub rust: Engine,
     c: *mut xmpp_close_stream,
+    parses: bool,
 }
 
 impl Both {
     pub fn new(set: &Set) -> Self {
         let Limits { total, linger, answer, no_progress } = set.limits;
         let mut options = CloseOptions::new().total(total).linger(linger).answer(answer).farewell(set.farewell);
-        options = options.half_close(set.half_close).peer_closed(set.peer_closed).output_limit(set.output_limit);
+        options = options
+            .half_close(set.half_close)
+            .peer_closed(set.peer_closed)
+            .output_limit(set.output_limit)
+            .stanza_limit(10_000);
         if let Some(limit) = no_progress {
             options = options.no_progress(limit);
         }
@@ -44,14 +51,16 @@ impl Both {
             (options.total_ms, options.linger_ms, options.answer_ms) = (ms(total), ms(linger), ms(answer));
             options.no_progress_ms = no_progress.map_or(0, ms);
             (options.half_close, options.peer_closed) = (set.half_close.into(), set.peer_closed.into());
-            (options.tls, options.own_parser, options.output_limit) = (set.tls as u32, 1, set.output_limit);
+            (options.tls, options.own_parser, options.output_limit) =
+                (set.tls as u32, u32::from(!set.parses), set.output_limit);
+            options.stanza_limit = 10_000;
             (options.header, options.header_len) = (set.header.as_ptr().cast(), set.header.len());
             (options.farewell, options.farewell_len) = (set.farewell.as_ptr().cast(), set.farewell.len());
             let mut c = ptr::null_mut();
             assert_eq!(xmpp_close_new(&options, 0, &mut c), 0);
             c
         };
-        Self { rust, c }
+        Self { rust, c, parses: set.parses }
     }
 
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
@@ -115,6 +124,40 @@ impl Both {
         parse
     }
 
+    /// One thing that is found in `data`, by the engine in Rust.
+    pub fn input(&mut self, data: &mut &[u8], now: Duration) -> Option<Kind> {
+        self.rust.input(data, now).map(|found| match found {
+            Found::Header(_) => Kind::Header,
+            Found::Stanza(_) => Kind::Stanza,
+            Found::Oversize(_) => Kind::Oversize,
+            Found::StreamError(_) => Kind::Error,
+            Found::PeerClosed => Kind::End,
+            Found::Malformed(_) => Kind::Malformed,
+            other => panic!("{other:?}"),
+        })
+    }
+
+    /// C finds the same, but for stream errors, which it takes in without a word.
+    pub fn input_in_c(&mut self, input: &[u8], found: &[Kind], now: Duration) {
+        let (mut data, mut len) = (input.as_ptr(), input.len());
+        let said = found.iter().filter(|kind| **kind != Kind::Error);
+        for expected in said.map(Some).chain([None]) {
+            // SAFETY: as above; `len` bytes are there.
+            let frame =
+                unsafe { xmpp_close_input(self.c, &mut data, &mut len, ms(now), ptr::null_mut(), ptr::null_mut()) };
+            let expected = expected.map_or(0, |kind| match kind {
+                Kind::Header => 1,
+                Kind::Stanza => 2,
+                Kind::Oversize => 3,
+                Kind::End => 4,
+                Kind::Malformed => 5,
+                Kind::Error => panic!("left out"),
+            });
+            assert_eq!(frame, expected);
+        }
+        assert_eq!(len, 0);
+    }
+
     pub fn tell(&mut self, fact: Fact, now: Duration) -> bool {
         use xmpp_close_fact::*;
         let (code, detail) = match &fact {
@@ -153,14 +196,34 @@ impl Both {
     pub fn tick(&mut self, now: Duration) {
         self.rust.tick(now);
         // SAFETY: as above.
-        assert_eq!(unsafe { xmpp_close_tick(self.c, ms(now)) }, bits(self.rust.wants()));
+        assert_eq!(unsafe { xmpp_close_tick(self.c, ms(now)) }, self.bits());
+    }
+
+    /// What is wanted, in the numbers of C.
+    fn bits(&self) -> u32 {
+        use xmpp_close_want::*;
+        let wants = self.rust.wants();
+        [
+            (wants.read(), XMPP_CLOSE_READ),
+            (wants.write(), XMPP_CLOSE_WRITE),
+            (wants.may_send(), XMPP_CLOSE_MAY_SEND),
+            (wants.answer(), XMPP_CLOSE_ANSWER),
+            (wants.parse(), XMPP_CLOSE_PARSE),
+            (self.parses && self.rust.is_inside() && !wants.over(), XMPP_CLOSE_INSIDE),
+            (wants.notify(), XMPP_CLOSE_NOTIFY),
+            (wants.shut(), XMPP_CLOSE_SHUT),
+            (wants.over(), XMPP_CLOSE_OVER),
+        ]
+        .into_iter()
+        .map(|(is_set, bit)| u32::from(is_set) * bit as u32)
+        .sum()
     }
 
     /// All that can be asked is answered alike.
     pub fn compare(&self, now: Duration, report: &Report) {
         // SAFETY: as above; the report says its size.
         unsafe {
-            assert_eq!(xmpp_close_wants(self.c), bits(self.rust.wants()));
+            assert_eq!(xmpp_close_wants(self.c), self.bits());
             let left = self.rust.deadline().map(|deadline| deadline.saturating_sub(now).as_millis() as i32);
             assert_eq!(xmpp_close_timeout(self.c, ms(now)), left.unwrap_or(-1));
             let mut c: xmpp_close_report = std::mem::zeroed();
@@ -191,21 +254,4 @@ impl Drop for Both {
 
 fn ms(time: Duration) -> u64 {
     time.as_millis() as u64
-}
-
-fn bits(wants: Wants) -> u32 {
-    use xmpp_close_want::*;
-    [
-        (wants.read(), XMPP_CLOSE_READ),
-        (wants.write(), XMPP_CLOSE_WRITE),
-        (wants.may_send(), XMPP_CLOSE_MAY_SEND),
-        (wants.answer(), XMPP_CLOSE_ANSWER),
-        (wants.parse(), XMPP_CLOSE_PARSE),
-        (wants.notify(), XMPP_CLOSE_NOTIFY),
-        (wants.shut(), XMPP_CLOSE_SHUT),
-        (wants.over(), XMPP_CLOSE_OVER),
-    ]
-    .into_iter()
-    .map(|(is_set, bit)| u32::from(is_set) * bit as u32)
-    .sum()
 }

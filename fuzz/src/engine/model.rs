@@ -75,12 +75,16 @@ pub struct Model {
     pub eof: bool,
     pub notified: bool,
     pub paused: bool,
+    pub did_notify: bool,
     pub did_shut: bool,
+    /// A read, a write or TLS failed.
+    pub broken: bool,
     /// Bytes of their stream since the close began; how many of them had come before our tag was written; others.
     pub read: u64,
     pub early: u64,
     pub discarded: u64,
     pub stanzas: u64,
+    pub oversize: u64,
     /// When a byte moved last, and since when nothing but the end of TCP is awaited.
     pub progress: Duration,
     lingers: Option<Duration>,
@@ -102,11 +106,14 @@ impl Model {
             eof: false,
             notified: false,
             paused: false,
+            did_notify: false,
             did_shut: false,
+            broken: false,
             read: 0,
             early: 0,
             discarded: 0,
             stanzas: 0,
+            oversize: 0,
             progress: Duration::ZERO,
             lingers: None,
         }
@@ -123,7 +130,7 @@ impl Model {
             self.began = Some(now);
             self.progress = now;
             self.early = self.early.saturating_sub(self.read);
-            (self.read, self.stanzas) = (0, 0);
+            (self.read, self.stanzas, self.oversize) = (0, 0, 0);
         }
     }
 

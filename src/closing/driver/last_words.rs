@@ -8,6 +8,9 @@ use crate::{
     transport::Transport,
 };
 
+/// What being asked counts for at least: so often at most it is asked for a single word.
+const LEAST: usize = 256;
+
 #[derive(Default)]
 pub(super) struct Words {
     /// To be asked until nothing more is said; `None` then.
@@ -58,7 +61,7 @@ impl<T: Transport> Driver<T> {
             #[cfg(feature = "capi")]
             Said::Sent(sent, words) => {
                 self.engine.add_farewell(&sent, self.clock.now);
-                self.words.said += sent.len();
+                self.words.said += sent.len().max(LEAST);
                 let more = self.words.said < super::turn::LAST_BYTES && !self.left().is_zero();
                 self.words.compose = Some(compose).filter(|_| more);
                 self.say(&words);
@@ -76,7 +79,7 @@ impl<T: Transport> Driver<T> {
     fn say(&mut self, words: &[u8]) {
         if leaves(words, self.engine.root(), true, false) == Leaves::Between {
             self.engine.add_farewell(words, self.clock.now);
-            self.words.said += words.len();
+            self.words.said += words.len().max(LEAST);
         } else {
             self.stop();
         }

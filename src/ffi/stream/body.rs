@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    ffi::c_int,
+    ffi::{c_int, c_void},
     mem, ptr,
     rc::Rc,
     thread,
@@ -44,7 +44,6 @@ pub(super) enum Kind {
     /// A started stream that a call has taken out, one of whose callbacks may be running.
     Lent,
     /// A started stream that is in a batch.
-    #[allow(dead_code, reason = "batches are to take streams")]
     Away(Rc<dyn Host>),
 }
 
@@ -60,6 +59,8 @@ pub(super) struct Lone {
 pub(in crate::ffi) struct Started {
     pub(in crate::ffi) driver: Driven,
     pub(in crate::ffi) taker: Taker,
+    /// That of its options.
+    pub(in crate::ffi) userdata: *mut c_void,
 }
 
 /// The batch that a stream is in.
@@ -209,7 +210,7 @@ impl Body {
 
     /// All that can be done without waiting, a bounded amount of it. Nothing when somebody has the stream.
     pub(super) fn step(&self) {
-        self.with(|Started { driver, taker }, mail| {
+        self.with(|Started { driver, taker, .. }, mail| {
             driver.advance(|driver, is_input| {
                 if is_input {
                     taker.take(driver, &mail.is_freed, &mut |driver| mail.exchange(driver));
@@ -243,7 +244,7 @@ impl Body {
         }
     }
 
-    fn is_freed(&self) -> bool {
+    pub(in crate::ffi) fn is_freed(&self) -> bool {
         self.mail.as_ref().is_some_and(|mail| mail.is_freed.get())
     }
 
@@ -263,7 +264,6 @@ impl Body {
 /// ([`came_home`](Self::came_home)), as it also does when the stream leaves the batch or is over: before `on_end`, for then
 /// the stream is its program's again. Each time that it moves the stream, it does so between [`enter`](Self::enter) and
 /// [`leave`](Self::leave), with [`exchange`](Self::exchange) behind each step in which a callback may have been called.
-#[allow(dead_code, reason = "batches are to take streams")]
 impl Body {
     /// # Errors
     /// `INVALID` for an engine, for a stream that is in a batch already, or over, or from one of its own callbacks.
@@ -274,6 +274,11 @@ impl Body {
             return Err(INVALID);
         }
         Ok(started)
+    }
+
+    /// One that comes out of a batch, where nobody had a handle of it.
+    pub(in crate::ffi) fn away(host: Rc<dyn Host>) -> Self {
+        Self::new(Kind::Away(host), Some(Rc::default()))
     }
 
     pub(in crate::ffi) fn went(&self, host: Rc<dyn Host>) {

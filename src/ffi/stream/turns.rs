@@ -83,7 +83,9 @@ fn millis(left: Option<Duration>) -> c_int {
 }
 
 fn wants(body: &Body) -> u32 {
-    let bits = |wants, is_inside| bits(wants) | if is_inside { XMPP_CLOSE_INSIDE as u32 } else { 0 };
+    // Over comes alone, or with NOTIFY.
+    let bits =
+        |wants: Wants, is_inside| bits(wants) | if is_inside && !wants.over() { XMPP_CLOSE_INSIDE as u32 } else { 0 };
     body.look(
         |lone| bits(lone.engine.wants(), !lone.own_parser && lone.engine.is_inside()),
         |driver| bits(driver.wants(), driver.is_inside()),

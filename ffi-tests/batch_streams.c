@@ -1,0 +1,467 @@
+/* Started streams in a batch, whose program goes on using them: send, finish, detach, tell, ask, take out, free. */
+#include "check.h"
+#include "member.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+#define NEVER_MS 60000
+
+static const struct step answer[] = {
+    { READ_TAG, NULL, 0 }, { SEND, "<a/><b/>" TAG, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
+};
+static const struct step talks[] = {
+    { SEND, "<a/>", 0 }, { READ_TAG, NULL, 0 }, { SEND, "<b/>" TAG, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
+};
+static const struct step mute[] = { { READ_END, NULL, 0 }, { END, NULL, 0 } };
+
+static xmpp_close_batch *batch_new(void)
+{
+    xmpp_close_batch *batch = NULL;
+    if (!CHECK_INT(xmpp_close_batch_new(&batch), XMPP_CLOSE_OK))
+        check_fatal("xmpp_close_batch_new");
+    return batch;
+}
+
+/* One that tells ends to the members; with a spread, none has its turn while a test lasts, but by the rarest chance. */
+static xmpp_close_batch *batch_that_tells(int spreads)
+{
+    xmpp_close_batch_options options = XMPP_CLOSE_BATCH_OPTIONS_INIT;
+    xmpp_close_batch *batch = batch_new();
+    options.on_end = member_end;
+    options.spread_ms = spreads ? 1000000000 : 0;
+    CHECK_INT(xmpp_close_batch_set(batch, &options), XMPP_CLOSE_OK);
+    return batch;
+}
+
+static xmpp_close_stream *start(struct member *member, const struct step *script)
+{
+    xmpp_close_stream *s = NULL;
+    member_start(member, TCP, script, NULL, NULL);
+    member->options.on_stanza = member_stanza;
+    if (!CHECK_INT(xmpp_close_start(member->peer.fd, &member->options, &s), XMPP_CLOSE_OK))
+        check_fatal("xmpp_close_start");
+    return s;
+}
+
+static void put(xmpp_close_batch *batch, xmpp_close_stream *s, struct member *member)
+{
+    CHECK_INT(xmpp_close_batch_add_stream(batch, s, &member->index), XMPP_CLOSE_OK);
+}
+
+static void turn_to_the_end(xmpp_close_batch *batch)
+{
+    int left;
+    do
+        left = xmpp_close_batch_turn(batch, -1);
+    while (left > 0);
+    CHECK_INT(left, 0);
+}
+
+static void turn_until(xmpp_close_batch *batch, const int *value, int least)
+{
+    unsigned long long patience = now_ms() + NEVER_MS;
+    while (*value < least && CHECK(now_ms() < patience))
+        CHECK(xmpp_close_batch_turn(batch, 10) >= 0);
+}
+
+/* Steps a stream by poll(2) until it is over. */
+static void step_to_the_end(xmpp_close_stream *s, int fd)
+{
+    unsigned long long patience = now_ms() + NEVER_MS;
+    uint32_t wants = xmpp_close_step(s);
+    while (!(wants & XMPP_CLOSE_OVER) && CHECK(now_ms() < patience)) {
+        struct pollfd entry;
+        entry.fd = wants & (XMPP_CLOSE_READ | XMPP_CLOSE_WRITE) ? fd : -1;
+        entry.events = (short)((wants & XMPP_CLOSE_READ ? POLLIN : 0) | (wants & XMPP_CLOSE_WRITE ? POLLOUT : 0));
+        poll(&entry, 1, xmpp_close_timeout(s, 0));
+        wants = xmpp_close_step(s);
+    }
+}
+
+static xmpp_close_report report_of(const xmpp_close_stream *s)
+{
+    xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
+    CHECK_INT(xmpp_close_get_report(s, &report), XMPP_CLOSE_OK);
+    return report;
+}
+
+static void say(struct member *member, const char *words)
+{
+    CHECK(send(member->peer.their_fd, words, strlen(words), 0) == (ssize_t)strlen(words));
+}
+
+static void stop(struct member *member, const char *sent)
+{
+    peer_stop(&member->peer);
+    CHECK_TEXT(member->peer.got, sent);
+    peer_free(&member->peer);
+}
+
+static void it_is_finished_in_its_turn_and_comes_home(void)
+{
+    static struct member members[3];
+    xmpp_close_batch *batch = batch_that_tells(0);
+    xmpp_close_stream *s[3];
+    xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
+    size_t i;
+    for (i = 0; i < 3; i++) {
+        s[i] = start(&members[i], answer);
+        CHECK_INT(xmpp_close_send(s[i], "<sent/>", 7), XMPP_CLOSE_OK);
+        put(batch, s[i], &members[i]);
+        CHECK_INT(members[i].index, i);
+        CHECK(xmpp_close_wants(s[i]) & XMPP_CLOSE_MAY_SEND);
+        CHECK_INT(xmpp_close_send(s[i], "<sent-later/>", 13), XMPP_CLOSE_OK);
+    }
+    CHECK_INT(report_of(s[0]).outcome, XMPP_CLOSE_PENDING);
+    CHECK_INT(xmpp_close_batch_report(batch, 0, &report), XMPP_CLOSE_OK);
+    CHECK_INT(report.outcome, XMPP_CLOSE_PENDING);
+    turn_to_the_end(batch);
+    for (i = 0; i < 3; i++) {
+        CHECK_INT(members[i].ends, 1);
+        CHECK_INT(members[i].outcome, XMPP_CLOSE_CLEAN);
+        CHECK_INT(xmpp_close_wants(s[i]), XMPP_CLOSE_OVER);
+        CHECK_INT(xmpp_close_step(s[i]), XMPP_CLOSE_OVER);
+        CHECK_INT(report_of(s[i]).outcome, XMPP_CLOSE_CLEAN);
+        CHECK_INT(report_of(s[i]).stanzas, 2);
+        CHECK_INT(xmpp_close_send(s[i], "<x/>", 4), XMPP_CLOSE_REFUSED);
+        CHECK_TEXT(members[i].got, "<a/><b/>");
+        xmpp_close_free(s[i]);
+        stop(&members[i], "<sent/><sent-later/>" TAG);
+    }
+    xmpp_close_batch_free(batch);
+}
+
+/* What the program asks of it between two turns, and how it ends then. */
+static void its_program_goes_on_using_it(void)
+{
+    enum { FINISH, DETACH, CANCEL, ERROR, WAYS };
+    static const char *const sent[] = {
+        "<x/><stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>" TAG, "<x/>", "<x/>",
+        "<x/>" TAG,
+    };
+    static const uint32_t outcomes[] = { XMPP_CLOSE_CLEAN, XMPP_CLOSE_CANCELLED, XMPP_CLOSE_CANCELLED, XMPP_CLOSE_CLEAN };
+    int way;
+    for (way = 0; way < WAYS; way++) {
+        static struct member member;
+        xmpp_close_error why = XMPP_CLOSE_ERROR_INIT;
+        xmpp_close_batch *batch = batch_that_tells(1);
+        xmpp_close_stream *s = start(&member, way == DETACH || way == CANCEL ? mute : answer);
+        int ok = 1;
+        put(batch, s, &member);
+        CHECK_INT(xmpp_close_batch_turn(batch, 0), 1);
+        CHECK_INT(xmpp_close_send(s, "<x/>", 4), XMPP_CLOSE_OK);
+        CHECK_INT(xmpp_close_batch_timeout(batch), 0); /* there is something to do */
+        CHECK_INT(xmpp_close_batch_turn(batch, 0), 1);
+        why.condition = "conflict";
+        if (way == FINISH)
+            ok &= CHECK_INT(xmpp_close_finish(s, &why, 0), XMPP_CLOSE_OK);
+        else if (way == DETACH)
+            ok &= CHECK_INT(xmpp_close_detach(s, 0), XMPP_CLOSE_OK);
+        else if (way == CANCEL)
+            ok &= CHECK_INT(xmpp_close_tell(s, XMPP_CLOSE_FACT_CANCEL, 0, 0), XMPP_CLOSE_OK);
+        else
+            ok &= CHECK_INT(xmpp_close_peer_error(s, NULL, 0), XMPP_CLOSE_OK);
+        if (way == DETACH) { /* which waits for the peer's end */
+            CHECK_INT(xmpp_close_batch_turn(batch, 0), 1);
+            shutdown(member.peer.their_fd, SHUT_WR);
+        }
+        turn_to_the_end(batch);
+        ok &= CHECK_INT(member.outcome, outcomes[way]) & CHECK_INT(member.ends, 1);
+        ok &= CHECK_INT(report_of(s).outcome, outcomes[way]);
+        xmpp_close_free(s);
+        xmpp_close_batch_free(batch);
+        peer_stop(&member.peer);
+        ok &= CHECK_TEXT(member.peer.got, sent[way]);
+        peer_free(&member.peer);
+        if (!ok)
+            printf("  that was way %d\n", way);
+    }
+}
+
+/* A reply that is owed goes out behind what was sent, and in front of the tag, whichever stream's callback sends it. */
+static struct {
+    xmpp_close_stream *s[2];
+    int replies;
+} pair;
+
+static int reply(void *userdata, const uint8_t *xml, size_t len)
+{
+    struct member *member = userdata;
+    if (pair.replies++ > 0)
+        return member_stanza(member, xml, len);
+    CHECK_INT(xmpp_close_send(pair.s[0], "<to-first/>", 11), XMPP_CLOSE_OK);
+    CHECK_INT(xmpp_close_send(pair.s[1], "<to-second/>", 12), XMPP_CLOSE_OK);
+    CHECK(xmpp_close_wants(pair.s[0]) & XMPP_CLOSE_MAY_SEND);
+    CHECK(!(xmpp_close_step(pair.s[1]) & XMPP_CLOSE_OVER)); /* does nothing */
+    return member_stanza(member, xml, len);
+}
+
+static void callbacks_of_any_stream_may_send_on_any_other(void)
+{
+    static struct member members[2];
+    xmpp_close_batch *batch = batch_that_tells(1);
+    size_t i;
+    pair.replies = 0;
+    for (i = 0; i < 2; i++)
+        pair.s[i] = start(&members[i], talks);
+    for (i = 0; i < 2; i++) {
+        xmpp_close_free(pair.s[i]); /* made anew, with another callback */
+        members[i].options.on_stanza = i == 0 ? reply : member_stanza;
+        CHECK_INT(xmpp_close_start(members[i].peer.fd, &members[i].options, &pair.s[i]), XMPP_CLOSE_OK);
+        put(batch, pair.s[i], &members[i]);
+    }
+    turn_until(batch, &pair.replies, 1);
+    for (i = 0; i < 2; i++)
+        CHECK_INT(xmpp_close_finish(pair.s[i], NULL, 0), XMPP_CLOSE_OK);
+    members[0].options.on_stanza = NULL; /* which is a copy */
+    while (members[1].calls < 1)
+        CHECK(xmpp_close_batch_turn(batch, 10) >= 0);
+    CHECK_INT(xmpp_close_batch_turn(batch, 0) >= 0, 1);
+    turn_to_the_end(batch);
+    for (i = 0; i < 2; i++) {
+        CHECK_INT(members[i].outcome, XMPP_CLOSE_CLEAN);
+        xmpp_close_free(pair.s[i]);
+    }
+    xmpp_close_batch_free(batch);
+    stop(&members[0], "<to-first/>" TAG);
+    stop(&members[1], "<to-second/>" TAG);
+}
+
+static void what_is_taken_out_goes_on_where_it_was(void)
+{
+    int begun, lone;
+    for (begun = 0; begun < 2; begun++)
+        for (lone = 0; lone < 2; lone++) {
+            static struct member member;
+            xmpp_close_batch *batch = batch_that_tells(!begun);
+            xmpp_close_stream *s = start(&member, mute), *out = NULL;
+            int result;
+            if (lone) { /* the batch makes one of its own */
+                xmpp_close_free(s);
+                CHECK_INT(xmpp_close_batch_add(batch, member.peer.fd, &member.options, &member.index), XMPP_CLOSE_OK);
+            } else {
+                put(batch, s, &member);
+            }
+            say(&member, "<a/><b"); /* half of a stanza is read already */
+            turn_until(batch, &member.calls, 1);
+            result = xmpp_close_batch_remove(batch, member.index, &out);
+            CHECK_INT(result, XMPP_CLOSE_OK);
+            CHECK(lone || out == s);
+            say(&member, "/>");
+            if (begun)
+                say(&member, TAG);
+            result = xmpp_close_batch_remove(batch, member.index, &out);
+            CHECK_INT(result, XMPP_CLOSE_ERR_INVALID);
+            CHECK_INT(xmpp_close_batch_turn(batch, 0), 0);
+            if (!begun) {
+                CHECK(xmpp_close_wants(out) & XMPP_CLOSE_MAY_SEND);
+                CHECK_INT(xmpp_close_send(out, "<mine/>", 7), XMPP_CLOSE_OK);
+                CHECK_INT(xmpp_close_finish(out, NULL, 0), XMPP_CLOSE_OK);
+                CHECK(!(xmpp_close_step(out) & XMPP_CLOSE_OVER));
+                say(&member, TAG);
+            }
+            step_to_the_end(out, member.peer.fd);
+            CHECK_INT(report_of(out).outcome, XMPP_CLOSE_CLEAN);
+            CHECK_INT(member.ends, 0);
+            CHECK_TEXT(member.got, "<a/><b/>");
+            xmpp_close_free(out);
+            xmpp_close_batch_free(batch);
+            stop(&member, begun ? TAG : "<mine/>" TAG);
+        }
+}
+
+/* Inside the callbacks of the batch: the actor takes the other, or itself, out, or frees it. */
+enum deed { REMOVE_OTHER, REMOVE_SELF, FREE_OTHER, FREE_SELF, REMOVE_AND_FREE_OTHER, ADD_ANOTHER, DEEDS };
+static struct {
+    xmpp_close_batch *batch;
+    xmpp_close_stream *s[3];
+    struct member members[3];
+    enum deed deed;
+    int done, at_end;
+} scene;
+
+static void act(struct member *member)
+{
+    xmpp_close_stream *out = NULL;
+    int result = XMPP_CLOSE_OK;
+    if (member != &scene.members[0] || scene.done++ || scene.deed == DEEDS)
+        return;
+    if (scene.deed == REMOVE_OTHER || scene.deed == REMOVE_AND_FREE_OTHER) {
+        result = xmpp_close_batch_remove(scene.batch, scene.members[1].index, &out);
+        CHECK(out == scene.s[1]);
+        (void)xmpp_close_step(out); /* not before this has returned */
+        if (scene.deed == REMOVE_AND_FREE_OTHER)
+            xmpp_close_free(out);
+    } else if (scene.deed == REMOVE_SELF && !scene.at_end) {
+        result = xmpp_close_batch_remove(scene.batch, scene.members[0].index, &out);
+        CHECK(out == scene.s[0]);
+    } else if (scene.deed == FREE_OTHER) {
+        xmpp_close_free(scene.s[1]);
+    } else if (scene.deed == FREE_SELF) {
+        xmpp_close_free(scene.s[0]);
+    } else if (scene.deed == ADD_ANOTHER) {
+        put(scene.batch, scene.s[2], &scene.members[2]);
+        CHECK_INT(scene.members[2].index, 2);
+    }
+    CHECK_INT(result, XMPP_CLOSE_OK);
+}
+
+static int act_on_stanza(void *member, const uint8_t *xml, size_t len)
+{
+    int result = member_stanza(member, xml, len);
+    if (!scene.at_end)
+        act(member);
+    return result;
+}
+
+static void act_at_end(struct member *member)
+{
+    if (scene.at_end)
+        act(member);
+}
+
+static void callbacks_may_take_out_free_and_add_any(void)
+{
+    int way;
+    for (way = 0; way < 2 * DEEDS; way++) {
+        unsigned long long patience = now_ms() + NEVER_MS;
+        int self, other;
+        size_t i;
+        memset(&scene, 0, sizeof scene);
+        scene.deed = (enum deed)(way / 2);
+        scene.at_end = way & 1;
+        scene.batch = batch_that_tells(0);
+        for (i = 0; i < 3; i++) {
+            /* The other waits, so that it is there when the deed is done. */
+            struct member *member = &scene.members[i];
+            member_start(member, TCP, i == 1 ? mute : talks, NULL, NULL);
+            member->options.on_stanza = act_on_stanza;
+            member->at_end = act_at_end;
+            CHECK_INT(xmpp_close_start(member->peer.fd, &member->options, &scene.s[i]), XMPP_CLOSE_OK);
+        }
+        put(scene.batch, scene.s[1], &scene.members[1]);
+        put(scene.batch, scene.s[0], &scene.members[0]);
+        while (scene.done == 0 && CHECK(now_ms() < patience))
+            CHECK(xmpp_close_batch_turn(scene.batch, 100) >= 0);
+        self = scene.deed == FREE_SELF || (scene.deed == REMOVE_SELF && !scene.at_end);
+        other = scene.deed == FREE_OTHER || scene.deed == REMOVE_AND_FREE_OTHER || scene.deed == REMOVE_OTHER;
+        if (scene.deed == REMOVE_OTHER) { /* it can be stepped now */
+            CHECK(!(xmpp_close_step(scene.s[1]) & XMPP_CLOSE_OVER));
+            CHECK_INT(xmpp_close_tell(scene.s[1], XMPP_CLOSE_FACT_CANCEL, 0, 0), XMPP_CLOSE_OK);
+            CHECK_INT(xmpp_close_step(scene.s[1]), XMPP_CLOSE_OVER);
+        }
+        if (!other)
+            xmpp_close_free(scene.s[1]); /* between two turns */
+        turn_to_the_end(scene.batch);
+        CHECK_INT(scene.members[1].ends, 0);
+        if (scene.deed == REMOVE_SELF && !scene.at_end)
+            step_to_the_end(scene.s[0], scene.members[0].peer.fd);
+        if (!CHECK_INT(scene.members[0].ends, !self || scene.at_end) |
+            !CHECK_INT(scene.members[2].ends, scene.deed == ADD_ANOTHER))
+            printf("  that was deed %d, %s\n", scene.deed, scene.at_end ? "in on_end" : "in on_stanza");
+        if (scene.deed != FREE_SELF)
+            xmpp_close_free(scene.s[0]);
+        if (scene.deed == REMOVE_OTHER)
+            xmpp_close_free(scene.s[1]);
+        xmpp_close_free(scene.s[2]);
+        xmpp_close_batch_free(scene.batch);
+        for (i = 0; i < 3; i++) {
+            peer_stop(&scene.members[i].peer);
+            CHECK(peer_count(&scene.members[i].peer, TAG) <= 1);
+        }
+        if (!self)
+            CHECK_TEXT(scene.members[0].got, "<a/><b/>");
+        members_free(scene.members, 3);
+    }
+}
+
+static void a_batch_that_is_freed_gives_them_back(void)
+{
+    static struct member members[2];
+    xmpp_close_batch *batch = batch_that_tells(1);
+    xmpp_close_stream *s[2];
+    size_t i;
+    for (i = 0; i < 2; i++) {
+        s[i] = start(&members[i], talks);
+        put(batch, s[i], &members[i]);
+        if (i == 0)
+            turn_until(batch, &members[0].calls, 1);
+    }
+    CHECK_INT(xmpp_close_send(s[0], "<x/>", 4), XMPP_CLOSE_OK);
+    xmpp_close_batch_free(batch);
+    for (i = 0; i < 2; i++) {
+        CHECK_INT(members[i].ends, 0);
+        CHECK_INT(xmpp_close_finish(s[i], NULL, 0), XMPP_CLOSE_OK);
+        step_to_the_end(s[i], members[i].peer.fd);
+        CHECK_INT(report_of(s[i]).outcome, XMPP_CLOSE_CLEAN);
+        CHECK_TEXT(members[i].got, "<a/><b/>");
+        xmpp_close_free(s[i]);
+        stop(&members[i], i == 0 ? "<x/>" TAG : TAG);
+    }
+}
+
+/* Whatever is refused leaves the stream as it was. */
+static void mistakes_are_refused(void)
+{
+    static struct member members[2];
+    xmpp_close_batch_options options = batch_options();
+    xmpp_close_batch *batch = batch_new(), *other = batch_new();
+    xmpp_close_stream *s = start(&members[0], answer), *engine = NULL, *out = NULL;
+    size_t index = 77;
+    CHECK_INT(xmpp_close_new(NULL, 0, &engine), XMPP_CLOSE_OK);
+    CHECK_INT(xmpp_close_batch_add_stream(NULL, s, &index), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(xmpp_close_batch_add_stream(batch, NULL, &index), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(xmpp_close_batch_add_stream(batch, engine, &index), XMPP_CLOSE_ERR_INVALID);
+    CHECK_INT(xmpp_close_batch_remove(NULL, 0, &out), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(xmpp_close_batch_remove(batch, 0, NULL), XMPP_CLOSE_ERR_NULL);
+    CHECK_INT(xmpp_close_batch_remove(batch, 0, &out), XMPP_CLOSE_ERR_INVALID);
+    CHECK_INT(xmpp_close_batch_remove(batch, SIZE_MAX, &out), XMPP_CLOSE_ERR_INVALID);
+    CHECK(out == NULL && index == 77);
+    /* Its time is up. */
+    options.total_ms = 1;
+    CHECK_INT(xmpp_close_batch_set(batch, &options), XMPP_CLOSE_OK);
+    poll(NULL, 0, 5);
+    CHECK_INT(xmpp_close_batch_turn(batch, 0), 0);
+    CHECK_INT(xmpp_close_batch_add_stream(batch, s, &index), XMPP_CLOSE_ERR_INVALID);
+    CHECK(xmpp_close_wants(s) & XMPP_CLOSE_MAY_SEND);
+    options.total_ms = NEVER_MS;
+    CHECK_INT(xmpp_close_batch_set(batch, &options), XMPP_CLOSE_OK);
+    /* The descriptor is in the batch by itself. */
+    CHECK_INT(xmpp_close_batch_add(batch, members[0].peer.fd, NULL, &index), XMPP_CLOSE_OK);
+    CHECK_INT(xmpp_close_batch_add_stream(batch, s, NULL), XMPP_CLOSE_ERR_INVALID);
+    CHECK_INT(xmpp_close_batch_remove(batch, index, &out), XMPP_CLOSE_OK);
+    xmpp_close_free(out);
+    put(batch, s, &members[0]);
+    CHECK_INT(xmpp_close_batch_add_stream(batch, s, &index), XMPP_CLOSE_ERR_INVALID);
+    CHECK_INT(xmpp_close_batch_add_stream(other, s, &index), XMPP_CLOSE_ERR_INVALID);
+    CHECK_INT(xmpp_close_batch_add(batch, members[0].peer.fd, NULL, &index), XMPP_CLOSE_ERR_INVALID);
+    CHECK(xmpp_close_step(s) & XMPP_CLOSE_MAY_SEND); /* the batch does that */
+    CHECK_INT(recv(members[0].peer.fd, &index, 1, MSG_DONTWAIT), -1);
+    turn_to_the_end(batch);
+    CHECK_INT(members[0].outcome, XMPP_CLOSE_CLEAN);
+    CHECK_INT(xmpp_close_batch_add_stream(batch, s, &index), XMPP_CLOSE_ERR_INVALID); /* it is over */
+    CHECK_INT(xmpp_close_batch_remove(batch, members[0].index, &out), XMPP_CLOSE_ERR_INVALID);
+    xmpp_close_free(s);
+    xmpp_close_free(engine);
+    xmpp_close_batch_free(batch);
+    xmpp_close_batch_free(other);
+    stop(&members[0], TAG);
+}
+
+int main(int argc, char **argv)
+{
+    check_start(argc, argv);
+    RUN(it_is_finished_in_its_turn_and_comes_home);
+    RUN(its_program_goes_on_using_it);
+    RUN(callbacks_of_any_stream_may_send_on_any_other);
+    RUN(what_is_taken_out_goes_on_where_it_was);
+    RUN(callbacks_may_take_out_free_and_add_any);
+    RUN(a_batch_that_is_freed_gives_them_back);
+    RUN(mistakes_are_refused);
+    return check_done();
+}

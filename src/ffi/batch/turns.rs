@@ -1,0 +1,109 @@
+//! Turns of a batch
+
+#![allow(non_camel_case_types, reason = "the names are those of the C API")]
+
+use std::{
+    ffi::c_int,
+    mem,
+    os::fd::{AsFd, AsRawFd},
+    time::{Duration, Instant},
+};
+
+use super::{
+    super::{
+        guard::{self, guard_pure},
+        sized::Out,
+    },
+    lock, read_options, set_nothing, to_rust, turn, xmpp_close_batch, xmpp_close_batch_options, xmpp_close_summary,
+};
+
+/// A descriptor that is readable when _turn has something to do, but not at
+/// _timeout: to be watched by poll, epoll or the like, beside your own, and never
+/// read or closed. It stays the same.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_batch_fd(batch: *const xmpp_close_batch) -> c_int {
+    guard_pure(|| {
+        // SAFETY: the header says what the pointer must be.
+        Ok(unsafe { guard::shared(batch) }?.intake.as_fd().as_raw_fd())
+    })
+}
+
+/// Milliseconds until the next _turn is due, as poll takes them: 0 now, -1 when
+/// only the descriptor can tell, also for NULL. From a callback of the batch: 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_batch_timeout(batch: *const xmpp_close_batch) -> c_int {
+    guard_pure(|| {
+        // SAFETY: the header says what the pointer must be.
+        let batch = unsafe { guard::shared(batch) }?;
+        if batch.in_turn.get() {
+            return Ok(0);
+        }
+        let Some(members) = batch.batch.take() else { return Ok(-1) };
+        let deadline = members.deadline();
+        batch.batch.set(Some(members));
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        // Rounded up: who comes too early would come again and again.
+        let millis = |left: Duration| c_int::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX);
+        Ok(left.map_or(-1, millis))
+    })
+}
+
+/// Does what can be done now for all that is in the batch, a bounded amount of it,
+/// and calls on_end for each stream that ended. Waits only if streams are in it and
+/// there is nothing to do, and for wait_ms at most: 0 not at all, -1 until there is
+/// something.
+///
+/// Returns how many streams are left, or an error. XMPP_CLOSE_ERR_INVALID from a
+/// callback of the batch.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_batch_turn(batch: *mut xmpp_close_batch, wait_ms: c_int) -> c_int {
+    let wait = u64::try_from(wait_ms).map_or(Duration::MAX, Duration::from_millis);
+    turn(
+        batch,
+        || Ok(()),
+        |_, members, ()| {
+            let left = members.turn_and(wait, false)?; // nobody can add one meanwhile
+            Ok(c_int::try_from(left).unwrap_or(c_int::MAX))
+        },
+    )
+}
+
+/// Closes all streams and blocks until all have ended, for total_ms at most: _set,
+/// and _turn until it is empty. Then nothing is set any more. It can be run as often
+/// as you like, but from its own callbacks, where it is XMPP_CLOSE_ERR_INVALID. When
+/// options make no sense nothing was sent, and nothing has changed.
+///
+/// What a callback adds meanwhile is closed by the same _run, and begins as soon as
+/// the callback has returned, without regard to spread_ms.
+///
+/// options NULL: all defaults. summary NULL: not wanted.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xmpp_close_batch_run(
+    batch: *mut xmpp_close_batch,
+    options: *const xmpp_close_batch_options,
+    summary: *mut xmpp_close_summary,
+) -> c_int {
+    // SAFETY: the header says what the pointers must be.
+    turn(
+        batch,
+        || unsafe { Ok((Out::open_or_null(summary)?, read_options(options)?)) },
+        |batch, members, (mut out, options)| {
+            // SAFETY: as above.
+            let options = unsafe { to_rust(&options, &batch.known, true) }?;
+            let before = mem::take(&mut lock(&batch.known).of_run);
+            match members.run(options) {
+                Ok(done) => {
+                    set_nothing(members, &batch.known)?;
+                    if let Some(out) = &mut out {
+                        out.write(&xmpp_close_summary::from(&done.summary));
+                    }
+                    Ok(0)
+                }
+                Err(error) => {
+                    lock(&batch.known).of_run = before; // nothing was begun
+                    Err(error.into())
+                }
+            }
+        },
+    )
+}
