@@ -803,9 +803,10 @@ uint32_t xmpp_close_wants(const xmpp_close_stream *s);
 /// due.
 int xmpp_close_timeout(const xmpp_close_stream *s, uint64_t now);
 
-/// Engine: applies the limits, and only this does. Read what has arrived before,
-/// so that nothing is left behind. Returns what _wants does, as it also does, and
-/// does nothing else, on a started stream.
+/// Engine: applies the limits, and only this does. Before it, read what has arrived
+/// and write what is wanted, so that nothing is left behind: a loop that comes late
+/// may find that the limit of a close is over which it has not tried yet. Returns
+/// what _wants does, as it also does, and does nothing else, on a started stream.
 uint32_t xmpp_close_tick(xmpp_close_stream *s, uint64_t now);
 
 /// A started stream: does all that can be done without waiting, a bounded amount

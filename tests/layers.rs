@@ -166,7 +166,6 @@ fn too_large(source: &Source) -> Vec<String> {
 #[test]
 fn a_struct_has_at_most_twelve_fields_and_two_booleans() {
     let mut wrong = Vec::new();
-    // The old machine is going.
     for source in modules().iter().flat_map(|module| Source::of(module)) {
         wrong.extend(too_large(&source).into_iter().map(|what| format!("{}: {what}", source.name)));
     }
