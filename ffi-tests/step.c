@@ -695,7 +695,8 @@ static void an_error_that_a_callback_sees_is_reported(void)
 static void sends(struct stepped *t)
 {
     char words[40];
-    if (t->said >= 10) /* not for ever, for on_farewell is asked until nothing more is said */
+    /* Not for ever, for on_farewell is asked until nothing more is said. */
+    if (t->said >= 10 || !(xmpp_close_wants(t->s) & XMPP_CLOSE_MAY_SEND))
         return;
     snprintf(words, sizeof words, "<n%u/>", t->said++);
     CHECK_INT(xmpp_close_send(t->s, words, strlen(words)), XMPP_CLOSE_OK);

@@ -67,6 +67,8 @@ struct Blocked {
     on: Interest,
     /// When it is tried again all the same, because that does not always show.
     until: Option<Duration>,
+    /// When that was found.
+    at: Duration,
 }
 
 /// What is still to come.

@@ -196,13 +196,39 @@ fn with_start(tcp: &TcpStream, _: bool, options: &xmpp_close_options) -> xmpp_cl
     step(s, tcp)
 }
 
-fn with_start_with(tcp: &TcpStream, tls: bool, options: &xmpp_close_options) -> xmpp_close_report {
+/// A started stream over callbacks, for as long as `drive` takes.
+fn started(
+    tcp: &TcpStream,
+    tls: bool,
+    options: &xmpp_close_options,
+    drive: impl FnOnce(*mut ffi::xmpp_close_stream) -> xmpp_close_report,
+) -> xmpp_close_report {
     let mut userdata: Box<dyn Callbacks> = Box::new(transport(tcp, tls));
     let transport = callbacks::transport(&mut userdata, tcp.as_raw_fd(), tls);
     let mut s = ptr::null_mut();
     // SAFETY: all pointers are to live values that say their size; what the callbacks use outlives the stream.
     assert_eq!(unsafe { ffi::xmpp_close_start_with(&raw const transport, options, &raw mut s) }, 0);
-    step(s, tcp)
+    drive(s)
+}
+
+fn with_start_with(tcp: &TcpStream, tls: bool, options: &xmpp_close_options) -> xmpp_close_report {
+    started(tcp, tls, options, |s| step(s, tcp))
+}
+
+/// The stream stays its program's, and says of itself what the batch says of it.
+fn with_turns_of_a_stream(tcp: &TcpStream, tls: bool, options: &xmpp_close_options) -> xmpp_close_report {
+    started(tcp, tls, options, |s| {
+        // SAFETY: both are live.
+        let of_batch = with_batch(|batch| unsafe { ffi::xmpp_close_batch_add_stream(batch, s, ptr::null_mut()) }, turn);
+        let mut report = empty_report();
+        // SAFETY: the handle is live and freed once, the report says its size.
+        unsafe {
+            assert_eq!(ffi::xmpp_close_get_report(s, &raw mut report), 0);
+            ffi::xmpp_close_free(s);
+        }
+        assert_eq!(Ending::from(&report), Ending::from(&of_batch));
+        report
+    })
 }
 
 fn close(how: Close, case: &Case) -> Ending {
@@ -240,6 +266,10 @@ pub fn through_turns(case: &Case) -> Ending {
 
 pub fn through_turns_with(case: &Case) -> Ending {
     close(with_turns_with, case)
+}
+
+pub fn through_turns_of_a_stream(case: &Case) -> Ending {
+    close(with_turns_of_a_stream, case)
 }
 
 /// A peer whose stanzas are there at once, and the count of calls that end our output.

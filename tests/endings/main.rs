@@ -59,7 +59,7 @@ impl Api {
 
 const FD: &str = "xmpp_close_fd";
 const BATCH_ADD: &str = "xmpp_close_batch_add";
-const APIS: [Api; 21] = [
+const APIS: [Api; 22] = [
     api("Rust", rust::through_closing),
     api("Stream", rust::through_stream).of_sessions(),
     api("steps in Rust", rust::through_steps),
@@ -82,6 +82,7 @@ const APIS: [Api; 21] = [
     api("xmpp_close_batch_add_with", c_api::through_batch_add_with),
     api("xmpp_close_batch_turn of xmpp_close_batch_add", c_api::through_turns).of_sockets(),
     api("xmpp_close_batch_turn of xmpp_close_batch_add_with", c_api::through_turns_with),
+    api("xmpp_close_batch_turn of xmpp_close_batch_add_stream", c_api::through_turns_of_a_stream),
 ];
 
 #[test]
