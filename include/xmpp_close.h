@@ -911,8 +911,12 @@ int xmpp_close_input(xmpp_close_stream *s,
  *        xmpp_close_batch_report(batch, index, &report);
  *    xmpp_close_batch_free(batch);
  *
- * Its callbacks, and those of its streams, may call _add, _add_with and _report on
- * it. _set, _turn and _run are XMPP_CLOSE_ERR_INVALID there, and _free is put off.
+ * A program that goes on using a stream, to send what is still owed, say, starts it
+ * itself, and hands it over by xmpp_close_batch_add_stream().
+ *
+ * Callbacks of the batch, and of its streams, may do anything with any stream, and
+ * with the batch all but _set, _turn and _run, which are XMPP_CLOSE_ERR_INVALID
+ * there; _free is put off.
  */
 
 #define XMPP_CLOSE_SUMMARY_INIT                                                \
@@ -971,8 +975,7 @@ typedef struct xmpp_close_batch_options {
     const char *stream_error_text;
     /// Called about ten times a second while there are streams, and once when there
     /// are none any more: in _run, a moment for what else the thread has to do.
-    /// Return 0 to go on, anything else to stop all
-    /// at once.
+    /// Return 0 to go on, anything else to stop all at once.
     int (*on_progress)(void *userdata, const xmpp_close_summary *so_far);
     /// Called as soon as a stream has ended: its descriptor is not used any more
     /// and may be closed. stream_userdata is the userdata of its options, index
@@ -988,7 +991,7 @@ typedef struct xmpp_close_batch_options {
 } xmpp_close_batch_options;
 
 /// Stores an empty batch. It holds a few descriptors.
-int xmpp_close_batch_new(xmpp_close_batch **out);
+XMPP_CLOSE_MUST_USE int xmpp_close_batch_new(xmpp_close_batch **out);
 
 /// Sets what holds from this call on for all that is in the batch, and for all
 /// that is added, in the place of what was set before. At first nothing is set.
