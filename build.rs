@@ -12,7 +12,7 @@ mod header {
     use std::{env, fmt::Write, fs, path::Path};
 
     /// The files that declare something for C, in the order in which somebody who reads the header needs them.
-    const SECTIONS: [&str; 18] = [
+    const SECTIONS: [&str; 16] = [
         "codes",
         "options",
         "report",
@@ -26,8 +26,6 @@ mod header {
         "batch",
         "batch/members",
         "batch/turns",
-        "handshake",
-        "queries",
         "framer",
         "limits",
         "words",

@@ -361,6 +361,8 @@ static void callbacks_may_take_out_free_and_add_any(void)
         CHECK_INT(scene.members[1].ends, 0);
         if (scene.deed == REMOVE_SELF && !scene.at_end)
             step_to_the_end(scene.s[0], scene.members[0].peer.fd);
+        if (scene.deed == REMOVE_SELF && !scene.at_end)
+            CHECK_INT(report_of(scene.s[0]).outcome, XMPP_CLOSE_CLEAN);
         if (!CHECK_INT(scene.members[0].ends, !self || scene.at_end) |
             !CHECK_INT(scene.members[2].ends, scene.deed == ADD_ANOTHER))
             printf("  that was deed %d, %s\n", scene.deed, scene.at_end ? "in on_end" : "in on_stanza");
@@ -377,6 +379,54 @@ static void callbacks_may_take_out_free_and_add_any(void)
         if (!self)
             CHECK_TEXT(scene.members[0].got, "<a/><b/>");
         members_free(scene.members, 3);
+    }
+}
+
+static struct {
+    xmpp_close_batch *batch;
+    xmpp_close_stream *s;
+    int frees;
+} leaver;
+
+static int leave(void *userdata, const uint8_t *xml, size_t len)
+{
+    struct member *member = userdata;
+    xmpp_close_stream *out = NULL;
+    int result = member_stanza(member, xml, len);
+    if (member->calls > 1)
+        return result;
+    if (leaver.frees)
+        xmpp_close_free(leaver.s);
+    else
+        CHECK_INT(xmpp_close_batch_remove(leaver.batch, member->index, &out), XMPP_CLOSE_OK);
+    return result;
+}
+
+/* Though more has been read already. */
+static void what_leaves_in_its_own_callback_hears_nothing_more_of_the_batch(void)
+{
+    static struct member member;
+    for (leaver.frees = 0; leaver.frees < 2; leaver.frees++) {
+        leaver.batch = batch_that_tells(0);
+        member_start(&member, TCP, mute, NULL, NULL);
+        member.options.on_stanza = leave;
+        say(&member, "<a/><b/><c/>");
+        CHECK_INT(xmpp_close_start(member.peer.fd, &member.options, &leaver.s), XMPP_CLOSE_OK);
+        put(leaver.batch, leaver.s, &member);
+        turn_to_the_end(leaver.batch);
+        CHECK_INT(member.calls, 1);
+        CHECK_INT(member.ends, 0);
+        xmpp_close_batch_free(leaver.batch);
+        if (!leaver.frees) { /* it goes on where it was */
+            say(&member, TAG);
+            step_to_the_end(leaver.s, member.peer.fd);
+            CHECK_INT(report_of(leaver.s).outcome, XMPP_CLOSE_CLEAN);
+            CHECK_TEXT(member.got, "<a/><b/><c/>");
+            xmpp_close_free(leaver.s);
+        }
+        peer_stop(&member.peer);
+        CHECK_INT(peer_count(&member.peer, TAG), !leaver.frees);
+        peer_free(&member.peer);
     }
 }
 
@@ -461,6 +511,7 @@ int main(int argc, char **argv)
     RUN(callbacks_of_any_stream_may_send_on_any_other);
     RUN(what_is_taken_out_goes_on_where_it_was);
     RUN(callbacks_may_take_out_free_and_add_any);
+    RUN(what_leaves_in_its_own_callback_hears_nothing_more_of_the_batch);
     RUN(a_batch_that_is_freed_gives_them_back);
     RUN(mistakes_are_refused);
     return check_done();

@@ -1,4 +1,5 @@
-/* The nine endings: the same outcome through xmpp_close_fd, xmpp_close_with, a batch, a started stream and an engine. */
+/* The nine endings: the same outcome through xmpp_close_fd, xmpp_close_with, a batch, a started stream and an engine, and
+ * through a started stream and a batch of C++. */
 #include "channel.h"
 #include "check.h"
 #include "loop.h"
@@ -128,14 +129,20 @@ static int refuse_stanza(void *userdata, const uint8_t *xml, size_t len)
     return 7;
 }
 
-enum api { FD, WITH, BATCH, STEP, LOOP };
-static const char *const api_names[] = { "xmpp_close_fd", "xmpp_close_with", "a batch", "steps", "an engine" };
+enum api { FD, WITH, BATCH, STEP, LOOP, CPP_STEP, CPP_BATCH };
+static const char *const api_names[] = { "xmpp_close_fd", "xmpp_close_with", "a batch", "steps", "an engine", "steps in C++",
+                                          "a batch in C++ that poll(2) turns" };
+
+/* Nothing but the total ends it. */
+static int waits(const struct ending *ending)
+{
+    return ending->outcome == XMPP_CLOSE_TIMED_OUT || ending->outcome == XMPP_CLOSE_STALLED;
+}
 
 static xmpp_close_options options_of(const struct ending *ending, const struct stopper *stopper, const char *big)
 {
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
-    int waits = ending->outcome == XMPP_CLOSE_TIMED_OUT || ending->outcome == XMPP_CLOSE_STALLED;
-    options.total_ms = waits ? 1000 + (uint32_t)check_slack() / 5 : 60000;
+    options.total_ms = waits(ending) ? 1000 + (uint32_t)check_slack() / 5 : 60000;
     options.no_progress_ms = 60000;
     options.linger_ms = 60000;
     options.canceller = stopper->canceller;
@@ -212,6 +219,12 @@ static void close_once(const struct ending *ending, enum api api, const char *bi
         set_nonblocking(peer.fd);
         result = loop_close(&transport, &options, stopper.pipe[0], &report);
         break;
+    case CPP_STEP:
+        result = cpp_step_close(&transport, &options, stopper.pipe[0], &report);
+        break;
+    case CPP_BATCH:
+        result = cpp_batch_close(&transport, &options, stopper.pipe[0], &report);
+        break;
     }
     peer_stop(&peer);
 
@@ -219,6 +232,7 @@ static void close_once(const struct ending *ending, enum api api, const char *bi
     ok &= CHECK_TEXT(xmpp_close_outcome_name(report.outcome), xmpp_close_outcome_name(ending->outcome));
     ok &= CHECK_INT(report.outcome, ending->outcome);
     ok &= CHECK_INT(report.initiator, ending->initiator);
+    ok &= CHECK_INT(report.limit, waits(ending) ? XMPP_CLOSE_LIMIT_TOTAL : XMPP_CLOSE_LIMIT_NONE);
     ok &= CHECK_INT(report.tag_sent, ending->tag_sent);
     ok &= CHECK_INT(report.tag_received, ending->tag_received);
     ok &= CHECK_INT(report.stanzas, ending->stanzas);
@@ -259,16 +273,16 @@ static void each_ending_has_one_outcome_through_every_api(void)
         check_fatal("malloc");
     memset(big, ' ', BIG);
     for (i = 0; i < sizeof endings / sizeof *endings; i++) {
-        struct run runs[LOOP + 1];
+        struct run runs[CPP_BATCH + 1];
         int api, first = endings[i].tls ? WITH : FD; /* xmpp_close_fd knows no TLS */
-        for (api = first; api <= LOOP; api++) {
+        for (api = first; api <= CPP_BATCH; api++) {
             runs[api].ending = &endings[i];
             runs[api].api = (enum api)api;
             runs[api].big = big;
             if (pthread_create(&runs[api].thread, NULL, run, &runs[api]) != 0)
                 check_fatal("pthread_create");
         }
-        for (api = first; api <= LOOP; api++)
+        for (api = first; api <= CPP_BATCH; api++)
             pthread_join(runs[api].thread, NULL);
         seen |= 1u << endings[i].outcome;
     }

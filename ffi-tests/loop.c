@@ -99,13 +99,16 @@ static uint32_t move(struct loop *loop)
     while (moved) {
         const uint32_t wants = xmpp_close_wants(loop->s);
         moved = 0;
-        if (wants & XMPP_CLOSE_NOTIFY && transport->notify(transport->userdata) == 0)
+        if (wants & XMPP_CLOSE_NOTIFY && transport->notify(transport->userdata) == 0) {
             tell(loop, XMPP_CLOSE_FACT_DID_NOTIFY, 0);
+            moved = 1;
+        }
         if (wants & XMPP_CLOSE_OVER)
             break;
         if (wants & XMPP_CLOSE_SHUT) {
             transport->shut(transport->userdata);
             tell(loop, XMPP_CLOSE_FACT_DID_SHUT, 0);
+            moved = 1;
         }
         if (wants & XMPP_CLOSE_WRITE)
             moved |= write_some(loop);

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "channel.h"
 #include "check.h"
+#include "loop.h"
 #include "peer.h"
 
 #include <arpa/inet.h>
@@ -120,8 +121,8 @@ static void a_socket_that_is_still_connecting_is_refused(void)
     close(listener);
 }
 
-enum way { FD, WITH, BATCH };
-static const char *const way_names[] = { "xmpp_close_fd", "xmpp_close_with", "xmpp_close_batch_run" };
+enum way { FD, WITH, BATCH, STEP, WAYS };
+static const char *const way_names[] = { "xmpp_close_fd", "xmpp_close_with", "xmpp_close_batch_run", "xmpp_close_step" };
 
 static xmpp_close_report close_by(enum way way, int fd, const xmpp_close_options *options)
 {
@@ -133,6 +134,8 @@ static xmpp_close_report close_by(enum way way, int fd, const xmpp_close_options
         CHECK_INT(xmpp_close_fd(fd, options, &report), XMPP_CLOSE_OK);
     else if (way == WITH)
         CHECK_INT(xmpp_close_with(&transport, options, &report), XMPP_CLOSE_OK);
+    else if (way == STEP)
+        CHECK_INT(step_close(&transport, options, -1, &report), XMPP_CLOSE_OK);
     else {
         xmpp_close_batch *batch = NULL;
         CHECK_INT(xmpp_close_batch_new(&batch), XMPP_CLOSE_OK);
@@ -166,7 +169,7 @@ static void a_socket_whose_peer_is_gone_has_an_outcome(void)
     enum { RESETS, RESETS_AND_WE_KNOW, BOTH_END, ENDS, CASES };
     enum way way;
     int kind, side, gone;
-    for (way = FD; way <= BATCH; way++)
+    for (way = FD; way < WAYS; way++)
         for (kind = TCP; kind <= UNIX; kind += UNIX - TCP)
             for (side = 0; side <= 1; side++)
                 for (gone = 0; gone < CASES; gone++) {
@@ -256,18 +259,18 @@ static void *run_wait(void *arg)
 static void a_wait_costs_nothing_whatever_poll_says(void)
 {
     static const char *const lies[] = { "timestamp", "zerocopy", "SO_RCVLOWAT" };
-    static struct wait waits[LIES * (BATCH + 1) * 2];
+    static struct wait waits[LIES * WAYS * 2];
     xmpp_close_canceller *canceller = NULL;
     int i;
     CHECK_INT(xmpp_close_canceller_new(&canceller), XMPP_CLOSE_OK);
-    for (i = 0; i < LIES * (BATCH + 1) * 2; i++) {
+    for (i = 0; i < LIES * WAYS * 2; i++) {
         waits[i].lie = (enum lie)(i % LIES);
-        waits[i].way = (enum way)(i / LIES % (BATCH + 1));
-        waits[i].canceller = i / LIES / (BATCH + 1) ? canceller : NULL;
+        waits[i].way = (enum way)(i / LIES % WAYS);
+        waits[i].canceller = i / LIES / WAYS ? canceller : NULL;
         if (pthread_create(&waits[i].thread, NULL, run_wait, &waits[i]) != 0)
             check_fatal("pthread_create");
     }
-    for (i = 0; i < LIES * (BATCH + 1) * 2; i++) {
+    for (i = 0; i < LIES * WAYS * 2; i++) {
         pthread_join(waits[i].thread, NULL);
         printf("  %s, %s%s: %llu ms of processor time\n", lies[waits[i].lie], way_names[waits[i].way],
                waits[i].canceller != NULL ? " with a canceller" : "", waits[i].cost);
@@ -326,7 +329,7 @@ static void a_tag_shorter_than_so_rcvlowat_is_seen_at_once(void)
     static const struct step late[] = { { READ_TAG, NULL, 0 }, { PAUSE, NULL, 100 }, { SEND, "<a/>" TAG, 0 },
                                         { READ_END, NULL, 0 }, { END, NULL, 0 } };
     enum way way;
-    for (way = FD; way <= BATCH; way++) {
+    for (way = FD; way < WAYS; way++) {
         xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
         xmpp_close_report report;
         struct peer peer;

@@ -343,8 +343,8 @@ static void what_on_farewell_sends_goes_out(void)
     begin(&t);
     finish(&t);
     until(&t, XMPP_CLOSE_OVER);
-    /* The third said nothing, but has sent something, so there was a fourth; and so on, up to a bound. */
-    CHECK(t.calls > 3 && t.calls < 10000);
+    /* The third said nothing, but has sent something, so there was a fourth; and so on, up to 256 KiB. */
+    CHECK(t.calls > 3 && t.calls < 100000);
     CHECK_INT(report_of(&t).refused, 0);
     xmpp_close_free(t.s);
     peer_stop(&t.peer);
@@ -695,7 +695,8 @@ static void an_error_that_a_callback_sees_is_reported(void)
 static void sends(struct stepped *t)
 {
     char words[40];
-    if (t->said >= 10) /* not for ever, for on_farewell is asked until nothing more is said */
+    /* Not for ever, for on_farewell is asked until nothing more is said. */
+    if (t->said >= 10 || !(xmpp_close_wants(t->s) & XMPP_CLOSE_MAY_SEND))
         return;
     snprintf(words, sizeof words, "<n%u/>", t->said++);
     CHECK_INT(xmpp_close_send(t->s, words, strlen(words)), XMPP_CLOSE_OK);
@@ -732,6 +733,118 @@ static void what_a_callback_sends_goes_out(void)
             printf("  that was %s, got %s\n", places[where], t.peer.got);
         peer_free(&t.peer);
     }
+}
+
+/* What a callback of the next test returns, when it has sent something. */
+static int answered;
+
+static int data_answers(void *userdata, const uint8_t *data, size_t len)
+{
+    (void)data, (void)len;
+    reply(userdata);
+    return answered;
+}
+
+static int stanza_answers(void *userdata, const uint8_t *xml, size_t len)
+{
+    return data_answers(userdata, xml, len);
+}
+
+static int read_answers(void *userdata, uint8_t *buf, size_t len, size_t *n)
+{
+    (void)buf, (void)len, (void)n;
+    reply(userdata);
+    return answered;
+}
+
+static int farewell_answers(void *userdata, uint8_t *buf, size_t len, size_t *n)
+{
+    struct stepped *t = userdata;
+    (void)buf, (void)len, (void)n;
+    if (t->calls++ > 0)
+        return 0;
+    reply(t);
+    return answered;
+}
+
+/* Whatever the callback answers next: what was said OK to goes out in front of our tag, or is counted as unsent. */
+static void what_was_accepted_goes_out_or_is_counted(void)
+{
+    static const struct step script[] = { { SEND, "<a/>", 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 } };
+    static const struct {
+        enum where where;
+        int answer;
+        const char *got; /* by the peer */
+        unsigned long unsent;
+    } cases[] = {
+        { DATA, XMPP_CLOSE_NOT_XMPP, "<re/>" FINISHED("not-well-formed"), 0 },
+        { DATA, -1, "", 5 },
+        { STANZA, -1, "", 5 },
+        { READ, ECONNRESET, "", 5 },
+        { READ, XMPP_CLOSE_TLS_ERROR, "", 5 },
+        { FAREWELL, XMPP_CLOSE_LATER, "<re/>" TAG, 0 },
+        { FAREWELL, -1, "", 5 + sizeof TAG - 1 },
+    };
+    size_t i;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct stepped t;
+        xmpp_close_report report;
+        uint32_t wants;
+        prepare(&t, TCP, script);
+        answered = cases[i].answer;
+        channel_init(&t.channel, t.peer.fd, 0, &t.transport);
+        t.transport.userdata = &t;
+        t.transport.read = cases[i].where == READ ? read_answers : read_plain;
+        t.transport.write = write_plain;
+        t.transport.shut = end_plain;
+        t.transport.notify = NULL;
+        t.options.on_stanza = cases[i].where == STANZA ? stanza_answers : NULL;
+        t.options.on_data = cases[i].where == DATA ? data_answers : NULL;
+        t.options.on_farewell = cases[i].where == FAREWELL ? farewell_answers : NULL;
+        t.options.total_ms = 1000; /* the peer sends no tag */
+        CHECK_INT(xmpp_close_start_with(&t.transport, &t.options, &t.s), XMPP_CLOSE_OK);
+        if (t.s == NULL)
+            check_fatal("xmpp_close_start_with");
+        if (cases[i].where == FAREWELL) {
+            finish(&t);
+            wants = xmpp_close_wants(t.s);
+            while (t.calls == 0)
+                wants = turn(&t, wants);
+            finish(&t); /* now all is said, where that was put off */
+        }
+        until(&t, XMPP_CLOSE_OVER);
+        report = report_of(&t);
+        CHECK_INT(report.refused, 0);
+        CHECK_INT(report.bytes_unsent, cases[i].unsent);
+        xmpp_close_free(t.s);
+        peer_stop(&t.peer);
+        if (!CHECK_TEXT(t.peer.got, cases[i].got))
+            printf("  that was %s, which answers %d\n", places[cases[i].where], answered);
+        peer_free(&t.peer);
+    }
+}
+
+static int flush_lies(void *userdata, size_t *pending)
+{
+    (void)userdata;
+    *pending = (size_t)-1;
+    return 0;
+}
+
+static void as_much_cannot_be_pending(void)
+{
+    struct stepped t;
+    prepare(&t, TCP, answer);
+    channel_init(&t.channel, t.peer.fd, 0, &t.transport);
+    t.transport.userdata = &t;
+    t.transport.read = read_plain;
+    t.transport.write = write_plain;
+    t.transport.shut = end_plain;
+    t.transport.flush = flush_lies;
+    CHECK_INT(xmpp_close_start_with(&t.transport, &t.options, &t.s), XMPP_CLOSE_OK);
+    finish(&t);
+    CHECK_INT(ends(&t, XMPP_CLOSE_RESET).os_error, EPROTO);
+    stop(&t);
 }
 
 static void sends_too_much(struct stepped *t)
@@ -886,6 +999,8 @@ int main(int argc, char **argv)
     RUN(a_cancel_in_a_callback_holds_when_it_has_returned);
     RUN(an_error_that_a_callback_sees_is_reported);
     RUN(what_a_callback_sends_goes_out);
+    RUN(what_was_accepted_goes_out_or_is_counted);
+    RUN(as_much_cannot_be_pending);
     RUN(what_a_callback_sends_has_the_same_limit);
     RUN(a_free_in_a_callback_is_put_off);
     RUN(a_descriptor_that_is_closed_early);

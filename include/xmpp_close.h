@@ -5,13 +5,17 @@
  * tag comes, and only then end TCP. If it does not come in reasonable time, end
  * TCP without an error. This library does that, in four sizes:
  *
- *    xmpp_close_fd()           for a connected socket, on a thread that may block
- *    xmpp_close_with()         the same over TLS, or anything that reads and writes
- *    xmpp_close_batch_*()      for thousands of either, in one thread
- *    xmpp_close_handshake_*()  the state machine by itself, for an event loop that
- *                              has its own sockets, TLS and parser
+ *    xmpp_close_fd()        for a connected socket, on a thread that may block;
+ *                           xmpp_close_with() over TLS, or anything that reads and
+ *                           writes
+ *    xmpp_close_start()     for an event loop: the library reads and writes, and
+ *                           never waits
+ *    xmpp_close_new()       for an event loop that has its own sockets, TLS and
+ *                           parser: bytes in, bytes out
+ *    xmpp_close_batch_*()   for thousands of streams, by themselves or beside an
+ *                           event loop
  *
- * and xmpp_close_framer_*() for an event loop that has no parser.
+ * One call on a thread that may block:
  *
  *    xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
  *    int result = xmpp_close_fd(fd, NULL, &report);
@@ -21,11 +25,33 @@
  *        printf("%s\n", xmpp_close_outcome_name(report.outcome));
  *    close(fd);
  *
+ * The same in an event loop, here one of poll(2) for a single stream:
+ *
+ *    xmpp_close_stream *s;
+ *    int result = xmpp_close_start(fd, &options, &s);
+ *    if (result == XMPP_CLOSE_OK)
+ *        result = xmpp_close_finish(s, NULL, 0);
+ *    if (result == XMPP_CLOSE_OK) {
+ *        uint32_t wants;
+ *        while (!((wants = xmpp_close_step(s)) & XMPP_CLOSE_OVER)) {
+ *            struct pollfd p = { fd, 0, 0 };
+ *            p.events |= wants & XMPP_CLOSE_READ ? POLLIN : 0;
+ *            p.events |= wants & XMPP_CLOSE_WRITE ? POLLOUT : 0;
+ *            poll(&p, p.events != 0, xmpp_close_timeout(s, 0));
+ *        }
+ *        xmpp_close_get_report(s, &report);
+ *        xmpp_close_free(s);
+ *    }
+ *
+ * xmpp_close_framer_*() are for an event loop that has no parser, before it closes.
+ *
  * Conventions
  *
  * - Functions that can fail return XMPP_CLOSE_OK (0) or a negative
- *   XMPP_CLOSE_ERR_*. How a stream ended, be it by a timeout or a reset, is never
- *   an error: that is the outcome in the report.
+ *   XMPP_CLOSE_ERR_*; nothing was changed then. How a stream ended, be it by a
+ *   timeout or a reset, is never an error: that is the outcome in the report.
+ * - What a function has no use for in its options is XMPP_CLOSE_ERR_INVALID: nothing
+ *   that you ask for is ignored.
  * - NULL gives XMPP_CLOSE_ERR_NULL wherever it is not said to be allowed. With a
  *   length of 0, the pointer beside it is not looked at.
  * - Outputs are stored on success only. The report and the summary are exceptions:
@@ -36,24 +62,25 @@
  *   programs and libraries of different versions work together: what the program
  *   does not know is 0, what the library does not know must be 0.
  * - What you pass in stays yours, and no pointer is kept after the call returns,
- *   but for the callbacks of a batch. What a _new function stores is yours to give
- *   to its _free; NULL is fine there.
- * - Callbacks run on the calling thread, inside the call that was given them. They
- *   may call every function here, on other objects; and on their own batch, as is
- *   said there. They leave the descriptor alone: closed, it ends the close; and a
- *   second close of it sends a second tag. They must return: a C++ exception or
- *   longjmp() may not leave them.
+ *   but for the callbacks of started streams and batches. What a _new or _start
+ *   function stores is yours to give to its _free; NULL is fine there.
+ * - Callbacks run on the calling thread, inside the call that they belong to. They
+ *   may call every function here, on other objects, and on their own stream and
+ *   batch, as is said there. They leave the descriptor alone: closed, it ends the
+ *   close; and a second close of it sends a second tag. They must return: a C++
+ *   exception or longjmp() may not leave them.
  * - A thread that is cancelled by pthread_cancel() is so once the call has returned,
  *   not inside it, nor inside a callback. A callback may not enable that.
  * - After fork(), what was made before is the parent's. The child may call only the
- *   _free functions with it, and the parent does not notice. To use a canceller or
- *   a batch of the parent's does not reach the parent either, but is a mistake.
+ *   _free functions with it, and the parent does not notice. To use a canceller, a
+ *   batch or a started stream of the parent's is a mistake.
  * - What may be large is asked of the system so that it may refuse: the copies of
  *   farewell and residual, and handles, which is XMPP_CLOSE_ERR_SYSTEM, and the
  *   buffer of a late stanza, which is passed over then, as one over stanza_limit.
  *   When it refuses less, some KiB for each stream, the process ends by abort().
  * - There are no globals. Calls on different objects never meet; one object is for
- *   one thread at a time, but for xmpp_close_canceller.
+ *   one thread at a time, but for xmpp_close_canceller. A batch and the streams that
+ *   are in it count as one.
  * - The library starts no threads, raises and blocks no signals (SIGPIPE included),
  *   and prints nothing. Should it ever panic, which is a bug, Rust's panic hook
  *   says so on stderr and the call returns XMPP_CLOSE_ERR_PANIC.
@@ -776,9 +803,10 @@ uint32_t xmpp_close_wants(const xmpp_close_stream *s);
 /// due.
 int xmpp_close_timeout(const xmpp_close_stream *s, uint64_t now);
 
-/// Engine: applies the limits, and only this does. Read what has arrived before,
-/// so that nothing is left behind. Returns what _wants does, as it also does, and
-/// does nothing else, on a started stream.
+/// Engine: applies the limits, and only this does. Before it, read what has arrived
+/// and write what is wanted, so that nothing is left behind: a loop that comes late
+/// may find that the limit of a close is over which it has not tried yet. Returns
+/// what _wants does, as it also does, and does nothing else, on a started stream.
 uint32_t xmpp_close_tick(xmpp_close_stream *s, uint64_t now);
 
 /// A started stream: does all that can be done without waiting, a bounded amount
@@ -877,8 +905,12 @@ int xmpp_close_input(xmpp_close_stream *s,
  *        xmpp_close_batch_report(batch, index, &report);
  *    xmpp_close_batch_free(batch);
  *
- * Its callbacks, and those of its streams, may call _add, _add_with and _report on
- * it. _set, _turn and _run are XMPP_CLOSE_ERR_INVALID there, and _free is put off.
+ * A program that goes on using a stream, to send what is still owed, say, starts it
+ * itself, and hands it over by xmpp_close_batch_add_stream().
+ *
+ * Callbacks of the batch, and of its streams, may do anything with any stream, and
+ * with the batch all but _set, _turn and _run, which are XMPP_CLOSE_ERR_INVALID
+ * there; _free is put off.
  */
 
 #define XMPP_CLOSE_SUMMARY_INIT                                                \
@@ -937,8 +969,7 @@ typedef struct xmpp_close_batch_options {
     const char *stream_error_text;
     /// Called about ten times a second while there are streams, and once when there
     /// are none any more: in _run, a moment for what else the thread has to do.
-    /// Return 0 to go on, anything else to stop all
-    /// at once.
+    /// Return 0 to go on, anything else to stop all at once.
     int (*on_progress)(void *userdata, const xmpp_close_summary *so_far);
     /// Called as soon as a stream has ended: its descriptor is not used any more
     /// and may be closed. stream_userdata is the userdata of its options, index
@@ -954,7 +985,7 @@ typedef struct xmpp_close_batch_options {
 } xmpp_close_batch_options;
 
 /// Stores an empty batch. It holds a few descriptors.
-int xmpp_close_batch_new(xmpp_close_batch **out);
+XMPP_CLOSE_MUST_USE int xmpp_close_batch_new(xmpp_close_batch **out);
 
 /// Sets what holds from this call on for all that is in the batch, and for all
 /// that is added, in the place of what was set before. At first nothing is set.
@@ -1061,193 +1092,6 @@ int xmpp_close_batch_turn(xmpp_close_batch *batch, int wait_ms);
 int xmpp_close_batch_run(xmpp_close_batch *batch,
                          const xmpp_close_batch_options *options,
                          xmpp_close_summary *summary);
-
-/* The state machine by itself, for event loops
- *
- * Tell it what happened, and when; do what it answers. It does no I/O, has no
- * clock, calls nothing back and allocates nothing but its handle, which may be
- * kept in structs that are copied. now_ms comes from one monotonic clock of
- * yours. Ticks may be seconds apart, and reading may pause.
- *
- * With expat, switch reparse deferral off, as said at on_data.
- *
- * An open stream needs no handle yet: one made when the close begins knows
- * whether there is TLS by then, and costs the other streams nothing.
- *
- *    you want to close     read, handle and answer what has arrived, or say how
- *                          much that is: _arrived. Then _begin, which answers
- *                          DO_SEND_TAG: queue the tag
- *    every writer          asks _may_write first; if not, the stanza is to be
- *                          stored or bounced, not dropped. Any event may end it
- *    queue went empty      _flushed, which may answer DO_END_OUTPUT
- *    bytes were read       as long as _wants_input: _received; then, if
- *                          _expects_stanzas, feed your parser and handle stanzas
- *                          as ever; otherwise discard them
- *    peer's closing tag    _peer_closed, which may answer DO_ANSWER: send what is
- *                          still owed, then _begin
- *    end of the stream     _eof, _truncated, _failed
- *    now and then          _tick, at the latest at _deadline
- *    DO_TEARDOWN           read the report, close the socket, _free
- */
-
-/// What to do next.
-typedef enum xmpp_close_action {
-    /// Nothing.
-    XMPP_CLOSE_DO_NOTHING = 0,
-    /// Queue the closing tag behind what is queued already, as the last bytes
-    /// ever; report _flushed when all is written, at once if it is. In answer
-    /// to _malformed: a stream error, then the tag. A final <a/> of XEP-0198 is
-    /// computed now, and goes in front. If your own header was never sent, it
-    /// goes first (RFC 6120 section 4.9.1.2).
-    XMPP_CLOSE_DO_SEND_TAG = 1,
-    /// The peer closed. Send what you still owe it, replies of other threads
-    /// included; when that is queued, and before _deadline, call _begin. Until
-    /// then _must_answer is 1.
-    XMPP_CLOSE_DO_ANSWER = 2,
-    /// Plaintext: shutdown(fd, SHUT_WR), then report _flushed. TLS: queue
-    /// close_notify and report _flushed when it is written, or cannot be;
-    /// shutdown(fd, SHUT_WR) once the peer's has come, too. Go on reading.
-    XMPP_CLOSE_DO_END_OUTPUT = 3,
-    /// It is over: read the report, close the socket. Over TLS, when no
-    /// DO_END_OUTPUT came before and all output is written, close_notify first,
-    /// if it can be written at once.
-    XMPP_CLOSE_DO_TEARDOWN = 4,
-} xmpp_close_action;
-
-/// One stream's closing handshake.
-typedef struct xmpp_close_handshake xmpp_close_handshake;
-
-/// Stores a handshake for an open stream, at any time before its close. Of the
-/// options it takes total_ms, no_progress_ms, linger_ms, answer_ms, half_close,
-/// peer_closed and tls; the others are not looked at. NULL: all defaults. With
-/// peer_closed it begins where _peer_closed leads: send what is still owed,
-/// then _begin. It fails only for arguments that make no sense.
-int xmpp_close_handshake_new(const xmpp_close_options *options,
-                             uint64_t now_ms,
-                             xmpp_close_handshake **out);
-
-/// Frees it; NULL is fine. It never waits.
-void xmpp_close_handshake_free(xmpp_close_handshake *h);
-
-/// We close, or answer the peer's closing tag. The functions from here to
-/// _tick return an xmpp_close_action, or a negative xmpp_close_result.
-int xmpp_close_handshake_begin(xmpp_close_handshake *h, uint64_t now_ms);
-
-/// Ends TCP without a closing tag, so that an XEP-0198 session stays
-/// resumable: report _flushed when what is queued is written. The outcome is
-/// then XMPP_CLOSE_CANCELLED, with tag_sent 0.
-int xmpp_close_handshake_detach(xmpp_close_handshake *h, uint64_t now_ms);
-
-/// n bytes of the peer's stream have arrived, but were not told by _received
-/// yet. To be said right before _begin, or before the tag is written: a closing
-/// tag, or stream error, among them came before ours, which makes the initiator
-/// XMPP_CLOSE_INITIATOR_CROSSING, and proves nothing about what we sent last.
-///
-/// Plaintext: n is what ioctl(fd, FIONREAD, &n) stores, and what you have read
-/// but not handled. Over TLS that number counts encrypted bytes: instead of
-/// this, read between _begin and the first write, and tell as ever.
-int xmpp_close_handshake_arrived(xmpp_close_handshake *h,
-                                 size_t n,
-                                 uint64_t now_ms);
-
-/// n bytes of our output were taken by the kernel. Optional: shows progress
-/// while a long queue is written.
-int xmpp_close_handshake_written(xmpp_close_handshake *h,
-                                 size_t n,
-                                 uint64_t now_ms);
-
-/// All of our output was taken by the kernel; after DO_SEND_TAG that includes
-/// the tag. After DO_END_OUTPUT: that is done.
-int xmpp_close_handshake_flushed(xmpp_close_handshake *h, uint64_t now_ms);
-
-/// n bytes came from the peer. Report them before your parser is fed. Those
-/// behind the peer's tag that came with it count as bytes_read.
-int xmpp_close_handshake_received(xmpp_close_handshake *h,
-                                  size_t n,
-                                  uint64_t now_ms);
-
-/// One more late stanza was handled. Optional: only the report counts them.
-int xmpp_close_handshake_stanza(xmpp_close_handshake *h, uint64_t now_ms);
-
-/// One more late stanza was over your limit, and passed over. Optional: only
-/// the report counts them.
-int xmpp_close_handshake_oversize(xmpp_close_handshake *h, uint64_t now_ms);
-
-/// The peer sent a stream error with this condition; NULL: one you cannot
-/// name. If nothing was begun, DO_SEND_TAG is the answer: close in return.
-int xmpp_close_handshake_stream_error(xmpp_close_handshake *h,
-                                      const char *condition,
-                                      uint64_t now_ms);
-
-/// Your parser saw the peer's closing tag.
-int xmpp_close_handshake_peer_closed(xmpp_close_handshake *h, uint64_t now_ms);
-
-/// Your parser refuses what the peer sent. The stream error that tells it so is
-/// queued before, if _may_write.
-int xmpp_close_handshake_malformed(xmpp_close_handshake *h, uint64_t now_ms);
-
-/// The peer ended TCP, between stanzas or you cannot tell. All that was read
-/// before has been handled. Over TLS, without a _close_notify before it, this
-/// is _truncated. Should the socket report EPOLLHUP or EPOLLERR after that,
-/// while our last bytes are still queued: _failed.
-int xmpp_close_handshake_eof(xmpp_close_handshake *h, uint64_t now_ms);
-
-/// The peer ended TCP inside an element, or TLS without close_notify.
-int xmpp_close_handshake_truncated(xmpp_close_handshake *h, uint64_t now_ms);
-
-/// The peer's TLS close_notify came. TCP goes on until _eof. If your parser is
-/// inside an element, it is _truncated instead.
-int xmpp_close_handshake_close_notify(xmpp_close_handshake *h,
-                                      uint64_t now_ms);
-
-/// Reading failed with this errno. All that was read before has been handled.
-int xmpp_close_handshake_failed(xmpp_close_handshake *h,
-                                int os_error,
-                                uint64_t now_ms);
-
-/// Writing failed with this errno; what is queued can be dropped. What the peer
-/// sent before may still be readable: go on reading if _wants_input.
-int xmpp_close_handshake_output_failed(xmpp_close_handshake *h,
-                                       int os_error,
-                                       uint64_t now_ms);
-
-/// The TLS layer failed.
-int xmpp_close_handshake_tls_failed(xmpp_close_handshake *h, uint64_t now_ms);
-
-/// Stop at once.
-int xmpp_close_handshake_cancel(xmpp_close_handshake *h, uint64_t now_ms);
-
-/// Time passed. Only this applies the time limits. Read what has arrived
-/// before the last one, so that nothing is left behind.
-int xmpp_close_handshake_tick(xmpp_close_handshake *h, uint64_t now_ms);
-
-/* What the state machine can be asked */
-
-/// 1 while stanzas may still be sent: until a close begins other than by
-/// DO_ANSWER, or until writing failed. NULL: 0.
-int xmpp_close_handshake_may_write(const xmpp_close_handshake *h);
-
-/// 1 between DO_ANSWER and _begin: what is still owed is to be queued, then
-/// _begin is due. NULL: 0.
-int xmpp_close_handshake_must_answer(const xmpp_close_handshake *h);
-
-/// 1 while what the peer sends is still its stream, for your parser; once 0, the
-/// parser must not see any more of it. NULL: 0.
-int xmpp_close_handshake_expects_stanzas(const xmpp_close_handshake *h);
-
-/// 1 while the peer's bytes are still to be read, be it to discard them. NULL:
-/// 0.
-int xmpp_close_handshake_wants_input(const xmpp_close_handshake *h);
-
-/// When _tick is due at the latest, on your clock. UINT64_MAX: never, as no
-/// close is going on; and for NULL.
-uint64_t xmpp_close_handshake_deadline(const xmpp_close_handshake *h);
-
-/// How it went, as of the last event. bytes_unsent and bytes_unacked are 0, for
-/// only you know them; of the peer's stream error it has the condition that
-/// _stream_error was told.
-int xmpp_close_handshake_report(const xmpp_close_handshake *h,
-                                xmpp_close_report *report);
 
 /* The framing by itself, for event loops without a parser
  *

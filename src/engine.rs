@@ -134,6 +134,8 @@ pub struct Engine {
     output_limit: usize,
     /// How often it was too late for that.
     refused: u32,
+    /// Bytes that were to be sent, when it turned out that nothing could be any more.
+    lost: usize,
 }
 
 impl Engine {
@@ -164,6 +166,7 @@ impl Engine {
             incoming,
             output_limit: defaults.output_limit,
             refused: 0,
+            lost: 0,
         }
     }
 
@@ -172,26 +175,22 @@ impl Engine {
     /// # Errors
     /// [`SendError`]; nothing was queued then.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
-        if self.room().is_some_and(|room| bytes.len() > room) {
-            return Err(SendError::Full);
+        match self.room() {
+            None => {
+                self.refused = self.refused.saturating_add(1);
+                Err(SendError::Refused)
+            }
+            Some(room) if bytes.len() > room => Err(SendError::Full),
+            Some(_) => {
+                self.close.send(bytes);
+                Ok(())
+            }
         }
-        if self.send_anyway(bytes) { Ok(()) } else { Err(SendError::Refused) }
     }
 
     /// How much may still be sent; `None`: nothing may.
     pub(crate) fn room(&self) -> Option<usize> {
         self.close.may_send().then(|| self.output_limit.saturating_sub(self.close.outgoing.queued()))
-    }
-
-    /// Queues what there was room for when that was promised. False: it is too late, which is counted.
-    pub(crate) fn send_anyway(&mut self, bytes: &[u8]) -> bool {
-        let may = self.close.may_send();
-        if may {
-            self.close.send(bytes);
-        } else {
-            self.refused = self.refused.saturating_add(1);
-        }
-        may
     }
 
     /// All is said: our tag is due, behind a stream error or not. We close, or answer. The first call counts.
@@ -373,8 +372,10 @@ impl Engine {
 
     /// As of the last call; complete once it is over.
     pub fn report(&self) -> Report {
+        let report = self.close.handshake.report();
+        let bytes_unsent = report.bytes_unsent.saturating_add(self.lost as u64);
         let stream_error = self.incoming.stream_error.as_deref().cloned();
-        Report { stream_error, refused: self.refused, ..self.close.handshake.report() }
+        Report { bytes_unsent, stream_error, refused: self.refused, ..report }
     }
 }
 

@@ -36,8 +36,6 @@ mod closing;
 mod engine;
 mod error;
 mod framing;
-#[cfg(feature = "capi")]
-mod handshake;
 mod options;
 mod process;
 mod report;

@@ -6,6 +6,7 @@ mod sender;
 
 use std::{
     fmt, io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     time::{Duration, Instant},
 };
 
@@ -308,6 +309,20 @@ impl<T: Transport> Stream<T> {
         options.check()?;
         self.driver.set(options)?;
         Ok(self.driver)
+    }
+}
+
+/// To wait for, not to read from or to write to.
+impl<T: Transport + AsFd> AsFd for Stream<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.get_ref().as_fd()
+    }
+}
+
+/// To wait for, not to read from or to write to.
+impl<T: Transport + AsRawFd> AsRawFd for Stream<T> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.get_ref().as_raw_fd()
     }
 }
 

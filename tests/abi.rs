@@ -46,6 +46,15 @@ fn the_shared_library_exports_what_the_header_declares_and_nothing_else() {
     assert_eq!(exported("libxmpp_close.so", &["-D"]), declared());
 }
 
+/// A header that is read in one sitting.
+#[test]
+fn there_are_forty_functions_and_six_for_framing() {
+    let (framing, others): (Vec<_>, Vec<_>) =
+        declared().into_iter().partition(|name| name.starts_with("xmpp_close_framer_"));
+    assert_eq!(framing.len(), 6, "{framing:?}");
+    assert_eq!(others.len(), 40, "{others:?}");
+}
+
 #[test]
 fn the_static_library_has_what_the_header_declares() {
     let ours = |name: &String| name.starts_with("xmpp_close_");

@@ -44,7 +44,7 @@ const ENDINGS: [(Outcome, &str, Then); 8] = [
 /// A way to close, or not to; the outcome where there is one.
 type Way = fn(TcpStream, &CloseOptions) -> Option<Outcome>;
 
-const WAYS: [(&str, Way); 9] = [
+const WAYS: [(&str, Way); 12] = [
     ("closed", |tcp, options| Some(options.close(tcp).unwrap().outcome)),
     ("read to its end", |tcp, options| {
         let mut closing = options.begin(tcp).unwrap();
@@ -83,6 +83,25 @@ const WAYS: [(&str, Way); 9] = [
         let mut batch = Batch::new().unwrap();
         batch.add(tcp, options, |_| {}).unwrap();
         Some(batch.run(BatchOptions::new().total(PATIENCE)).unwrap().reports[0].outcome)
+    }),
+    ("in the turns of a batch", |tcp, options| {
+        let mut batch = Batch::new().unwrap();
+        let index = batch.add(tcp, options, |_| {}).unwrap();
+        while batch.turn(Duration::MAX).unwrap() > 0 {}
+        Some(batch.report(index).unwrap().outcome)
+    }),
+    ("taken out of a batch", |tcp, options| {
+        let mut batch = Batch::new().unwrap();
+        let index = batch.add(tcp, options, |_| {}).unwrap();
+        drop(batch.remove(index).unwrap());
+        None
+    }),
+    ("taken out of a batch that has begun to close it", |tcp, options| {
+        let mut batch = Batch::new().unwrap();
+        let index = batch.add(tcp, options, |_| {}).unwrap();
+        batch.turn(Duration::ZERO).unwrap();
+        drop(batch.remove(index)); // or it is over already
+        None
     }),
     ("in a batch that never runs", |tcp, options| {
         let mut batch = Batch::new().unwrap();

@@ -1,5 +1,6 @@
 //! The driver: one stream over a transport. It moves bytes between the transport and the engine, under the engine's deadlines.
 
+mod attempts;
 mod input;
 mod last_words;
 mod session;
@@ -17,7 +18,7 @@ pub(crate) use input::Parsed;
 #[cfg(feature = "batch")]
 pub(crate) use input::Progress;
 use last_words::Words;
-use session::End;
+use session::ReadEnd;
 
 use super::Buffer;
 use crate::{
@@ -31,9 +32,9 @@ use crate::{
 
 /// A stream over a transport, from its beginning to its end. Nothing is read or written before the first step.
 ///
-/// While it is open, each step reads, hands over, and writes what was sent. Its end is one of three: [`finish`](Self::finish),
-/// when what has arrived may still be answered; [`close`](Self::close), when nobody can send any more;
-/// [`detach`](Self::detach). None of these moves a byte: the steps do.
+/// While it is open, each step reads, hands over, and writes what was sent. Its end is one of three: `finish`, when what has
+/// arrived may still be answered; [`close`](Self::close), when nobody can send any more; [`detach`](Self::detach). None of
+/// these moves a byte: the steps do.
 pub(crate) struct Driver<T> {
     transport: T,
     engine: Engine,
@@ -66,6 +67,8 @@ struct Blocked {
     on: Interest,
     /// When it is tried again all the same, because that does not always show.
     until: Option<Duration>,
+    /// When that was found.
+    at: Duration,
 }
 
 /// What is still to come.
@@ -76,7 +79,7 @@ struct Plan {
     /// The close has begun, and the first step of it is still to be made.
     first_step: bool,
     /// How the last read ended, if there is nothing more to read, and nobody was told.
-    end: Option<End>,
+    end: Option<ReadEnd>,
 }
 
 /// What only the report wants to know.
@@ -158,7 +161,9 @@ impl<T: Transport> Driver<T> {
         if self.plan.detach {
             self.detach();
         }
+        // What is never written because of the end below is unsent all the same.
         self.engine.queue_farewell(now);
+        // An end that came before makes this an answer to the peer.
         if let Some(end) = self.plan.end.take() {
             self.on_read(end.again());
         }
@@ -175,9 +180,8 @@ impl<T: Transport> Driver<T> {
     /// The same, and what fits leaves at once.
     pub(crate) fn begin(&mut self) {
         self.close();
-        if mem::take(&mut self.plan.first_step) {
-            self.first_step();
-        }
+        self.plan.first_step = false;
+        self.first_step();
     }
 
     /// What is queued goes out, with the last words; then TCP is ended without a tag. What still comes is discarded.

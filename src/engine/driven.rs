@@ -107,10 +107,24 @@ impl Engine {
         self.close.update(false, now);
     }
 
-    /// Says more in front of an error and of our tag.
+    /// Says more in front of an error and of our tag. Where it is too late for that, it is unsent.
     pub(crate) fn add_farewell(&mut self, words: &[u8], now: Duration) {
-        self.close.outgoing.add_farewell(words);
-        self.close.update(false, now);
+        let may = matches!(self.close.handshake.ours(), Ours::Open | Ours::Queued) && !self.is_over();
+        if may && self.close.outgoing.add_farewell(words) {
+            self.close.update(false, now);
+        } else {
+            self.lost = self.lost.saturating_add(words.len());
+        }
+    }
+
+    /// Queues what its application was told is queued: if our tag has become due since, in front of it.
+    #[cfg(feature = "capi")]
+    pub(crate) fn send_anyway(&mut self, bytes: &[u8], now: Duration) {
+        if self.may_send() {
+            self.close.send(bytes);
+        } else {
+            self.add_farewell(bytes, now);
+        }
     }
 
     #[cfg(any(feature = "capi", feature = "batch"))]

@@ -133,17 +133,17 @@ impl Outgoing {
         }
     }
 
-    /// Makes the farewell longer: in front of an error and of our tag, if nothing behind it was handed out.
-    pub(super) fn add_farewell(&mut self, words: &[u8]) {
+    /// Makes the farewell longer: in front of an error and of our tag, if nothing behind it was handed out. Otherwise false.
+    pub(super) fn add_farewell(&mut self, words: &[u8]) -> bool {
         let Some(tail) = &mut self.tail else {
             self.last.farewell.extend_from_slice(words);
-            return;
+            return true;
         };
-        if let Some(at) = tail.farewell_end.filter(|at| self.handed <= *at) {
-            let header = if mem::take(&mut self.header_due) { &*self.header } else { &[] };
-            tail.farewell_end = Some(at + header.len() + words.len());
-            self.bytes.splice(at..at, [header, words].concat());
-        }
+        let Some(at) = tail.farewell_end.filter(|at| self.handed <= *at) else { return false };
+        let header = if mem::take(&mut self.header_due) { &*self.header } else { &[] };
+        tail.farewell_end = Some(at + header.len() + words.len());
+        self.bytes.splice(at..at, [header, words].concat());
+        true
     }
 
     /// Appends what comes last: without an error of its own, with `error`.
@@ -276,7 +276,7 @@ mod tests {
     fn everything_goes_out_in_order_and_in_one_piece() {
         let mut outgoing = outgoing("<H>");
         outgoing.queue(b"<a/>");
-        outgoing.add_farewell(b"<bye/>");
+        assert!(outgoing.add_farewell(b"<bye/>"));
         outgoing.finish(Some(&StreamError::defined("reset")));
         let all = next(&mut outgoing);
         assert!(
@@ -345,7 +345,7 @@ mod tests {
         let mut outgoing = outgoing("");
         outgoing.queue(&[b'x'; 3 * PORTION]);
         let farewell = [b'y'; 2 * PORTION];
-        outgoing.add_farewell(&farewell);
+        assert!(outgoing.add_farewell(&farewell));
         outgoing.finish(None);
         let mut sizes = Vec::new();
         loop {

@@ -27,8 +27,12 @@
 //! xmpp_close_batch_free(batch);
 //! ```
 //!
-//! Its callbacks, and those of its streams, may call _add, _add_with and _report on
-//! it. _set, _turn and _run are XMPP_CLOSE_ERR_INVALID there, and _free is put off.
+//! A program that goes on using a stream, to send what is still owed, say, starts it
+//! itself, and hands it over by xmpp_close_batch_add_stream().
+//!
+//! Callbacks of the batch, and of its streams, may do anything with any stream, and
+//! with the batch all but _set, _turn and _run, which are XMPP_CLOSE_ERR_INVALID
+//! there; _free is put off.
 //!
 //! ```c
 //! #define XMPP_CLOSE_SUMMARY_INIT                                                \
@@ -122,8 +126,7 @@ pub struct xmpp_close_batch_options {
     pub stream_error_text: *const c_char,
     /// Called about ten times a second while there are streams, and once when there
     /// are none any more: in _run, a moment for what else the thread has to do.
-    /// Return 0 to go on, anything else to stop all
-    /// at once.
+    /// Return 0 to go on, anything else to stop all at once.
     pub on_progress: Option<unsafe extern "C" fn(userdata: *mut c_void, so_far: *const xmpp_close_summary) -> c_int>,
     /// Called as soon as a stream has ended: its descriptor is not used any more
     /// and may be closed. stream_userdata is the userdata of its options, index
@@ -195,6 +198,7 @@ fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
 }
 
 /// Stores an empty batch. It holds a few descriptors.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_new(out: *mut *mut xmpp_close_batch) -> c_int {
     guard(|| {

@@ -266,6 +266,10 @@ impl Transport for Callbacks {
         // SAFETY: as above.
         let call = |_: &mut usize| unsafe { flush(self.functions.userdata, &raw mut left) };
         match self.attempt(0, Interest::WRITE, call) {
+            // As much cannot be.
+            Attempt::Moved(_) if isize::try_from(left).is_err() => {
+                return Err(io::Error::from_raw_os_error(libc::EPROTO));
+            }
             Attempt::Moved(_) if left > 0 => self.write_wants = Interest::WRITE,
             Attempt::Moved(_) => {}
             Attempt::Blocked(direction) => {

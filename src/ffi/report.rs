@@ -199,8 +199,8 @@ fn chars<const ROOM: usize>(text: &str) -> [c_char; ROOM] {
 mod tests {
     use super::*;
     use crate::{
-        handshake::{Event, Handshake},
-        options::Limits,
+        engine::{Engine, Fact, Tls},
+        options::CloseOptions,
     };
 
     #[test]
@@ -221,9 +221,13 @@ mod tests {
         assert_eq!(initiator::XMPP_CLOSE_INITIATOR_CROSSING as u32, Initiator::Crossing as u32);
     }
 
+    fn report() -> Report {
+        Engine::new(&CloseOptions::new(), Tls::No).unwrap().report()
+    }
+
     #[test]
     fn counts_saturate() {
-        let mut report = Handshake::new(Limits::default()).report(Duration::ZERO);
+        let mut report = report();
         report.stanzas = u64::MAX;
         report.elapsed = Duration::MAX;
         let report = xmpp_close_report::from(&report);
@@ -232,10 +236,9 @@ mod tests {
 
     #[test]
     fn tls_is_three_bits() {
-        let mut handshake = Handshake::new(Limits::default()).over_tls();
-        let _ = handshake.handle(Event::Begin, Duration::ZERO);
-        let _ = handshake.handle(Event::CloseNotify { inside: false }, Duration::ZERO);
-        assert_eq!(xmpp_close_report::from(&handshake.report(Duration::ZERO)).tls, 5);
+        let mut engine = Engine::new(&CloseOptions::new(), Tls::Yes).unwrap();
+        engine.tell(Fact::Notified { inside: false }, Duration::ZERO).unwrap();
+        assert_eq!(xmpp_close_report::from(&engine.report()).tls, 5);
     }
 
     #[test]
@@ -251,7 +254,7 @@ mod tests {
 
     #[test]
     fn an_unknown_condition_is_undefined() {
-        let mut report = Handshake::new(Limits::default()).report(Duration::ZERO);
+        let mut report = report();
         report.stream_error = Some(StreamError::received("on-a-whim"));
         let report = xmpp_close_report::from(&report);
         assert_eq!(report.stream_error, chars("undefined-condition"));
@@ -260,7 +263,7 @@ mod tests {
 
     #[test]
     fn all_of_a_stream_error_is_told() {
-        let mut report = Handshake::new(Limits::default()).report(Duration::ZERO);
+        let mut report = report();
         let error = StreamError::see_other_host("[2001:db8::1]:5222").unwrap().text("gone").application("{urn:x}why");
         report.stream_error = Some(error);
         let report = xmpp_close_report::from(&report);

@@ -217,11 +217,12 @@ fn with_what_was_sent(words: LastWords, mail: &Rc<Mail>) -> LastWords {
     let mail = OneThread(mail.clone());
     LastWords::new(move || {
         let mail = mail.get();
-        let said = if mail.is_freed.get() { Said::All(Vec::new()) } else { words.ask() };
-        match (mail.sent(), said) {
-            (sent, said) if sent.is_empty() => said,
-            (sent, Said::Some(words)) => Said::Sent(sent, words),
-            (_, said) => said,
+        match if mail.is_freed.get() { Said::All(Vec::new()) } else { words.ask() } {
+            Said::Some(words) => match mail.sent() {
+                sent if sent.is_empty() => Said::Some(words),
+                sent => Said::Sent(sent, words),
+            },
+            said => said, // what was sent is carried out as ever
         }
     })
 }

@@ -4,7 +4,7 @@ use std::{
     fmt,
     io::{self, IoSlice, Read, Write},
     mem,
-    os::fd::BorrowedFd,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     time::Duration,
 };
 
@@ -283,6 +283,20 @@ impl<T: Transport> Transport for RustlsTransport<T> {
 impl<C: Into<Connection>, T: Transport + Read + Write> From<StreamOwned<C, T>> for RustlsTransport<T> {
     fn from(stream: StreamOwned<C, T>) -> Self {
         Self::new(stream.conn, stream.sock)
+    }
+}
+
+/// That of the socket under it: to wait for, not to read from or to write to.
+impl<T: AsFd> AsFd for RustlsTransport<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// That of the socket under it: to wait for, not to read from or to write to.
+impl<T: AsRawFd> AsRawFd for RustlsTransport<T> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     error, fmt, io,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     time::{Duration, Instant},
 };
 
@@ -311,6 +311,20 @@ impl<S: TlsSession, T: Transport + AsFd> Drop for OverTls<S, T> {
         if self.owner.is_this_process() {
             let _ = SockRef::from(&self.socket).set_nonblocking(self.was_nonblocking);
         }
+    }
+}
+
+/// That of the socket under it: to wait for, not to read from or to write to.
+impl<S: TlsSession, T: Transport + AsFd> AsFd for OverTls<S, T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// That of the socket under it: to wait for, not to read from or to write to.
+impl<S: TlsSession, T: Transport + AsFd + AsRawFd> AsRawFd for OverTls<S, T> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }
 

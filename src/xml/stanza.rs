@@ -16,7 +16,7 @@ use super::{
 
 /// A whole first-level element of a stream: a message, presence or iq, or any other.
 ///
-/// A `Stanza` owns its text. A `Stanza<&str>` is lent for the time of a call, by a [`Batch`](crate::Batch).
+/// A `Stanza` owns its text. A `Stanza<&str>` is lent for the time of a call, by a `Batch`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Stanza<T = String> {
     xml: T,

@@ -11,7 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use xmpp_close::{Batch, BatchOptions, Canceller, CloseOptions, Interest, Outcome, Stanza, TRAILING_LIMIT, Transport};
+use xmpp_close::{
+    Batch, BatchOptions, Canceller, CloseOptions, Interest, Limit, Outcome, Stanza, TRAILING_LIMIT, Transport,
+};
 
 use crate::peer::{self, PATIENCE, SLACK, TAG};
 
@@ -74,7 +76,7 @@ fn a_trickling_peer_cannot_extend_the_deadline_of_the_set() {
     batch.add(ours, &CloseOptions::new(), ignore).unwrap();
     let start = Instant::now();
     let done = batch.run(BatchOptions::new().total(TOTAL)).unwrap();
-    assert_eq!(done.reports[0].outcome, Outcome::TimedOut);
+    assert_eq!((done.reports[0].outcome, done.reports[0].limit), (Outcome::TimedOut, Some(Limit::Batch)));
     assert!(start.elapsed() < TOTAL + SLACK, "{:?}", start.elapsed());
     peer.join().unwrap();
 }
@@ -186,6 +188,19 @@ fn peers_that_do_not_read_end_as_stalled() {
     assert_eq!(done.summary.count(Outcome::Stalled), 5, "{}", done.summary);
     assert!(done.reports.iter().all(|report| report.bytes_unsent > 0 && !report.tag_sent));
     assert!(start.elapsed() < TOTAL + SLACK, "{:?}", start.elapsed());
+}
+
+#[test]
+fn the_report_tells_the_limit_of_the_set_from_that_of_the_stream() {
+    let mut batch = Batch::new().unwrap();
+    let peers = [peer::pair(), peer::pair()];
+    let [(of_the_set, first), (of_its_own, second)] = peers;
+    batch.add(of_the_set, &CloseOptions::new(), ignore).unwrap();
+    batch.add(of_its_own, &CloseOptions::new().total(Duration::from_millis(100)), ignore).unwrap();
+    let done = batch.run(BatchOptions::new().total(Duration::from_secs(1))).unwrap();
+    let ends = done.reports.iter().map(|report| (report.outcome, report.limit)).collect::<Vec<_>>();
+    assert_eq!(ends, [(Outcome::TimedOut, Some(Limit::Batch)), (Outcome::TimedOut, Some(Limit::Total))]);
+    drop((first, second));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{Read, Write},
     net::{Shutdown, TcpStream},
-    os::fd::AsFd,
+    os::fd::{AsFd, AsRawFd},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -232,12 +232,7 @@ fn its_descriptor_is_readable_for_work_that_was_put_off() {
     let handled = Arc::new(AtomicUsize::new(0));
     let count = handled.clone();
     let (ours, theirs) = peer::pair();
-    let peer = peer::peer(theirs, |mut peer| peer.read_tag().send(TAG).expect_eof());
-    let slow = move |_: Stanza<&str>| {
-        count.fetch_add(1, Ordering::Relaxed);
-        thread::sleep(Duration::from_millis(1));
-    };
-    batch.add(ours, &CloseOptions::new().residual("<a/>".repeat(100)), slow).unwrap();
+    batch.add(ours, &CloseOptions::new().residual("<a/>".repeat(100)), slow(&count)).unwrap();
     let mut turns = 0;
     while handled.load(Ordering::Relaxed) < 100 {
         assert!(is_readable(&batch) && batch.deadline().unwrap() <= Instant::now());
@@ -245,8 +240,39 @@ fn its_descriptor_is_readable_for_work_that_was_put_off() {
         turns += 1;
     }
     assert!(turns > 10, "all of it in {turns} turns");
+    let peer = peer::peer(theirs, |mut peer| peer.read_tag().send(TAG).expect_eof());
     turn_to_the_end(&mut batch);
     peer.join().unwrap();
+}
+
+/// An application that takes its time for each stanza, which is counted.
+fn slow(handled: &Arc<AtomicUsize>) -> impl FnMut(Stanza<&str>) + Send + use<> {
+    let handled = handled.clone();
+    move |_| {
+        handled.fetch_add(1, Ordering::Relaxed);
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn what_all_streams_have_to_do_takes_more_than_one_turn() {
+    const STREAMS: usize = 300;
+    let mut batch = Batch::new().unwrap();
+    let handled = Arc::new(AtomicUsize::new(0));
+    let mut peers = Vec::new();
+    for _ in 0..STREAMS {
+        let (ours, theirs) = peer::pair();
+        peers.push(theirs);
+        batch.add(ours, &CloseOptions::new().total(PATIENCE).residual("<a/>"), slow(&handled)).unwrap();
+    }
+    assert_eq!(batch.turn(Duration::ZERO).unwrap(), STREAMS);
+    let (first, mut turns) = (handled.load(Ordering::Relaxed), 1);
+    assert!(first < STREAMS / 10, "{first} of {STREAMS} in one turn");
+    turn_while(&mut batch, |_| {
+        turns += 1;
+        handled.load(Ordering::Relaxed) < STREAMS
+    });
+    assert!(turns > 10, "{turns} turns");
 }
 
 #[test]
@@ -372,6 +398,25 @@ fn a_spread_that_is_set_is_for_those_that_come_later_too() {
         });
         assert_eq!(got.join().unwrap(), TAG);
     }
+    // Its time is up, but that is over with it.
+    batch.turn(Duration::ZERO).unwrap();
+    let index = batch.add(gone(), &CloseOptions::new(), ignore).unwrap();
+    turn_to_the_end(&mut batch);
+    assert!(batch.report(index).unwrap().is_clean());
+}
+
+#[test]
+fn a_set_without_a_spread_begins_what_waits_for_its_turn() {
+    let mut batch = Batch::new().unwrap();
+    batch.set(BatchOptions::new().spread(PATIENCE)).unwrap();
+    let streams: Vec<_> = (0..5).map(|_| mute(&mut batch, &CloseOptions::new())).collect();
+    turn_while(&mut batch, is_readable);
+    batch.set(BatchOptions::new()).unwrap();
+    assert!(is_readable(&batch));
+    turn_while(&mut batch, is_readable);
+    for (_, theirs) in streams {
+        peer::Peer { tcp: theirs, got: Vec::new() }.read_tag();
+    }
 }
 
 #[test]
@@ -439,5 +484,38 @@ fn an_event_loop_watches_one_descriptor_however_many_streams_there_are() {
         while batch.turn(Duration::ZERO).unwrap() > 0 {
             assert_eq!(epoll.wait(Some(batch.deadline().unwrap())).len(), 1);
         }
+    }
+}
+
+/// An event loop comes round only when there is something to do.
+#[test]
+fn a_batch_that_waits_costs_its_event_loop_no_turns() {
+    const TIME: Duration = Duration::from_millis(500);
+    for is_paused in [false, true] {
+        let mut batch = Batch::new().unwrap();
+        let (ours, _theirs) = peer::pair();
+        if is_paused {
+            // What comes does not show before it is so much: the stream is tried again and again, with pauses.
+            let more_than_comes: libc::c_int = 100;
+            let (level, name) = (libc::SOL_SOCKET, libc::SO_RCVLOWAT);
+            let size = size_of_val(&more_than_comes) as libc::socklen_t;
+            #[allow(unsafe_code)]
+            // SAFETY: the option is an int, and the descriptor open.
+            let set =
+                unsafe { libc::setsockopt(ours.as_raw_fd(), level, name, (&raw const more_than_comes).cast(), size) };
+            assert_eq!(set, 0);
+        }
+        batch.add(ours, &CloseOptions::new().total(PATIENCE), ignore).unwrap();
+        turn_while(&mut batch, is_readable);
+        let (epoll, start, mut turns) = (Epoll::new(), Instant::now(), 0);
+        epoll.watch(&batch, 0);
+        while start.elapsed() < TIME {
+            let until = batch.deadline().unwrap().min(start + TIME);
+            epoll.wait(Some(until));
+            batch.turn(Duration::ZERO).unwrap();
+            turns += 1;
+        }
+        let most = if is_paused { 2 * TIME.as_millis() / 5 } else { 5 };
+        assert!(turns <= most, "{turns} turns");
     }
 }

@@ -1,47 +1,147 @@
-//! The blocking close and the batch of Rust.
+//! Calls that block, sessions, steps and batches of Rust.
+#![allow(unsafe_code, reason = "poll(2) is a system call")]
 
-use std::net::TcpStream;
+use std::{
+    os::fd::{AsRawFd, RawFd},
+    time::{Duration, Instant},
+};
 
-use xmpp_close::{Batch, BatchOptions, Canceller, CloseOptions, Outcome, Report, Stanza};
+use xmpp_close::{
+    Batch, BatchOptions, BatchReport, Canceller, CloseOptions, Closing, Incoming, Limit, Stanza, Step, Stream,
+    Transport, Wait,
+};
 
-use crate::{Setting, farewell, peer::PATIENCE, total, toy_tls::transport};
+use crate::{
+    case::{Case, Ending},
+    foreign::Epoll,
+    peer::PATIENCE,
+    rows::Setting,
+    ways::HEADER,
+};
 
-fn options(outcome: Outcome, setting: Setting, canceller: &Canceller) -> CloseOptions {
+type Any<'a> = Box<dyn Transport + Send + 'a>;
+
+fn options(case: &Case, canceller: &Canceller) -> CloseOptions {
     CloseOptions::new()
-        .total(total(outcome))
-        .no_progress(PATIENCE)
-        .linger(PATIENCE)
-        .farewell(farewell(setting))
-        .peer_closed(setting == Setting::PeerClosed)
+        .total(case.limit(Limit::Total))
+        .no_progress(case.limit(Limit::NoProgress))
+        .linger(case.limit(Limit::Linger))
+        .farewell(case.farewell())
+        .half_close(case.is(Setting::HalfClose))
         .canceller(canceller)
 }
 
-fn ending(report: &Report) -> (u32, u32) {
-    (report.outcome as u32, report.initiator.map_or(0, |initiator| initiator as u32))
+/// For those that do not see for themselves what came before the close.
+fn told(case: &Case, canceller: &Canceller) -> CloseOptions {
+    options(case, canceller).peer_closed(case.row.setting.peer_closed())
 }
 
-pub fn through_closing(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
-    let canceller = Canceller::new().unwrap();
-    let mut closing = options(outcome, setting, &canceller).begin(transport(tcp, setting)).unwrap();
+/// A session whose headers are exchanged, and which has seen the peer's tag where the row says so.
+fn stream<'a>(case: &Case<'a>) -> Stream<Any<'a>> {
+    let mut stream = Stream::new(case.transport());
+    stream.send(HEADER).unwrap();
+    assert!(matches!(stream.receive_within(PATIENCE), Ok(Incoming::Header(_))));
+    if case.row.setting.peer_closed() {
+        assert!(matches!(stream.receive_within(PATIENCE), Ok(Incoming::PeerClosed)));
+    }
+    stream
+}
+
+fn block(case: &Case, mut closing: Closing<Any>, canceller: &Canceller) -> Ending {
     for _ in &mut closing {
-        if setting == Setting::Stop {
+        if case.is(Setting::Stop) {
             canceller.cancel();
         }
     }
-    ending(&closing.finish())
+    Ending::from(&closing.finish())
 }
 
-pub fn through_batch(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
+pub fn through_closing(case: &Case) -> Ending {
     let canceller = Canceller::new().unwrap();
-    let mut batch = Batch::new().unwrap();
-    let stop = canceller.clone();
-    let on_stanza = move |_: Stanza<&str>| {
-        if setting == Setting::Stop {
+    let closing = told(case, &canceller).begin(case.transport()).unwrap();
+    block(case, closing, &canceller)
+}
+
+pub fn through_stream(case: &Case) -> Ending {
+    let canceller = Canceller::new().unwrap();
+    let closing = stream(case).begin(&options(case, &canceller)).unwrap();
+    block(case, closing, &canceller)
+}
+
+/// Steps in a loop of the caller's own.
+fn step(case: &Case, mut closing: Closing<Any>) -> Ending {
+    loop {
+        match closing.step() {
+            Step::Stanza(_) if case.is(Setting::Stop) => closing.cancel(),
+            Step::Wait(on) => poll(case.tcp.as_raw_fd(), on),
+            Step::Over(report) => return Ending::from(&report),
+            _ => {}
+        }
+    }
+}
+
+fn poll(fd: RawFd, on: Wait) {
+    let events = if on.read { libc::POLLIN } else { 0 } | if on.write { libc::POLLOUT } else { 0 };
+    let limit = on.deadline.map_or(PATIENCE, |at| at.saturating_duration_since(Instant::now()));
+    poll_for(fd, events, limit.as_nanos().div_ceil(1_000_000).try_into().unwrap());
+}
+
+/// Waits with poll(2); a descriptor of which nothing is awaited is not in the set.
+pub fn poll_for(fd: RawFd, events: i16, millis: i32) {
+    let mut entry = libc::pollfd { fd: if events == 0 { -1 } else { fd }, events, revents: 0 };
+    // SAFETY: one live entry.
+    let ready = unsafe { libc::poll(&raw mut entry, 1, millis) };
+    assert!(ready >= 0, "{}", std::io::Error::last_os_error());
+}
+
+pub fn through_steps(case: &Case) -> Ending {
+    let canceller = Canceller::new().unwrap();
+    step(case, told(case, &canceller).begin(case.transport()).unwrap())
+}
+
+pub fn through_steps_of_a_stream(case: &Case) -> Ending {
+    let canceller = Canceller::new().unwrap();
+    step(case, stream(case).begin(&options(case, &canceller)).unwrap())
+}
+
+/// What a batch is told to do with late stanzas.
+fn late(case: &Case, canceller: &Canceller) -> impl FnMut(Stanza<&str>) + Send + use<> {
+    let stop = case.is(Setting::Stop).then(|| canceller.clone());
+    move |_| {
+        if let Some(stop) = &stop {
             stop.cancel();
         }
-    };
-    batch.add(transport(tcp, setting), &options(outcome, setting, &canceller), on_stanza).unwrap();
-    let done = batch.run(BatchOptions::new().total(2 * PATIENCE)).unwrap();
+    }
+}
+
+fn only(done: &BatchReport) -> Ending {
     assert_eq!(done.summary.count(done.reports[0].outcome), 1, "{}", done.summary);
-    ending(&done.reports[0])
+    Ending::from(&done.reports[0])
+}
+
+pub fn through_batch(case: &Case) -> Ending {
+    let canceller = Canceller::new().unwrap();
+    let mut batch = Batch::new().unwrap();
+    batch.add(case.transport(), &told(case, &canceller), late(case, &canceller)).unwrap();
+    only(&batch.run(BatchOptions::new().total(2 * PATIENCE)).unwrap())
+}
+
+pub fn through_batch_of_a_stream(case: &Case) -> Ending {
+    let canceller = Canceller::new().unwrap();
+    let mut batch = Batch::new().unwrap();
+    batch.add_stream(stream(case), &options(case, &canceller), late(case, &canceller)).unwrap();
+    only(&batch.run(BatchOptions::new().total(2 * PATIENCE)).unwrap())
+}
+
+/// Turned by somebody else's event loop.
+pub fn through_batch_and_epoll(case: &Case) -> Ending {
+    let canceller = Canceller::new().unwrap();
+    let mut batch = Batch::new().unwrap();
+    let index = batch.add(case.transport(), &told(case, &canceller), late(case, &canceller)).unwrap();
+    let epoll = Epoll::new();
+    epoll.watch(&batch, 0);
+    while batch.turn(Duration::ZERO).unwrap() > 0 {
+        epoll.wait(batch.deadline());
+    }
+    Ending::from(batch.report(index).unwrap())
 }

@@ -1,66 +1,85 @@
 //! Through an event loop.
 
-use std::{net::TcpStream, time::Instant};
+use std::time::Instant;
 
-use xmpp_close::{CloseOptions, Engine, Outcome, Tls::*};
+use xmpp_close::{CloseOptions, Engine, Limit, Tls::*};
 
 use crate::{
-    Setting::{self, *},
     c_api::{c_options, empty_report},
+    case::{Case, Ending},
     event_loop::{InC, Loop, Machine},
-    farewell,
-    peer::PATIENCE,
-    total,
-    toy_tls::transport,
+    rows::Setting,
 };
 
-fn run(tcp: &TcpStream, setting: Setting, reads_first: bool, machine: &mut dyn Machine) {
+/// How a loop goes about it.
+#[derive(Clone, Copy)]
+enum Habit {
+    /// It reads what has arrived, before it writes.
+    Reads,
+    /// It writes at once.
+    Hasty,
+    /// It reads first, and has no parser.
+    NoParser,
+}
+use Habit::*;
+
+fn run(case: &Case, habit: Habit, machine: &mut dyn Machine) {
     Loop {
         clock: Instant::now(),
-        transport: &mut transport(tcp, setting),
+        transport: &mut case.transport(),
         machine,
-        peer_closed: setting == PeerClosed,
-        reads_first,
+        peer_closed: case.row.setting.peer_closed(),
+        reads_first: !matches!(habit, Hasty),
+        own_parser: !matches!(habit, NoParser),
         detach: false,
-        farewell: farewell(setting),
+        farewell: case.farewell(),
         is_cancelled: &|| false,
-        on_stanza: &mut |_| setting != Stop,
+        on_stanza: &mut |_| !case.is(Setting::Stop),
     }
     .run();
 }
 
-pub fn in_rust(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
-    in_rust_that(true, tcp, outcome, setting)
+fn rust(case: &Case, habit: Habit) -> Ending {
+    let options = CloseOptions::new()
+        .total(case.limit(Limit::Total))
+        .no_progress(case.limit(Limit::NoProgress))
+        .linger(case.limit(Limit::Linger))
+        .half_close(case.is(Setting::HalfClose));
+    let mut machine = Engine::new(&options, if case.tls { Yes } else { No }).unwrap();
+    run(case, habit, &mut machine);
+    Ending::from(&machine.report())
 }
 
-/// Writes before it reads.
-pub fn in_rust_at_once(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
-    in_rust_that(false, tcp, outcome, setting)
-}
-
-fn in_rust_that(reads_first: bool, tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
-    let options = CloseOptions::new().total(total(outcome)).no_progress(PATIENCE).linger(PATIENCE);
-    let mut machine = Engine::new(&options, if setting == Tls { Yes } else { No }).unwrap();
-    run(tcp, setting, reads_first, &mut machine);
-    let report = machine.report();
-    (report.outcome as u32, report.initiator.map_or(0, |initiator| initiator as u32))
-}
-
-pub fn in_c(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
-    in_c_that(true, tcp, outcome, setting)
-}
-
-/// Writes before it reads.
-pub fn in_c_at_once(tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
-    in_c_that(false, tcp, outcome, setting)
-}
-
-fn in_c_that(reads_first: bool, tcp: &TcpStream, outcome: Outcome, setting: Setting) -> (u32, u32) {
-    let mut options = c_options(outcome, PeerClosed, &[]);
-    options.peer_closed = 0; // told by an event
-    (options.tls, options.own_parser) = ((setting == Tls).into(), 1);
+fn c(case: &Case, habit: Habit) -> Ending {
+    let mut options = c_options(case, &[]);
+    (options.peer_closed, options.on_stanza) = (0, None); // told by events
+    (options.tls, options.own_parser) = (case.tls.into(), (!matches!(habit, NoParser)).into());
     let (mut machine, mut report) = (InC::new(&options), empty_report());
-    run(tcp, setting, reads_first, &mut machine);
+    run(case, habit, &mut machine);
     machine.report(&mut report);
-    (report.outcome, report.initiator)
+    Ending::from(&report)
+}
+
+pub fn in_rust(case: &Case) -> Ending {
+    rust(case, Reads)
+}
+
+pub fn in_rust_at_once(case: &Case) -> Ending {
+    rust(case, Hasty)
+}
+
+pub fn in_rust_without_parser(case: &Case) -> Ending {
+    rust(case, NoParser)
+}
+
+pub fn in_c(case: &Case) -> Ending {
+    c(case, Reads)
+}
+
+pub fn in_c_at_once(case: &Case) -> Ending {
+    c(case, Hasty)
+}
+
+pub fn in_c_without_parser(case: &Case) -> Ending {
+    c(case, NoParser)
 }

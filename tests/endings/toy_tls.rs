@@ -10,48 +10,61 @@ use std::{
 
 use xmpp_close::{CloseOptions, Interest, Outcome, Transport};
 
-use crate::{
-    Setting,
-    peer::{self, TAG},
-};
+use crate::peer::{self, TAG};
 
-/// TLS for tests: the byte 1, which no XML holds, is a fatal alert, and the end of TCP comes without `close_notify`.
+/// What no XML holds stands for a fatal alert, and for `close_notify`.
+pub const FATAL_ALERT: &str = "\u{1}";
+pub const CLOSE_NOTIFY: &str = "\u{2}";
+
+/// TLS for tests: the bytes as they are, up to an alert.
 pub struct ToyTls<'a> {
     socket: BorrowedFd<'a>,
-    failed: bool,
+    alert: Option<u8>,
 }
 
 impl<'a> ToyTls<'a> {
     pub fn over(tcp: &'a TcpStream) -> Self {
-        Self { socket: tcp.as_fd(), failed: false }
+        Self { socket: tcp.as_fd(), alert: None }
+    }
+
+    /// Nothing comes behind an alert.
+    fn end(&self) -> io::Result<usize> {
+        match self.alert {
+            None => Err(ErrorKind::UnexpectedEof.into()),
+            Some(alert) if alert == CLOSE_NOTIFY.as_bytes()[0] => Ok(0),
+            Some(_) => Err(ErrorKind::InvalidData.into()),
+        }
     }
 }
 
 impl Transport for ToyTls<'_> {
     fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let count = if self.failed { 0 } else { Transport::try_read(&mut self.socket, buf)? };
-        let alert = buf[..count].iter().position(|byte| *byte == 1);
-        match alert.unwrap_or(count) {
-            0 if self.failed || alert.is_some() => Err(ErrorKind::InvalidData.into()),
-            0 => Err(ErrorKind::UnexpectedEof.into()),
-            plain => {
-                self.failed = alert.is_some();
-                Ok(plain)
-            }
+        if self.alert.is_some() {
+            return self.end();
         }
+        let count = Transport::try_read(&mut self.socket, buf)?;
+        let alert = buf[..count].iter().position(|byte| [FATAL_ALERT, CLOSE_NOTIFY].concat().as_bytes().contains(byte));
+        self.alert = alert.map(|at| buf[at]);
+        match alert.unwrap_or(count) {
+            0 => self.end(),
+            plain => Ok(plain),
+        }
+    }
+
+    fn drain(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        Transport::try_read(&mut self.socket, buf)
     }
 
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Transport::try_write(&mut self.socket, bytes)
     }
 
-    /// The end of TCP is all that it knows.
     fn notify(&mut self) -> io::Result<()> {
-        Transport::shut(&mut self.socket)
+        Transport::try_write(&mut self.socket, CLOSE_NOTIFY.as_bytes()).map(drop)
     }
 
     fn shut(&mut self) -> io::Result<()> {
-        Ok(())
+        Transport::shut(&mut self.socket)
     }
 
     fn wait(&mut self, what: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
@@ -65,11 +78,15 @@ impl Transport for ToyTls<'_> {
     fn is_tls(&self) -> bool {
         true
     }
+
+    fn unread(&self) -> u64 {
+        self.socket.unread()
+    }
 }
 
 /// A plain socket, or toy TLS over it.
-pub fn transport(tcp: &TcpStream, setting: Setting) -> Box<dyn Transport + Send + '_> {
-    if setting == Setting::Tls { Box::new(ToyTls::over(tcp)) } else { Box::new(tcp.as_fd()) }
+pub fn transport(tcp: &TcpStream, tls: bool) -> Box<dyn Transport + Send + '_> {
+    if tls { Box::new(ToyTls::over(tcp)) } else { Box::new(tcp.as_fd()) }
 }
 
 /// TLS whose `close_notify` fails.

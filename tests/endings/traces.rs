@@ -207,6 +207,7 @@ fn engine(trace: &Trace) -> (Report, Log) {
         machine: &mut machine,
         peer_closed: false,
         reads_first: true,
+        own_parser: true,
         detach: trace.detach,
         farewell: Vec::new(),
         is_cancelled: &|| false,

@@ -10,8 +10,8 @@ use std::{
 use xmpp_close::{Batch, BatchOptions, CloseOptions, Incoming, Outcome, Stream};
 
 use crate::{
-    BATCH_ADD, FD, Setting,
-    c_api::{self, c_options},
+    BATCH_ADD, FD,
+    c_api::{self, plain_options},
     peer::{PATIENCE, Peer},
 };
 
@@ -78,10 +78,10 @@ fn in_c(tcp: TcpStream, farewell: &str, close: c_api::Close) -> Ended {
         0
     }
     let mut late = Vec::<String>::new();
-    let mut options = c_options(Outcome::Malformed, Setting::Plain, farewell.as_bytes());
+    let mut options = plain_options(farewell.as_bytes());
     options.linger_ms = 0;
     options.on_stanza = Some(on_stanza);
     options.userdata = (&raw mut late).cast();
-    let (outcome, _) = close(&tcp, Setting::Plain, &options);
-    (Outcome::ALL[outcome as usize], late)
+    let report = close(&tcp, false, &options);
+    (Outcome::ALL[report.outcome as usize], late)
 }

@@ -20,6 +20,7 @@ fn run(case: &Case, ours: &mut Ours, clock: Instant, machine: &mut dyn Machine) 
         machine,
         peer_closed: case.side == Side::Responder,
         reads_first: true,
+        own_parser: true,
         detach: case.how == How::Detach,
         farewell: case.farewell(),
         is_cancelled: &|| stop.as_ref().is_some_and(|stop| stop.canceller.is_cancelled()),

@@ -1,5 +1,5 @@
-//! An event loop of the simplest kind, with the socket, the parser and the clock in its own hands, around the engine of
-//! Rust or that of C.
+//! An event loop of the simplest kind, with the socket, the clock and perhaps the parser in its own hands, around the engine
+//! of Rust or that of C.
 #![allow(unsafe_code, reason = "half of this is the C API")]
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
 };
 
 use xmpp_close::{
-    Engine, Fact, Frame, Framer, Interest, StreamError, Transport,
+    Engine, Fact, Found, Frame, Framer, Interest, StreamError, Transport,
     ffi::{self, xmpp_close_fact::*, xmpp_close_options, xmpp_close_report, xmpp_close_want::*},
 };
 
@@ -21,6 +21,10 @@ pub trait Machine {
     fn output(&mut self) -> &[u8];
     fn wrote(&mut self, count: usize, pending: usize, now: Duration);
     fn received(&mut self, count: usize, now: Duration) -> bool;
+    /// Goes on in what came, with the engine's own parser; a stanza, or something else, or nothing more.
+    fn input(&mut self, data: &mut &[u8], now: Duration) -> Option<Option<Vec<u8>>>;
+    /// So would the stream end, if it did now, as the engine's own parser sees it.
+    fn is_inside(&self) -> bool;
     fn tell(&mut self, fact: Fact, now: Duration);
     fn tick(&mut self, now: Duration);
     fn wants(&self, what: ffi::xmpp_close_want) -> bool;
@@ -35,6 +39,8 @@ pub struct Loop<'a> {
     pub peer_closed: bool,
     /// Reads what has arrived before it writes. Else it asks the socket how much that is, and writes first.
     pub reads_first: bool,
+    /// The loop has a parser, which is not the engine's.
+    pub own_parser: bool,
     pub detach: bool,
     /// Goes out before our tag.
     pub farewell: Vec<u8>,
@@ -99,7 +105,7 @@ impl Loop<'_> {
         while self.machine.wants(XMPP_CLOSE_READ) {
             let result =
                 if *below_tls { self.transport.drain(&mut buffer) } else { self.transport.try_read(&mut buffer) };
-            let inside = !framer.between_stanzas();
+            let inside = if self.own_parser { !framer.between_stanzas() } else { self.machine.is_inside() };
             let fact = match result {
                 Ok(0) if self.transport.is_tls() && !*below_tls => {
                     *below_tls = true;
@@ -108,7 +114,9 @@ impl Loop<'_> {
                 Ok(0) => Fact::Eof { inside },
                 Ok(count) => {
                     moved = true;
-                    if self.machine.received(count, now) {
+                    if !self.own_parser {
+                        self.hand_in(&buffer[..count], now);
+                    } else if self.machine.received(count, now) {
                         self.parse(framer, &buffer[..count], now);
                     }
                     continue;
@@ -127,14 +135,27 @@ impl Loop<'_> {
         moved
     }
 
+    fn hand_in(&mut self, mut rest: &[u8], now: Duration) {
+        while let Some(found) = self.machine.input(&mut rest, now) {
+            if found.is_some_and(|xml| !(self.on_stanza)(&xml)) {
+                self.machine.tell(Fact::Cancel, now);
+            }
+        }
+    }
+
     fn parse(&mut self, framer: &mut Framer, mut rest: &[u8], now: Duration) {
         while let Some(frame) = framer.next(&mut rest) {
             let fact = match frame {
                 Frame::Stanza(xml) if xml.starts_with(b"<stream:error") => {
                     Fact::StreamError(StreamError::new("conflict").unwrap())
                 }
-                Frame::Stanza(xml) if (self.on_stanza)(xml) => Fact::Stanzas(1),
-                Frame::Stanza(_) => Fact::Cancel,
+                Frame::Stanza(xml) => {
+                    self.machine.tell(Fact::Stanzas(1), now);
+                    if (self.on_stanza)(xml) {
+                        continue;
+                    }
+                    Fact::Cancel
+                }
                 Frame::End => Fact::PeerClosed { behind: rest.len() as u64 },
                 Frame::Malformed(_) => Fact::Malformed,
                 other => panic!("{other:?}"),
@@ -199,6 +220,17 @@ impl Machine for Engine {
 
     fn received(&mut self, count: usize, now: Duration) -> bool {
         Self::received(self, count, now)
+    }
+
+    fn input(&mut self, data: &mut &[u8], now: Duration) -> Option<Option<Vec<u8>>> {
+        Self::input(self, data, now).map(|found| match found {
+            Found::Stanza(stanza) => Some(stanza.as_bytes().to_vec()),
+            _ => None,
+        })
+    }
+
+    fn is_inside(&self) -> bool {
+        Self::is_inside(self)
     }
 
     fn tell(&mut self, fact: Fact, now: Duration) {
@@ -284,6 +316,29 @@ impl Machine for InC {
     fn received(&mut self, count: usize, now: Duration) -> bool {
         // SAFETY: as above.
         unsafe { ffi::xmpp_close_received(self.0, count, ms(now)) == 1 }
+    }
+
+    fn input(&mut self, data: &mut &[u8], now: Duration) -> Option<Option<Vec<u8>>> {
+        let (mut at, mut len) = (data.as_ptr(), data.len());
+        let (mut xml, mut xml_len) = (ptr::null(), 0);
+        // SAFETY: as above; what is found has `xml_len` bytes until the next call.
+        unsafe {
+            let found =
+                ffi::xmpp_close_input(self.0, &raw mut at, &raw mut len, ms(now), &raw mut xml, &raw mut xml_len);
+            *data = &data[data.len() - len..];
+            match found {
+                0 => None, // more
+                2 => Some(Some(std::slice::from_raw_parts(xml, xml_len).to_vec())),
+                other => {
+                    assert!(other > 0, "{other}");
+                    Some(None)
+                }
+            }
+        }
+    }
+
+    fn is_inside(&self) -> bool {
+        self.wants(XMPP_CLOSE_INSIDE)
     }
 
     fn tell(&mut self, fact: Fact, now: Duration) {

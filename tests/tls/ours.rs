@@ -3,7 +3,7 @@
 use std::{
     io,
     net::TcpStream,
-    os::fd::BorrowedFd,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -53,6 +53,24 @@ impl Ours {
         match &mut self.either {
             Either::Rustls(transport) => transport.handshake(limit),
             Either::Openssl(transport) => transport.handshake(limit),
+        }
+    }
+}
+
+impl AsFd for Ours {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.either {
+            Either::Rustls(transport) => transport.as_fd(),
+            Either::Openssl(transport) => transport.as_fd(),
+        }
+    }
+}
+
+impl AsRawFd for Ours {
+    fn as_raw_fd(&self) -> RawFd {
+        match &self.either {
+            Either::Rustls(transport) => transport.as_raw_fd(),
+            Either::Openssl(transport) => transport.as_raw_fd(),
         }
     }
 }

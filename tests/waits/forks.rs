@@ -135,7 +135,13 @@ fn a_batch_can_neither_run_nor_grow_in_a_child() {
     let (ours, _theirs) = peer::pair();
     in_a_child(|| {
         let added = batch.add(ours, &CloseOptions::new(), |_| {});
-        matches!(added, Err(Error::Invalid(_))) && matches!(batch.run(BatchOptions::new()), Err(Error::Invalid(_)))
+        let set = batch.set(BatchOptions::new());
+        let turned = batch.turn(Duration::ZERO).map_err(|error| error.kind());
+        batch.handle().wake(); // which nobody notices
+        matches!(added, Err(Error::Invalid(_)))
+            && matches!(set, Err(Error::Invalid(_)))
+            && turned == Err(io::ErrorKind::InvalidInput)
+            && matches!(batch.run(BatchOptions::new()), Err(Error::Invalid(_)))
     });
     let report = batch.run(BatchOptions::new()).unwrap();
     assert_eq!(report.summary.count(Outcome::Clean), 3, "{}", report.summary);

@@ -32,5 +32,7 @@ mod script;
 mod sessions;
 #[path = "../../tests/tls/setup.rs"]
 mod setup;
+#[path = "../../tests/tls/steps.rs"]
+mod steps;
 #[path = "../../tests/tls/truncation.rs"]
 mod truncation;

@@ -1,5 +1,7 @@
 //! What the peer sends: read, framed, and handed on.
 
+use std::time::Duration;
+
 use super::{Blocked, Driver};
 use crate::{
     engine::Found,
@@ -48,7 +50,7 @@ impl<T: Transport> Driver<T> {
         self.blocked = None;
         let progress = self.try_step(patient);
         match progress {
-            Progress::Blocked(on) => self.blocked = Some(Blocked { on, until: None }),
+            Progress::Blocked(on) => self.blocked = Some(Blocked { on, until: None, at: self.clock.now }),
             Progress::Over => self.blocked = Some(Blocked::default()),
             Progress::Input | Progress::Moved => {}
         }
@@ -59,6 +61,7 @@ impl<T: Transport> Driver<T> {
     /// something was read that it is to handle, and says whether that is enough for now.
     pub(crate) fn advance(&mut self, mut handle: impl FnMut(&mut Self, bool) -> bool) {
         let (mut steps, mut bytes) = (0, 0);
+        let waited = self.blocked.map(|blocked| blocked.at);
         while steps < STEPS && bytes < BYTES {
             match self.step(false) {
                 Progress::Input => {
@@ -74,21 +77,37 @@ impl<T: Transport> Driver<T> {
                     }
                     steps += 1;
                 }
-                Progress::Blocked(interest) => return self.watch(interest),
+                Progress::Blocked(interest) => {
+                    self.judge(waited.filter(|_| steps == 0 && bytes == 0));
+                    return self.watch(interest);
+                }
                 Progress::Over => return,
             }
         }
     }
 
-    /// What is to be waited for on the descriptor, where there is one.
+    /// Nothing was moved after a wait since then, if that was so.
+    fn judge(&mut self, since: Option<Duration>) {
+        match since {
+            Some(since) if self.clock.now < since + PAUSE => self.pace.fruitless(),
+            _ => self.pace.moved(),
+        }
+    }
+
+    /// What is to be waited for on the descriptor, where there is one. Nothing of it where that has ended in vain too often.
     fn watch(&mut self, interest: Interest) {
         if interest == Interest::default() {
             return;
         }
         let watched = self.transport.watch(interest);
-        let on = watched.map_or(interest, |(_, on)| on);
-        let shows = on != Interest::default() && !watched.is_some_and(|(fd, on)| on.read && holds_back(fd));
-        self.blocked = Some(Blocked { on, until: (!shows).then(|| self.clock.now + PAUSE) });
+        let mut on = watched.map_or(interest, |(_, on)| on);
+        let mut shows = on != Interest::default() && !watched.is_some_and(|(fd, on)| on.read && holds_back(fd));
+        if self.pace.wants_pause() {
+            self.pace.paused();
+            (on, shows) = (Interest::default(), false);
+        }
+        let now = self.clock.now;
+        self.blocked = Some(Blocked { on, until: (!shows).then(|| now + PAUSE), at: now });
     }
 
     fn try_step(&mut self, patient: bool) -> Progress {

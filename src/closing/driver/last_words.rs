@@ -54,7 +54,7 @@ impl<T: Transport> Driver<T> {
             #[cfg(feature = "capi")]
             Said::Some(words) => {
                 self.say(&words);
-                if !words.is_empty() && self.words.said < super::turn::LAST_BYTES && !self.left().is_zero() {
+                if !words.is_empty() && self.words.said < super::turn::LAST_BYTES && !self.time_left().is_zero() {
                     self.words.compose = Some(compose);
                 }
             }
@@ -62,7 +62,7 @@ impl<T: Transport> Driver<T> {
             Said::Sent(sent, words) => {
                 self.engine.add_farewell(&sent, self.clock.now);
                 self.words.said += sent.len().max(LEAST);
-                let more = self.words.said < super::turn::LAST_BYTES && !self.left().is_zero();
+                let more = self.words.said < super::turn::LAST_BYTES && !self.time_left().is_zero();
                 self.words.compose = Some(compose).filter(|_| more);
                 self.say(&words);
             }

@@ -3,7 +3,7 @@
 
 use std::{io, os::fd::BorrowedFd, time::Duration};
 
-use super::{Driver, tls_of, turn::Output};
+use super::{Driver, attempts::Output, tls_of};
 use crate::{
     engine::{Engine, SendError},
     framing::Malformed,
@@ -14,12 +14,12 @@ use crate::{
 
 /// What a read said last: the end, or an error, which the system reports only once (TC-04).
 #[derive(Clone, Copy, Debug)]
-pub(super) enum End {
+pub(super) enum ReadEnd {
     Eof,
     Failed(io::ErrorKind, Option<i32>),
 }
 
-impl End {
+impl ReadEnd {
     /// `None` when reading goes on.
     fn of(result: &io::Result<usize>) -> Option<Self> {
         match result {
@@ -115,7 +115,7 @@ impl<T: Transport> Driver<T> {
             self.pace.moved();
         }
         if !behind {
-            self.plan.end = End::of(&result);
+            self.plan.end = ReadEnd::of(&result);
         }
         result
     }

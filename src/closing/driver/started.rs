@@ -54,9 +54,9 @@ impl<T: Transport> Driver<T> {
         self.engine.room()
     }
 
-    /// Queues what there was room for when its application was told so.
+    /// Queues what its application was told is queued.
     pub(crate) fn send_anyway(&mut self, bytes: &[u8]) {
-        self.engine.send_anyway(bytes);
+        self.engine.send_anyway(bytes, self.clock.now);
         self.blocked = None;
     }
 

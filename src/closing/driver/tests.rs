@@ -32,6 +32,8 @@ struct Wire {
     ends: bool,
     /// There is always more.
     floods: bool,
+    /// It is said that there is nothing to read.
+    quiet: bool,
     blocked: bool,
     written: Vec<String>,
     calls: usize,
@@ -86,6 +88,10 @@ impl Transport for Scripted {
         }
         wire.written.push(String::from_utf8(bytes.to_vec()).unwrap());
         Ok(bytes.len())
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.0.borrow().quiet
     }
 
     fn shut(&mut self) -> io::Result<()> {
@@ -197,6 +203,16 @@ fn what_has_arrived_is_answered_in_front_of_our_tag_in_one_segment() {
     let report = driver.report();
     assert_eq!((report.outcome, report.initiator), (Outcome::Clean, Some(Initiator::Us)), "{report}");
     assert_eq!((report.stanzas, report.refused), (4, 2));
+}
+
+#[test]
+fn where_nothing_has_arrived_what_was_read_before_is_answered_all_the_same() {
+    let wire = Scripted::default();
+    wire.0.borrow_mut().quiet = true;
+    let mut driver = start(&wire, CloseOptions::new().residual("<r/>"));
+    driver.finish(None);
+    answering(&mut driver, |driver, _| driver.send(b"<reply/>").unwrap());
+    assert_eq!(wire.got(), [format!("<reply/>{TAG}")]);
 }
 
 #[test]

@@ -122,9 +122,10 @@ pub unsafe extern "C" fn xmpp_close_timeout(s: *const xmpp_close_stream, now: u6
     }
 }
 
-/// Engine: applies the limits, and only this does. Read what has arrived before,
-/// so that nothing is left behind. Returns what _wants does, as it also does, and
-/// does nothing else, on a started stream.
+/// Engine: applies the limits, and only this does. Before it, read what has arrived
+/// and write what is wanted, so that nothing is left behind: a loop that comes late
+/// may find that the limit of a close is over which it has not tried yet. Returns
+/// what _wants does, as it also does, and does nothing else, on a started stream.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_tick(s: *mut xmpp_close_stream, now: u64) -> u32 {
     // SAFETY: as above.
