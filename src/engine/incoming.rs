@@ -94,7 +94,7 @@ impl Incoming {
 
     /// An end here would be inside an element or tag.
     pub(super) fn is_inside(&self) -> bool {
-        self.framer.as_ref().map_or(self.parser_inside, |framer| !framer.between_stanzas())
+        self.framer.as_ref().map_or(self.parser_inside, |framer| !framer.is_over() && !framer.between_stanzas())
     }
 }
 

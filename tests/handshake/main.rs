@@ -1,6 +1,7 @@
 //! The handshake on a fake clock: every cell of the table of what there is and what happens, its limits, and what it
 //! reports.
 
+mod input;
 mod limits;
 mod stream;
 mod table;

@@ -113,8 +113,8 @@ impl Run<'_> {
             self.output_is_settled();
         }
         assert!(rest.is_empty());
-        let wants = self.engine.rust.wants();
-        assert!(!wants.parse() || self.engine.rust.is_inside() != parser.framer.between_stanzas());
+        let inside = !parser.framer.is_over() && !parser.framer.between_stanzas();
+        assert!(!self.engine.rust.wants().parse() || self.engine.rust.is_inside() == inside);
         self.engine.input_in_c(input.as_bytes(), &found, self.now);
         self.parser = Some(parser);
     }
