@@ -388,6 +388,14 @@ fn what_is_sent_and_not_taken_is_limited_and_what_comes_last_is_not() {
 }
 
 #[test]
+#[should_panic(expected = "more was taken than was handed out")]
+fn more_than_was_handed_out_cannot_be_taken() {
+    let mut stream = after(&[Send(10), Write(4), Send(10)]);
+    assert_eq!(stream.engine.output().len(), 16);
+    stream.engine.wrote(17, 0, secs(4));
+}
+
+#[test]
 fn the_peers_first_error_is_reported_whoever_parses() {
     let error = |name: &str| StreamError::new(name).unwrap();
     let tell = |name: &str| Tell(xmpp_close::Fact::StreamError(error(name)));
