@@ -26,6 +26,7 @@
 //! | a whole session on one thread | [`Stream`] |
 //! | a connection over TLS | `RustlsTransport` (feature `rustls`), or [`over`] any other TLS crate |
 //! | many connections at once, under one deadline | `Batch` (feature `batch`) |
+//! | one connection beside others in an event loop of one's own | [`Closing::step`] |
 //! | an event loop with its own socket, TLS and parser | [`Engine`], which says what is to be done; [`Framer`] |
 //! | C and C++ | `include/xmpp_close.h` (feature `capi`) |
 

@@ -1,6 +1,6 @@
 /* A small XMPP server on plain sockets: one poll(2) loop, expat, a router that answers later. The library reads and
  * writes; a step never waits, and says what poll(2) is to wait for. Idle streams are closed, those that close are
- * answered, and on SIGTERM all are closed.
+ * answered, and on SIGTERM a batch closes all, while the router goes on.
  *
  *     step_fd PORT IDLE_SECONDS [LIMIT_SECONDS] */
 #define _GNU_SOURCE
@@ -12,6 +12,7 @@
 #include "server.h"
 
 #define QUEUE_LIMIT 65536
+#define SPREAD_MS 500 /* of a shutdown, so that not all clients come back at the same moment */
 
 typedef struct conn {
     int fd;
@@ -26,7 +27,9 @@ typedef struct conn {
 static conn **conns; /* and what poll(2) is asked for each of them; in front of them, that is for the listener */
 static struct pollfd *polls;
 static size_t count;
-static uint64_t now, idle_ms;
+static int listener;
+static uint64_t now, listen_at, idle_ms; /* before listen_at there are no descriptors for more */
+static sigset_t unblocked;
 static xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
 
 /* >>> The close path, with all that is read and written. */
@@ -57,13 +60,10 @@ static void step(conn *c, struct pollfd *p)
     p->events = (short)((wants & XMPP_CLOSE_READ ? POLLIN : 0) | (wants & XMPP_CLOSE_WRITE ? POLLOUT : 0));
 }
 
-static void look(conn *c, uint64_t down_at) /* by then the router has answered what was asked before SIGTERM */
+static void look(conn *c)
 {
-    if (c->owed && !(down_at && now >= down_at))
-        return;
-    if (down_at)
-        close_stream(c, "system-shutdown");
-    else if (xmpp_close_wants(c->stream) & XMPP_CLOSE_ANSWER || now - c->active_at >= idle_ms)
+    const int is_idle = now - c->active_at >= idle_ms;
+    if (!c->owed && (is_idle || xmpp_close_wants(c->stream) & XMPP_CLOSE_ANSWER)) /* the router answers first */
         close_stream(c, NULL);
 }
 /* <<< and bury(). */
@@ -131,7 +131,7 @@ static void on_connection(int fd)
 }
 
 /* All who wait to be let in, up to a number. False: out of descriptors. */
-static int on_connections(int listener)
+static int on_connections(void)
 {
     int fd = 0;
     for (int i = 0; i < ACCEPTS && (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0; i++)
@@ -139,10 +139,8 @@ static int on_connections(int listener)
     return fd >= 0 || !out_of_descriptors(errno);
 }
 
-/* The last takes its place. */
-static void bury(size_t i)
+static void bury(conn *c)
 {
-    conn *c = conns[i];
     char line[256];
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
     xmpp_close_get_report(c->stream, &report);
@@ -155,8 +153,6 @@ static void bury(size_t i)
     stanza_parser_free(c->parser);
     close(c->fd);
     free(c);
-    conns[i] = conns[--count];
-    polls[i + 1] = polls[count + 1];
 }
 
 static void deliver_replies(uint64_t until)
@@ -170,55 +166,91 @@ static void deliver_replies(uint64_t until)
     }
 }
 
-/* How long nothing is to be done. */
-static int patience(void)
+/* Waits for the first of polls, for so long at most, and no longer than the router needs for its next reply. */
+static void wait_for(nfds_t polled, unsigned ms)
 {
-    unsigned least = 1000;
+    const uint64_t due = router_due(), until = due < now + ms ? due : now + ms, wait = until > now ? until - now : 0;
+    ppoll(polls, polled, &(struct timespec){ (time_t)(wait / 1000), (long)(wait % 1000 * 1000000) }, &unblocked);
+    now = clock_ms();
+    look_for_sigterm(&unblocked);
+}
+
+/* One turn of the loop. */
+static void turn(void)
+{
+    unsigned left = 1000;
     for (size_t i = 0; i < count; i++) {
-        const unsigned left = (unsigned)xmpp_close_timeout(conns[i]->stream, 0); /* -1, for never, is the most */
-        least = left < least ? left : least;
+        const unsigned due = (unsigned)xmpp_close_timeout(conns[i]->stream, 0); /* -1, for never, is the most */
+        left = due < left ? due : left;
     }
-    if (router_due() < now + least)
-        least = router_due() > now ? (unsigned)(router_due() - now) : 0;
-    return (int)least;
+    polls[0].fd = now >= listen_at ? listener : -1;
+    wait_for(count + 1, left);
+    if (polls[0].revents && !on_connections())
+        listen_at = now + 1000;
+    deliver_replies(now);
+    for (conn *late; (late = newcomer_too_late(now));)
+        close_stream(late, "policy-violation");
+    for (size_t i = count; i-- > 0;) {
+        if (polls[i + 1].revents || xmpp_close_timeout(conns[i]->stream, 0) == 0)
+            step(conns[i], &polls[i + 1]), throttle(conns[i]);
+        look(conns[i]);
+        if (xmpp_close_wants(conns[i]->stream) & XMPP_CLOSE_OVER) { /* the last takes its place */
+            bury(conns[i]);
+            conns[i] = conns[--count];
+            polls[i + 1] = polls[count + 1];
+        }
+    }
+}
+
+static void on_end(void *stream_userdata, size_t index, const xmpp_close_report *report)
+{
+    (void)index, (void)report;
+    bury(stream_userdata);
+}
+
+/* From here on a batch steps the streams; everything else may be done with them as before. */
+static void shut_down(void)
+{
+    xmpp_close_batch_options all = XMPP_CLOSE_BATCH_OPTIONS_INIT;
+    xmpp_close_batch *batch;
+    all.stream_error = "system-shutdown";
+    all.total_ms = options.total_ms;
+    all.spread_ms = SPREAD_MS;
+    all.on_end = on_end;
+    if (xmpp_close_batch_new(&batch) != XMPP_CLOSE_OK || xmpp_close_batch_set(batch, &all) != XMPP_CLOSE_OK)
+        abort();
+    while (count-- > 0) {
+        xmpp_close_tell(conns[count]->stream, XMPP_CLOSE_FACT_PAUSED, 0, 0);
+        if (xmpp_close_batch_add_stream(batch, conns[count]->stream, NULL) != XMPP_CLOSE_OK)
+            abort();
+    }
+    polls[0].fd = xmpp_close_batch_fd(batch);
+    while (xmpp_close_batch_turn(batch, 0) > 0) {
+        wait_for(1, (unsigned)xmpp_close_batch_timeout(batch));
+        deliver_replies(now);
+    }
+    xmpp_close_batch_free(batch);
 }
 
 int main(int argc, char **argv)
 {
-    sigset_t unblocked;
-    uint64_t listen_at = 0, down_at = 0;
     if (argc < 3)
         return fprintf(stderr, "usage: %s PORT IDLE_SECONDS [LIMIT_SECONDS]\n", argv[0]), 2;
     idle_ms = strtoul(argv[2], NULL, 10) * 1000;
-    options.total_ms = argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) * 1000 : 0;
+    options.total_ms = argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) * 1000 : 30000;
     options.on_data = on_data;
     raise_descriptors();
     catch_sigterm(&unblocked);
-    const int listener = listen_on(argv[1]);
+    listener = listen_on(argv[1]);
     polls = need(calloc(1, sizeof *polls));
     polls[0].events = POLLIN;
-    while (!down_at || count) {
-        const int wait = patience();
-        polls[0].fd = !down_at && now >= listen_at ? listener : -1;
-        ppoll(polls, count + 1, &(struct timespec){ wait / 1000, wait % 1000 * 1000000L }, &unblocked);
-        now = clock_ms();
-        look_for_sigterm(&unblocked);
-        if (terminated && !down_at)
-            close(listener), down_at = now + ROUTER_DELAY_MS;
-        else if (polls[0].revents && !on_connections(listener))
-            listen_at = now + 1000;
-        deliver_replies(now);
-        for (conn *late; (late = newcomer_too_late(now));)
-            close_stream(late, "policy-violation");
-        for (size_t i = count; i-- > 0;) {
-            if (polls[i + 1].revents || xmpp_close_timeout(conns[i]->stream, 0) == 0)
-                step(conns[i], &polls[i + 1]), throttle(conns[i]);
-            if (xmpp_close_wants(conns[i]->stream) & XMPP_CLOSE_OVER)
-                bury(i);
-            else
-                look(conns[i], down_at);
-        }
-    }
+    while (!terminated)
+        turn();
+    close(listener);
+    listen_at = UINT64_MAX;
+    for (const uint64_t answered = now + ROUTER_DELAY_MS; router_due() <= answered;) /* what was asked before SIGTERM */
+        turn();
+    shut_down();
     deliver_replies(UINT64_MAX);
     free(conns);
     free(polls);

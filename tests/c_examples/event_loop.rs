@@ -121,8 +121,12 @@ fn an_idle_stream_gets_a_last_acknowledgement() {
 
 #[test]
 fn what_the_router_owes_at_sigterm_precedes_the_tag() {
+    answers_before_it_goes_down("event_loop");
+}
+
+pub fn answers_before_it_goes_down(name: &str) {
     each_variant(|variant| {
-        let server = start(variant, FOREVER, FOREVER);
+        let server = Server::start(name, variant, FOREVER, FOREVER);
         let mut client = Client::open(server.port, "");
         client.send(&iq("owed"));
         server.wait_for("the iq", |line| line.ends_with("] iq owed"));

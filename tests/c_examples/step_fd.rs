@@ -21,6 +21,51 @@ fn a_stream_that_waits_for_nothing_does_not_wake_the_loop() {
     crate::event_loop::does_not_wake("step_fd", "ppoll");
 }
 
+#[test]
+fn what_the_router_owes_at_sigterm_precedes_the_tag() {
+    crate::event_loop::answers_before_it_goes_down("step_fd");
+}
+
+/// The batch spreads them; until its turn comes, each is served like before.
+#[test]
+fn many_streams_are_closed_at_sigterm_and_served_until_then() {
+    thread::scope(|scope| {
+        for variant in [Variant::Static, Variant::Sanitized, Variant::Valgrind] {
+            scope.spawn(move || many_streams_at_sigterm(variant));
+        }
+    });
+}
+
+fn many_streams_at_sigterm(variant: Variant) {
+    const COUNT: u32 = 200;
+    let server = Server::start("step_fd", variant, 100_000, 100_000);
+    let mut clients: Vec<Client> = (0..COUNT).map(|_| Client::open(server.port, "")).collect();
+    server.send_sigterm();
+    // Before our tag or behind it, in the order in which it was sent: some comes back, the rest is said to be stored.
+    let mut all_that_came_back = 0;
+    for client in &mut clients {
+        client.send(&(0..10).map(message).collect::<String>());
+    }
+    for mut client in clients {
+        let said = client.read_until("</stream:error></stream:stream>");
+        let (echo, error) = said.split_once("<stream:error>").expect("why");
+        assert_eq!(error.split_once(' ').unwrap().0, "<system-shutdown");
+        let came_back = echo.matches("<message ").count();
+        all_that_came_back += came_back;
+        assert_eq!(echo, (0..came_back).map(message).collect::<String>());
+        client.send(TAG);
+        assert_eq!(client.read_to_end(), "");
+        let number = client.number;
+        drop(client);
+        assert!(server.ending(number).starts_with("clean, "));
+        let lines = server.lines_of(number);
+        let stored: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix("stored: ")).collect();
+        assert_eq!(stored, (came_back..10).map(|id| id.to_string()).collect::<Vec<_>>(), "{variant:?}");
+    }
+    server.finish();
+    println!("{variant:?}: {all_that_came_back} of {} came back", 10 * COUNT);
+}
+
 /// What a peer does, and how its stream ends.
 type Kind = (&'static str, fn(&mut Client));
 const KINDS: [Kind; 8] = [
