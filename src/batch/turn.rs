@@ -46,6 +46,7 @@ impl Drop for Turn<'_, '_, '_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.batch.clear();
+            self.batch.forget_settings();
         }
     }
 }
