@@ -56,3 +56,16 @@ impl fmt::Debug for Wants {
         f.write_str(&names.collect::<Vec<_>>().join(" | "))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wanted_twice_is_wanted() {
+        let both = Wants::READ.with(Wants::READ, true).with(Wants::OVER, true);
+        assert!(both.read() && both.over() && !both.write());
+        assert_eq!(format!("{both:?}"), "READ | OVER");
+        assert_eq!(both.with(Wants::OVER, false).with(Wants::OVER, false), Wants::READ);
+    }
+}

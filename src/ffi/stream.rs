@@ -74,6 +74,12 @@
 //!                      in your TLS layer
 //! ```
 //!
+//! The callbacks of a started stream may use it. What they ask of it, by _send,
+//! _finish, _detach, _tell or _peer_error, is answered at once, and done as soon as
+//! the callback has returned; _step does nothing there, a question is answered as of
+//! before the callback, and _free is put off. Once freed, a stream calls nothing any
+//! more.
+//!
 //! `now` is milliseconds of one monotonic clock of yours, from any zero; an earlier
 //! one than before counts as that. The limits count from _finish, or from the peer's
 //! last word, whichever is first.

@@ -344,6 +344,8 @@ fn a_total_that_is_set_ends_those_that_have_begun_and_those_that_come() {
     batch.turn(Duration::ZERO).unwrap();
     let refused = batch.add(gone(), &CloseOptions::new(), ignore);
     assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
+    peer::wait_until(|| start.elapsed() > TOTAL + Duration::from_millis(200));
+    waits(&mut batch);
     batch.set(telling(&ends)).unwrap();
     batch.add(gone(), &CloseOptions::new(), ignore).unwrap();
     turn_to_the_end(&mut batch);
@@ -435,6 +437,15 @@ fn a_canceller_that_is_set_stops_all() {
     let refused = batch.add(gone(), &CloseOptions::new(), ignore);
     assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
     assert!(!is_readable(&batch), "a canceller that goes on ringing");
+    waits(&mut batch);
+}
+
+/// With nothing to do, it waits as long as it may: a thread that does nothing else would come round and round.
+fn waits(batch: &mut Batch<'_>) {
+    const WAIT: Duration = Duration::from_millis(20);
+    let start = Instant::now();
+    assert_eq!(batch.turn(WAIT).unwrap(), batch.len());
+    assert!(start.elapsed() >= WAIT, "{:?}", start.elapsed());
 }
 
 #[test]

@@ -16,6 +16,7 @@ impl World {
         let reports = [a.engine.report(), b.engine.report()];
         for (me, report) in self.sides.iter().zip(&reports).take(self.engines()) {
             assert!(me.tags <= 1, "more than one tag");
+            assert!(!me.detached || me.tags == 0, "a tag, although the application has detached");
             assert!(!report.tag_sent || me.tags == 1, "a tag is said to be sent that is not");
             let over = me.engine.wants().over();
             assert!(over || me.engine.deadline().is_some() || me.engine.wants().may_send(), "somebody waits for ever");

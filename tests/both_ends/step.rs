@@ -90,6 +90,7 @@ impl World {
                 self.sides[side].engine.finish(None, now);
             }
             Move::Detach(side) => {
+                self.sides[side].detached = true;
                 self.sides[side].engine.detach(now);
                 self.disturbed = true;
             }

@@ -59,6 +59,8 @@ pub struct Side {
     pub queue: VecDeque<Part>,
     pub pauses: u8,
     pub paused: bool,
+    /// Its application detached before its tag was due.
+    pub detached: bool,
     /// Tags that its kernel took.
     pub tags: u8,
     /// `close(2)` was called.
@@ -101,6 +103,7 @@ impl Side {
             queue: VecDeque::new(),
             pauses: rules.pauses,
             paused: false,
+            detached: false,
             tags: 0,
             closed: false,
             fin: false,

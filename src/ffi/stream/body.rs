@@ -179,10 +179,12 @@ impl Body {
 
     /// Queues bytes, whoever has the stream.
     pub(super) fn send(&self, bytes: &[u8]) -> Result<(), SendError> {
-        if let Kind::Engine(lone) = &mut *self.kind.borrow_mut() {
-            return lone.engine.send(bytes);
+        match &mut *self.kind.borrow_mut() {
+            Kind::Engine(lone) => return lone.engine.send(bytes),
+            Kind::Started(started) => return started.driver.send(bytes), // which calls nobody back
+            Kind::Lent | Kind::Away(_) => {}
         }
-        self.with(|started, _| started.driver.send(bytes)).unwrap_or_else(|| self.post(|mail| mail.send(bytes)))
+        self.post(|mail| mail.send(bytes))
     }
 
     /// Asks for something else, at a time that only engines look at.
