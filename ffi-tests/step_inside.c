@@ -347,6 +347,7 @@ static void what_a_callback_sends_has_the_same_limit(void)
 static void frees(struct stepped *t)
 {
     xmpp_close_free(t->s);
+    t->is_freed = 1;
     xmpp_close_free(t->s); /* it is noticed that it was done */
     CHECK_INT(xmpp_close_wants(t->s) & XMPP_CLOSE_OVER, 0); /* and put off, so that it is there until the callback returns */
 }

@@ -35,6 +35,7 @@ struct stepped {
     size_t len;
     int calls;
     unsigned said;
+    int is_freed;
     void (*inside)(struct stepped *); /* called by the callback that is tried */
 };
 
@@ -155,16 +156,19 @@ static inline void reply(struct stepped *t)
 /* A transport over its channel, with it as userdata. */
 static inline int read_plain(void *userdata, uint8_t *buf, size_t len, size_t *n)
 {
+    CHECK(!((struct stepped *)userdata)->is_freed); /* nothing is called any more */
     return channel_read(&((struct stepped *)userdata)->channel, buf, len, n);
 }
 
 static inline int write_plain(void *userdata, const uint8_t *buf, size_t len, size_t *n)
 {
+    CHECK(!((struct stepped *)userdata)->is_freed); /* nothing is called any more */
     return channel_write(&((struct stepped *)userdata)->channel, buf, len, n);
 }
 
 static inline int end_plain(void *userdata)
 {
+    CHECK(!((struct stepped *)userdata)->is_freed); /* nothing is called any more */
     return channel_shut(&((struct stepped *)userdata)->channel);
 }
 

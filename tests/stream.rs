@@ -344,3 +344,19 @@ fn another_thread_can_wake_the_one_that_waits_for_the_peer() {
     assert!(stream.close(&CloseOptions::new()).unwrap().is_clean());
     peer.join().unwrap();
 }
+
+/// Until the close nobody can do anything about its limits, so they begin with it.
+#[test]
+fn who_takes_his_time_for_what_the_peer_is_owed_has_all_of_the_time_to_close() {
+    const TOTAL: Duration = Duration::from_secs(2);
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| peer.send(HEADER).send("<a/>").send(TAG).read_tag().expect_eof());
+    let mut stream = Stream::new(ours);
+    stream.send(HEADER).unwrap();
+    while !matches!(stream.receive().unwrap(), Incoming::PeerClosed) {}
+    std::thread::sleep(TOTAL); // that is the time which is taken
+    let report = stream.close(&CloseOptions::new().total(TOTAL)).unwrap();
+    assert!(report.is_clean() && report.elapsed < TOTAL && report.stanzas == 0, "{report}");
+    assert_eq!((report.initiator, report.limit), (Some(Initiator::Peer), None));
+    peer.join().unwrap();
+}

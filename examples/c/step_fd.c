@@ -238,6 +238,7 @@ int main(int argc, char **argv)
         return fprintf(stderr, "usage: %s PORT IDLE_SECONDS [LIMIT_SECONDS]\n", argv[0]), 2;
     idle_ms = strtoul(argv[2], NULL, 10) * 1000;
     options.total_ms = argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) * 1000 : 30000;
+    options.output_limit = 2 << 20; /* more than one large stanza */
     options.on_data = on_data;
     raise_descriptors();
     catch_sigterm(&unblocked);

@@ -108,7 +108,6 @@ impl<'a> Batch<'a> {
         let summary = Turn { batch: self, callbacks: &mut callbacks, runs: true, expects: false }.all();
         let reports = mem::replace(&mut self.reports, kept);
         self.forget_settings();
-        self.intake.shut(None);
         Ok(BatchReport { summary, reports: reports.into_values().collect() })
     }
 
@@ -124,7 +123,6 @@ impl<'a> Batch<'a> {
             self.intake.add_canceller(canceller)?;
         }
         self.forget_settings();
-        self.intake.shut(None);
         let start = Instant::now();
         self.settings.deadline = total.map(|total| after(start, total));
         self.settings.spread = Spread::new(start, options.spread, spreads_all);
@@ -135,7 +133,9 @@ impl<'a> Batch<'a> {
         Ok(options.callbacks)
     }
 
-    fn forget_settings(&mut self) {
+    /// Nothing is set any more.
+    pub(super) fn forget_settings(&mut self) {
+        self.intake.shut(None);
         if let Some(canceller) = mem::replace(&mut self.settings, Settings::none()).canceller {
             self.intake.drop_canceller(&canceller);
         }

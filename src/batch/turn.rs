@@ -46,6 +46,7 @@ impl Drop for Turn<'_, '_, '_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.batch.clear();
+            self.batch.forget_settings();
         }
     }
 }
@@ -125,18 +126,22 @@ impl<'a> Turn<'_, 'a, '_> {
 
     /// The time is up, or all was stopped: nothing can begin any more, and what is there ends, some of it in each turn.
     fn ends(&mut self) -> bool {
-        let Batch { settings, intake, .. } = &mut *self.batch;
+        let Batch { settings, intake, members, .. } = &mut *self.batch;
         if let Some(canceller) = settings.canceller.take_if(|canceller| canceller.is_cancelled()) {
             intake.drop_canceller(&canceller); // it goes on ringing
             settings.stopped = true;
         }
         if settings.stopped {
             intake.shut(Some("the batch was stopped"));
+        } else if settings.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            intake.shut(Some("the time of the batch is up")); // or whoever always adds another never lets it end
+        }
+        if members.is_empty() {
+            return false;
+        }
+        if settings.stopped {
             self.end_some(|member| member.driver.cancel());
             return true;
-        }
-        if settings.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            intake.shut(Some("the time of the batch is up")); // or whoever always adds another never lets it end
         }
         let up = settings.time_is_up();
         if up {

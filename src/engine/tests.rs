@@ -355,3 +355,5 @@ fn behind_a_half_close_silence_is_no_progress() {
     t.finish().writes().within(1000).tell(Fact::DidShut).within(1000);
     t.at(900).receives(1, true).within(1000).at(1900).tick().ends(Outcome::TimedOut, Initiator::Us, (true, false));
 }
+
+mod input;

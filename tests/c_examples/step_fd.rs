@@ -1,10 +1,11 @@
 //! What is asked of `step_fd` beyond what is asked of every server.
 
-use std::{net::Shutdown, thread, time::Duration};
+use std::{io::Write, net::Shutdown, thread, time::Duration};
 
 use crate::{
     client::{Client, TAG, iq, iq_result, message},
     programs::{Server, VARIANTS, Variant},
+    under_load::{self, SYSTEM_SHUTDOWN},
 };
 
 #[test]
@@ -64,6 +65,38 @@ fn many_streams_at_sigterm(variant: Variant) {
     }
     server.finish();
     println!("{variant:?}: {all_that_came_back} of {} came back", 10 * COUNT);
+}
+
+/// Who did not read gets all that was said to him, once he does; what came after that is stored.
+#[test]
+fn what_is_queued_at_sigterm_precedes_the_tag() {
+    const COUNT: usize = 10_000;
+    let server = Server::start("step_fd", Variant::Sanitized, 100_000, 100_000);
+    let mut client = Client::open(server.port, "");
+    let message = |id| format!("<message id='{id}'><body>{}</body></message>", "x".repeat(4000));
+    let all: String = (0..COUNT).map(message).collect();
+    let mut tcp = client.tcp.try_clone().unwrap();
+    let taken = under_load::fill(&mut tcp, all.as_bytes());
+    server.send_sigterm();
+    let received = thread::scope(|scope| {
+        let writer = scope.spawn(|| tcp.write_all(&all.as_bytes()[taken..]).unwrap());
+        let received = client.read_until(TAG);
+        writer.join().expect("all is taken");
+        received
+    });
+    client.send(TAG);
+    assert_eq!(client.read_to_end(), "");
+    drop(client);
+    let lines = server.finish();
+    let stored: Vec<usize> = lines.iter().filter_map(|line| line.strip_prefix("[1] stored: ")?.parse().ok()).collect();
+    let echo = received.strip_suffix(&format!("{SYSTEM_SHUTDOWN}{TAG}")).expect("why, at the end");
+    let back = echo.matches("<message ").count();
+    println!("{back} came back, {} are stored", stored.len());
+    assert!(!stored.is_empty() && back + stored.len() == COUNT, "something is lost");
+    let mut stored = stored.into_iter().peekable();
+    let expected: String = (0..COUNT).filter(|id| stored.next_if_eq(id).is_none()).map(message).collect();
+    assert!(echo == expected, "in order, and each once");
+    assert!(lines.iter().any(|line| line.starts_with("[1] ended: clean, ")));
 }
 
 /// What a peer does, and how its stream ends.
