@@ -89,6 +89,7 @@ static void as_much_cannot_be_pending(void)
     t.transport.write = write_plain;
     t.transport.shut = end_plain;
     t.transport.flush = flush_lies;
+    t.options.linger_ms = 100; /* what the peer sent before is waited for so long */
     CHECK_INT(xmpp_close_start_with(&t.transport, &t.options, &t.s), XMPP_CLOSE_OK);
     finish(&t);
     CHECK_INT(ends(&t, XMPP_CLOSE_RESET).os_error, EPROTO);
