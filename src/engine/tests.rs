@@ -356,4 +356,5 @@ fn behind_a_half_close_silence_is_no_progress() {
     t.at(900).receives(1, true).within(1000).at(1900).tick().ends(Outcome::TimedOut, Initiator::Us, (true, false));
 }
 
+mod driven;
 mod input;
