@@ -188,6 +188,10 @@ impl<T: Transport> Driver<T> {
     pub(crate) fn detach(&mut self) {
         self.look_at_clock();
         self.plan.first_step |= self.engine.may_send();
+        // Where nothing is queued, our output is at its end with the detach: whoever has more to say is asked before.
+        while self.words.are_due() && !self.words.wait() && self.engine.may_send() {
+            self.ask();
+        }
         self.engine.detach(self.clock.now);
         self.note();
         self.blocked = None;
