@@ -35,6 +35,16 @@ pub(crate) fn os_error(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(libc::EIO)
 }
 
+/// The attempt is to be made again, at once or after a wait.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// As poll(2) takes it. Rounded up: a wait that ends early would turn into a busy loop.
+pub(crate) fn poll_millis(limit: Duration) -> i32 {
+    i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+}
+
 /// Which directions to wait for, or which are ready.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interest {
@@ -51,6 +61,8 @@ impl Interest {
     pub const WRITE: Self = Self { read: false, write: true };
     /// Both directions.
     pub const BOTH: Self = Self { read: true, write: true };
+    /// No direction: whoever waits for that makes a pause.
+    pub(crate) const NEITHER: Self = Self { read: false, write: false };
 }
 
 /// A connected byte stream: a socket, or a TLS session over one.

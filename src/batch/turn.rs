@@ -29,7 +29,6 @@ const DUE_STEPS: u32 = 4;
 pub(super) const GRACE: Duration = Duration::from_millis(100);
 /// By how much a pause is longer for each stream that makes one: many together take no more than a part of the processor.
 const PAUSE_SHARE: Duration = Duration::from_micros(200);
-const NEITHER: Interest = Interest { read: false, write: false };
 
 /// The batch, while something is done.
 pub(super) struct Turn<'b, 'a, 'o> {
@@ -303,7 +302,7 @@ impl<'a> Turn<'_, 'a, '_> {
         let mut due = member.driver.due();
         let pauses = member.driver.pace().wants_pause() || (member.watch.holds_back && interest.read);
         let watch = member.driver.transport().watch(interest);
-        let on = watch.map(|(_, on)| on).filter(|on| *on != NEITHER && !pauses);
+        let on = watch.map(|(_, on)| on).filter(|on| *on != Interest::NEITHER && !pauses);
         let paused = member.driver.is_paused();
         if (on.is_none() || paused) && member.watch.pause.is_none() {
             let least = if paused { PAUSED } else { PAUSE };

@@ -63,7 +63,7 @@ pub use members::*;
 pub use turns::*;
 
 use super::{
-    guard::{self, INVALID, Refusal, guard},
+    guard::{self, INVALID, Refusal, Userdata, guard},
     options::xmpp_close_canceller,
     report::xmpp_close_report,
     sized::{self, Versioned},
@@ -177,19 +177,6 @@ struct Known {
     kept: HashMap<usize, Report>,
     /// How those ended that the last run has closed.
     of_run: HashMap<usize, Report>,
-}
-
-/// Handed back to the program as it is.
-#[derive(Clone, Copy)]
-struct Userdata(*mut c_void);
-
-// SAFETY: the library does not look at it. The header says that the program uses one batch in one thread at a time.
-unsafe impl Send for Userdata {}
-
-impl Userdata {
-    fn get(self) -> *mut c_void {
-        self.0
-    }
 }
 
 /// No callback is called while it is held.

@@ -111,9 +111,6 @@ pub unsafe extern "C" fn xmpp_close_with(
 
 /// How often an attempt is made again at once after EINTR.
 const RETRIES: u32 = 8;
-/// Waits for no direction: the next attempt is due after a pause.
-const NEITHER: Interest = Interest { read: false, write: false };
-
 /// A program's functions as a transport. Nothing that they return or store is trusted.
 pub(super) struct Callbacks {
     functions: xmpp_close_transport,
@@ -169,11 +166,11 @@ impl Callbacks {
     /// What the descriptor must become ready for, so that a direction of `interest` can move; and whether an attempt is
     /// due after a pause, whatever it becomes.
     fn below(&self, interest: Interest) -> (Interest, bool) {
-        let (mut on, mut pauses) = (NEITHER, false);
+        let (mut on, mut pauses) = (Interest::NEITHER, false);
         for (asked, wants) in [(interest.read, self.read_wants), (interest.write, self.write_wants)] {
             on.read |= asked && wants.read;
             on.write |= asked && wants.write;
-            pauses |= asked && wants == NEITHER;
+            pauses |= asked && wants == Interest::NEITHER;
         }
         (on, pauses)
     }
@@ -190,7 +187,7 @@ impl Callbacks {
                 return self.judge(code, count, len, natural);
             }
         }
-        Attempt::Blocked(NEITHER)
+        Attempt::Blocked(Interest::NEITHER)
     }
 
     fn judge(&self, code: c_int, count: usize, len: usize, natural: Interest) -> Attempt {
@@ -304,7 +301,7 @@ impl Transport for Callbacks {
     fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
         let (on, pauses) = self.below(interest);
         let limit = if pauses { limit.min(PAUSE) } else { limit };
-        let fd = (on != NEITHER).then(|| self.fd());
+        let fd = (on != Interest::NEITHER).then(|| self.fd());
         poll(fd, on, limit, wake)?;
         Ok(interest)
     }
@@ -312,7 +309,7 @@ impl Transport for Callbacks {
     /// Where one direction was interrupted for too long, nothing shows that it can go on: a pause helps both.
     fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
         let (on, pauses) = self.below(interest);
-        Some((self.fd(), if pauses { NEITHER } else { on }))
+        Some((self.fd(), if pauses { Interest::NEITHER } else { on }))
     }
 
     /// The attempt comes first: what TLS has decrypted already does not show in poll(2).

@@ -11,6 +11,19 @@ use std::{
 use super::codes::xmpp_close_result;
 use crate::error::Error;
 
+/// A program's own pointer, handed back as it is.
+#[derive(Clone, Copy)]
+pub(super) struct Userdata(pub(super) *mut c_void);
+
+// SAFETY: the library does not look at it. The header says that the program uses one object in one thread at a time.
+unsafe impl Send for Userdata {}
+
+impl Userdata {
+    pub(super) fn get(self) -> *mut c_void {
+        self.0
+    }
+}
+
 /// Why a call is refused: its result, and an `errno` for the report where there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Refusal {

@@ -10,7 +10,7 @@ use crate::{
     cancel::Waker,
     engine::Found,
     error::Error,
-    transport::{Interest, Transport},
+    transport::{Interest, Transport, is_passing},
 };
 
 /// How much of the peer's is kept while our own output is blocked, so that two writers do not wait for each other (TC-13).
@@ -71,7 +71,7 @@ impl<T: Transport> Stream<T> {
         let wrote = if self.owes() { self.driver.write() } else { Ok(false) };
         mailbox.note(self.driver.queued());
         match wrote {
-            Err(error) if !retry(&error) => {
+            Err(error) if !is_passing(&error) => {
                 mailbox.shut();
                 Err(error)
             }
@@ -112,7 +112,7 @@ impl<T: Transport> Stream<T> {
                 self.silent_since = Instant::now();
                 Ok(true)
             }
-            Err(error) if retry(&error) => Ok(false),
+            Err(error) if is_passing(&error) => Ok(false),
             Err(error) => {
                 self.mailbox.iter().for_each(Mailbox::shut);
                 Err(error)
@@ -126,7 +126,7 @@ impl<T: Transport> Stream<T> {
         let wake = self.waker.as_ref().map(Waker::fd);
         let interest = if self.owes() { Interest::BOTH } else { Interest::READ };
         match self.driver.wait_for(interest, limit, wake) {
-            Err(error) if !retry(&error) => Err(error),
+            Err(error) if !is_passing(&error) => Err(error),
             _ => Ok(()),
         }
     }
@@ -154,7 +154,7 @@ impl<T: Transport> Stream<T> {
                 // At the end of what the peer sends, only the output matters; the next `receive` finds that end.
                 Ok(ready) if ready.read => ahead = self.read_ahead(),
                 Ok(_) => {}
-                Err(error) if retry(&error) => {}
+                Err(error) if is_passing(&error) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -169,11 +169,7 @@ impl<T: Transport> Stream<T> {
                 self.silent_since = Instant::now();
                 true
             }
-            Err(error) => retry(&error),
+            Err(error) => is_passing(&error),
         }
     }
-}
-
-fn retry(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -62,7 +62,7 @@ impl Pace {
             interest.read = false;
             limit = limit.min(PAUSED);
         }
-        if interest == Interest::default() {
+        if interest == Interest::NEITHER {
             return poll(None, interest, limit, wake); // a descriptor that has hung up would be ready all the time
         }
         if self.pause(limit) {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Interest, PAUSE, socket::holds_back};
+use super::{Interest, PAUSE, poll_millis, socket::holds_back};
 
 /// Waits until `fd` is ready for `interest`, `wake` is readable, or `limit` has passed; a moment only, when it cannot tell.
 pub(crate) fn poll(
@@ -52,8 +52,7 @@ pub(crate) fn poll(
 }
 
 fn call(fds: &mut [libc::pollfd], limit: Duration) -> io::Result<()> {
-    // Rounded up: a wait that ends early would turn into a busy loop.
-    let millis = i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX);
+    let millis = poll_millis(limit);
     #[allow(unsafe_code)]
     // SAFETY: `fds` is a live array of so many pollfd structs; their descriptors, which are borrowed, stay open.
     let ready = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, millis) };

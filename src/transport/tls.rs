@@ -200,7 +200,7 @@ impl<S: TlsSession, T: Transport + AsFd> OverTls<S, T> {
 
     /// What the socket must become ready for, so that a direction of `interest` can move.
     fn below(&self, interest: Interest) -> Interest {
-        let mut on = Interest::default();
+        let mut on = Interest::NEITHER;
         for (asked, wants) in [(interest.read, self.read_wants), (interest.write, self.write_wants)] {
             on.read |= asked && wants.read;
             on.write |= asked && wants.write;

@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use super::{Driver, Ended};
 use crate::{
     engine::Fact,
-    transport::{Transport, os_error},
+    transport::{Transport, is_passing, os_error},
 };
 
 /// What a write counts for among the last bytes.
@@ -178,9 +178,4 @@ impl<T: Transport> Driver<T> {
             self.note_fact(Fact::ReadFailed(os_error(error)));
         }
     }
-}
-
-/// The attempt is to be made again.
-fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

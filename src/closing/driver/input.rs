@@ -96,15 +96,15 @@ impl<T: Transport> Driver<T> {
 
     /// What is to be waited for on the descriptor, where there is one. Nothing of it where that has ended in vain too often.
     fn watch(&mut self, interest: Interest) {
-        if interest == Interest::default() {
+        if interest == Interest::NEITHER {
             return;
         }
         let watched = self.transport.watch(interest);
         let mut on = watched.map_or(interest, |(_, on)| on);
-        let mut shows = on != Interest::default() && !watched.is_some_and(|(fd, on)| on.read && holds_back(fd));
+        let mut shows = on != Interest::NEITHER && !watched.is_some_and(|(fd, on)| on.read && holds_back(fd));
         if self.pace.wants_pause() {
             self.pace.paused();
-            (on, shows) = (Interest::default(), false);
+            (on, shows) = (Interest::NEITHER, false);
         }
         let now = self.clock.now;
         self.blocked = Some(Blocked { on, until: (!shows).then(|| now + PAUSE), at: now });

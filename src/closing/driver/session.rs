@@ -8,7 +8,7 @@ use crate::{
     engine::{Engine, SendError},
     framing::Malformed,
     stream_error::StreamError,
-    transport::{Interest, Pace, Transport},
+    transport::{Interest, Pace, Transport, is_passing},
     xml::Scope,
 };
 
@@ -25,10 +25,8 @@ impl ReadEnd {
         match result {
             Ok(0) => Some(Self::Eof),
             Ok(_) => None,
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => None,
-                kind => Some(Self::Failed(kind, error.raw_os_error())),
-            },
+            Err(error) if is_passing(error) => None,
+            Err(error) => Some(Self::Failed(error.kind(), error.raw_os_error())),
         }
     }
 

@@ -14,13 +14,13 @@ use super::{
     super::{
         blocking::connected_socket,
         callbacks::{Callbacks, xmpp_close_transport},
-        guard::{self, INVALID, Refusal, SYSTEM, guard},
+        guard::{self, INVALID, Refusal, SYSTEM, Userdata, guard},
         options::{self, Taker, User, xmpp_close_options},
         report::xmpp_close_report,
         sized::Out,
         stream::{self, Body, Driven, Host, Started, xmpp_close_stream},
     },
-    Known, Userdata, lock, xmpp_close_batch,
+    Known, lock, xmpp_close_batch,
 };
 use crate::{
     batch::{AnyTransport, Intake, Leaving, Owner},

@@ -16,6 +16,7 @@ use super::{
     },
     lock, read_options, set_nothing, to_rust, turn, xmpp_close_batch, xmpp_close_batch_options, xmpp_close_summary,
 };
+use crate::transport::poll_millis;
 
 /// A descriptor that is readable when _turn has something to do, but not at
 /// _timeout: to be watched by poll, epoll or the like, beside your own, and never
@@ -42,9 +43,7 @@ pub unsafe extern "C" fn xmpp_close_batch_timeout(batch: *const xmpp_close_batch
         let deadline = members.deadline();
         batch.batch.set(Some(members));
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        // Rounded up: who comes too early would come again and again.
-        let millis = |left: Duration| c_int::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX);
-        Ok(left.map_or(-1, millis))
+        Ok(left.map_or(-1, poll_millis))
     })
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     super::{
-        guard::{self, INVALID, Refusal, SYSTEM},
+        guard::{self, INVALID, Refusal, SYSTEM, Userdata},
         sized::{self, flag},
         stream_error::Words,
     },
@@ -27,20 +27,14 @@ const ENDING: usize = 256;
 /// How much on_farewell may say.
 const LAST_WORDS: usize = 4096;
 
-struct Userdata(*mut c_void);
-
-// SAFETY: it is only ever handed back to the program, on the thread that called the function whose options it is in.
-unsafe impl Send for Userdata {}
-
 /// On a started stream, whose program may send to the last, it is asked again and again.
 fn last_words(compose: Compose, userdata: *mut c_void, user: User) -> LastWords {
     let userdata = Userdata(userdata);
     LastWords::new(move || {
-        let userdata = &userdata;
         let mut words = vec![0; LAST_WORDS];
         let mut count = 0;
         // SAFETY: the header says what the function must be; the buffer is as long as it is told.
-        let answer = unsafe { compose(userdata.0, words.as_mut_ptr(), words.len(), &raw mut count) };
+        let answer = unsafe { compose(userdata.get(), words.as_mut_ptr(), words.len(), &raw mut count) };
         words.truncate(count);
         match (answer, user) {
             _ if count > LAST_WORDS => Said::Stop,

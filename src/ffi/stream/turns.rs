@@ -18,7 +18,7 @@ use super::{
     body::Body,
     call, xmpp_close_stream,
 };
-use crate::{engine::Wants, report::Report};
+use crate::{engine::Wants, report::Report, transport::poll_millis};
 
 /// What is to be done next, and what may be. Each is asked for again until it is
 /// done. READ and WRITE are what to poll for: with neither, take the descriptor
@@ -77,9 +77,9 @@ fn bits(wants: Wants) -> u32 {
     .fold(0, |bits, (is_set, bit)| if is_set { bits | bit as u32 } else { bits })
 }
 
-/// Milliseconds as poll(2) takes them; never too early.
+/// -1 for no time at all.
 fn millis(left: Option<Duration>) -> c_int {
-    left.map_or(-1, |left| c_int::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(c_int::MAX))
+    left.map_or(-1, poll_millis)
 }
 
 fn wants(body: &Body) -> u32 {

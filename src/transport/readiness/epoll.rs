@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{AT_ONCE, Interest};
+use super::{super::poll_millis, AT_ONCE, Interest};
 
 /// Descriptors that are waited for, each with a key.
 pub(crate) struct Readiness {
@@ -58,8 +58,7 @@ impl Readiness {
 
     /// Waits until something is ready, or `limit` has passed; stores the keys of what is ready.
     pub(crate) fn wait(&self, limit: Duration, ready: &mut Vec<usize>) -> io::Result<()> {
-        // Rounded up: a wait that ends early would turn into a busy loop.
-        let millis = i32::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX);
+        let millis = poll_millis(limit);
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         let room = events.spare_capacity_mut();
         #[allow(unsafe_code)]
