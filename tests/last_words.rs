@@ -236,6 +236,19 @@ fn a_detach_says_them_also_when_there_is_nothing_else_to_say() {
     assert_eq!(peer.join().unwrap(), "<a h='7'/>");
 }
 
+#[test]
+fn a_detach_whose_last_words_are_none_says_nothing_and_owes_no_tag() {
+    let (ours, theirs) = peer::pair();
+    let peer = peer::peer(theirs, |mut peer| {
+        peer.rest().unwrap(); // to the EOF
+        peer.text()
+    });
+    let options = CloseOptions::new().total(PATIENCE).farewell_with(|| b"<a".to_vec());
+    let report = options.detach(ours).unwrap();
+    assert_eq!((report.outcome, report.tag_sent, report.bytes_unsent), (Outcome::Cancelled, false, 0), "{report}");
+    assert_eq!(peer.join().unwrap(), "");
+}
+
 /// Closes, and tells what came until our side ended TCP.
 fn answer_at_once(mut peer: TcpStream) -> String {
     peer.write_all(TAG.as_bytes()).unwrap();

@@ -74,7 +74,7 @@ struct Blocked {
 /// What is still to come.
 #[derive(Default)]
 struct Plan {
-    /// The close that comes is a detach.
+    /// The close that comes, or goes on, is a detach.
     detach: bool,
     /// The close has begun, and the first step of it is still to be made.
     first_step: bool,
@@ -187,12 +187,14 @@ impl<T: Transport> Driver<T> {
     /// What is queued goes out, with the last words; then TCP is ended without a tag. What still comes is discarded.
     pub(crate) fn detach(&mut self) {
         self.look_at_clock();
-        self.plan.first_step |= self.engine.may_send();
-        // Where nothing is queued, our output is at its end with the detach: whoever has more to say is asked before.
-        while self.words.are_due() && !self.words.wait() && self.engine.may_send() {
-            self.ask();
+        if self.engine.may_send() {
+            (self.plan.detach, self.plan.first_step) = (true, true);
+            // Where nothing is queued, our output is at its end with the detach: whoever has more to say is asked before.
+            while self.words.are_due() && !self.words.wait() {
+                self.ask();
+            }
+            self.engine.detach(self.clock.now);
         }
-        self.engine.detach(self.clock.now);
         self.note();
         self.blocked = None;
     }

@@ -87,7 +87,9 @@ impl<T: Transport> Driver<T> {
 
     fn stop(&mut self) {
         self.words.compose = None;
-        self.engine.finish(None, self.clock.now); // what is not sent now is our tag
+        if !self.plan.detach {
+            self.engine.finish(None, self.clock.now); // what is not sent now is our tag
+        }
         self.note_fact(Fact::Cancel);
     }
 
