@@ -180,7 +180,7 @@ impl<T: Transport> Stream<T> {
         sender::check(&mut outgoing, xml).map_err(Error::Invalid)?;
         self.outgoing = outgoing;
         self.unanswered = Vec::new();
-        self.driver.queue(xml).map_err(|_| Error::Closed)?;
+        self.driver.send(xml).map_err(|_| Error::Closed)?;
         self.flush()
     }
 
@@ -300,7 +300,7 @@ impl<T: Transport> Stream<T> {
         if let Some(mailbox) = self.mailbox {
             let mut queued = mailbox.close();
             // Where nothing can be sent any more, or not before our header, it goes out with what the close says first.
-            if self.outgoing.root().is_none() || self.driver.queue(&queued).is_err() {
+            if self.outgoing.root().is_none() || self.driver.send(&queued).is_err() {
                 queued.append(&mut options.farewell);
                 options.farewell = queued;
             }

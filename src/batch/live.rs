@@ -205,34 +205,32 @@ impl<'a> Batch<'a> {
         }
         self.insert_added();
         for (index, to) in leaving {
+            // Its descriptor is forgotten already.
             if let Some(member) = self.remove_member(index) {
+                self.progress.summary.forget(member.begun);
                 to(member.driver);
             }
         }
     }
 
-    /// It leaves before its end; its descriptor is forgotten already.
     fn remove_member(&mut self, index: usize) -> Option<Box<Member<'a>>> {
         let mut member = self.members.remove(&index)?;
         self.schedule.pausing -= u32::from(member.watch.on.is_none());
-        self.progress.summary.forget(member.begun);
         member.driver.return_buffer(&mut self.buffer);
-        Some(member)
-    }
-
-    /// It leaves before its end.
-    pub(super) fn take_out(&mut self, index: usize) -> Option<Box<Member<'a>>> {
-        let member = self.remove_member(index)?;
-        self.intake.forget(&member);
         Some(member)
     }
 
     /// It has ended.
     pub(super) fn take(&mut self, index: usize) -> Option<Box<Member<'a>>> {
-        let mut member = self.members.remove(&index)?;
-        self.schedule.pausing -= u32::from(member.watch.on.is_none());
-        member.driver.return_buffer(&mut self.buffer);
+        let member = self.remove_member(index)?;
         self.intake.forget(&member);
+        Some(member)
+    }
+
+    /// It leaves before its end.
+    pub(super) fn take_out(&mut self, index: usize) -> Option<Box<Member<'a>>> {
+        let member = self.take(index)?;
+        self.progress.summary.forget(member.begun);
         Some(member)
     }
 

@@ -8,6 +8,8 @@ mod session;
 mod started;
 mod turn;
 
+#[cfg(feature = "batch")]
+use std::convert::Infallible;
 use std::{
     mem,
     time::{Duration, Instant},
@@ -23,7 +25,7 @@ use session::ReadEnd;
 use super::Buffer;
 use crate::{
     cancel::Canceller,
-    engine::{Engine, Fact, Tls},
+    engine::{Engine, Fact, SendError, Tls},
     error::Error,
     options::CloseOptions,
     report::Report,
@@ -136,6 +138,23 @@ impl<T: Transport> Driver<T> {
         }
     }
 
+    /// The same over a transport that is made of this one.
+    fn try_map<U, E>(self, make: impl FnOnce(T) -> Result<U, E>) -> Result<Driver<U>, E> {
+        Ok(Driver {
+            transport: make(self.transport)?,
+            engine: self.engine,
+            input: self.input,
+            clock: self.clock,
+            canceller: self.canceller,
+            pace: self.pace,
+            words: self.words,
+            plan: self.plan,
+            blocked: self.blocked,
+            below_tls: self.below_tls,
+            noted: self.noted,
+        })
+    }
+
     /// Says how it is to be closed.
     pub(crate) fn set(&mut self, mut options: CloseOptions) -> Result<(), Error> {
         self.engine.set(&mut options, self.clock.now)?;
@@ -199,6 +218,13 @@ impl<T: Transport> Driver<T> {
         self.blocked = None;
     }
 
+    /// Queues what the application sends.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
+        self.engine.send(bytes)?;
+        self.blocked = None;
+        Ok(())
+    }
+
     /// Some of what was read is still to be handled.
     pub(crate) fn has_input(&self) -> bool {
         !self.input.is_empty()
@@ -252,9 +278,7 @@ impl<T: Transport> Driver<T> {
 
     /// Our tag is due without the application's word when the time to answer is over.
     fn tick(&mut self) {
-        if self.engine.apply_limits(self.clock.now) {
-            self.engine.finish(None, self.clock.now);
-        }
+        self.engine.tick(self.clock.now);
         self.note();
     }
 
@@ -286,18 +310,9 @@ impl<T: Transport> Driver<T> {
 impl<T: Transport> Driver<T> {
     /// The same over a transport that is made of this one.
     pub(crate) fn map<U>(self, make: impl FnOnce(T) -> U) -> Driver<U> {
-        Driver {
-            transport: make(self.transport),
-            engine: self.engine,
-            input: self.input,
-            clock: self.clock,
-            canceller: self.canceller,
-            pace: self.pace,
-            words: self.words,
-            plan: self.plan,
-            blocked: self.blocked,
-            below_tls: self.below_tls,
-            noted: self.noted,
+        match self.try_map(|transport| Ok::<_, Infallible>(make(transport))) {
+            Ok(driver) => driver,
+            Err(never) => match never {},
         }
     }
 

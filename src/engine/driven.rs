@@ -133,11 +133,6 @@ impl Engine {
         self.close.outgoing.set_error(error);
     }
 
-    /// Applies the limits. True: the time to answer is over, so our tag is due.
-    pub(crate) fn apply_limits(&mut self, now: Duration) -> bool {
-        self.close.handshake.tick(now)
-    }
-
     /// The qualified name of our root.
     pub(crate) fn root(&self) -> &str {
         self.close.outgoing.root()

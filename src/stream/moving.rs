@@ -65,7 +65,7 @@ impl<T: Transport> Stream<T> {
         if self.outgoing.root().is_some() {
             let bytes = mailbox.take(self.driver.queued());
             if !bytes.is_empty() {
-                let _ = self.driver.queue(&bytes); // it may be sent, and there is no other limit than the mailbox's
+                let _ = self.driver.send(&bytes); // it may be sent, and there is no other limit than the mailbox's
             }
         }
         let wrote = if self.owes() { self.driver.write() } else { Ok(false) };

@@ -130,15 +130,5 @@ impl Stream {
 
 /// `R W M A P N S O`: read, write, may send, answer, parse, notify, shut, over.
 fn show(wants: Wants) -> String {
-    let all = [
-        (wants.read(), 'R'),
-        (wants.write(), 'W'),
-        (wants.may_send(), 'M'),
-        (wants.answer(), 'A'),
-        (wants.parse(), 'P'),
-        (wants.notify(), 'N'),
-        (wants.shut(), 'S'),
-        (wants.over(), 'O'),
-    ];
-    all.into_iter().filter(|(set, _)| *set).map(|(_, letter)| letter).collect()
+    format!("{wants:?}").split(" | ").filter_map(|name| name.chars().next()).collect()
 }

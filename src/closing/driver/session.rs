@@ -5,7 +5,7 @@ use std::{io, os::fd::BorrowedFd, time::Duration};
 
 use super::{Driver, attempts::Output, tls_of};
 use crate::{
-    engine::{Engine, SendError},
+    engine::Engine,
     framing::Malformed,
     stream_error::StreamError,
     transport::{Interest, Pace, Transport, is_passing},
@@ -48,19 +48,8 @@ impl<T: Transport> Driver<T> {
 
     /// The same stream, from new headers on, over another transport; what was read from the one before is dropped.
     pub(crate) fn upgrade<U: Transport, E>(self, make: impl FnOnce(T) -> Result<U, E>) -> Result<Driver<U>, E> {
-        let mut driver = Driver {
-            transport: make(self.transport)?,
-            engine: self.engine,
-            input: self.input,
-            clock: self.clock,
-            canceller: self.canceller,
-            pace: Pace::default(),
-            words: self.words,
-            plan: self.plan,
-            blocked: self.blocked,
-            below_tls: self.below_tls,
-            noted: self.noted,
-        };
+        let mut driver = self.try_map(make)?;
+        driver.pace = Pace::default();
         driver.input.take(driver.input.rest().len());
         driver.restart();
         Ok(driver)
@@ -77,11 +66,6 @@ impl<T: Transport> Driver<T> {
 
     pub(crate) fn limit_stanzas(&mut self, bytes: usize) {
         self.engine.limit_stanzas(bytes);
-    }
-
-    /// Queues what the application sends.
-    pub(crate) fn queue(&mut self, bytes: &[u8]) -> Result<(), SendError> {
-        self.engine.send(bytes)
     }
 
     /// Stanzas may still be sent.

@@ -4,20 +4,13 @@ use std::time::Instant;
 
 use super::Driver;
 use crate::{
-    engine::{Fact, SendError, Wants},
+    engine::{Fact, Wants},
     error::Error,
     stream_error::StreamError,
     transport::Transport,
 };
 
 impl<T: Transport> Driver<T> {
-    /// Queues whole stanzas.
-    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
-        self.engine.send(bytes)?;
-        self.blocked = None;
-        Ok(())
-    }
-
     /// All is said: what has arrived is handled, and may still be answered; then come the last words, `error` and our tag.
     pub(crate) fn finish(&mut self, error: Option<&StreamError>) {
         self.look_at_clock();
