@@ -1,11 +1,9 @@
 //! Started streams: over a wire that is written down, with an application that sends to the last.
 
+mod wire;
+
 use std::{
-    cell::{Cell, RefCell},
-    collections::VecDeque,
-    io,
-    os::fd::BorrowedFd,
-    rc::Rc,
+    cell::Cell,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering::Relaxed},
@@ -13,6 +11,8 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+
+use wire::Scripted;
 
 use super::*;
 use crate::{
@@ -23,86 +23,6 @@ use crate::{
 };
 
 const TAG: &str = "</stream:stream>";
-
-/// What the peer sends, read by read, and what it got, write by write.
-#[derive(Default)]
-struct Wire {
-    incoming: VecDeque<&'static str>,
-    /// Behind that TCP ends; otherwise nothing more is there yet.
-    ends: bool,
-    /// There is always more.
-    floods: bool,
-    /// It is said that there is nothing to read.
-    quiet: bool,
-    blocked: bool,
-    written: Vec<String>,
-    calls: usize,
-    read: usize,
-}
-
-#[derive(Clone, Default)]
-struct Scripted(Rc<RefCell<Wire>>);
-
-impl Scripted {
-    fn sending(incoming: &[&'static str]) -> Self {
-        let wire = Self::default();
-        wire.0.borrow_mut().incoming = incoming.iter().copied().collect();
-        wire
-    }
-
-    fn got(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.borrow_mut().written)
-    }
-
-    fn sends(&self, bytes: &'static str) {
-        self.0.borrow_mut().incoming.push_back(bytes);
-    }
-}
-
-impl Transport for Scripted {
-    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let mut wire = self.0.borrow_mut();
-        wire.calls += 1;
-        let bytes = if wire.floods { Some("<b/>") } else { wire.incoming.pop_front() };
-        match bytes {
-            Some(bytes) if wire.floods => {
-                let count = buf.len() / bytes.len() * bytes.len();
-                buf[..count].copy_from_slice(bytes.repeat(count / bytes.len()).as_bytes());
-                wire.read += count;
-                Ok(count)
-            }
-            Some(bytes) => {
-                buf[..bytes.len()].copy_from_slice(bytes.as_bytes());
-                Ok(bytes.len())
-            }
-            None if wire.ends => Ok(0),
-            None => Err(io::ErrorKind::WouldBlock.into()),
-        }
-    }
-
-    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut wire = self.0.borrow_mut();
-        wire.calls += 1;
-        if wire.blocked {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        wire.written.push(String::from_utf8(bytes.to_vec()).unwrap());
-        Ok(bytes.len())
-    }
-
-    fn is_quiet(&self) -> bool {
-        self.0.borrow().quiet
-    }
-
-    fn shut(&mut self) -> io::Result<()> {
-        self.0.borrow_mut().calls += 1;
-        Ok(())
-    }
-
-    fn wait(&mut self, _: Interest, _: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
-        panic!("a step does not wait")
-    }
-}
 
 fn start(wire: &Scripted, options: CloseOptions) -> Driver<Scripted> {
     Driver::new(wire.clone(), options).unwrap()
