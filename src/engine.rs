@@ -11,7 +11,6 @@ mod wants;
 use std::time::Duration;
 
 use close::Close;
-use facts::Fact as Half;
 pub use facts::Tls;
 use handshake::Handshake;
 pub use handshake::TRAILING_LIMIT;
@@ -153,7 +152,7 @@ impl Engine {
         let mut engine = Self::between_stanzas(options, tls)?;
         engine.set(&mut options.clone(), Duration::ZERO)?;
         if options.peer_closed {
-            engine.tell_half(Half::PeerClosed { behind: 0 }, Duration::ZERO);
+            engine.close.handshake.tell(&Fact::PeerClosed { behind: 0 }, Duration::ZERO);
         }
         Ok(engine)
     }
@@ -268,15 +267,15 @@ impl Engine {
                 Found::StreamError(error)
             }
             Frame::Stanza(stanza) => {
-                close.handshake.tell(Half::Stanzas(1), now);
+                close.handshake.tell(&Fact::Stanzas(1), now);
                 Found::Stanza(Stanza::lent(text(stanza), header))
             }
             Frame::Oversize(bytes) => {
-                close.handshake.tell(Half::Oversize(1), now);
+                close.handshake.tell(&Fact::Oversize(1), now);
                 Found::Oversize(bytes)
             }
             Frame::End => {
-                close.handshake.tell(Half::PeerClosed { behind: 0 }, now);
+                close.handshake.tell(&Fact::PeerClosed { behind: 0 }, now);
                 Found::PeerClosed
             }
             Frame::Malformed(malformed) => {
@@ -297,42 +296,14 @@ impl Engine {
     /// # Errors
     /// [`Error::Invalid`] when a stream is restarted while something of it is still to be written.
     pub fn tell(&mut self, fact: Fact, now: Duration) -> Result<(), Error> {
-        self.tell_half(
-            match fact {
-                Fact::Cancel => Half::Cancel,
-                Fact::PeerClosed { behind } => Half::PeerClosed { behind },
-                Fact::Malformed => {
-                    self.close.malformed("not-well-formed", now);
-                    return Ok(());
-                }
-                Fact::StreamError(error) => {
-                    self.peer_error(error, now);
-                    return Ok(());
-                }
-                Fact::Paused(paused) => Half::Paused(paused),
-                Fact::Restarted { tls } => return self.restart(tls),
-                Fact::HeaderOut => {
-                    self.close.outgoing.header_is_out();
-                    return Ok(());
-                }
-                Fact::Arrived(bytes) => Half::Arrived(bytes),
-                Fact::Eof { inside } => Half::Eof { inside },
-                Fact::Notified { inside } => Half::Notified { inside },
-                Fact::ReadFailed(code) => Half::ReadFailed(code),
-                Fact::WriteFailed(code) => Half::WriteFailed(code),
-                Fact::TlsFailed => Half::TlsFailed,
-                Fact::DidNotify => Half::DidNotify,
-                Fact::DidShut => Half::DidShut,
-                Fact::Stanzas(count) => Half::Stanzas(count),
-                Fact::Oversize(count) => Half::Oversize(count),
-            },
-            now,
-        );
+        match fact {
+            Fact::Malformed => self.close.malformed("not-well-formed", now),
+            Fact::StreamError(error) => self.peer_error(error, now),
+            Fact::Restarted { tls } => return self.restart(tls),
+            Fact::HeaderOut => self.close.outgoing.header_is_out(),
+            fact => self.close.handshake.tell(&fact, now),
+        }
         Ok(())
-    }
-
-    fn tell_half(&mut self, fact: Half, now: Duration) {
-        self.close.handshake.tell(fact, now);
     }
 
     fn peer_error(&mut self, error: StreamError, now: Duration) {

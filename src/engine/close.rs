@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    facts::{Fact, Ours, Theirs, Tls},
+    facts::{Ours, Theirs, Tls},
     handshake::Handshake,
     outgoing::Outgoing,
 };
@@ -43,7 +43,7 @@ impl Close {
     /// Tells the handshake how much is not with the kernel.
     pub(super) fn update(&mut self, moved: bool, now: Duration) {
         let bytes = self.outgoing.unsent();
-        self.handshake.tell(Fact::Unsent { bytes, moved }, now);
+        self.handshake.unsent_is(bytes, moved, now);
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) {
@@ -54,7 +54,7 @@ impl Close {
     pub(super) fn finish(&mut self, error: Option<&StreamError>, now: Duration) {
         if self.may_send() {
             self.append_tail(error, now);
-            self.handshake.tell(Fact::Finish, now);
+            self.handshake.finish(now);
         }
     }
 
@@ -62,7 +62,7 @@ impl Close {
         if self.may_send() {
             self.outgoing.detach();
             self.update(false, now);
-            self.handshake.tell(Fact::Detach, now);
+            self.handshake.detach(now);
         }
     }
 
@@ -85,7 +85,7 @@ impl Close {
             }
             _ => {} // ER-09: nothing may be said any more
         }
-        self.handshake.tell(Fact::Malformed, now);
+        self.handshake.malformed(now);
     }
 
     /// The peer's stream error came: we close in return.
@@ -96,7 +96,7 @@ impl Close {
         if self.handshake.ours() == Ours::Open {
             self.append_tail(None, now);
         }
-        self.handshake.tell(Fact::PeerError, now);
+        self.handshake.peer_error(now);
     }
 
     /// New headers follow. False: something of the stream before is still to be written.

@@ -3,7 +3,7 @@
 use std::{io, mem, time::Duration};
 
 use super::{
-    Engine, Half, Incoming, Last, Tls,
+    Engine, Incoming, Last, Tls,
     facts::{Ours, Theirs},
 };
 use crate::{
@@ -88,7 +88,7 @@ impl Engine {
 
     /// The close begins, and our tag is due when what has arrived is handled: then comes [`finish`](Self::finish).
     pub(crate) fn finishing(&mut self, now: Duration) {
-        self.tell_half(Half::Finishing, now);
+        self.close.handshake.finishing(now);
     }
 
     /// The close has begun, and [`finish`](Self::finish) is awaited.

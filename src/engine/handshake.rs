@@ -10,11 +10,12 @@
 //!                                                                               └────► ignored   we detach
 //! ```
 
+mod events;
 mod questions;
 
 use std::time::Duration;
 
-use super::facts::{Counts, Fact, Facts, Ours, Theirs, Times, Tls};
+use super::facts::{Counts, Facts, Ours, Theirs, Times, Tls};
 use crate::{
     options::Limits,
     report::{Initiator, Limit, Outcome},
@@ -139,84 +140,13 @@ impl Handshake {
         self.times.now = self.times.now.max(now);
     }
 
-    /// Takes a fact. One that is no news changes nothing.
-    pub(super) fn tell(&mut self, fact: Fact, now: Duration) {
+    /// Takes up what has just happened, and goes on as far as that carries. Nothing once it is over.
+    fn take_up(&mut self, now: Duration, what: impl FnOnce(&mut Self)) {
         self.clock(now);
-        if self.is_over() {
-            // What was still tried behind the end belongs into the report, and is not asked for again.
-            match fact {
-                Fact::DidNotify => self.facts.add(Facts::DID_NOTIFY),
-                Fact::WriteFailed(_) | Fact::TlsFailed => self.facts.add(Facts::BROKEN),
-                _ => {}
-            }
-            return;
+        if !self.is_over() {
+            what(self);
+            self.settle();
         }
-        match fact {
-            Fact::Finishing if self.ours == Ours::Open => {
-                self.began(Initiator::Us);
-                self.facts.add(Facts::FINISHING);
-            }
-            Fact::Finishing => {}
-            Fact::Finish => self.finish(Initiator::Us),
-            Fact::Detach => self.detach(),
-            Fact::Unsent { bytes, moved } => {
-                self.unsent = bytes;
-                if moved {
-                    self.times.progress = self.times.now;
-                }
-            }
-            // Once our tag is written, nobody knows any more what came before it.
-            Fact::Arrived(bytes) if matches!(self.ours, Ours::Open | Ours::Queued) => {
-                self.counts.arrived = self.counts.arrived.max(self.counts.read.saturating_add(bytes));
-            }
-            Fact::Arrived(_) => {}
-            Fact::PeerClosed { behind } => self.peer_closed(behind),
-            Fact::Malformed => self.malformed(),
-            Fact::PeerError => self.peer_error(),
-            Fact::Eof { inside } => {
-                let cut = inside || self.tls != Tls::No && !self.facts.has(Facts::NOTIFIED);
-                self.facts.add(Facts::EOF);
-                self.input_ended(cut);
-            }
-            Fact::Notified { inside } => {
-                self.facts.add(Facts::NOTIFIED);
-                self.input_ended(inside);
-            }
-            Fact::ReadFailed(code) => self.broken(Outcome::Reset, code),
-            Fact::TlsFailed => self.broken(Outcome::TlsFailed, 0),
-            Fact::WriteFailed(code) => self.write_failed(code),
-            Fact::DidNotify if self.wants().notify() => self.facts.add(Facts::DID_NOTIFY),
-            Fact::DidShut if self.wants().shut() => self.facts.add(Facts::DID_SHUT),
-            Fact::DidNotify | Fact::DidShut => {} // nobody asked, so it means something else
-            Fact::Paused(paused) => {
-                self.facts.set(Facts::PAUSED, paused);
-                self.times.progress = self.times.now; // a pause of ours is no silence of the peer's
-            }
-            Fact::Stanzas(count) => self.counts.stanzas = self.counts.stanzas.saturating_add(count),
-            Fact::Oversize(count) => self.counts.oversize = self.counts.oversize.saturating_add(count),
-            Fact::Cancel => self.end(Outcome::Cancelled, None),
-        }
-        self.settle();
-    }
-
-    /// So many bytes came; true: they are the peer's stream, false: they are to be discarded.
-    pub(super) fn received(&mut self, bytes: u64, now: Duration) -> bool {
-        self.clock(now);
-        if self.is_over() {
-            return false; // what the report says is fixed
-        }
-        let parse = self.theirs == Theirs::Open;
-        let count = if parse { &mut self.counts.read } else { &mut self.counts.discarded };
-        *count = count.saturating_add(bytes);
-        if parse && bytes > 0 {
-            self.times.progress = self.times.now;
-            // What came before the connection broke is read as long as it comes.
-            if self.ours == Ours::Lost {
-                self.times.linger = Some(self.times.now);
-            }
-        }
-        self.settle();
-        parse
     }
 
     fn began(&mut self, initiator: Initiator) {
@@ -236,90 +166,6 @@ impl Handshake {
         self.times.progress = self.times.now;
         let arrived = self.counts.arrived.saturating_sub(self.counts.read);
         self.counts = Counts { arrived, discarded: self.counts.discarded, ..Counts::default() };
-    }
-
-    fn finish(&mut self, initiator: Initiator) {
-        if self.ours == Ours::Open {
-            self.began(initiator);
-            self.times.progress = self.times.now; // until now it was the application's turn
-            self.ours = Ours::Queued;
-        }
-    }
-
-    fn detach(&mut self) {
-        if self.ours == Ours::Open {
-            self.finish(Initiator::Us);
-            self.facts.add(Facts::DETACHED);
-            if self.theirs == Theirs::Open {
-                self.theirs = Theirs::Ignored;
-            }
-        }
-    }
-
-    /// The peer's tag or error came before ours was written, or lay unread when ours was due: it is no answer (I-09).
-    fn note_crossing(&mut self) {
-        let lay_unread = self.counts.arrived > 0 && self.counts.read <= self.counts.arrived;
-        if !self.is_sent() || lay_unread {
-            self.facts.add(Facts::CROSSED);
-        }
-    }
-
-    fn peer_closed(&mut self, behind: u64) {
-        if self.theirs == Theirs::Open {
-            let behind = behind.min(self.counts.read);
-            self.counts.read -= behind;
-            self.counts.discarded = self.counts.discarded.saturating_add(behind);
-            self.note_crossing();
-            self.began(Initiator::Peer);
-            self.theirs = Theirs::Closed;
-        }
-    }
-
-    fn peer_error(&mut self) {
-        if self.theirs == Theirs::Open {
-            self.note_crossing();
-            self.finish(Initiator::Peer); // ER-02: close in return
-        }
-    }
-
-    fn malformed(&mut self) {
-        self.end_theirs(Outcome::Malformed);
-        self.finish(Initiator::Us);
-    }
-
-    fn input_ended(&mut self, cut: bool) {
-        self.began(Initiator::Peer);
-        self.end_theirs(if cut { Outcome::Truncated } else { Outcome::PeerEof });
-    }
-
-    /// The peer's stream ends without its tag. Where writing has failed before, that counts (TC-04: the first error).
-    fn end_theirs(&mut self, verdict: Outcome) {
-        if self.theirs == Theirs::Open {
-            self.theirs = Theirs::Void(if self.ours == Ours::Lost { Outcome::Reset } else { verdict });
-        }
-    }
-
-    fn broken(&mut self, outcome: Outcome, code: i32) {
-        self.note_error(code);
-        self.began(Initiator::Peer);
-        self.facts.add(Facts::BROKEN);
-        self.end(self.fixed().unwrap_or(outcome), None);
-    }
-
-    fn write_failed(&mut self, code: i32) {
-        self.note_error(code);
-        self.facts.add(Facts::BROKEN);
-        if matches!(self.ours, Ours::Open | Ours::Queued) {
-            self.began(Initiator::Peer);
-            self.ours = Ours::Lost;
-            self.times.linger = Some(self.times.now);
-        }
-    }
-
-    fn note_error(&mut self, code: i32) {
-        if code != 0 {
-            self.os_error.get_or_insert(code);
-        }
     }
 
     /// Our tag went out. True for ever once it is.
