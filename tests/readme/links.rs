@@ -26,8 +26,11 @@ pub fn links(document: &str) -> (Vec<Link>, String) {
     let mut rest = text.as_str();
     while let Some(middle) = rest.find("](") {
         let start = rest[..middle].rfind('[').unwrap_or_else(|| panic!("no [ in front of {:?}", &rest[middle..]));
-        let end = middle + rest[middle..].find(')').expect("the end of a link");
-        let inside = &rest[middle + 2..end];
+        let target = &rest[middle + 2..];
+        // A title may hold brackets.
+        let (quote, bracket) = (target.find(" \""), target.find(')').expect("the end of a link"));
+        let length = if quote.is_some_and(|quote| quote < bracket) { target.find("\")").unwrap() + 1 } else { bracket };
+        let (inside, end) = (&target[..length], middle + 2 + length);
         let (address, title) = inside.split_once(" \"").unwrap_or((inside, ""));
         let (target, anchor) = address.split_once('#').unwrap_or((address, ""));
         found.push(Link {
