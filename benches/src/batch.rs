@@ -79,7 +79,7 @@ pub fn run() -> Section {
         TOTAL.as_secs(),
         table.finish()
     ) + &turns::run();
-    Section { title: "Many streams", text, plots: Vec::new() }
+    Section { title: "Many streams", text }
 }
 
 pub fn child(arguments: &[&str]) {

@@ -15,7 +15,6 @@ use crate::{
     daemon::{ACCOUNTS, DOMAIN, PASSWORD, PATIENCE},
     login::login,
     page::Section,
-    plot,
     prosody::Prosody,
     sampler::{Contender, Samples, interleave, process_time},
     table::{Bars, Table},
@@ -111,10 +110,7 @@ pub fn run() -> Section {
         bars.finish(),
         table.finish()
     );
-    let values: Vec<_> =
-        LIBRARIES.iter().zip(&wall).map(|(library, time)| (library.0.to_owned(), time.median() * 1e6)).collect();
-    let plots = vec![("others.svg", plot::bars("A close of a session with Prosody", "µs", &values))];
-    Section { title: "Other libraries", text, plots }
+    Section { title: "Other libraries", text }
 }
 
 fn measure(account: &Account, clock: Clock) -> Vec<Samples> {

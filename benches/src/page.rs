@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use crate::machine;
+use crate::{machine, plot};
 
 const HEAD: &str = "# Performance
 
@@ -15,15 +15,13 @@ not get worse unnoticed is counted in instructions by `tests/costs.rs`, in every
 /// What a part found out.
 pub struct Section {
     pub title: &'static str,
+    /// It refers to the plots, which are drawn from its tables, as `performance/…`.
     pub text: String,
-    /// File name and content; the text refers to them as `performance/…`.
-    pub plots: Vec<(&'static str, String)>,
 }
 
 /// Puts a section in its place, and leaves the others alone.
 pub fn write(name: &str, order: &[&str], section: Section) {
-    let docs = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs"));
-    let path = docs.join("performance.md");
+    let path = docs().join("performance.md");
     let before = fs::read_to_string(&path).unwrap_or_default();
     let text = format!("## {}\n\n{}\n\n*{}*\n", section.title, section.text.trim_end(), machine::describe());
     let mut page = HEAD.to_owned();
@@ -34,9 +32,16 @@ pub fn write(name: &str, order: &[&str], section: Section) {
             page.push_str(&[&begin, text, &end].concat());
         }
     }
-    fs::create_dir_all(docs.join("performance")).unwrap();
-    for (file, content) in section.plots {
-        fs::write(docs.join("performance").join(file), content).unwrap();
-    }
     fs::write(path, page).unwrap();
+}
+
+/// Draws the plots of all sections anew.
+pub fn draw() {
+    for (file, content) in plot::all(&fs::read_to_string(docs().join("performance.md")).unwrap()) {
+        fs::write(docs().join("performance").join(file), content).unwrap();
+    }
+}
+
+fn docs() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs"))
 }

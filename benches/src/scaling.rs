@@ -13,7 +13,6 @@ use crate::{
     closes::with_limit,
     late::{Late, TAG},
     page::Section,
-    plot,
     sampler::{Contender, Samples, interleave, thread_time},
     table::{Bars, Table, figure},
 };
@@ -103,10 +102,6 @@ pub fn run() -> Section {
     let mut slopes = vec!["slope".to_owned()];
     slopes.extend(series.iter().map(|(_, samples)| format!("{:.2}", slope(samples))));
     table.row(&slopes);
-    let lines: Vec<_> = series
-        .iter()
-        .map(|(name, samples)| ((*name).to_owned(), samples.iter().map(|point| (point.0, per_byte(point))).collect()))
-        .collect();
     let text = format!(
         "CPU time of the thread, from 1 KiB to 64 MiB, of the framer (with room for any stanza, and for a stanza \
          over the\nlimit; each stanza right behind another, so that its buffer is at hand) and of a whole \
@@ -120,8 +115,7 @@ pub fn run() -> Section {
         bars.finish(),
         table.finish()
     );
-    let plot = plot::lines("Time per byte, by size", bytes, "ns", &lines);
-    Section { title: "Scaling", text, plots: vec![("scaling.svg", plot)] }
+    Section { title: "Scaling", text }
 }
 
 /// Asks the C library to keep whatever it got, as a process that has been up has memory at hand: by itself it takes
