@@ -62,10 +62,7 @@ impl Clock {
 
 /// Its name; what its close waits for, what becomes of the stanzas that come meanwhile, and what it tells.
 const LIBRARIES: [(&str, [&str; 3]); 5] = [
-    (
-        "xmpp-close",
-        ["the peer's tag, at most 30 s; its end of TCP, 2 s", "handed over", "a report"],
-    ),
+    ("xmpp-close", ["the peer's tag, at most 30 s; its end of TCP, 2 s", "handed over", "a report"]),
     ("xmpp-close, linger 0", ["the same without the end of TCP", "handed over", "a report"]),
     ("tokio-xmpp", ["the peer's tag and end of TCP, 10 s; ends its own half at once", "dropped", "nothing"]),
     ("libstrophe", ["the peer's tag, 2 s", "handed over", "that it is over"]),

@@ -52,7 +52,7 @@ pub fn run() -> Section {
         "at 1 MiB",
         "doubled, at most",
     ]);
-    let sizes = SIZES.map(|size| bytes(f64::from(1 << size)));
+    let sizes: Vec<_> = SIZES.map(|size| bytes(f64::from(1 << size))).collect();
     let mut by_size = Table::new(&[vec!["ns per byte"], sizes.iter().map(String::as_str).collect()].concat());
     for way in WAYS.iter().chain([&READER]) {
         let lines = measure(way);
