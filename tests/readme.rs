@@ -3,6 +3,8 @@
 
 #[path = "readme/links.rs"]
 mod links;
+#[path = "readme/requirements.rs"]
+mod requirements;
 
 use std::{
     io::Write,
