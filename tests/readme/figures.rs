@@ -3,7 +3,40 @@
 
 use std::{fs, path::Path};
 
-use super::links::{Link, anchor, headings, links};
+use super::links::{headings, prose};
+
+/// A link `[text](target#anchor "title")`.
+struct Link {
+    text: String,
+    target: String,
+    anchor: String,
+    title: String,
+}
+
+/// The links of a page outside of its code, and what stands beside them.
+fn links(page: &str) -> (Vec<Link>, String) {
+    let (mut found, mut beside) = (Vec::new(), String::new());
+    let text: String = prose(page).map(|line| line.split('`').step_by(2).collect::<String>() + "\n").collect();
+    let mut rest = text.as_str();
+    while let Some(middle) = rest.find("](") {
+        let start = rest[..middle].rfind('[').unwrap_or_else(|| panic!("no [ in front of {:?}", &rest[middle..]));
+        let target = &rest[middle + 2..];
+        // A title may hold brackets.
+        let (quote, bracket) = (target.find(" \""), target.find(')').expect("the end of a link"));
+        let length = if quote.is_some_and(|quote| quote < bracket) { target.find("\")").unwrap() + 1 } else { bracket };
+        let (address, title) = target[..length].split_once(" \"").unwrap_or((&target[..length], ""));
+        let (target, anchor) = address.split_once('#').unwrap_or((address, ""));
+        found.push(Link {
+            text: rest[start + 1..middle].to_owned(),
+            target: target.to_owned(),
+            anchor: anchor.to_owned(),
+            title: title.trim_end_matches('"').to_owned(),
+        });
+        beside += &rest[..start];
+        rest = &rest[middle + 2 + length + 1..];
+    }
+    (found, beside + rest)
+}
 
 /// What makes a number a figure.
 const UNITS: [&str; 16] =
@@ -18,11 +51,11 @@ fn number(text: &str) -> Option<&str> {
 }
 
 /// The lines below the heading with this anchor, up to the next one that is as high.
-fn section<'a>(document: &'a str, wanted: &str) -> Vec<&'a str> {
-    let depth = headings(document).iter().find(|(_, heading)| anchor(heading) == wanted).map_or(0, |(depth, _)| *depth);
-    let is_heading = |line: &str| headings(line).first().cloned();
-    let lines = document.lines().skip_while(|line| is_heading(line).is_none_or(|(_, it)| anchor(&it) != wanted));
-    lines.skip(1).take_while(|line| is_heading(line).is_none_or(|(it, _)| it > depth)).collect()
+fn section<'a>(page: &'a str, wanted: &str) -> Vec<&'a str> {
+    let depth = |line: &str| line.bytes().take_while(|byte| *byte == b'#').count();
+    let heading = headings(page).into_iter().find(|(_, anchor)| anchor == wanted).map_or("", |(line, _)| line);
+    let lines = prose(page).skip_while(|line| *line != heading).skip(1);
+    lines.take_while(|line| depth(line) == 0 || depth(line) > depth(heading)).collect()
 }
 
 /// What `link` should say, if that is something else than it says.

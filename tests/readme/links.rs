@@ -1,105 +1,114 @@
-//! Each link of a document leads to a file, and to a heading in it; README's contents are its headings.
+//! Every link of every Markdown page leads somewhere: to a file of the repository, and to a heading of that file.
 
 use std::{
+    collections::HashMap,
     fs,
     path::{Path, PathBuf},
 };
 
-/// A link `[text](target#anchor "title")`. Without what is in code.
-pub struct Link {
-    pub text: String,
-    pub target: String,
-    pub anchor: String,
-    pub title: String,
-}
+/// A page with more lines than this has a list of its contents.
+const LONG: usize = 150;
 
-/// The text without its code.
-pub fn without_code(text: &str) -> String {
-    let text: String = text.split("```").step_by(2).collect();
-    text.split('`').step_by(2).collect()
-}
-
-/// The links of a document, and what stands beside them.
-pub fn links(document: &str) -> (Vec<Link>, String) {
-    let (mut found, mut beside) = (Vec::new(), String::new());
-    let text = without_code(document);
-    let mut rest = text.as_str();
-    while let Some(middle) = rest.find("](") {
-        let start = rest[..middle].rfind('[').unwrap_or_else(|| panic!("no [ in front of {:?}", &rest[middle..]));
-        let target = &rest[middle + 2..];
-        // A title may hold brackets.
-        let (quote, bracket) = (target.find(" \""), target.find(')').expect("the end of a link"));
-        let length = if quote.is_some_and(|quote| quote < bracket) { target.find("\")").unwrap() + 1 } else { bracket };
-        let (inside, end) = (&target[..length], middle + 2 + length);
-        let (address, title) = inside.split_once(" \"").unwrap_or((inside, ""));
-        let (target, anchor) = address.split_once('#').unwrap_or((address, ""));
-        found.push(Link {
-            text: rest[start + 1..middle].to_owned(),
-            target: target.to_owned(),
-            anchor: anchor.to_owned(),
-            title: title.trim_end_matches('"').replace('\n', " "),
-        });
-        beside += &rest[..start];
-        rest = &rest[end + 1..];
-    }
-    (found, beside + rest)
-}
-
-/// The headings of a document, with their depth.
-pub fn headings(document: &str) -> Vec<(usize, String)> {
-    let text: String = document.split("```").step_by(2).collect();
-    let heading = |line: &str| {
-        let depth = line.bytes().take_while(|byte| *byte == b'#').count();
-        line[depth..].strip_prefix(' ').filter(|_| depth > 0).map(|title| (depth, title.to_owned()))
-    };
-    text.lines().filter_map(heading).collect()
-}
-
-/// The anchor that a heading gets where Markdown is shown.
-pub fn anchor(heading: &str) -> String {
-    let kept = heading.to_lowercase();
-    let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
-}
-
-/// All that is written for people, but the changelog's old names.
-fn documents() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = [root.to_owned(), root.join("docs")];
-    let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap());
-    let mut documents: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-    documents.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
-    documents
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 #[test]
-fn every_link_leads_to_a_file_and_to_a_heading() {
-    let mut seen = 0;
-    for document in documents() {
-        let name = document.display();
-        let text = fs::read_to_string(&document).unwrap();
-        for link in links(&text).0.iter().filter(|link| !link.target.contains("://")) {
-            let target = document.parent().unwrap().join(&link.target);
-            let target = if link.target.is_empty() { document.clone() } else { target };
-            assert!(target.exists(), "{name} links to {}, which is not there", link.target);
-            if !link.anchor.is_empty() {
-                let inside = fs::read_to_string(&target).unwrap();
-                let there = headings(&inside).iter().any(|(_, heading)| anchor(heading) == link.anchor);
-                assert!(there, "{name} links to {}#{}: no such heading", link.target, link.anchor);
-            }
-            seen += 1;
+fn every_link_leads_to_a_file_and_a_heading() {
+    let mut links = 0;
+    for page in pages() {
+        for link in links_of(&page) {
+            links += 1;
+            assert!(leads_somewhere(&page, &link), "{} links to {link}", page.display());
         }
     }
-    assert!(seen > 50, "{seen}");
+    assert!(links > 100, "only {links} links were found");
 }
 
 #[test]
-fn the_contents_of_the_readme_are_its_headings() {
-    let text = super::README;
-    let (listed, _) = links(text.split("\n## ").next().unwrap());
-    let listed: Vec<_> = listed.into_iter().filter(|link| link.target.is_empty()).collect();
-    let headings: Vec<_> = headings(text).into_iter().filter(|(depth, _)| *depth == 2).collect();
-    let listed: Vec<_> = listed.iter().map(|link| (link.text.as_str(), link.anchor.clone())).collect();
-    let headings: Vec<_> = headings.iter().map(|(_, heading)| (heading.as_str(), anchor(heading))).collect();
-    assert_eq!(listed, headings);
+fn every_long_page_lists_its_contents() {
+    let is_in_docs = |page: &Path| page.parent().is_some_and(|folder| folder.ends_with("docs"));
+    let top = [root().join("README.md"), root().join("CONTRIBUTING.md")];
+    for page in pages().iter().filter(|page| is_in_docs(page) || top.contains(page)) {
+        let text = fs::read_to_string(page).unwrap();
+        let links = links_of(page);
+        for (heading, anchor) in sections(&text).filter(|_| text.lines().count() > LONG) {
+            assert!(links.contains(&format!("#{anchor}")), "{} does not list {heading:?}", page.display());
+        }
+    }
+}
+
+/// The headings of the second level, with their anchors.
+fn sections(text: &str) -> impl Iterator<Item = (&str, String)> {
+    headings(text).into_iter().filter_map(|(line, anchor)| Some((line.strip_prefix("## ")?, anchor)))
+}
+
+/// All Markdown pages of the repository.
+fn pages() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() && !name.starts_with('.') && name != "target" {
+                folders.push(path);
+            } else if name.ends_with(".md") {
+                found.push(path);
+            }
+        }
+    }
+    assert!(found.len() > 5, "{found:?}");
+    found
+}
+
+/// The targets of the links and images of a page, other than those in its code.
+fn links_of(page: &Path) -> Vec<String> {
+    let text = fs::read_to_string(page).unwrap();
+    let text: String = prose(&text).map(|line| line.split('`').step_by(2).collect::<String>() + "\n").collect();
+    text.split("](").skip(1).map(|rest| rest.split([')', ' ']).next().unwrap().to_owned()).collect()
+}
+
+/// The lines of a page that are not inside a block of code.
+pub fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut in_code = false;
+    text.lines().filter(move |line| {
+        let fence = line.trim_start().starts_with("```");
+        in_code ^= fence;
+        !in_code && !fence
+    })
+}
+
+fn leads_somewhere(page: &Path, link: &str) -> bool {
+    if link.contains("://") || link.starts_with("mailto:") {
+        return true; // other sites are not asked
+    }
+    let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+    let target = if file.is_empty() { page.to_owned() } else { page.parent().unwrap().join(file) };
+    if anchor.is_empty() {
+        return target.exists();
+    }
+    fs::read_to_string(target).is_ok_and(|text| headings(&text).iter().any(|(_, known)| known == anchor))
+}
+
+/// The headings of a page, each with the anchor that a renderer of Markdown gives it: in small letters, without
+/// punctuation, with hyphens for spaces, and a number for a heading that stood there before.
+pub fn headings(text: &str) -> Vec<(&str, String)> {
+    let mut seen = HashMap::new();
+    let mut found = Vec::new();
+    for line in prose(text).filter(|line| line.starts_with('#')) {
+        let name = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = name.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+        let anchor: String = kept.map(|c| if c == ' ' { '-' } else { c }).collect();
+        let times = seen.entry(anchor.clone()).and_modify(|times| *times += 1).or_insert(0);
+        found.push((line, if *times == 0 { anchor } else { format!("{anchor}-{times}") }));
+    }
+    found
+}
+
+#[test]
+fn anchors_are_made_as_a_renderer_makes_them() {
+    let text = "# An event loop in C++\n## With `XEP-0198`: one, two\n```c\n# define NONE\n```\n## Traps\n## Traps\n";
+    let anchors: Vec<_> = headings(text).into_iter().map(|(_, anchor)| anchor).collect();
+    assert_eq!(anchors, ["an-event-loop-in-c", "with-xep-0198-one-two", "traps", "traps-1"]);
 }
