@@ -69,12 +69,12 @@ fn tally(tally: Tally) -> String {
 fn report(report: &Report) -> String {
     let error = report.stream_error.as_ref().map_or("null".into(), |error| {
         object(&[
-            ("condition", string(error.unknown_condition().unwrap_or(error.condition()))),
-            ("text", error.get_text().map_or("null".into(), string)),
+            ("condition", string(error.unknown_condition().unwrap_or(error.condition().as_str()))),
+            ("text", error.text().map_or("null".into(), string)),
         ])
     });
     object(&[
-        ("outcome", string(report.outcome.name())),
+        ("outcome", string(report.outcome.as_str())),
         ("clean", report.is_clean().to_string()),
         ("initiator", report.initiator.map_or("null".into(), |side| string(&side.to_string()))),
         ("tag_sent", report.tag_sent.to_string()),
