@@ -131,6 +131,24 @@ fn an_error_stands_behind_them() {
 }
 
 #[test]
+fn malformed_bytes_that_had_arrived_are_told_the_peer_if_they_are_handled_before_our_tag() {
+    let error = "<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+    let at_once = CloseOptions::new().total(PATIENCE);
+    let handled_first = at_once.clone().farewell_with(Vec::new);
+    for (options, said) in [(at_once, TAG.to_owned()), (handled_first, [error, TAG].concat())] {
+        let (ours, theirs) = peer::pair();
+        let peer = peer::peer(theirs, |mut peer| {
+            peer.send("<a></b>").rest().unwrap();
+            peer.text()
+        });
+        wait_for(&ours, "<a></b>".len());
+        let report = options.close(ours).unwrap();
+        assert_eq!((report.outcome, report.tag_sent, report.stanzas), (Outcome::Malformed, true, 0), "{report}");
+        assert_eq!(peer.join().unwrap(), said);
+    }
+}
+
+#[test]
 fn they_belong_to_an_answer_too() {
     let (ours, theirs) = peer::pair();
     let peer = peer::peer(theirs, |mut peer| {

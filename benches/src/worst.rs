@@ -68,11 +68,16 @@ pub fn run() -> Section {
     }
     let shapes: Vec<_> = SHAPES.iter().map(|(name, _)| *name).collect();
     let text = format!(
-        "CPU time of the thread for what a peer may send, by its shape and by who reads it, from 1 KiB to 1 MiB; the \
-         least of\n{ROUNDS} rounds, for nothing makes a computation faster than it is. The bars hold for the worst of {} shapes: \
-         {}.\n`Stream`, `close` and `Batch` are over memory in the place of a socket, so that what is measured is the \
-         library's own\npart. `Stanza::reader` is the `xml` crate's, which an application asks for; it has no bar, \
-         but it is bounded. What costs less than\n{NOTHING} ns per byte counts as that much when a size is held against its half.\n\n{}{}![Time per byte of the worst shape](performance/worst.svg)\n",
+        "CPU time of the thread for the worst that a peer may send, from 1 KiB to 1 MiB, by its shape and by the function that reads it. The
+figure is the least of {ROUNDS} rounds, because other work can make a computation slower but never faster.
+
+* The bars hold for the worst of {} shapes: {}.
+* `Stream`, `close` and `Batch` run over memory in place of a socket, so that only the library's own part is measured.
+* `Stanza::reader` is the `xml` crate's, and runs only when an application asks for it. It has no bar, but it is bounded.
+* When a size is held against its half, less than {NOTHING} ns per byte counts as {NOTHING} ns per byte.
+
+{}{}![Time per byte of the worst shape](performance/worst.svg)
+",
         SHAPES.len(),
         shapes.join(", "),
         bars.finish(),
