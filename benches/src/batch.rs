@@ -81,7 +81,7 @@ in a process of its own, with the peers in two others. 1 % of the peers are mute
         TOTAL.as_secs(),
         table.finish()
     ) + &turns::run();
-    Section { title: "Many streams", text, plots: Vec::new() }
+    Section { title: "Many streams", text }
 }
 
 pub fn child(arguments: &[&str]) {

@@ -17,7 +17,6 @@ use xmpp_close::ffi::xmpp_close_fd;
 use crate::{
     closes::report,
     page::Section,
-    plot,
     sampler::{Contender, Samples, interleave, thread_time},
     table::{Bars, Table, figure},
 };
@@ -84,10 +83,7 @@ strace counts the system calls. What a close does beyond the bare loop, and why:
         bars.finish(),
         table.finish()
     );
-    let values: Vec<_> =
-        CLOSES.iter().zip(&wall).map(|(close, time)| (close.0.to_owned(), time.median() * 1e6)).collect();
-    let plots = vec![("handshake.svg", plot::bars("A close over loopback", "µs", &values))];
-    Section { title: "Handshake", text, plots }
+    Section { title: "Handshake", text }
 }
 
 /// `peer`, and `closes NAME COUNT ADDRESS`: so many closes of one kind, for strace.

@@ -75,7 +75,7 @@ Allocations, copies and moves while late stanzas come:
         bars.finish(),
         table.finish()
     );
-    Section { title: "Memory and copies", text, plots: Vec::new() }
+    Section { title: "Memory and copies", text }
 }
 
 /// For a process whose copies are counted: the way's number, the kind of the stanzas, and how often they come.

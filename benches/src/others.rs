@@ -15,7 +15,6 @@ use crate::{
     daemon::{ACCOUNTS, DOMAIN, PASSWORD, PATIENCE},
     login::login,
     page::Section,
-    plot,
     prosody::Prosody,
     sampler::{Contender, Samples, interleave, process_time},
     table::{Bars, Table},
@@ -112,10 +111,7 @@ behind its tag, and Prosody then ends TCP as well, without a tag.
         bars.finish(),
         table.finish()
     );
-    let values: Vec<_> =
-        LIBRARIES.iter().zip(&wall).map(|(library, time)| (library.0.to_owned(), time.median() * 1e6)).collect();
-    let plots = vec![("others.svg", plot::bars("A close of a session with Prosody", "µs", &values))];
-    Section { title: "Other libraries", text, plots }
+    Section { title: "Other libraries", text }
 }
 
 fn measure(account: &Account, clock: Clock) -> Vec<Samples> {

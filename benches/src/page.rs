@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use crate::machine;
+use crate::{machine, plot};
 
 const HEAD: &str = "# Performance
 
@@ -22,15 +22,13 @@ every `make check`, so that nothing gets dearer unnoticed between two runs.
 /// What a part found out.
 pub struct Section {
     pub title: &'static str,
+    /// It refers to the plots, which are drawn from its tables, as `performance/…`.
     pub text: String,
-    /// File name and content; the text refers to them as `performance/…`.
-    pub plots: Vec<(&'static str, String)>,
 }
 
 /// Puts a section in its place, and leaves the others alone.
 pub fn write(name: &str, order: &[&str], section: Section) {
-    let docs = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs"));
-    let path = docs.join("performance.md");
+    let path = docs().join("performance.md");
     let before = fs::read_to_string(&path).unwrap_or_default();
     let text = format!("## {}\n\n{}\n\n*{}*\n", section.title, section.text.trim_end(), machine::describe());
     let mut contents = String::new();
@@ -44,9 +42,16 @@ pub fn write(name: &str, order: &[&str], section: Section) {
             sections.push_str(&[&begin, text, &end].concat());
         }
     }
-    fs::create_dir_all(docs.join("performance")).unwrap();
-    for (file, content) in section.plots {
-        fs::write(docs.join("performance").join(file), content).unwrap();
-    }
     fs::write(path, [HEAD, "\n", &contents, HOW, &sections].concat()).unwrap();
+}
+
+/// Draws the plots of all sections anew.
+pub fn draw() {
+    for (file, content) in plot::all(&fs::read_to_string(docs().join("performance.md")).unwrap()) {
+        fs::write(docs().join("performance").join(file), content).unwrap();
+    }
+}
+
+fn docs() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs"))
 }

@@ -13,7 +13,6 @@ use crate::{
     closes::with_limit,
     late::{Late, TAG},
     page::Section,
-    plot,
     sampler::{Contender, Samples, interleave, thread_time},
     table::{Bars, Table, figure},
 };
@@ -103,10 +102,6 @@ pub fn run() -> Section {
     let mut slopes = vec!["slope".to_owned()];
     slopes.extend(series.iter().map(|(_, samples)| format!("{:.2}", slope(samples))));
     table.row(&slopes);
-    let lines: Vec<_> = series
-        .iter()
-        .map(|(name, samples)| ((*name).to_owned(), samples.iter().map(|point| (point.0, per_byte(point))).collect()))
-        .collect();
     let text = format!(
         "CPU time of the thread for inputs from 1 KiB to 64 MiB; {ROUNDS} rounds. What is measured:
 
@@ -128,8 +123,7 @@ linear, 2 is quadratic.
         bars.finish(),
         table.finish()
     );
-    let plot = plot::lines("Time per byte, by size", bytes, "ns", &lines);
-    Section { title: "Scaling", text, plots: vec![("scaling.svg", plot)] }
+    Section { title: "Scaling", text }
 }
 
 /// Asks the C library to keep whatever it got, as a process that has been up has memory at hand: by itself it takes
