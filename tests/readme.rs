@@ -1,6 +1,8 @@
 //! The C and C++ of the README and of the guide compile as they stand (the README's Rust is a documentation test), and the
 //! files and tests that the documents name exist.
 
+#[path = "readme/figures.rs"]
+mod figures;
 #[path = "readme/links.rs"]
 mod links;
 #[path = "readme/requirements.rs"]

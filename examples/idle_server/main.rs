@@ -43,7 +43,7 @@ use router::Router;
 use session::Session;
 use shutdown::Shutdown;
 use tls::Tls;
-use xmpp_close::{Batch, CloseOptions, Stream, StreamError};
+use xmpp_close::{Batch, CloseOptions, Condition, Stream, StreamError};
 
 const DOMAIN: &str = "localhost";
 const USAGE: &str = "\
@@ -151,7 +151,7 @@ impl Drop for Connection {
 
 /// Says why the connection is refused, and does not wait for the peer.
 fn refuse(tcp: TcpStream) {
-    if let Ok(error) = StreamError::new("resource-constraint") {
+    if let Ok(error) = StreamError::new(Condition::ResourceConstraint) {
         let _ = Stream::new(tcp).close(&CloseOptions::new().stream_error(error).total(Duration::ZERO));
     }
 }

@@ -92,7 +92,7 @@ impl Run {
 
     fn condition(&self) -> &str {
         let error = self.report.as_ref().and_then(|report| report.stream_error.as_ref());
-        error.map_or("", |error| error.condition())
+        error.map_or("", |error| error.condition().as_str())
     }
 
     fn lost(&self) -> usize {
@@ -210,7 +210,7 @@ fn judge(situation: Situation, expected: &Expected, run: &Run) -> Vec<String> {
 
 /// The columns that are the same in each run.
 fn describe(situation: Situation, way: Way, expected: &Expected) -> String {
-    let outcomes: Vec<_> = expected.outcomes.iter().map(|outcome| outcome.name()).collect();
+    let outcomes: Vec<_> = expected.outcomes.iter().map(|outcome| outcome.as_str()).collect();
     let loss = |loss, whose| match loss {
         Loss::None => String::new(),
         Loss::Possible => format!(", may lose {whose}"),
@@ -224,7 +224,7 @@ fn describe(situation: Situation, way: Way, expected: &Expected) -> String {
 
 /// The columns that may differ from run to run.
 fn figures(runs: &[Run]) -> String {
-    let outcomes = distinct(runs.iter().map(|run| run.outcome().map_or("–", Outcome::name)));
+    let outcomes = distinct(runs.iter().map(|run| run.outcome().map_or("–", Outcome::as_str)));
     let conditions = distinct(runs.iter().map(Run::condition));
     let alerts = distinct(runs.iter().map(|run| match &run.report {
         Some(report) if report.tls.used => {

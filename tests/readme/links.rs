@@ -26,8 +26,10 @@ fn every_link_leads_to_a_file_and_a_heading() {
 }
 
 #[test]
-fn every_long_page_of_the_documents_lists_its_contents() {
-    for page in pages().iter().filter(|page| page.parent().is_some_and(|folder| folder.ends_with("docs"))) {
+fn every_long_page_lists_its_contents() {
+    let is_in_docs = |page: &Path| page.parent().is_some_and(|folder| folder.ends_with("docs"));
+    let top = [root().join("README.md"), root().join("CONTRIBUTING.md")];
+    for page in pages().iter().filter(|page| is_in_docs(page) || top.contains(page)) {
         let text = fs::read_to_string(page).unwrap();
         let links = links_of(page);
         for (heading, anchor) in sections(&text).filter(|_| text.lines().count() > LONG) {
@@ -68,7 +70,7 @@ fn links_of(page: &Path) -> Vec<String> {
 }
 
 /// The lines of a page that are not inside a block of code.
-fn prose(text: &str) -> impl Iterator<Item = &str> {
+pub fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut in_code = false;
     text.lines().filter(move |line| {
         let fence = line.trim_start().starts_with("```");
@@ -91,7 +93,7 @@ fn leads_somewhere(page: &Path, link: &str) -> bool {
 
 /// The headings of a page, each with the anchor that a renderer of Markdown gives it: in small letters, without
 /// punctuation, with hyphens for spaces, and a number for a heading that stood there before.
-fn headings(text: &str) -> Vec<(&str, String)> {
+pub fn headings(text: &str) -> Vec<(&str, String)> {
     let mut seen = HashMap::new();
     let mut found = Vec::new();
     for line in prose(text).filter(|line| line.starts_with('#')) {
