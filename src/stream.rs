@@ -312,14 +312,14 @@ impl<T: Transport> Stream<T> {
     }
 }
 
-/// To wait for, not to read from or to write to.
+/// For poll(2) and its like. Nothing may be read from the descriptor, or written to it.
 impl<T: Transport + AsFd> AsFd for Stream<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.get_ref().as_fd()
     }
 }
 
-/// To wait for, not to read from or to write to.
+/// For poll(2) and its like. Nothing may be read from the descriptor, or written to it.
 impl<T: Transport + AsRawFd> AsRawFd for Stream<T> {
     fn as_raw_fd(&self) -> RawFd {
         self.get_ref().as_raw_fd()
