@@ -29,7 +29,12 @@ pub use summary::{BatchReport, Summary};
 
 use self::{clock::Schedule, live::Settings, summary::Progress};
 use crate::{
-    closing::Buffer, error::Error, options::CloseOptions, report::Report, stream::Stream, transport::Transport,
+    closing::Buffer,
+    error::{Error, Invalid},
+    options::CloseOptions,
+    report::Report,
+    stream::Stream,
+    transport::Transport,
     xml::Stanza,
 };
 
@@ -47,7 +52,7 @@ pub(crate) type AnyTransport<'a> = Box<dyn Transport + Send + 'a>;
 ///
 /// ```
 /// use std::{io::Write, net::Shutdown, os::unix::net::UnixStream, time::Duration};
-/// use xmpp_close::{Batch, BatchOptions, CloseOptions, Outcome, StreamError};
+/// use xmpp_close::{Batch, BatchOptions, CloseOptions, Condition, Outcome, StreamError};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let (mut connections, mut peers) = (Vec::new(), Vec::new());
@@ -64,7 +69,7 @@ pub(crate) type AnyTransport<'a> = Box<dyn Transport + Send + 'a>;
 /// }
 /// let options = BatchOptions::new()
 ///     .total(Duration::from_secs(10))
-///     .stream_error(StreamError::new("system-shutdown")?)
+///     .stream_error(StreamError::new(Condition::SystemShutdown)?)
 ///     .on_progress(|so_far| println!("{so_far}"));
 /// let report = batch.run(options)?;
 /// println!("{}", report.summary); // 3 streams: 3 clean; 0 late stanzas; 1 ms
@@ -231,7 +236,7 @@ impl AsFd for Batch<'_> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         if self.intake.check_owner().is_ok() {
-            self.intake.shut(Some("the batch is gone"));
+            self.intake.shut(Some(Invalid::BatchGone));
             self.clear();
         }
     }

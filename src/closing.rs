@@ -23,12 +23,7 @@ use crate::{error::Error, options::CloseOptions, report::Report, transport::Tran
 /// ([`Limits::total`](crate::Limits::total)).
 ///
 /// Stanzas that still arrive are counted and discarded. A program should process them instead, as the handshake asks: with
-/// [`CloseOptions::begin`].
-///
-/// # Errors
-/// None with the default options. The report says how the stream ended, also when the connection broke.
-///
-/// # Examples
+/// [`CloseOptions::begin`]. This cannot fail: the report says how the stream ended, also when the connection broke.
 ///
 /// ```
 /// use std::{io::Write, net::Shutdown, os::unix::net::UnixStream};
@@ -38,7 +33,8 @@ use crate::{error::Error, options::CloseOptions, report::Report, transport::Tran
 /// peer.write_all(b"</stream:stream>")?;
 /// peer.shutdown(Shutdown::Write)?;
 ///
-/// let report = xmpp_close::close(socket)?;
+/// let report = xmpp_close::close(socket);
+/// println!("{report}");
 /// assert_eq!(report.outcome, xmpp_close::Outcome::Clean);
 /// # Ok(()) }
 /// ```
@@ -47,13 +43,13 @@ use crate::{error::Error, options::CloseOptions, report::Report, transport::Tran
 ///
 /// ```compile_fail,E0382
 /// # use std::{io::Write, net::TcpStream};
-/// # fn f(mut tcp: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
-/// xmpp_close::close(tcp)?;
+/// # fn f(mut tcp: TcpStream) -> std::io::Result<()> {
+/// xmpp_close::close(tcp);
 /// tcp.write_all(b"<presence/>")?; // borrow of moved value: `tcp`
 /// # Ok(()) }
 /// ```
-pub fn close<T: Transport>(transport: T) -> Result<Report, Error> {
-    CloseOptions::new().close(transport)
+pub fn close<T: Transport>(transport: T) -> Report {
+    Closing::begin(Driver::usual(transport)).finish()
 }
 
 impl CloseOptions {
@@ -61,8 +57,8 @@ impl CloseOptions {
     /// [`total`](Self::total) at most.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the options contradict each other, or one of them is no tag, header or whole stanza although
-    /// it must be; [`Error::Io`] when the system refuses the memory for a large farewell. Nothing has been sent then, and
+    /// [`Error::Invalid`] when the options contradict each other, or one of them is not the tag, header or whole stanzas that
+    /// it must be ([`Invalid`](crate::Invalid) lists the reasons); [`Error::Io`] when the system refuses the memory for a large farewell. Nothing has been sent then, and
     /// the transport is dropped. The report says how the stream ended, also when the connection broke.
     pub fn close<T: Transport>(&self, transport: T) -> Result<Report, Error> {
         Ok(self.begin(transport)?.finish())

@@ -9,7 +9,7 @@ mod incoming;
 mod outgoing;
 mod wants;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use close::Close;
 pub use facts::{Fact, Tls};
@@ -21,7 +21,8 @@ use outgoing::{Last, Outgoing};
 pub use wants::Wants;
 
 use crate::{
-    error::Error,
+    condition::Condition,
+    error::{Error, Invalid},
     framing::Frame,
     options::CloseOptions,
     report::Report,
@@ -51,10 +52,22 @@ pub enum SendError {
     Refused,
     /// Too many bytes are queued. Try again when some of them are written.
     Full,
-    /// The bytes are not whole stanzas; the text says why. Only a [`Sender`](crate::Sender) checks this, the engine does
+    /// The bytes are not whole stanzas; the reason says why. Only a [`Sender`](crate::Sender) checks this, the engine does
     /// not.
-    Invalid(&'static str),
+    Invalid(Invalid),
 }
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("nothing more is sent on this stream"),
+            Self::Full => f.write_str("too much is queued for sending"),
+            Self::Invalid(why) => why.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
 
 /// The closing handshake of one stream without I/O, for a program that owns the socket and the TLS session itself. The
 /// engine says which bytes go out, what the program has to do next, and when.
@@ -168,7 +181,7 @@ impl Engine {
     pub fn new(options: &CloseOptions, tls: Tls) -> Result<Self, Error> {
         options.check()?;
         if options.limits.half_close && tls != Tls::No {
-            return Err(Error::Invalid("there is no half-close over TLS before the peer's tag"));
+            return Err(Invalid::HalfCloseOverTls.into());
         }
         let mut engine = Self::between_stanzas(options, tls)?;
         engine.set(&mut options.clone(), Duration::ZERO)?;
@@ -258,7 +271,7 @@ impl Engine {
     /// the peer's stream are discarded.
     ///
     /// ```
-    /// use std::time::Duration;
+    /// use std::{fmt, time::Duration};
     /// use xmpp_close::{CloseOptions, Engine, Found, Tls};
     ///
     /// # fn main() -> Result<(), xmpp_close::Error> {
@@ -326,7 +339,7 @@ impl Engine {
     /// No other fact is ever refused.
     pub fn tell(&mut self, fact: Fact, now: Duration) -> Result<(), Error> {
         match fact {
-            Fact::Malformed => self.close.malformed("not-well-formed", now),
+            Fact::Malformed => self.close.malformed(Condition::NotWellFormed, now),
             Fact::StreamError(error) => self.peer_error(error, now),
             Fact::Restarted { tls } => return self.restart(tls),
             Fact::HeaderOut => self.close.outgoing.header_is_out(),
@@ -347,7 +360,7 @@ impl Engine {
             return Ok(());
         }
         if !self.close.restart(tls) {
-            return Err(Error::Invalid("a stream restarts when all that was sent on it is written"));
+            return Err(Invalid::UnwrittenAtRestart.into());
         }
         self.incoming.restart();
         Ok(())

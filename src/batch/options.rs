@@ -3,7 +3,13 @@
 use std::{fmt, time::Duration};
 
 use super::Summary;
-use crate::{cancel::Canceller, error::Error, options::DEFAULT_TOTAL, report::Report, stream_error::StreamError};
+use crate::{
+    cancel::Canceller,
+    error::{Error, Invalid},
+    options::DEFAULT_TOTAL,
+    report::Report,
+    stream_error::StreamError,
+};
 
 type OnProgress<'a> = Box<dyn FnMut(&Summary) -> bool + Send + 'a>;
 type OnEnd<'a> = Box<dyn FnMut(usize, &Report) + Send + 'a>;
@@ -12,13 +18,13 @@ type OnEnd<'a> = Box<dyn FnMut(usize, &Report) + Send + 'a>;
 ///
 /// ```
 /// use std::time::Duration;
-/// use xmpp_close::{Batch, BatchOptions, StreamError};
+/// use xmpp_close::{Batch, BatchOptions, Condition, StreamError};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let options = BatchOptions::new()
 ///     .total(Duration::from_secs(20)) // all streams have ended by then
 ///     .spread(Duration::from_secs(5)) // the closing tags go out over 5 s
-///     .stream_error(StreamError::new("system-shutdown")?)
+///     .stream_error(StreamError::new(Condition::SystemShutdown)?)
 ///     .on_progress(|so_far| println!("{so_far}"))
 ///     .on_end(|index, report| println!("stream {index}: {report}"));
 /// let report = Batch::new()?.run(options)?;
@@ -121,7 +127,7 @@ impl<'a> BatchOptions<'a> {
     pub(super) fn check(&self, total: Option<Duration>) -> Result<(), Error> {
         match self.spread.is_zero() || total.is_none_or(|total| self.spread < total) {
             true => Ok(()),
-            false => Err(Error::Invalid("the closing tags cannot be spread over the whole time there is")),
+            false => Err(Invalid::Spread.into()),
         }
     }
 

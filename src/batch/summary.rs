@@ -25,7 +25,7 @@ use crate::report::{Outcome, Report};
 /// assert_eq!((summary.streams, summary.ended), (1, 1));
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Summary {
     /// How many streams there were in all since [`Batch::run`](super::Batch::run) or [`set`](super::Batch::set), with those
@@ -73,7 +73,7 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} streams", self.streams)?;
-        let counts = Outcome::ALL.into_iter().map(|outcome| (self.count(outcome), outcome)).filter(|(n, _)| *n > 0);
+        let counts = Outcome::ALL.iter().copied().map(|outcome| (self.count(outcome), outcome)).filter(|(n, _)| *n > 0);
         for (position, (count, outcome)) in counts.enumerate() {
             write!(f, "{} {count} {outcome}", if position == 0 { ":" } else { "," })?;
         }
@@ -123,7 +123,7 @@ impl Progress {
 /// }
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct BatchReport {
     /// How many streams ended in which way.

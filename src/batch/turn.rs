@@ -9,6 +9,7 @@ use std::{
 use super::{Batch, Member, Summary, clock::FOR_EVER, intake::Ready, options::Callbacks};
 use crate::{
     closing::Progress,
+    error::Invalid,
     report::Report,
     transport::{Interest, PAUSE, PAUSED, Transport},
 };
@@ -136,9 +137,9 @@ impl<'a> Turn<'_, 'a, '_> {
             settings.stopped = true;
         }
         if settings.stopped {
-            intake.shut(Some("the batch was stopped"));
+            intake.shut(Some(Invalid::BatchStopped));
         } else if settings.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            intake.shut(Some("the time of the batch is up")); // a program that keeps adding must not keep the batch alive
+            intake.shut(Some(Invalid::BatchTime)); // a program that keeps adding must not keep the batch alive
         }
         if members.is_empty() {
             return false;

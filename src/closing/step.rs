@@ -30,7 +30,7 @@ use crate::{report::Report, transport::Transport, xml::Stanza};
 /// assert_eq!(report.outcome, Outcome::Clean);
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
     /// A stanza still came. There may be more to do at once: call `step` again.

@@ -8,7 +8,7 @@ use super::{
     handshake::Handshake,
     outgoing::Outgoing,
 };
-use crate::stream_error::StreamError;
+use crate::{condition::Condition, stream_error::StreamError};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Close {
@@ -73,7 +73,7 @@ impl Close {
     }
 
     /// What the peer sends is no XMPP stream. A stream error tells the peer so, if our tag is not written yet.
-    pub(super) fn malformed(&mut self, condition: &'static str, now: Duration) {
+    pub(super) fn malformed(&mut self, condition: Condition, now: Duration) {
         if !self.parses() {
             return;
         }

@@ -8,6 +8,7 @@ use std::{
 use crate::{
     cancel::Waker,
     engine::SendError,
+    error::Invalid,
     framing::{Frame, Framer},
     options::DEFAULT_OUTPUT_LIMIT,
 };
@@ -30,7 +31,7 @@ use crate::{
 /// let other = thread::spawn(move || match sender.send("<presence/>") {
 ///     Ok(()) => println!("queued: it is written in front of our closing tag"),
 ///     Err(SendError::Refused) => println!("the stream is being closed: store it, or return it to its sender"),
-///     Err(error) => println!("{error:?}"),
+///     Err(error) => println!("{error}"),
 /// });
 /// while !matches!(stream.receive()?, Incoming::PeerClosed) {}
 /// let report = stream.close(&CloseOptions::new())?;
@@ -75,20 +76,20 @@ impl fmt::Debug for Sender {
 }
 
 /// Checks that `xml` is whole elements and nothing else, behind what `framer` has seen. The error says what is wrong.
-pub(super) fn check(framer: &mut Framer, xml: &[u8]) -> Result<(), &'static str> {
+pub(super) fn check(framer: &mut Framer, xml: &[u8]) -> Result<(), Invalid> {
     let stray = framer.stray_bytes();
     let mut rest = xml;
     while let Some(frame) = framer.next(&mut rest) {
         match frame {
-            Frame::End => return Err("the closing tag is sent by `close`"),
-            Frame::Malformed(_) => return Err("not well-formed XML for a stream"),
+            Frame::End => return Err(Invalid::TagByHand),
+            Frame::Malformed(_) => return Err(Invalid::NotWellFormed),
             Frame::Header(_) | Frame::Stanza(_) | Frame::Oversize(_) => {}
         }
     }
     if !framer.between_stanzas() {
-        return Err("not a whole header or stanza");
+        return Err(Invalid::NotWhole);
     }
-    if framer.stray_bytes() > stray { Err("text that stands beside stanzas") } else { Ok(()) }
+    if framer.stray_bytes() > stray { Err(Invalid::Text) } else { Ok(()) }
 }
 
 /// The stream's end of the queue. When it is dropped, senders are refused.
