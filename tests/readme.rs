@@ -1,6 +1,9 @@
 //! The C and C++ of the README and of the guide compile as they stand (the README's Rust is a documentation test), and the
 //! files and tests that the documents name exist.
 
+#[path = "readme/requirements.rs"]
+mod requirements;
+
 use std::{
     io::Write,
     path::{Path, PathBuf},

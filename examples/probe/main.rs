@@ -88,7 +88,7 @@ impl fmt::Display for Failure {
 }
 
 fn main() -> ExitCode {
-    match args::parse(env::args_os().skip(1)).and_then(run) {
+    match args::parse(lexopt::Parser::from_env()).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // One line, whatever a server may have put into it.
@@ -112,7 +112,7 @@ fn demo(args: &Args) -> Result<(), Failure> {
     let failed = |error: xmpp_close::Error| Failure::Local(format!("with the embedded peer: {error}"));
     let new = demo::by_handshake().map_err(failed)?;
     let old = demo::the_old_way().map_err(failed)?;
-    let text = if args.json { json::demo(&new, &old) + "\n" } else { text::demo(&new, &old, paint()) };
+    let text = if args.json { format!("{}\n", json::demo(&new, &old)) } else { text::demo(&new, &old, paint()) };
     print(&text)?;
     write_svg(args.svg.as_deref(), || svg::demo(&new, &old))?;
     let lost = new.to_us.lost() + new.to_peer.lost();
@@ -126,7 +126,7 @@ fn demo(args: &Args) -> Result<(), Failure> {
 fn remote(target: &remote::Target, args: &Args) -> Result<(), Failure> {
     let probed = if target.detach { remote::detach_and_close(target)? } else { vec![remote::close(target)?] };
     if args.json {
-        print(&(json::remote(&probed) + "\n"))?;
+        print(&format!("{}\n", json::remote(&probed)))?;
     } else {
         print(&text::remote(&probed, paint()))?;
     }
