@@ -29,7 +29,12 @@ pub use summary::{BatchReport, Summary};
 
 use self::{clock::Schedule, live::Settings, summary::Progress};
 use crate::{
-    closing::Buffer, error::Error, options::CloseOptions, report::Report, stream::Stream, transport::Transport,
+    closing::Buffer,
+    error::{Error, Invalid},
+    options::CloseOptions,
+    report::Report,
+    stream::Stream,
+    transport::Transport,
     xml::Stanza,
 };
 
@@ -47,7 +52,7 @@ pub(crate) type AnyTransport<'a> = Box<dyn Transport + Send + 'a>;
 /// ```no_run
 /// # fn f(connections: Vec<std::net::TcpStream>) -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
-/// use xmpp_close::{Batch, BatchOptions, CloseOptions, StreamError};
+/// use xmpp_close::{Condition, Batch, BatchOptions, CloseOptions, StreamError};
 ///
 /// let mut batch = Batch::new()?;
 /// for (number, tcp) in connections.into_iter().enumerate() {
@@ -55,7 +60,7 @@ pub(crate) type AnyTransport<'a> = Box<dyn Transport + Send + 'a>;
 /// }
 /// let options = BatchOptions::new()
 ///     .total(Duration::from_secs(10))
-///     .stream_error(StreamError::new("system-shutdown")?)
+///     .stream_error(StreamError::new(Condition::SystemShutdown)?)
 ///     .on_progress(|so_far| println!("{so_far}"));
 /// let report = batch.run(options)?;
 /// println!("{}", report.summary); // 9000 streams: 8910 clean, 90 timed-out; 17 late stanzas; 10002 ms
@@ -212,7 +217,7 @@ impl AsFd for Batch<'_> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         if self.intake.check_owner().is_ok() {
-            self.intake.shut(Some("the batch is gone"));
+            self.intake.shut(Some(Invalid::BatchGone));
             self.clear();
         }
     }

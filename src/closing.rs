@@ -22,22 +22,27 @@ use crate::{error::Error, options::CloseOptions, report::Report, transport::Tran
 /// Closes the stream on `transport` with the default [`CloseOptions`], and TCP after it.
 ///
 /// What still arrives is read and counted but not kept: to process it, as the handshake asks, use
-/// [`CloseOptions::begin`]. Blocks for [`Limits::total`](crate::Limits::total) at most.
+/// [`CloseOptions::begin`]. Blocks for [`DEFAULT_TOTAL`](crate::DEFAULT_TOTAL) at most. This cannot fail: however the stream
+/// ended, the report says how.
 ///
-/// # Errors
-/// Only for options that make no sense, so never here; however the stream ended, it is in the report.
+/// ```no_run
+/// # fn f(tcp: std::net::TcpStream) {
+/// let report = xmpp_close::close(tcp);
+/// println!("{report}");
+/// # }
+/// ```
 ///
 /// Nothing can be written after the closing tag, for the stream is gone:
 ///
 /// ```compile_fail,E0382
 /// # use std::{io::Write, net::TcpStream};
-/// # fn f(mut tcp: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
-/// xmpp_close::close(tcp)?;
+/// # fn f(mut tcp: TcpStream) -> std::io::Result<()> {
+/// xmpp_close::close(tcp);
 /// tcp.write_all(b"<presence/>")?; // borrow of moved value: `tcp`
 /// # Ok(()) }
 /// ```
-pub fn close<T: Transport>(transport: T) -> Result<Report, Error> {
-    CloseOptions::new().close(transport)
+pub fn close<T: Transport>(transport: T) -> Report {
+    Closing::begin(Driver::usual(transport)).finish()
 }
 
 impl CloseOptions {

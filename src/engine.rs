@@ -8,7 +8,7 @@ mod incoming;
 mod outgoing;
 mod wants;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use close::Close;
 pub use facts::Tls;
@@ -20,7 +20,8 @@ use outgoing::{Last, Outgoing};
 pub use wants::Wants;
 
 use crate::{
-    error::Error,
+    condition::Condition,
+    error::{Error, Invalid},
     framing::Frame,
     options::CloseOptions,
     report::Report,
@@ -89,8 +90,20 @@ pub enum SendError {
     /// Too much is queued: perhaps later.
     Full,
     /// It is not whole stanzas, for this reason. Only a [`Sender`](crate::Sender) looks.
-    Invalid(&'static str),
+    Invalid(Invalid),
 }
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("nothing more is sent on this stream"),
+            Self::Full => f.write_str("too much is queued for sending"),
+            Self::Invalid(why) => why.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
 
 /// One stream's closing handshake without I/O, for whoever owns the socket, TLS and parser: it says what goes out and
 /// when, and what is to be done next.
@@ -147,7 +160,7 @@ impl Engine {
     pub fn new(options: &CloseOptions, tls: Tls) -> Result<Self, Error> {
         options.check()?;
         if options.limits.half_close && tls != Tls::No {
-            return Err(Error::Invalid("there is no half-close over TLS before the peer's tag"));
+            return Err(Invalid::HalfCloseOverTls.into());
         }
         let mut engine = Self::between_stanzas(options, tls)?;
         engine.set(&mut options.clone(), Duration::ZERO)?;
@@ -229,7 +242,7 @@ impl Engine {
     /// peer's last word all is discarded.
     ///
     /// ```
-    /// use std::time::Duration;
+    /// use std::{fmt, time::Duration};
     /// use xmpp_close::{CloseOptions, Engine, Found, Tls};
     ///
     /// # fn main() -> Result<(), xmpp_close::Error> {
@@ -297,7 +310,7 @@ impl Engine {
     /// [`Error::Invalid`] when a stream is restarted while something of it is still to be written.
     pub fn tell(&mut self, fact: Fact, now: Duration) -> Result<(), Error> {
         match fact {
-            Fact::Malformed => self.close.malformed("not-well-formed", now),
+            Fact::Malformed => self.close.malformed(Condition::NotWellFormed, now),
             Fact::StreamError(error) => self.peer_error(error, now),
             Fact::Restarted { tls } => return self.restart(tls),
             Fact::HeaderOut => self.close.outgoing.header_is_out(),
@@ -318,7 +331,7 @@ impl Engine {
             return Ok(());
         }
         if !self.close.restart(tls) {
-            return Err(Error::Invalid("a stream restarts when all that was sent on it is written"));
+            return Err(Invalid::UnwrittenAtRestart.into());
         }
         self.incoming.restart();
         Ok(())

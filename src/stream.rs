@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// What [`Stream::receive`] found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Incoming {
     /// The start tag of the peer's stream header.

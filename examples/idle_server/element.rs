@@ -6,7 +6,7 @@ use std::{
 };
 
 use xmpp_close::{
-    Stanza,
+    Condition, Stanza,
     xml::{EventReader, XmlEvent},
 };
 
@@ -45,7 +45,7 @@ impl Element {
                 Ok(XmlEvent::StartElement { attributes, namespace, .. })
                     if attributes.len() > MAX_ATTRIBUTES || namespace.0.len() > MAX_ATTRIBUTES =>
                 {
-                    return Err(stop("policy-violation"));
+                    return Err(stop(Condition::PolicyViolation));
                 }
                 Ok(XmlEvent::StartElement { name, attributes, .. }) => {
                     let name = format!("{{{}}}{}", name.namespace.unwrap_or_default(), name.local_name);
@@ -56,7 +56,7 @@ impl Element {
                             let pairs = attributes.into_iter().map(|a| (a.name.to_string(), a.value));
                             element.attributes = pairs.collect();
                         }
-                        MAX_DEPTH => return Err(stop("policy-violation")),
+                        MAX_DEPTH => return Err(stop(Condition::PolicyViolation)),
                         _ if element.child.is_empty() => element.child = name,
                         _ => {}
                     }
@@ -69,7 +69,7 @@ impl Element {
                 Err(_) => break,
             }
         }
-        Err(stop("bad-namespace-prefix"))
+        Err(stop(Condition::BadNamespacePrefix))
     }
 
     pub fn get(&self, attribute: &str) -> Option<&str> {

@@ -39,7 +39,7 @@ use router::Router;
 use session::Session;
 use shutdown::Shutdown;
 use tls::Tls;
-use xmpp_close::{Batch, CloseOptions, Stream, StreamError};
+use xmpp_close::{Batch, CloseOptions, Condition, Stream, StreamError};
 
 const DOMAIN: &str = "localhost";
 const USAGE: &str = "\
@@ -147,7 +147,7 @@ impl Drop for Connection {
 
 /// Says why, and waits for nothing.
 fn refuse(tcp: TcpStream) {
-    if let Ok(error) = StreamError::new("resource-constraint") {
+    if let Ok(error) = StreamError::new(Condition::ResourceConstraint) {
         let _ = Stream::new(tcp).close(&CloseOptions::new().stream_error(error).total(Duration::ZERO));
     }
 }

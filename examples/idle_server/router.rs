@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError, mpsc},
 };
 
-use xmpp_close::{Stanza, Waker};
+use xmpp_close::{Condition, Stanza, Waker};
 
 use crate::{
     DOMAIN,
@@ -49,7 +49,7 @@ impl Router {
     pub fn process(&self, from: &str, stanza: &Stanza) -> Result<Option<String>, Stop> {
         let element = Element::read(stanza)?;
         if element.get("from").is_some_and(|claimed| claimed != from) {
-            return Err(stop("invalid-from"));
+            return Err(stop(Condition::InvalidFrom));
         }
         let kind = element.get("type").unwrap_or_default();
         let to = element.get("to").unwrap_or(bare(from));
@@ -63,7 +63,7 @@ impl Router {
                 (!delivered && kind != "error").then(|| element.error("message"))
             }
             "{jabber:client}iq" => matches!(kind, "get" | "set").then(|| serve(&element)),
-            _ => return Err(stop("unsupported-stanza-type")),
+            _ => return Err(stop(Condition::UnsupportedStanzaType)),
         })
     }
 

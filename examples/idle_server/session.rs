@@ -10,8 +10,8 @@ use std::{
 };
 
 use xmpp_close::{
-    CloseOptions, DEFAULT_STANZA_LIMIT, Error, Incoming, MIN_STANZA_LIMIT, Stanza, Stream, StreamError, Transport,
-    xml::Header,
+    CloseOptions, Condition, DEFAULT_STANZA_LIMIT, Error, Incoming, MIN_STANZA_LIMIT, Stanza, Stream, StreamError,
+    Transport, xml::Header,
 };
 
 use crate::{
@@ -64,7 +64,7 @@ fn share() -> f64 {
     RandomState::new().hash_one(0) as f64 / 2_f64.powi(64)
 }
 
-pub fn stop(condition: &str) -> Stop {
+pub fn stop(condition: Condition) -> Stop {
     Stop::Close(StreamError::new(condition).ok())
 }
 
@@ -155,7 +155,7 @@ impl<T: Transport + Send + 'static> Session<T> {
                     let mut mail = self.client.mail.try_iter();
                     mail.try_for_each(|stanza| self.stream.send(stanza)).map_err(Stop::from)
                 }
-                Ok(Incoming::Oversize(_)) => Err(stop("policy-violation")),
+                Ok(Incoming::Oversize(_)) => Err(stop(Condition::PolicyViolation)),
                 Ok(Incoming::TimedOut) if self.client.bound || !self.client.time_left().is_zero() => Ok(()), // to leave
                 // Idle, or still not logged in: nobody is to blame, so there is no error. A peer that closed, or sent an error, is answered.
                 Ok(_) => Err(Stop::Close(None)),
@@ -210,12 +210,12 @@ impl<T: Transport + Send + 'static> Session<T> {
         self.stream.send(format!(
             "<?xml version='1.0'?><stream:stream from='{DOMAIN}' id='{id}' version='1.0' {NAMESPACES}>"
         ))?;
-        let header = Header::parse(header).map_err(|_| stop("not-well-formed"))?;
+        let header = Header::parse(header).map_err(|_| stop(Condition::NotWellFormed))?;
         if !header.is_stream {
-            return Err(stop("invalid-namespace"));
+            return Err(stop(Condition::InvalidNamespace));
         }
         if header.to.is_some_and(|to| to != DOMAIN) {
-            return Err(stop("host-unknown"));
+            return Err(stop(Condition::HostUnknown));
         }
         let mut features = String::new();
         if self.offers_tls() {
@@ -276,7 +276,7 @@ impl<T: Transport + Send + 'static> Session<T> {
             ("{jabber:client}iq", Some(user)) if element.child == "{urn:ietf:params:xml:ns:xmpp-bind}bind" => {
                 self.bind(user, &element)
             }
-            _ => Err(stop("not-authorized")),
+            _ => Err(stop(Condition::NotAuthorized)),
         }
     }
 

@@ -15,7 +15,7 @@ use signal_hook::{
     iterator::Signals,
 };
 use socket2::SockRef;
-use xmpp_close::{Batch, Canceller, StreamError, Waker};
+use xmpp_close::{Batch, Canceller, Condition, StreamError, Waker};
 
 use crate::Server;
 
@@ -67,7 +67,7 @@ impl Shutdown {
             .options()
             .total(self.limit)
             .canceller(&self.hurry)
-            .stream_error(StreamError::new("system-shutdown").map_err(io::Error::other)?)
+            .stream_error(StreamError::new(Condition::SystemShutdown).map_err(io::Error::other)?)
             .on_progress(|so_far| println!("{so_far}"));
         batch.set(options).map_err(io::Error::other)?;
         self.open().values().for_each(Waker::wake);

@@ -63,10 +63,10 @@ fn tally(tally: Tally) -> Value {
 
 fn report(report: &Report) -> Value {
     let error = report.stream_error.as_ref().map(|error| {
-        json!({ "condition": error.unknown_condition().unwrap_or(error.condition()), "text": error.get_text() })
+        json!({ "condition": error.unknown_condition().unwrap_or(error.condition().as_str()), "text": error.text() })
     });
     json!({
-        "outcome": report.outcome.name(),
+        "outcome": report.outcome.as_str(),
         "clean": report.is_clean(),
         "initiator": report.initiator.map(|side| side.to_string()),
         "tag_sent": report.tag_sent,

@@ -66,7 +66,7 @@ impl fmt::Display for LoginError {
             Self::PeerClosed { awaited } => write!(f, "the server closed the stream instead of sending {awaited}"),
             Self::StreamError(error) => {
                 write!(f, "the server closed the stream: {}", error.condition())?;
-                error.get_text().map_or(Ok(()), |text| write!(f, " ({})", short(text)))
+                error.text().map_or(Ok(()), |text| write!(f, " ({})", short(text)))
             }
             Self::NoPlain { offered } if offered.is_empty() => f.write_str("the server offers no SASL here"),
             Self::NoPlain { offered } => write!(f, "the server offers no SASL PLAIN here, but {}", offered.join(" ")),

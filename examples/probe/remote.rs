@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use xmpp_close::{CloseOptions, Outcome, Report, Stanza, Stream, Transport, xml};
+use xmpp_close::{CloseOptions, Condition, Outcome, Report, Stanza, Stream, Transport, xml};
 
 use crate::{
     Failure, component,
@@ -336,7 +336,7 @@ fn connect(target: &Target, deadline: Instant) -> Result<(TcpStream, SocketAddr)
 pub fn failure(error: &LoginError, domain: &str) -> Failure {
     match error {
         LoginError::NoPlain { .. } | LoginError::Refused(_) | LoginError::Bind(_) => Failure::Login(error.to_string()),
-        LoginError::StreamError(stream_error) if stream_error.condition() == "host-unknown" => {
+        LoginError::StreamError(stream_error) if stream_error.condition() == Condition::HostUnknown => {
             Failure::NotOpened(format!("the server does not know the domain {domain}: try --domain"))
         }
         LoginError::StreamError(_) | LoginError::PeerClosed { .. } => Failure::NotOpened(error.to_string()),

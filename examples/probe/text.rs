@@ -113,7 +113,7 @@ pub fn report(report: &Report, paint: Paint) -> String {
     let mut line = |what: &str, words: String| {
         let _ = writeln!(out, "  {} {words}", paint.dim(format_args!("{what:<14}")));
     };
-    let name = report.outcome.name();
+    let name = report.outcome.as_str();
     let colour = match report.outcome {
         Outcome::Clean => GOOD,
         Outcome::Cancelled => BOLD,

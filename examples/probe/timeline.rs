@@ -309,7 +309,7 @@ impl Seen {
             Some(Frame::Oversize(_)) => Self::Frame("<…/>".into()),
             Some(Frame::End) => Self::End,
             Some(Frame::Malformed(_)) => Self::Junk,
-            None => Self::Part,
+            _ => Self::Part,
         }
     }
 }

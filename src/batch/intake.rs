@@ -15,7 +15,7 @@ use super::{AnyTransport, Member, OnInput, Owner, hand_over};
 use crate::{
     cancel::{Canceller, Waker},
     closing::Driver,
-    error::Error,
+    error::{Error, Invalid},
     options::CloseOptions,
     process,
     stream::Stream,
@@ -119,7 +119,7 @@ struct Entries<'a> {
     cancellers: HashMap<RawFd, (Canceller, usize)>,
     next_index: usize,
     /// Why nothing can begin any more.
-    shut: Option<&'static str>,
+    shut: Option<Invalid>,
 }
 
 /// What is ready.
@@ -158,8 +158,7 @@ impl<'a> Intake<'a> {
 
     /// What is waited for in a child of the process that made it, the parent would wait for.
     pub(super) fn check_owner(&self) -> Result<(), Error> {
-        let invalid = Error::Invalid("this batch belongs to the parent process");
-        if self.process.is_this_process() { Ok(()) } else { Err(invalid) }
+        if self.process.is_this_process() { Ok(()) } else { Err(Invalid::Forked.into()) }
     }
 
     /// In C with an owner, who goes on using it.
@@ -183,18 +182,18 @@ impl<'a> Intake<'a> {
         let Some(added) = member.as_deref() else { return Err(Error::Closed) };
         let canceller = added.driver.canceller().cloned();
         let Some(fd) = added.fd() else {
-            return Err(Error::Invalid("this transport has no descriptor that a batch could wait for"));
+            return Err(Invalid::NoDescriptor.into());
         };
         let mut entries = self.entries();
         if let Some(reason) = entries.shut {
-            return Err(Error::Invalid(reason));
+            return Err(reason.into());
         }
         let no_memory = |_| io::Error::from(io::ErrorKind::OutOfMemory);
         entries.added.try_reserve(1).map_err(no_memory)?;
         entries.descriptors.try_reserve(1).map_err(no_memory)?;
         let number = fd.as_raw_fd();
         if !entries.descriptors.insert(number) {
-            return Err(Error::Invalid("this descriptor is in the batch already"));
+            return Err(Invalid::SecondTime.into());
         }
         let index = entries.next_index;
         let watching = self.readiness.watch(fd, index, None, added.watch.on);
@@ -205,7 +204,7 @@ impl<'a> Intake<'a> {
             entries.descriptors.remove(&number);
             return Err(match error.kind() {
                 // So epoll says of a file; where kqueue can wait for one, it may be in a batch.
-                io::ErrorKind::PermissionDenied => Error::Invalid("nothing can wait for this kind of descriptor"),
+                io::ErrorKind::PermissionDenied => Invalid::Unwaitable.into(),
                 _ => error.into(),
             });
         }
@@ -350,7 +349,7 @@ impl<'a> Intake<'a> {
     }
 
     /// Refuses all that comes now, for a reason; `None` ends that.
-    pub(super) fn shut(&self, reason: Option<&'static str>) {
+    pub(super) fn shut(&self, reason: Option<Invalid>) {
         self.entries().shut = reason;
     }
 }

@@ -3,7 +3,13 @@
 use std::{fmt, time::Duration};
 
 use super::Summary;
-use crate::{cancel::Canceller, error::Error, options::DEFAULT_TOTAL, report::Report, stream_error::StreamError};
+use crate::{
+    cancel::Canceller,
+    error::{Error, Invalid},
+    options::DEFAULT_TOTAL,
+    report::Report,
+    stream_error::StreamError,
+};
 
 type OnProgress<'a> = Box<dyn FnMut(&Summary) -> bool + Send + 'a>;
 type OnEnd<'a> = Box<dyn FnMut(usize, &Report) + Send + 'a>;
@@ -100,7 +106,7 @@ impl<'a> BatchOptions<'a> {
     pub(super) fn check(&self, total: Option<Duration>) -> Result<(), Error> {
         match self.spread.is_zero() || total.is_none_or(|total| self.spread < total) {
             true => Ok(()),
-            false => Err(Error::Invalid("the closing tags cannot be spread over the whole time there is")),
+            false => Err(Invalid::Spread.into()),
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 use crate::report::{Outcome, Report};
 
 /// How many streams of a batch ended how.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Summary {
     /// How many there are.
@@ -55,7 +55,7 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} streams", self.streams)?;
-        let counts = Outcome::ALL.into_iter().map(|outcome| (self.count(outcome), outcome)).filter(|(n, _)| *n > 0);
+        let counts = Outcome::ALL.iter().copied().map(|outcome| (self.count(outcome), outcome)).filter(|(n, _)| *n > 0);
         for (position, (count, outcome)) in counts.enumerate() {
             write!(f, "{} {count} {outcome}", if position == 0 { ":" } else { "," })?;
         }
@@ -93,7 +93,7 @@ impl Progress {
 }
 
 /// What happened to all of them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct BatchReport {
     /// The counts.

@@ -8,6 +8,7 @@ use std::{
 use super::{Batch, Member, Summary, clock::FOR_EVER, intake::Ready, options::Callbacks};
 use crate::{
     closing::Progress,
+    error::Invalid,
     report::Report,
     transport::{Interest, PAUSE, PAUSED, Transport},
 };
@@ -131,9 +132,9 @@ impl<'a> Turn<'_, 'a, '_> {
             settings.stopped = true;
         }
         if settings.stopped {
-            intake.shut(Some("the batch was stopped"));
+            intake.shut(Some(Invalid::BatchStopped));
         } else if settings.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            intake.shut(Some("the time of the batch is up")); // or whoever always adds another never lets it end
+            intake.shut(Some(Invalid::BatchTime)); // or whoever always adds another never lets it end
         }
         if members.is_empty() {
             return false;

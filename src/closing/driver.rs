@@ -122,6 +122,12 @@ impl<T: Transport> Driver<T> {
         Ok(driver)
     }
 
+    /// The same with the default options.
+    pub(crate) fn usual(transport: T) -> Self {
+        let engine = Engine::usual(tls_of(&transport));
+        Self::with(transport, engine)
+    }
+
     fn with(transport: T, engine: Engine) -> Self {
         Self {
             transport,

@@ -9,7 +9,7 @@ use super::{Closing, driver::Driver};
 use crate::{report::Report, transport::Transport, xml::Stanza};
 
 /// How far [`Closing::step`] came.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
     /// A stanza still came. There may be more to do: step again.

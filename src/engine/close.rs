@@ -7,7 +7,7 @@ use super::{
     handshake::Handshake,
     outgoing::Outgoing,
 };
-use crate::stream_error::StreamError;
+use crate::{condition::Condition, stream_error::StreamError};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Close {
@@ -72,7 +72,7 @@ impl Close {
     }
 
     /// What the peer sends is no stream: it is told so, if anything can still be said.
-    pub(super) fn malformed(&mut self, condition: &'static str, now: Duration) {
+    pub(super) fn malformed(&mut self, condition: Condition, now: Duration) {
         if !self.parses() {
             return;
         }

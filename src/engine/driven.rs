@@ -7,7 +7,7 @@ use super::{
     facts::{Ours, Theirs},
 };
 use crate::{
-    error::Error,
+    error::{Error, Invalid},
     framing::{Frame, Framer, Malformed},
     options::CloseOptions,
     report::Outcome,
@@ -21,17 +21,22 @@ impl Engine {
         Self::with(Incoming::with(Framer::new(), Scope::default()), tls)
     }
 
+    /// An engine on a stream whose headers have been exchanged, to be closed with the default options.
+    pub(crate) fn usual(tls: Tls) -> Self {
+        Self::with(Incoming::new(), tls)
+    }
+
     /// An engine on a stream whose headers have been exchanged; of the peer's is known what the options say.
     pub(crate) fn between_stanzas(options: &CloseOptions, tls: Tls) -> Result<Self, Error> {
         let Some(header) = &options.peer_header else {
-            return Ok(Self::with(Incoming::new(), tls));
+            return Ok(Self::usual(tls));
         };
         let mut framer = Framer::new().limit(usize::MAX);
         let mut rest = header.as_bytes();
         let scope = match framer.next(&mut rest) {
             // `<stream:stream/>` would be the end of the stream as well.
             Some(Frame::Header(tag)) if rest.is_empty() && !tag.ends_with(b"/>") => Scope::of(tag),
-            _ => return Err(Error::Invalid("the peer's header is not a start tag")),
+            _ => return Err(Invalid::PeerHeader.into()),
         };
         Ok(Self::with(Incoming::with(framer, scope), tls))
     }
@@ -57,7 +62,7 @@ impl Engine {
             return Err(io::Error::from(io::ErrorKind::OutOfMemory).into());
         }
         if was_due && !options.detach {
-            let error = self.incoming.why_malformed().map(|malformed| StreamError::defined(malformed.condition()));
+            let error = self.incoming.why_malformed().map(StreamError::from);
             self.close.outgoing.finish(error.as_ref());
         }
         self.close.update(false, now);

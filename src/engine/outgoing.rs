@@ -261,6 +261,7 @@ impl Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::condition::Condition;
 
     fn outgoing(header: &str) -> Outgoing {
         let mut outgoing = Outgoing::new("stream:stream".into());
@@ -277,7 +278,7 @@ mod tests {
         let mut outgoing = outgoing("<H>");
         outgoing.queue(b"<a/>");
         assert!(outgoing.add_farewell(b"<bye/>"));
-        outgoing.finish(Some(&StreamError::defined("reset")));
+        outgoing.finish(Some(&StreamError::defined(Condition::Reset)));
         let all = next(&mut outgoing);
         assert!(
             all.starts_with("<H><a/><bye/><stream:error><reset ") && all.ends_with("</stream:error></stream:stream>")
@@ -287,7 +288,7 @@ mod tests {
 
     #[test]
     fn an_error_goes_in_front_of_the_tag_only_while_the_tag_was_not_handed_out() {
-        let error = StreamError::defined("not-well-formed");
+        let error = StreamError::defined(Condition::NotWellFormed);
         let mut early = outgoing("");
         early.finish(None);
         early.insert_error(&error);
@@ -305,7 +306,7 @@ mod tests {
         early.last.farewell = b"<f/>".to_vec();
         early.finish(None);
         early.add_farewell(b"<w/>");
-        early.insert_error(&StreamError::defined("reset"));
+        early.insert_error(&StreamError::defined(Condition::Reset));
         early.add_farewell(b"<x/>");
         let all = next(&mut early);
         assert!(all.starts_with("<H><f/><w/><x/><stream:error>"), "{all}");
@@ -332,7 +333,7 @@ mod tests {
     fn what_comes_last_can_be_said_anew_as_long_as_none_of_it_was_handed_out() {
         let mut outgoing = outgoing("");
         outgoing.queue(b"<a/>");
-        outgoing.finish(Some(&StreamError::defined("not-well-formed")));
+        outgoing.finish(Some(&StreamError::defined(Condition::NotWellFormed)));
         assert!(outgoing.take_tail_back() && !outgoing.take_tail_back());
         let last = Last { farewell: b"<f/>".to_vec(), ..Last::default() };
         assert!(outgoing.set("stream".into(), Vec::new(), last));

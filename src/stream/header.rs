@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 use crate::{
+    condition::Condition,
     stream_error::StreamError,
     xml::{Header, NS_STREAMS},
 };
@@ -24,7 +25,7 @@ pub(super) fn compose(peer: &[u8], error: Option<&StreamError>) -> String {
     if let Some(peer) = peer {
         header += &format!(" id='{:016x}'", RandomState::new().hash_one(0));
         // Whoever does not serve the host must not answer in its name (section 4.9.1.3).
-        let served = error.is_none_or(|error| error.condition() != "host-unknown");
+        let served = error.is_none_or(|error| error.condition() != Condition::HostUnknown);
         for (name, value) in [("from", peer.to.filter(|_| served)), ("to", peer.from)] {
             if let Some(value) = value {
                 header += &format!(" {name}='{}'", escape(&value));
@@ -79,7 +80,7 @@ mod tests {
     #[test]
     fn nobody_answers_in_the_name_of_a_host_that_he_does_not_serve() {
         let peer = format!("<s:stream xmlns='jabber:client' xmlns:s='{NS_STREAMS}' from='a@b' to='elsewhere.example'>");
-        let error = StreamError::new("host-unknown").unwrap();
+        let error = StreamError::new(Condition::HostUnknown).unwrap();
         let answer = read(&compose(peer.as_bytes(), Some(&error)));
         assert_eq!((answer.from, answer.to.as_deref()), (None, Some("a@b")));
     }

@@ -8,6 +8,7 @@ use std::{
 use crate::{
     cancel::Waker,
     engine::SendError,
+    error::Invalid,
     framing::{Frame, Framer},
     options::DEFAULT_OUTPUT_LIMIT,
 };
@@ -49,20 +50,20 @@ impl fmt::Debug for Sender {
 }
 
 /// Whether `xml` is whole elements and nothing else, behind what `framer` has seen; why not.
-pub(super) fn check(framer: &mut Framer, xml: &[u8]) -> Result<(), &'static str> {
+pub(super) fn check(framer: &mut Framer, xml: &[u8]) -> Result<(), Invalid> {
     let stray = framer.stray_bytes();
     let mut rest = xml;
     while let Some(frame) = framer.next(&mut rest) {
         match frame {
-            Frame::End => return Err("the closing tag is sent by `close`"),
-            Frame::Malformed(_) => return Err("not well-formed XML for a stream"),
+            Frame::End => return Err(Invalid::TagByHand),
+            Frame::Malformed(_) => return Err(Invalid::NotWellFormed),
             Frame::Header(_) | Frame::Stanza(_) | Frame::Oversize(_) => {}
         }
     }
     if !framer.between_stanzas() {
-        return Err("not a whole header or stanza");
+        return Err(Invalid::NotWhole);
     }
-    if framer.stray_bytes() > stray { Err("text that stands beside stanzas") } else { Ok(()) }
+    if framer.stray_bytes() > stray { Err(Invalid::Text) } else { Ok(()) }
 }
 
 /// The stream's end of it. When it is dropped, nothing more is taken.

@@ -24,7 +24,7 @@ pub(super) const RECORD: usize = 16 * 1024;
 ///     let mut transport = xmpp_close::over(session, tcp)?;
 ///     transport.handshake(Duration::from_secs(10))?; // unless that was done before
 ///     println!("a session with {}", transport.get_ref().peer_addr()?);
-///     Ok(xmpp_close::close(transport)?)
+///     Ok(xmpp_close::close(transport))
 /// }
 /// ```
 pub struct OverTls<S: TlsSession, T: Transport + AsFd> {
