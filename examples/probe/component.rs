@@ -1,4 +1,4 @@
-//! An external component's way into a stream (XEP-0114).
+//! How an external component opens a stream (XEP-0114).
 
 use std::{
     fmt::Write,

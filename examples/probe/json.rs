@@ -11,7 +11,7 @@ use crate::{
     timeline::{Entry, Side, What},
 };
 
-/// What happened on the streams to a real server: an object, or an array when there was more than one.
+/// What happened on the streams to a real server: an object, or an array when there was more than one stream.
 pub fn remote(all: &[Probed]) -> Value {
     if let [one] = all { probed(one) } else { all.iter().map(probed).collect() }
 }
