@@ -75,8 +75,7 @@ static uint32_t settle(conn *c)
         else if (!taken || error)
             break;
     }
-    /* We do not read from a peer that does not read, but only while the stream is open: when two close, both must
-     * read. */
+    /* We do not read from a peer that does not read, but only while the stream is open: closing, both must read. */
     if (wants & XMPP_CLOSE_READ && !(wants & XMPP_CLOSE_MAY_SEND && event.events))
         event.events |= EPOLLIN;
     channel_watch(&c->channel, epoll_fd, &event);
