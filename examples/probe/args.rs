@@ -77,7 +77,7 @@ pub enum Command {
     Remote(Target, Args),
 }
 
-/// What was said.
+/// What the command line asks for.
 #[derive(Default)]
 struct Said {
     to_print: Option<&'static str>,
@@ -93,7 +93,7 @@ struct Said {
     detach: bool,
     half_close: bool,
     total: Option<Duration>,
-    /// Something that makes sense only with a server.
+    /// An option that makes sense only with a server.
     about_server: bool,
 }
 

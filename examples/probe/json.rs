@@ -11,7 +11,7 @@ use crate::{
     timeline::{Entry, Side, What},
 };
 
-/// What happened on the streams to a real server: an object, or an array when there was more than one.
+/// What happened on the streams to a real server: an object, or an array when there was more than one stream.
 pub fn remote(all: &[Probed]) -> Value {
     if let [one] = all { probed(one) } else { all.iter().map(probed).collect() }
 }
@@ -63,10 +63,10 @@ fn tally(tally: Tally) -> Value {
 
 fn report(report: &Report) -> Value {
     let error = report.stream_error.as_ref().map(|error| {
-        json!({ "condition": error.unknown_condition().unwrap_or(error.condition()), "text": error.get_text() })
+        json!({ "condition": error.unknown_condition().unwrap_or(error.condition().as_str()), "text": error.text() })
     });
     json!({
-        "outcome": report.outcome.name(),
+        "outcome": report.outcome.as_str(),
         "clean": report.is_clean(),
         "initiator": report.initiator.map(|side| side.to_string()),
         "tag_sent": report.tag_sent,

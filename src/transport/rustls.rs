@@ -40,7 +40,7 @@ const READS: u32 = 16;
 ///
 /// ```no_run
 /// # fn f(tls: rustls::StreamOwned<rustls::ServerConnection, std::net::TcpStream>) -> Result<(), xmpp_close::Error> {
-/// let report = xmpp_close::close(xmpp_close::RustlsTransport::from(tls))?;
+/// let report = xmpp_close::close(xmpp_close::RustlsTransport::from(tls));
 /// # Ok(()) }
 /// ```
 ///

@@ -122,10 +122,18 @@ impl fmt::Display for TlsError {
             Self::WantWrite => f.write_str("TLS waits to write"),
             Self::Eof => f.write_str("TCP ended without close_notify"),
             Self::EndUnknown => f.write_str("TLS ended, with close_notify or without"),
-            Self::Failed(error) => write!(f, "TLS failed: {error}"),
-            Self::Io(error) => write!(f, "below TLS: {error}"),
+            Self::Failed(_) => f.write_str("the TLS layer failed"),
+            Self::Io(_) => f.write_str("the connection below TLS failed"),
         }
     }
 }
 
-impl error::Error for TlsError {}
+impl error::Error for TlsError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Failed(error) => Some(error.as_ref()),
+            Self::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -10,6 +10,7 @@ use super::{
     walk::{Piece, Tag, Text, Walk, declared, split},
 };
 use crate::{
+    condition::Condition,
     error::Error,
     framing::{Frame, Framer},
 };
@@ -60,7 +61,7 @@ impl Header {
     /// # Errors
     /// [`Error::Malformed`] when it is no start tag, or not namespace-well-formed.
     pub fn parse(start_tag: &str) -> Result<Self, Error> {
-        Self::read(start_tag).ok_or(Error::Malformed("not-well-formed"))
+        Self::read(start_tag).ok_or(Error::Malformed(Condition::NotWellFormed))
     }
 
     fn read(start_tag: &str) -> Option<Self> {
