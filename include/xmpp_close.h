@@ -211,7 +211,7 @@ typedef enum xmpp_close_tls {
 #define XMPP_CLOSE_OPTIONS_INIT                                                \
     { sizeof(xmpp_close_options), 0, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0,    \
       NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, NULL,   \
-      NULL, 0, NULL, 0, 0 }
+      NULL, 0, NULL, 0, 0, NULL }
 
 /// What on_data returns when its parser has seen the end of the peer's stream.
 #define XMPP_CLOSE_PEER_CLOSED 1
@@ -227,6 +227,19 @@ typedef enum xmpp_close_tls {
 /// What on_farewell may return on a started stream: ask again when _finish is
 /// called again, which I shall do when all is said.
 #define XMPP_CLOSE_LATER 1
+
+/// What on_log is told. Each comes once at most, and the last one in every close
+/// that is not given up by _free.
+typedef enum xmpp_close_phase {
+    /// You or the peer began to close.
+    XMPP_CLOSE_PHASE_BEGUN = 1,
+    /// Our closing tag, and all before it, was taken by the kernel.
+    XMPP_CLOSE_PHASE_TAG_SENT = 2,
+    /// The peer's closing tag came.
+    XMPP_CLOSE_PHASE_TAG_RECEIVED = 3,
+    /// It is over. The line is what xmpp_close_describe() makes of the report.
+    XMPP_CLOSE_PHASE_ENDED = 4,
+} xmpp_close_phase;
 
 /// Stops closes from another thread; see xmpp_close_canceller_new().
 typedef struct xmpp_close_canceller xmpp_close_canceller;
@@ -363,6 +376,10 @@ typedef struct xmpp_close_options {
     /// How many bytes xmpp_close_send() queues at most. 0: 16777216. Farewell,
     /// stream error and tag do not count.
     size_t output_limit;
+    /// Called once for each xmpp_close_phase that the close reaches, in the call
+    /// in which it does, with a line of text for your log. The line ends in NUL,
+    /// has no newline, and is valid during the call. NULL: nothing is logged.
+    void (*on_log)(void *userdata, int phase, const char *line);
 } xmpp_close_options;
 
 /* Report */
@@ -537,8 +554,8 @@ int xmpp_close_with(const xmpp_close_transport *transport,
  * each of them.
  *
  *    xmpp_close_new()    an engine: bytes in, bytes out, your clock. It does no I/O,
- *                        calls nothing back and knows no descriptor: your program
- *                        reads and writes, and tells it what happened
+ *                        calls nothing back but on_log and knows no descriptor: your
+ *                        program reads and writes, and tells it what happened
  *    xmpp_close_start()  a started stream: the library reads and writes, and hands
  *                        over what came; you poll, and call xmpp_close_step(). It
  *                        looks at the clock itself: pass 0 for each `now`
@@ -615,7 +632,7 @@ typedef struct xmpp_close_stream xmpp_close_stream;
 
 /// Stores an engine on an open stream, at any time before its close. It parses
 /// nothing yet. options NULL: all defaults. Refused: residual, on_stanza, on_data,
-/// on_farewell, userdata, canceller, detach and stream_error.
+/// on_farewell, canceller, detach and stream_error; userdata without on_log.
 ///
 /// With peer_closed it begins where the fact PEER_CLOSED leads; with tag_sent,
 /// where _finish does.

@@ -38,6 +38,8 @@ mod engine;
 mod error;
 mod framing;
 mod options;
+#[cfg(any(feature = "capi", feature = "log"))]
+mod phase;
 mod process;
 mod report;
 mod stream;

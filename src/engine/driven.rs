@@ -200,6 +200,12 @@ impl Engine {
         self.close.handshake.is_over()
     }
 
+    /// The phases that the close has reached.
+    #[cfg(any(feature = "capi", feature = "log"))]
+    pub(crate) fn phases(&self) -> crate::phase::Phases {
+        self.close.handshake.phases()
+    }
+
     /// What comes is still the peer's stream.
     pub(crate) fn parses(&self) -> bool {
         self.close.parses()
