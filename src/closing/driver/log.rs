@@ -26,6 +26,10 @@ impl<T: Transport> Driver<T> {
 
     /// Tells each phase that was reached since the last call.
     pub(crate) fn log(&mut self) {
+        #[cfg(not(feature = "log"))]
+        if self.log.on_log.is_none() {
+            return;
+        }
         while let Some(phase) = self.log.told.next(self.engine.phases()) {
             #[cfg(feature = "log")]
             self.log_event(phase);
