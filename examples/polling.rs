@@ -6,7 +6,7 @@ use xmpp_close::{CloseOptions, Closing, Step, Stream};
 
 const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 
-/// A stream that is being closed: for what it waits, and for how long. At first for nothing, since a step is due.
+/// A stream that is being closed, the directions that it waits for, and until when. At first a step is due at once.
 struct Connection {
     name: String,
     closing: Closing<TcpStream>,
@@ -44,7 +44,7 @@ impl Connection {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut all = env::args().skip(1).map(Connection::begin).collect::<Result<Vec<_>, _>>()?;
     while !all.is_empty() {
-        // Who waits for neither direction is not watched: a descriptor that has hung up is ready all the time.
+        // A stream that waits for neither is not polled: a descriptor that has hung up would be ready all the time.
         let watched = all.iter().filter(|one| !one.events.is_empty());
         let mut fds: Vec<_> = watched.map(|one| PollFd::new(&one.closing, one.events)).collect();
         let due = all.iter().filter_map(|one| one.due).min();

@@ -14,7 +14,7 @@ async fn finish(closing: Closing<TcpStream>, late: impl Fn(Stanza)) -> io::Resul
             Step::Stanza(stanza) => late(stanza),
             Step::Over(report) => return Ok(report),
             Step::Wait(wait) => select! {
-                // Nothing was left to read or to write: so the readiness that is seen now can be cleared, and then comes a step.
+                // A step reads and writes until it would block, so the readiness can be cleared; the next step follows.
                 ready = closing.readable(), if wait.read => ready?.clear_ready(),
                 ready = closing.writable(), if wait.write => ready?.clear_ready(),
                 () = sleep_until(wait.deadline.unwrap_or_else(Instant::now).into()) => {}

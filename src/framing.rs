@@ -26,6 +26,8 @@ use std::fmt;
 use scan::{Scanner, Token};
 pub(crate) use whole::{Leaves, leaves};
 
+use crate::condition::Condition;
+
 /// Largest stanza a [`Framer`] buffers unless told otherwise: 1 MiB.
 pub const DEFAULT_STANZA_LIMIT: usize = 1024 * 1024;
 /// The least that a limit on stanzas may be set to: 10 000 bytes (RFC 6120 section 13.12, XM-08).
@@ -34,7 +36,8 @@ pub const MIN_STANZA_LIMIT: usize = 10_000;
 const KEPT_BUFFER: usize = 4 * 1024;
 
 /// What [`Framer::next`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Frame<'a> {
     /// The start tag of the root: `<stream:stream …>`.
     Header(&'a [u8]),
@@ -52,6 +55,7 @@ pub enum Frame<'a> {
 
 /// Why something is no XMPP stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Malformed {
     /// It is not well-formed XML, or not valid UTF-8 (RFC 6120 section 11.3).
     NotWellFormed,
@@ -63,20 +67,28 @@ pub enum Malformed {
 
 impl Malformed {
     /// The stream error condition RFC 6120 section 4.9.3 has for it.
-    pub fn condition(self) -> &'static str {
+    pub fn condition(self) -> Condition {
         match self {
-            Self::NotWellFormed => "not-well-formed",
-            Self::RestrictedXml => "restricted-xml",
-            Self::UnsupportedEncoding => "unsupported-encoding",
+            Self::NotWellFormed => Condition::NotWellFormed,
+            Self::RestrictedXml => Condition::RestrictedXml,
+            Self::UnsupportedEncoding => Condition::UnsupportedEncoding,
         }
     }
 }
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.condition())
+        f.write_str(match self {
+            Self::NotWellFormed => "not well-formed XML",
+            Self::RestrictedXml => {
+                "XML with a comment, a processing instruction, a DTD or an entity, which XMPP forbids"
+            }
+            Self::UnsupportedEncoding => "an encoding other than UTF-8",
+        })
     }
 }
+
+impl std::error::Error for Malformed {}
 
 /// Splits the bytes of a stream into its header, its stanzas and its end.
 ///

@@ -13,10 +13,10 @@
 //! One call does it all:
 //!
 //! ```no_run
-//! # fn f(tcp: std::net::TcpStream) -> Result<(), xmpp_close::Error> {
-//! let report = xmpp_close::close(tcp)?;
+//! # fn f(tcp: std::net::TcpStream) {
+//! let report = xmpp_close::close(tcp);
 //! println!("{report}");
-//! # Ok(()) }
+//! # }
 //! ```
 //!
 //! | for | use |
@@ -34,9 +34,11 @@
 mod batch;
 mod cancel;
 mod closing;
+mod condition;
 mod engine;
 mod error;
 mod framing;
+mod names;
 mod options;
 #[cfg(any(feature = "capi", feature = "log"))]
 mod phase;
@@ -55,9 +57,11 @@ pub mod ffi;
 pub use batch::{Batch, BatchHandle, BatchOptions, BatchReport, Removed, Summary};
 pub use cancel::{Canceller, Waker};
 pub use closing::{Closing, LateBytes, Step, Wait, close};
+pub use condition::Condition;
 pub use engine::{Engine, Fact, Found, SendError, TRAILING_LIMIT, Tls, Wants};
-pub use error::Error;
+pub use error::{Error, Invalid};
 pub use framing::{DEFAULT_STANZA_LIMIT, Frame, Framer, MIN_STANZA_LIMIT, Malformed};
+pub use names::UnknownName;
 pub use options::{CloseOptions, DEFAULT_LINGER, DEFAULT_TOTAL, Limits};
 pub use report::{Initiator, Limit, Outcome, Report, TlsAlerts};
 pub use stream::{Incoming, Sender, Stream};

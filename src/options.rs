@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     cancel::Canceller,
-    error::Error,
+    error::{Error, Invalid},
     framing::{Frame, Framer, Leaves, leaves},
     stream_error::StreamError,
 };
@@ -28,6 +28,7 @@ pub(crate) const DEFAULT_ROOT: &str = "stream:stream";
 
 /// The time limits of one handshake, and whether it half-closes early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Limits {
     /// For everything: flushing, the tag, the wait, the TLS alerts and the drain (HS-05). Zero: send the tag and do not wait.
     pub total: Duration,
@@ -50,8 +51,8 @@ impl Default for Limits {
     }
 }
 
-/// How to close a stream; reads like [`std::fs::OpenOptions`], and ends in
-/// [`close`](Self::close) or [`begin`](Self::begin).
+/// How to close a stream: made by [`new`](Self::new), changed by one call an option, used by [`close`](Self::close) or
+/// [`begin`](Self::begin), as often as wanted.
 #[derive(Clone, Debug)]
 #[must_use = "options do nothing until `close` or `begin`"]
 pub struct CloseOptions {
@@ -109,6 +110,12 @@ impl CloseOptions {
             own_parser: false,
             canceller: None,
         }
+    }
+
+    /// Sets all [`Limits`] at once, such as those that a program has read from its configuration.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// Bounds the whole handshake, not each system call ([`Limits::total`]).
@@ -257,13 +264,13 @@ impl CloseOptions {
     /// The qualified name of our own root, from our header if it is still to be sent, or from the closing tag.
     pub(crate) fn root(&self) -> Result<Cow<'static, str>, Error> {
         if let Some(header) = &self.header {
-            return root_of(header.as_bytes()).ok_or(Error::Invalid("the header is not the start tag of a stream"));
+            return root_of(header.as_bytes()).ok_or(Invalid::Header.into());
         }
         let Some(tag) = &self.closing_tag else { return Ok(DEFAULT_ROOT.into()) };
         let name = tag.strip_prefix("</").and_then(|rest| rest.strip_suffix('>')).unwrap_or_default();
         let plain = |c: char| !c.is_whitespace() && !c.is_control() && !"<>/&'\"=".contains(c);
         if name.is_empty() || !name.chars().all(plain) {
-            return Err(Error::Invalid("the closing tag is not an end tag such as </stream:stream>"));
+            return Err(Invalid::ClosingTag.into());
         }
         Ok(name.to_owned().into())
     }
@@ -272,12 +279,12 @@ impl CloseOptions {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let root = self.root()?;
         if self.detach && self.stream_error.is_some() {
-            return Err(Error::Invalid("a stream error closes the stream, so it cannot detach"));
+            return Err(Invalid::ErrorInDetach.into());
         }
         if self.tag_sent
             && (self.detach || self.header.is_some() || self.stream_error.is_some() || self.last_words.is_some())
         {
-            return Err(Error::Invalid("nothing can be said behind a closing tag that has been sent"));
+            return Err(Invalid::BehindTag.into());
         }
         self.check_farewell(&root)
     }
@@ -292,11 +299,9 @@ impl CloseOptions {
             (Leaves::Between, false) | (Leaves::Closed, true) => Ok(()),
             // The beginning of the tag was written before.
             (_, true) if self.farewell_begun && format!("</{root}>").as_bytes().ends_with(&self.farewell) => Ok(()),
-            (_, true) => Err(Error::Invalid("the farewell does not end in our closing tag, which it is said to hold")),
-            (Leaves::Closed, false) => {
-                Err(Error::Invalid("the farewell ends in our closing tag, which comes behind it"))
-            }
-            (..) => Err(Error::Invalid("the farewell is not made of whole stanzas")),
+            (_, true) => Err(Invalid::FarewellWithoutTag.into()),
+            (Leaves::Closed, false) => Err(Invalid::FarewellWithTag.into()),
+            (..) => Err(Invalid::Farewell.into()),
         }
     }
 }

@@ -2,14 +2,15 @@
 
 use std::{fmt, time::Duration};
 
-use crate::stream_error::StreamError;
+use crate::{names::names, stream_error::StreamError};
 
 /// The nine endings. The numbers are those of the C API and never change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 #[repr(u32)]
 pub enum Outcome {
     /// Not over yet (event loops only).
+    #[default]
     Pending = 0,
     /// Both closing tags were exchanged. Nothing else is ever called clean.
     Clean = 1,
@@ -31,37 +32,20 @@ pub enum Outcome {
     Cancelled = 9,
 }
 
+names! { Outcome, "an outcome":
+    Pending "pending"
+    Clean "clean"
+    PeerEof "peer-eof"
+    Truncated "truncated"
+    Reset "reset"
+    TimedOut "timed-out"
+    Stalled "stalled"
+    Malformed "malformed"
+    TlsFailed "tls-failed"
+    Cancelled "cancelled"
+}
+
 impl Outcome {
-    /// Every value, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
-        Self::Pending,
-        Self::Clean,
-        Self::PeerEof,
-        Self::Truncated,
-        Self::Reset,
-        Self::TimedOut,
-        Self::Stalled,
-        Self::Malformed,
-        Self::TlsFailed,
-        Self::Cancelled,
-    ];
-
-    /// A short name for logs and statistics: `"clean"`, `"timed-out"`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Clean => "clean",
-            Self::PeerEof => "peer-eof",
-            Self::Truncated => "truncated",
-            Self::Reset => "reset",
-            Self::TimedOut => "timed-out",
-            Self::Stalled => "stalled",
-            Self::Malformed => "malformed",
-            Self::TlsFailed => "tls-failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
     const fn sentence(self) -> &'static str {
         match self {
             Self::Pending => "not over yet",
@@ -75,12 +59,6 @@ impl Outcome {
             Self::TlsFailed => "the TLS layer failed",
             Self::Cancelled => "cancelled",
         }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 
@@ -98,19 +76,10 @@ pub enum Initiator {
     Crossing = 3,
 }
 
-impl Initiator {
-    /// Every value, in the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::Us, Self::Peer, Self::Crossing];
-}
-
-impl fmt::Display for Initiator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Us => "us",
-            Self::Peer => "peer",
-            Self::Crossing => "crossing",
-        })
-    }
+names! { Initiator, "an initiator":
+    Us "us"
+    Peer "peer"
+    Crossing "crossing"
 }
 
 /// Which limit ended a close, or made it go on. The numbers are those of the C API.
@@ -131,25 +100,16 @@ pub enum Limit {
     Batch = 5,
 }
 
-impl Limit {
-    /// Every value, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Total, Self::NoProgress, Self::Linger, Self::Answer, Self::Batch];
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Total => "total",
-            Self::NoProgress => "no-progress",
-            Self::Linger => "linger",
-            Self::Answer => "answer",
-            Self::Batch => "batch",
-        })
-    }
+names! { Limit, "a limit":
+    Total "total"
+    NoProgress "no-progress"
+    Linger "linger"
+    Answer "answer"
+    Batch "batch"
 }
 
 /// The `close_notify` alerts of a TLS connection; all false in plaintext.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct TlsAlerts {
     /// The stream ran over TLS.
@@ -161,7 +121,7 @@ pub struct TlsAlerts {
 }
 
 /// What happened, clean or not. `Display` is one sentence for a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[must_use]
 pub struct Report {

@@ -2,38 +2,12 @@
 
 use std::fmt;
 
-use crate::error::Error;
+use crate::{
+    condition::Condition,
+    error::{Error, Invalid},
+    framing::Malformed,
+};
 
-/// The conditions RFC 6120 section 4.9.3 defines.
-const CONDITIONS: [&str; 25] = [
-    "bad-format",
-    "bad-namespace-prefix",
-    "conflict",
-    "connection-timeout",
-    "host-gone",
-    "host-unknown",
-    "improper-addressing",
-    "internal-server-error",
-    "invalid-from",
-    "invalid-namespace",
-    "invalid-xml",
-    "not-authorized",
-    "not-well-formed",
-    "policy-violation",
-    "remote-connection-failed",
-    "reset",
-    "resource-constraint",
-    "restricted-xml",
-    "see-other-host",
-    "system-shutdown",
-    "undefined-condition",
-    "unsupported-encoding",
-    "unsupported-feature",
-    "unsupported-stanza-type",
-    "unsupported-version",
-];
-const UNDEFINED: &str = "undefined-condition";
-pub(crate) const SEE_OTHER_HOST: &str = "see-other-host";
 pub(crate) const NS_STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
 
 /// A stream error: a condition, and what was said with it.
@@ -42,7 +16,7 @@ pub(crate) const NS_STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
 /// is in [`Report::stream_error`](crate::Report::stream_error).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StreamError {
-    condition: &'static str,
+    condition: Condition,
     /// Boxed, for few have any, and each stream has room for two errors.
     words: Option<Box<Words>>,
 }
@@ -57,25 +31,24 @@ struct Words {
 }
 
 impl StreamError {
-    /// A stream error with a condition of RFC 6120 section 4.9.3, such as `"system-shutdown"`.
+    /// A stream error with this condition, and nothing beside it yet.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the RFC does not define the condition, for `undefined-condition`, which says nothing without
     /// an application's own element (section 4.9.3.21, ER-11), and for `see-other-host`, which says nothing without an
     /// address (section 4.9.3.19): use [`undefined`](Self::undefined) and [`see_other_host`](Self::see_other_host) for them.
-    pub fn new(condition: &str) -> Result<Self, Error> {
-        match CONDITIONS.iter().find(|known| **known == condition) {
-            Some(&UNDEFINED) => Err(Error::Invalid("undefined-condition needs an application element")),
-            Some(&SEE_OTHER_HOST) => Err(Error::Invalid("see-other-host needs the address of the other host")),
-            Some(known) => Ok(Self::defined(known)),
-            None => Err(Error::Invalid("not a stream error condition of RFC 6120")),
+    pub fn new(condition: Condition) -> Result<Self, Error> {
+        match condition {
+            Condition::UndefinedCondition => Err(Invalid::UndefinedCondition.into()),
+            Condition::SeeOtherHost => Err(Invalid::SeeOtherHost.into()),
+            condition => Ok(Self::defined(condition)),
         }
     }
 
     /// `undefined-condition` with the application's own element, which is sent as it is
     /// (`<handled-count-too-high xmlns='urn:xmpp:sm:3' …/>`, ER-12).
     pub fn undefined(application: impl Into<String>) -> Self {
-        Self::defined(UNDEFINED).application(application)
+        Self::defined(Condition::UndefinedCondition).with_application(application)
     }
 
     /// `see-other-host` with the address that the peer is to connect to instead: a host name or an IP address, an IPv6
@@ -84,7 +57,7 @@ impl StreamError {
     /// ```
     /// # fn main() -> Result<(), xmpp_close::Error> {
     /// let error = xmpp_close::StreamError::see_other_host("xmpp2.example.net:5222")?;
-    /// assert_eq!(error.get_detail(), Some("xmpp2.example.net:5222"));
+    /// assert_eq!(error.detail(), Some("xmpp2.example.net:5222"));
     /// # Ok(()) }
     /// ```
     ///
@@ -93,12 +66,12 @@ impl StreamError {
     pub fn see_other_host(address: impl Into<String>) -> Result<Self, Error> {
         let address = address.into();
         match address.is_empty() || address.contains(char::is_whitespace) {
-            true => Err(Error::Invalid("the address of see-other-host is empty or has white space in it")),
-            false => Ok(Self::defined(SEE_OTHER_HOST).detail(address)),
+            true => Err(Invalid::Address.into()),
+            false => Ok(Self::defined(Condition::SeeOtherHost).with_detail(address)),
         }
     }
 
-    pub(crate) const fn defined(condition: &'static str) -> Self {
+    pub(crate) const fn defined(condition: Condition) -> Self {
         Self { condition, words: None }
     }
 
@@ -116,39 +89,39 @@ impl StreamError {
     /// takes [`from_element`](Self::from_element).
     ///
     /// ```
-    /// use xmpp_close::StreamError;
+    /// use xmpp_close::{Condition, StreamError};
     ///
-    /// let error = StreamError::received("see-other-host").detail("xmpp2.example.net").text("moved");
-    /// assert_eq!((error.condition(), error.get_detail()), ("see-other-host", Some("xmpp2.example.net")));
-    /// assert_eq!(StreamError::received("fizzbuzz").condition(), "undefined-condition");
+    /// let error = StreamError::received("see-other-host").with_detail("xmpp2.example.net").with_text("moved");
+    /// assert_eq!((error.condition(), error.detail()), (Condition::SeeOtherHost, Some("xmpp2.example.net")));
+    /// assert_eq!(StreamError::received("fizzbuzz").unknown_condition(), Some("fizzbuzz"));
     /// ```
     pub fn received(name: &str) -> Self {
-        match CONDITIONS.iter().find(|known| **known == name) {
-            Some(known) => Self::defined(known),
-            None => Self::defined(UNDEFINED).say(|words| &mut words.unknown, name.to_owned()),
+        match name.parse() {
+            Ok(known) => Self::defined(known),
+            Err(_) => Self::defined(Condition::UndefinedCondition).say(|words| &mut words.unknown, name.to_owned()),
         }
     }
 
     /// Adds a text for people (RFC 6120 section 4.9.2: never for programs).
     #[must_use]
-    pub fn text(self, text: impl Into<String>) -> Self {
+    pub fn with_text(self, text: impl Into<String>) -> Self {
         self.say(|words| &mut words.text, text.into())
     }
 
     /// Adds an element of the application's own, sent as it is (RFC 6120 section 4.9.4).
     #[must_use]
-    pub fn application(self, element: impl Into<String>) -> Self {
+    pub fn with_application(self, element: impl Into<String>) -> Self {
         self.say(|words| &mut words.application, element.into())
     }
 
     /// Adds character data inside the condition, which only `see-other-host` has.
     #[must_use]
-    pub fn detail(self, detail: impl Into<String>) -> Self {
+    pub fn with_detail(self, detail: impl Into<String>) -> Self {
         self.say(|words| &mut words.detail, detail.into())
     }
 
-    /// The condition; `"undefined-condition"` for one RFC 6120 does not define.
-    pub fn condition(&self) -> &str {
+    /// The condition; [`UndefinedCondition`](Condition::UndefinedCondition) for one that RFC 6120 does not define.
+    pub fn condition(&self) -> Condition {
         self.condition
     }
 
@@ -158,17 +131,17 @@ impl StreamError {
     }
 
     /// The text for people that came with it.
-    pub fn get_text(&self) -> Option<&str> {
+    pub fn text(&self) -> Option<&str> {
         self.said(|words| &words.text)
     }
 
     /// Character data inside the condition: where to go after `see-other-host` (BK-06).
-    pub fn get_detail(&self) -> Option<&str> {
+    pub fn detail(&self) -> Option<&str> {
         self.said(|words| &words.detail)
     }
 
     /// The application's own element: as given for one to send, `{namespace}name` for a received one.
-    pub fn get_application(&self) -> Option<&str> {
+    pub fn application(&self) -> Option<&str> {
         self.said(|words| &words.application)
     }
 
@@ -177,14 +150,14 @@ impl StreamError {
     pub(crate) fn to_xml(&self, root: &str) -> String {
         let prefix = root.rfind(':').map_or("", |colon| &root[..=colon]);
         let mut xml = format!("<{prefix}error><{} xmlns='{NS_STREAM_ERRORS}'", self.condition);
-        match self.get_detail() {
+        match self.detail() {
             Some(detail) => xml += &format!(">{}</{}>", escape(detail), self.condition),
             None => xml += "/>",
         }
-        if let Some(text) = self.get_text() {
+        if let Some(text) = self.text() {
             xml += &format!("<text xmlns='{NS_STREAM_ERRORS}'>{}</text>", escape(text));
         }
-        xml += self.get_application().unwrap_or_default();
+        xml += self.application().unwrap_or_default();
         xml + &format!("</{prefix}error>")
     }
 }
@@ -205,10 +178,19 @@ fn escape(text: &str) -> String {
     out
 }
 
+impl std::error::Error for StreamError {}
+
+/// What is said to a peer that sends something else than an XMPP stream.
+impl From<Malformed> for StreamError {
+    fn from(malformed: Malformed) -> Self {
+        Self::defined(malformed.condition())
+    }
+}
+
 impl fmt::Display for StreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.unknown_condition().unwrap_or(self.condition))?;
-        match self.get_text() {
+        f.write_str(self.unknown_condition().unwrap_or(self.condition.as_str()))?;
+        match self.text() {
             Some(text) => write!(f, " ({text})"),
             None => Ok(()),
         }
@@ -221,7 +203,7 @@ mod tests {
 
     #[test]
     fn the_error_element_takes_the_prefix_of_the_stream() {
-        let error = StreamError::new("system-shutdown").unwrap().text("a<b");
+        let error = StreamError::new(Condition::SystemShutdown).unwrap().with_text("a<b");
         let inner = "<system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
                      <text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>a&lt;b</text>";
         assert_eq!(error.to_xml("stream:stream"), format!("<stream:error>{inner}</stream:error>"));
@@ -230,8 +212,7 @@ mod tests {
 
     #[test]
     fn undefined_condition_needs_an_application_element() {
-        assert!(StreamError::new("undefined-condition").is_err());
-        assert!(StreamError::new("bogus").is_err());
+        assert!(StreamError::new(Condition::UndefinedCondition).is_err());
         let error = StreamError::undefined("<too-high xmlns='x'/>");
         assert!(error.to_xml("stream:stream").contains("<too-high xmlns='x'/></stream:error>"));
     }
@@ -239,13 +220,13 @@ mod tests {
     #[test]
     fn an_unknown_condition_is_undefined_and_keeps_its_name() {
         let error = StreamError::received("fizzbuzz");
-        assert_eq!(error.condition(), "undefined-condition");
+        assert_eq!(error.condition(), Condition::UndefinedCondition);
         assert_eq!(error.unknown_condition(), Some("fizzbuzz"));
     }
 
     #[test]
     fn text_cannot_make_the_stream_ill_formed() {
-        let error = StreamError::new("reset").unwrap().text("\u{0}]]>\u{ffff}");
+        let error = StreamError::new(Condition::Reset).unwrap().with_text("\u{0}]]>\u{ffff}");
         assert!(error.to_xml("s:stream").contains("\u{fffd}]]&gt;\u{fffd}"));
     }
 
@@ -257,7 +238,7 @@ mod tests {
 
     #[test]
     fn see_other_host_is_refused_without_an_address() {
-        assert!(StreamError::new("see-other-host").is_err());
+        assert!(StreamError::new(Condition::SeeOtherHost).is_err());
         for address in ["", " ", "\n", "a b"] {
             assert!(StreamError::see_other_host(address).is_err(), "{address:?}");
         }

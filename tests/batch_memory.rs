@@ -20,7 +20,7 @@ use std::{
 };
 
 use peer::PATIENCE;
-use xmpp_close::{Batch, BatchOptions, Canceller, CloseOptions, Interest, Outcome, StreamError, Transport};
+use xmpp_close::{Batch, BatchOptions, Canceller, CloseOptions, Condition, Interest, Outcome, StreamError, Transport};
 
 struct Counting;
 
@@ -66,7 +66,7 @@ fn most_bytes(streams: usize) -> usize {
     let options = BatchOptions::new()
         .total(PATIENCE)
         .canceller(&canceller)
-        .stream_error(StreamError::new("system-shutdown").unwrap())
+        .stream_error(StreamError::new(Condition::SystemShutdown).unwrap())
         .on_progress(|so_far| {
             // All have begun, and a tenth of a second later all wait.
             if std::mem::replace(&mut begun, so_far.begun == streams) {

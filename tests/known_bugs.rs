@@ -13,7 +13,7 @@ use std::{
 };
 
 use peer::{PATIENCE, SLACK, TAG};
-use xmpp_close::{CloseOptions, Error, Incoming, Initiator, Outcome, Report, Stream};
+use xmpp_close::{CloseOptions, Condition, Error, Incoming, Initiator, Outcome, Report, Stream};
 
 const HEADER: &str =
     "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>";
@@ -255,7 +255,7 @@ fn requests_during_the_wait_are_delivered_and_do_no_harm() {
     });
     assert_eq!(late[..4], requests);
     assert_eq!((late.len(), report.outcome, report.stanzas), (1004, Outcome::Clean, 1004));
-    assert_eq!(report.stream_error.unwrap().condition(), "conflict");
+    assert_eq!(report.stream_error.unwrap().condition(), Condition::Conflict);
 }
 
 /// 12: a RST destroyed the last bytes, for there was unread input when the socket was closed.
@@ -351,14 +351,14 @@ fn each_way_to_end_has_a_report_of_its_own() {
     let seen: Vec<_> = reports
         .iter()
         .map(|(report, _)| {
-            let error = report.stream_error.as_ref().map(|error| error.condition().to_owned());
+            let error = report.stream_error.as_ref().map(|error| error.condition());
             (report.outcome, report.initiator, error, report.bytes_after_tag)
         })
         .collect();
     for (index, one) in seen.iter().enumerate() {
         assert!(!seen[..index].contains(one), "two endings look alike: {one:?}");
     }
-    let outcomes: Vec<_> = seen.iter().map(|(outcome, ..)| outcome.name()).collect();
+    let outcomes: Vec<_> = seen.iter().map(|(outcome, ..)| outcome.as_str()).collect();
     let expected = "clean clean timed-out peer-eof truncated reset clean malformed clean";
     assert_eq!(outcomes.join(" "), expected);
 }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use peer::{PATIENCE, Peer, TAG};
-use xmpp_close::{Canceller, CloseOptions, Error, Incoming, Initiator, Outcome, Stream, StreamError};
+use xmpp_close::{Canceller, CloseOptions, Condition, Error, Incoming, Initiator, Outcome, Stream, StreamError};
 
 const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 
@@ -117,7 +117,7 @@ fn an_error_stands_behind_them() {
     let error = |name| format!("<f/><a h='0'/><stream:error><{name} {xmlns}/></stream:error>{TAG}");
     let handled = Handled::default();
     for (options, expected) in [
-        (handled.options().stream_error(StreamError::new("reset").unwrap()), error("reset")),
+        (handled.options().stream_error(StreamError::new(Condition::Reset).unwrap()), error("reset")),
         (handled.options().residual("<a></b>"), error("not-well-formed")),
     ] {
         let (ours, theirs) = peer::pair();
@@ -127,6 +127,24 @@ fn an_error_stands_behind_them() {
         });
         assert!(options.close(ours).unwrap().tag_sent);
         assert_eq!(peer.join().unwrap(), expected);
+    }
+}
+
+#[test]
+fn malformed_bytes_that_had_arrived_are_told_the_peer_if_they_are_handled_before_our_tag() {
+    let error = "<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+    let at_once = CloseOptions::new().total(PATIENCE);
+    let handled_first = at_once.clone().farewell_with(Vec::new);
+    for (options, said) in [(at_once, TAG.to_owned()), (handled_first, [error, TAG].concat())] {
+        let (ours, theirs) = peer::pair();
+        let peer = peer::peer(theirs, |mut peer| {
+            peer.send("<a></b>").rest().unwrap();
+            peer.text()
+        });
+        wait_for(&ours, "<a></b>".len());
+        let report = options.close(ours).unwrap();
+        assert_eq!((report.outcome, report.tag_sent, report.stanzas), (Outcome::Malformed, true, 0), "{report}");
+        assert_eq!(peer.join().unwrap(), said);
     }
 }
 
@@ -371,9 +389,10 @@ fn nothing_is_said_behind_a_tag_that_was_sent() {
     assert_eq!((report.outcome, report.tag_sent), (Outcome::Malformed, true), "{report}");
     assert_eq!(peer.join().unwrap(), "");
     let options = CloseOptions::new().tag_sent(true);
-    for options in
-        [options.clone().stream_error(StreamError::new("reset").unwrap()), options.clone().farewell_with(Vec::new)]
-    {
+    for options in [
+        options.clone().stream_error(StreamError::new(Condition::Reset).unwrap()),
+        options.clone().farewell_with(Vec::new),
+    ] {
         let (ours, theirs) = peer::pair();
         assert!(matches!(options.close(ours), Err(Error::Invalid(_))));
         peer::peer(theirs, |mut peer| peer.expect_eof()).join().unwrap();

@@ -16,7 +16,7 @@ use std::{
 
 use peer::PATIENCE;
 use socket2::SockRef;
-use xmpp_close::{Batch, BatchOptions, Canceller, CloseOptions, Incoming, Outcome, Stream, StreamError};
+use xmpp_close::{Batch, BatchOptions, Canceller, CloseOptions, Condition, Incoming, Outcome, Stream, StreamError};
 
 const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 
@@ -116,7 +116,7 @@ type Mistake = fn(TcpStream) -> bool;
 const MISTAKES: [(&str, Mistake); 5] = [
     ("a closing tag that is none", |tcp| CloseOptions::new().closing_tag("<a/>").begin(tcp).is_err()),
     ("a detach with a stream error", |tcp| {
-        CloseOptions::new().stream_error(StreamError::new("conflict").unwrap()).detach(tcp).is_err()
+        CloseOptions::new().stream_error(StreamError::new(Condition::Conflict).unwrap()).detach(tcp).is_err()
     }),
     ("a header that is none", |tcp| Stream::new(tcp).close(&CloseOptions::new().header("<a/>")).is_err()),
     ("a bad tag in a batch", |tcp| {

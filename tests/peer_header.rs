@@ -31,7 +31,7 @@ fn close(options: &CloseOptions, sent: String) -> (Report, Vec<String>) {
 }
 
 fn condition(report: &Report) -> Option<&str> {
-    report.stream_error.as_ref().map(|error| error.condition())
+    report.stream_error.as_ref().map(|error| error.condition().as_str())
 }
 
 #[test]

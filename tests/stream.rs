@@ -15,7 +15,7 @@ use std::{
 };
 
 use peer::{PATIENCE, TAG};
-use xmpp_close::{CloseOptions, Error, Incoming, Initiator, Outcome, Stream, StreamError};
+use xmpp_close::{CloseOptions, Condition, Error, Incoming, Initiator, Outcome, Stream, StreamError};
 
 const HEADER: &str =
     "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>";
@@ -35,7 +35,9 @@ fn what_comes_is_told_apart() {
     assert!(matches!(stream.receive().unwrap(), Incoming::Header(header) if header == HEADER));
     assert!(matches!(stream.receive().unwrap(), Incoming::Stanza(stanza) if stanza.name() == "message"));
     assert!(matches!(stream.receive().unwrap(), Incoming::Oversize(20_019)));
-    assert!(matches!(stream.receive().unwrap(), Incoming::StreamError(e) if e.condition() == "system-shutdown"));
+    assert!(
+        matches!(stream.receive().unwrap(), Incoming::StreamError(e) if e.condition() == Condition::SystemShutdown)
+    );
     assert!(matches!(stream.send("<presence/>"), Err(Error::Closed)), "ER-02: only the close makes sense now");
     assert!(matches!(stream.receive().unwrap(), Incoming::PeerClosed));
     assert!(matches!(stream.receive(), Err(Error::Closed)));
@@ -142,7 +144,7 @@ fn a_close_with_a_stream_error_ends_with_error_and_tag() {
     });
     let mut stream = Stream::new(ours);
     stream.send(HEADER).unwrap();
-    let error = StreamError::undefined(element).text("you <acked> too much");
+    let error = StreamError::undefined(element).with_text("you <acked> too much");
     let options = CloseOptions::new().farewell("<presence type='unavailable'/>").stream_error(error);
     let report = stream.close(&options).unwrap();
     assert_eq!((report.outcome, report.stream_error), (Outcome::Clean, None), "ours is not theirs");
@@ -168,8 +170,8 @@ fn a_peers_stream_error_is_answered_and_reported() {
         let report = stream.close(&CloseOptions::new()).unwrap();
         assert_eq!((report.outcome, report.initiator), (outcome, Some(Initiator::Peer)), "{report}");
         let error = report.stream_error.unwrap();
-        assert_eq!((error.condition(), error.unknown_condition()), ("undefined-condition", Some("fizzbuzz")));
-        assert_eq!(error.get_text(), Some("why"));
+        assert_eq!((error.condition(), error.unknown_condition()), (Condition::UndefinedCondition, Some("fizzbuzz")));
+        assert_eq!(error.text(), Some("why"));
         peer.join().unwrap();
     }
 }
@@ -300,7 +302,7 @@ fn a_stream_that_was_found_malformed_is_closed_with_the_error_and_does_not_hang(
     stream.send(HEADER).unwrap();
     assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
     for _ in 0..2 {
-        assert!(matches!(stream.receive(), Err(Error::Malformed("not-well-formed"))));
+        assert!(matches!(stream.receive(), Err(Error::Malformed(Condition::NotWellFormed))));
     }
     let report = stream.close(&CloseOptions::new()).unwrap();
     assert_eq!((report.outcome, report.initiator), (Outcome::Malformed, Some(Initiator::Us)), "{report}");

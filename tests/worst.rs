@@ -16,7 +16,9 @@ use std::{
 
 use peer::{SLACK, TAG};
 use shapes::{READER, SHAPES, WAYS, Way, cost};
-use xmpp_close::{Batch, BatchOptions, BatchReport, CloseOptions, Incoming, Interest, Outcome, Stream, Transport};
+use xmpp_close::{
+    Batch, BatchOptions, BatchReport, CloseOptions, Condition, Incoming, Interest, Outcome, Stream, Transport,
+};
 
 const NS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
 const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -56,7 +58,7 @@ fn close_behind_huge_header(late: String) -> xmpp_close::Report {
 #[test]
 fn a_huge_header_makes_no_stream_error_dear() {
     let report = close_behind_huge_header(format!("<stream:error>{}</stream:error>", "<a/>".repeat(2500)));
-    assert_eq!(report.stream_error.unwrap().condition(), "undefined-condition");
+    assert_eq!(report.stream_error.unwrap().condition(), Condition::UndefinedCondition);
 }
 
 #[test]
@@ -68,7 +70,7 @@ fn a_huge_header_makes_no_element_called_error_dear() {
 #[test]
 fn a_huge_header_still_tells_what_matters() {
     let report = close_behind_huge_header(format!("<a3:error/><stream:error><reset xmlns='{NS}'/></stream:error>"));
-    assert_eq!((report.stanzas, report.stream_error.unwrap().condition()), (1, "reset"));
+    assert_eq!((report.stanzas, report.stream_error.unwrap().condition()), (1, Condition::Reset));
 }
 
 /// How long the slowest of some honest streams took in one batch with those that send `floods` for ever.

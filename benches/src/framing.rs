@@ -4,7 +4,6 @@ use crate::{
     framers::FRAMERS,
     mix,
     page::Section,
-    plot,
     sampler::{Contender, Samples, interleave},
     table::{Bars, Table, figure},
 };
@@ -33,26 +32,28 @@ pub fn run() -> Section {
     let bar = 1500.0 * of("expat", &pieces) / EXPAT_THEN;
     bars.at_least("4 KiB pieces, 1.5 GB/s where expat does 165 MB/s, so here", bar, ours, "MB/s");
     bars.at_least("1-byte pieces, beside expat", 1.0, bytes[0].0 / of("expat", &bytes), "×");
-    let values = |speeds: &[Speed]| {
-        FRAMERS.iter().zip(speeds).map(|(framer, speed)| (framer.0.to_owned(), speed.0)).collect::<Vec<_>>()
-    };
     let parts: Vec<_> = mix::KINDS.iter().map(|(kind, part)| format!("{part} % {kind}")).collect();
     let text = format!(
-        "How fast the ends of stanzas are found in a stream of 1 MiB (by bytes: {}), in CPU time; {ROUNDS} rounds.\n\
-         All but memchr report the same number of stanzas, or there are no figures. memchr only finds each `<` and `>`: \
-         the floor.\nexpat, rxml and xml also decode the text; quick-xml checks neither characters nor references. The \
-         pull parsers are\nread from a buffer that never blocks.\n\n{}{}![4 KiB pieces](performance/framing.svg)\n\n\
-         ![1-byte pieces](performance/framing-bytes.svg)\n\nBy kind of traffic, in 4 KiB pieces:\n\n{}",
+        "How fast the ends of stanzas are found in a stream of 1 MiB (by bytes: {}), in CPU time; {ROUNDS} rounds.
+
+* All contenders but memchr must report the same number of stanzas; otherwise there are no figures.
+* memchr only finds each `<` and `>`. No framer can be faster.
+* expat, rxml and xml also decode the text. quick-xml checks neither characters nor references.
+* The pull parsers read from a buffer that never blocks.
+
+{}{}![4 KiB pieces](performance/framing.svg)
+
+![1-byte pieces](performance/framing-bytes.svg)
+
+By kind of traffic, in 4 KiB pieces:
+
+{}",
         parts.join(", "),
         bars.finish(),
         table.finish(),
         by_kind()
     );
-    let plots = vec![
-        ("framing.svg", plot::bars("Framing in 4 KiB pieces", "MB/s", &values(&pieces))),
-        ("framing-bytes.svg", plot::bars("Framing in 1-byte pieces", "MB/s", &values(&bytes))),
-    ];
-    Section { title: "Framing", text, plots }
+    Section { title: "Framing", text }
 }
 
 /// MB/s, and the spread in percent.

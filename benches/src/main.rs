@@ -76,6 +76,7 @@ fn write(chosen: &[&str]) {
         eprintln!("measuring {name}");
         page::write(name, &PARTS.map(|part| part.0), run());
     }
+    page::draw();
 }
 
 /// This program, for what a part wants measured in another process.

@@ -56,19 +56,26 @@ pub fn run() -> Section {
         }
     }
     let text = format!(
-        "User memory of one closing stream with default limits, while it waits in the middle of a short stanza, \
-         as the\nallocator counts it; with the stack, of which a close touches {} bytes, and {} bytes of heap. In \
-         a batch it is the\ndifference between 400 streams and 100.\n\nAllocations are counted in the thread \
-         that closes, from the third MiB of late stanzas to the last. Copies are those\nmade by memcpy and \
-         memmove, as valgrind's DHAT counts them, in a close with three times as much late data, less those\nin \
-         one with it once; what the kernel copies out of the socket is not among them. *Moved* are the bytes in \
-         blocks that\ngrew or shrank, which the allocator may move on its own.\n\n{}{}",
-        stack,
+        "The memory of one closing stream with default limits, while it waits in the middle of a short stanza:
+
+* The allocator counts {} bytes of heap.
+* A close touches {} bytes of the stack.
+* In a batch it is the difference between 400 streams and 100, divided by 300.
+
+Allocations, copies and moves while late stanzas come:
+
+* *Allocations* are counted in the thread that closes, from the third MiB of late stanzas to the last.
+* *Copies* are those made by memcpy and memmove, as valgrind's DHAT counts them: those of a close with three times as much late
+  data, less those of a close with it once. What the kernel copies out of the socket is not counted.
+* *Moved* are the bytes in blocks that grew or shrank, which the allocator may move by itself.
+
+{}{}",
         heap,
+        stack,
         bars.finish(),
         table.finish()
     );
-    Section { title: "Memory and copies", text, plots: Vec::new() }
+    Section { title: "Memory and copies", text }
 }
 
 /// For a process whose copies are counted: the way's number, the kind of the stanzas, and how often they come.

@@ -15,7 +15,6 @@ use crate::{
     daemon::{ACCOUNTS, DOMAIN, PASSWORD, PATIENCE},
     login::login,
     page::Section,
-    plot,
     prosody::Prosody,
     sampler::{Contender, Samples, interleave, process_time},
     table::{Bars, Table},
@@ -63,10 +62,7 @@ impl Clock {
 
 /// Its name; what its close waits for, what becomes of the stanzas that come meanwhile, and what it tells.
 const LIBRARIES: [(&str, [&str; 3]); 5] = [
-    (
-        "xmpp-close",
-        ["the peer's tag, at most 30 s; its end of TCP, 2 s", "handed over", "a report"],
-    ),
+    ("xmpp-close", ["the peer's tag, at most 30 s; its end of TCP, 2 s", "handed over", "a report"]),
     ("xmpp-close, linger 0", ["the same without the end of TCP", "handed over", "a report"]),
     ("tokio-xmpp", ["the peer's tag and end of TCP, 10 s; ends its own half at once", "dropped", "nothing"]),
     ("libstrophe", ["the peer's tag, 2 s", "handed over", "that it is over"]),
@@ -102,19 +98,20 @@ pub fn run() -> Section {
         table.row(&[&[*name, &time, &times, &busy, &shares][..], words].concat());
     }
     let text = format!(
-        "The stream of a session with Prosody, after SASL PLAIN over loopback without TLS and with nothing in flight, is \
-         closed\nthrough the public interface of each library. The time is from that call until the library says that it \
-         is over, the CPU time\nthat of its whole process; {ROUNDS} sessions of each.\n\nEach is held against the one of \
-         ours that waits for as much. With its defaults, ours waits for the peer's end of TCP, too,\nand then libstrophe, \
-         which does not, is over sooner and for less, as the table shows. On tokio-xmpp's end of TCP, right\nbehind its \
-         tag, Prosody answers with its own and no tag.\n\n{}{}![Time of a close](performance/others.svg)\n",
+        "Each library closes the stream of a session with Prosody through its public interface: over loopback, without TLS, behind SASL
+PLAIN, and with nothing in flight. The time is from that call until the library says that the close is over, the CPU time is that of
+the library's whole process; {ROUNDS} sessions of each.
+
+Each library is held against the xmpp-close that waits for as much as it does. With its defaults xmpp-close also waits for the
+peer's end of TCP. libstrophe does not, so it is over sooner than that and needs less, as the table shows. tokio-xmpp ends TCP right
+behind its tag, and Prosody then ends TCP as well, without a tag.
+
+{}{}![Time of a close](performance/others.svg)
+",
         bars.finish(),
         table.finish()
     );
-    let values: Vec<_> =
-        LIBRARIES.iter().zip(&wall).map(|(library, time)| (library.0.to_owned(), time.median() * 1e6)).collect();
-    let plots = vec![("others.svg", plot::bars("A close of a session with Prosody", "µs", &values))];
-    Section { title: "Other libraries", text, plots }
+    Section { title: "Other libraries", text }
 }
 
 fn measure(account: &Account, clock: Clock) -> Vec<Samples> {

@@ -2,41 +2,56 @@
 
 use std::{fs, path::PathBuf};
 
-use crate::machine;
+use crate::{machine, plot};
 
 const HEAD: &str = "# Performance
 
-Written by `make bench`, which measures everything anew, with all that it is compared with in the same run;
-`make bench BENCH=framing` does so for one section. Contenders take turns, in rounds, so that whatever else the machine does
-slows all of them; figures are medians of the rounds, and ± is half of the distance between the quartiles. What must
-not get worse unnoticed is counted in instructions by `tests/costs.rs`, in every `make check`.
+This page answers: what does a close cost, in time, memory and system calls? How does that compare with a loop that knows
+nothing of XMPP, and with other libraries and parsers? And does the cost grow faster than what the peer sends?
+";
+
+/// Behind the list of the contents.
+const HOW: &str = "
+`make bench` measures everything anew and writes this page; `make bench BENCH=framing` does so for one section. Everything
+that is compared is measured in the same run, in rounds in which the contenders take turns, so that other work of the machine
+slows all of them alike. A figure is the median of the rounds, and ± is half of the distance between the quartiles. A *bar* is
+what a figure is held against; a bar that was missed is shown like one that was met. `tests/costs.rs` counts instructions in
+every `make check`, so that nothing gets dearer unnoticed between two runs.
 ";
 
 /// What a part found out.
 pub struct Section {
     pub title: &'static str,
+    /// It refers to the plots, which are drawn from its tables, as `performance/…`.
     pub text: String,
-    /// File name and content; the text refers to them as `performance/…`.
-    pub plots: Vec<(&'static str, String)>,
 }
 
 /// Puts a section in its place, and leaves the others alone.
 pub fn write(name: &str, order: &[&str], section: Section) {
-    let docs = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs"));
-    let path = docs.join("performance.md");
+    let path = docs().join("performance.md");
     let before = fs::read_to_string(&path).unwrap_or_default();
     let text = format!("## {}\n\n{}\n\n*{}*\n", section.title, section.text.trim_end(), machine::describe());
-    let mut page = HEAD.to_owned();
+    let mut contents = String::new();
+    let mut sections = String::new();
     for part in order {
         let (begin, end) = (format!("\n<!-- {part} -->\n"), format!("<!-- end of {part} -->\n"));
         let old = before.split_once(&begin).and_then(|(_, rest)| rest.split_once(&end)).map(|(old, _)| old);
         if let Some(text) = if *part == name { Some(&*text) } else { old } {
-            page.push_str(&[&begin, text, &end].concat());
+            let title = text.trim_start_matches("## ").lines().next().unwrap_or_default();
+            contents.push_str(&format!("* [{title}](#{})\n", title.to_lowercase().replace(' ', "-")));
+            sections.push_str(&[&begin, text, &end].concat());
         }
     }
-    fs::create_dir_all(docs.join("performance")).unwrap();
-    for (file, content) in section.plots {
-        fs::write(docs.join("performance").join(file), content).unwrap();
+    fs::write(path, [HEAD, "\n", &contents, HOW, &sections].concat()).unwrap();
+}
+
+/// Draws the plots of all sections anew.
+pub fn draw() {
+    for (file, content) in plot::all(&fs::read_to_string(docs().join("performance.md")).unwrap()) {
+        fs::write(docs().join("performance").join(file), content).unwrap();
     }
-    fs::write(path, page).unwrap();
+}
+
+fn docs() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs"))
 }

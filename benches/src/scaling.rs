@@ -13,7 +13,6 @@ use crate::{
     closes::with_limit,
     late::{Late, TAG},
     page::Section,
-    plot,
     sampler::{Contender, Samples, interleave, thread_time},
     table::{Bars, Table, figure},
 };
@@ -103,25 +102,28 @@ pub fn run() -> Section {
     let mut slopes = vec!["slope".to_owned()];
     slopes.extend(series.iter().map(|(_, samples)| format!("{:.2}", slope(samples))));
     table.row(&slopes);
-    let lines: Vec<_> = series
-        .iter()
-        .map(|(name, samples)| ((*name).to_owned(), samples.iter().map(|point| (point.0, per_byte(point))).collect()))
-        .collect();
     let text = format!(
-        "CPU time of the thread, from 1 KiB to 64 MiB, of the framer (with room for any stanza, and for a stanza \
-         over the\nlimit; each stanza right behind another, so that its buffer is at hand) and of a whole \
-         `xmpp_close_fd` over loopback.\nThe bar is the largest ratio between a size and half of it: 2, and a \
-         tenth for what caches and noise add. Where\nread(2) alone takes more than twice as long, a close may as \
-         well.\n\nThe slope is that of a line from the first to the last point, both axes being \
-         logarithmic: 1 is linear, 2 quadratic.\nThe C library was asked to keep what it has got from the kernel; \
-         the last two columns show a buffer that is new for\neach stanza, in a framer and by itself, without \
-         that: blocks of over 32 MiB then come page by page each time. {ROUNDS}\nrounds.\n\n{}![Time per \
-         byte](performance/scaling.svg)\n\n{}",
+        "CPU time of the thread for inputs from 1 KiB to 64 MiB; {ROUNDS} rounds. What is measured:
+
+* *framer:* the framer alone, with room for any stanza, or for a stanza over the limit. Stanzas follow each other at once, so the
+  framer's buffer is there already.
+* *close:* a whole `xmpp_close_fd` over loopback. Where `read(2) alone` takes more than twice as long for twice as much, a close
+  may, too.
+* *a new framer*, *a new Vec:* a buffer that is new for each stanza, in a framer and by itself. There the C library gives memory
+  back to the kernel, so a block of over 32 MiB comes page by page each time. In all other columns the C library was told to
+  keep memory.
+
+A bar holds the largest ratio between the time for one size and the time for half of that size: at most 2, and a tenth more for what
+caches and noise add. The *slope* is that of a line from the first point to the last on two logarithmic axes: 1 is
+linear, 2 is quadratic.
+
+{}![Time per byte](performance/scaling.svg)
+
+{}",
         bars.finish(),
         table.finish()
     );
-    let plot = plot::lines("Time per byte, by size", bytes, "ns", &lines);
-    Section { title: "Scaling", text, plots: vec![("scaling.svg", plot)] }
+    Section { title: "Scaling", text }
 }
 
 /// Asks the C library to keep whatever it got, as a process that has been up has memory at hand: by itself it takes

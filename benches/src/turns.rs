@@ -52,9 +52,11 @@ pub fn run() -> String {
         table.row(&[(*name).to_owned(), column(0), column(1), column(2)]);
     }
     format!(
-        "Beside an event loop over epoll that sends back what {SERVED} other connections say, each ten times a second, {CLOSING} \
-         streams are\nclosed by a batch that has its turns there: so many at once, with 1 % of them mute. Medians of {RUNS} \
-         runs, of {} turns each;\nturns that found nothing to do are not counted.\n\n{}{}",
+        "A batch beside an event loop. The loop uses epoll, and sends back what {SERVED} other connections say, each ten times a second.
+Meanwhile a batch closes {CLOSING} streams at once in the same thread, by its turns; 1 % of their peers are mute. Medians of
+{RUNS} runs, of {} turns each. Turns that found nothing to do are not counted.
+
+{}{}",
         figure(median(0)),
         bars.finish(),
         table.finish()

@@ -16,27 +16,29 @@ typedef struct channel {
 
 /* What reading came to, beside 0 and errno values. */
 enum {
-    CHANNEL_END = -1,      /* TCP's, with close_notify before it or without */
-    CHANNEL_NOTIFIED = -2, /* close_notify, once; TCP is still to be read to its end */
+    CHANNEL_END = -1,      /* the end of TCP, with close_notify before it or without */
+    CHANNEL_NOTIFIED = -2, /* close_notify came, said once; TCP is still to be read to its end */
     CHANNEL_FAILED = -3    /* TLS failed */
 };
 
-/* The socket becomes the channel's. */
+/* The channel owns the socket from now on. */
 void channel_open(channel *ch, int fd);
 void channel_close(channel *ch);
 
-/* Stores `*n` bytes that came, and returns 0; with `may_receive` 0 only of those that were received before: TLS holds
- * more than epoll knows of. EAGAIN: there are none. */
+/* Stores `*n` bytes that came, and returns 0. With `may_receive` 0 it reads no more from the socket, and stores only
+ * what TLS holds: epoll knows nothing of that. EAGAIN: there are no bytes. */
 int channel_read(channel *ch, int may_receive, void *buf, size_t len, size_t *n);
 
-/* Takes `*taken` of these bytes, which are sent but for what channel_pending() says. EAGAIN: the socket has no room for
- * more; 0: it has; else: nothing will be sent any more. Before TLS has been negotiated none are taken. */
+/* Takes `*taken` of these bytes; they are sent, except as many as channel_pending() says. 0: the socket has room for
+ * more; EAGAIN: it has none; anything else: nothing can be sent any more. Before TLS has been negotiated no bytes are
+ * taken. */
 int channel_send(channel *ch, const void *bytes, size_t len, size_t *taken);
 
 /* How many bytes TLS has ready that the socket had no room for. */
 size_t channel_pending(channel *ch);
 
-/* Has epoll wait for what is wanted. Who waits for nothing is taken out: else a hang-up is reported again and again. */
+/* Has epoll wait for what is wanted. A channel that waits for nothing is taken out of epoll, which would otherwise
+ * report a hang-up again and again. */
 void channel_watch(channel *ch, int epoll_fd, struct epoll_event *event);
 
 #endif

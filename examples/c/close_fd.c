@@ -63,9 +63,9 @@ int main(int argc, char **argv)
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
     options.total_ms = 5000; /* for everything: the tag, the wait, the end of TCP */
-    options.residual = buffer; /* what we have read, but not handled */
+    options.residual = buffer; /* the bytes that we have read, but not handled */
     options.residual_len = (size_t)left;
-    options.on_stanza = on_stanza; /* for that, and for what is still in flight */
+    options.on_stanza = on_stanza; /* for these, and for what is still in flight */
     int result = xmpp_close_fd(fd, &options, &report);
     close(fd);
 

@@ -42,7 +42,7 @@ static void on_header(void *owner)
     (void)!xmpp_close_send(stream, text, (size_t)(end - text));
 }
 
-/* Behind our closing tag there is no answer any more: then it is for the server to say that to who has asked. */
+/* Behind our closing tag nothing can be answered. The server must then answer whoever has asked. */
 static void answer(const stanza *iq)
 {
     const char *const format = strcmp(iq->child, "ping") ? ERROR : RESULT;
@@ -101,7 +101,8 @@ static int connect_to(const char *host, const char *port)
     return fd;
 }
 
-/* Who does not read is not read from, but only while the stream is open: two that close must both read. */
+/* We do not read from a peer that does not read, but only while the stream is open: when two sides close, both must
+ * read. */
 static int is_slow(uint32_t wants)
 {
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
@@ -109,7 +110,8 @@ static int is_slow(uint32_t wants)
     return report.bytes_unsent > QUEUE_LIMIT && wants & XMPP_CLOSE_MAY_SEND;
 }
 
-/* Until it is over. SIGTERM, or the server, ends it: what has come by then is answered first, then our tag is sent. */
+/* Runs until the stream is over. SIGTERM, or the server, ends it: what has come by then is answered, then our tag is
+ * sent. */
 static void run(int fd, const sigset_t *unblocked)
 {
     int closing = 0, slow = 0;

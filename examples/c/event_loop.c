@@ -1,6 +1,6 @@
 /* A small XMPP server: epoll, expat, OpenSSL over memory BIOs, a router that answers later. For each stream it has an
- * engine of the library, without I/O: that holds what is to be sent, and knows what is to be done. Idle streams are
- * closed, peers that close are answered, and SIGTERM closes all streams, while the loop goes on.
+ * engine of the library, without I/O: the engine holds what is to be sent, and knows what is to be done. Idle streams
+ * are closed, peers that close are answered, and SIGTERM closes all streams, while the loop goes on.
  *
  *     event_loop PORT IDLE_SECONDS [LIMIT_SECONDS [CERTIFICATE KEY]]    with a certificate: TLS from the first byte
  *
@@ -40,7 +40,7 @@ static int send_stanza(conn *c, const char *xml, size_t len)
     return xmpp_close_send(c->stream, xml, len) == XMPP_CLOSE_OK;
 }
 
-/* We close, or answer the peer's tag, behind which there is no error. A close that has begun stays as it is. */
+/* We close, or answer the peer's tag; an answer has no stream error. A close that has begun stays as it is. */
 static void close_stream(conn *c, const char *condition)
 {
     xmpp_close_error error = XMPP_CLOSE_ERROR_INIT;
@@ -75,7 +75,7 @@ static uint32_t settle(conn *c)
         else if (!taken || error)
             break;
     }
-    /* Who does not read is not read from, but only while the stream is open: two that close must both read. */
+    /* We do not read from a peer that does not read, but only while the stream is open: closing, both must read. */
     if (wants & XMPP_CLOSE_READ && !(wants & XMPP_CLOSE_MAY_SEND && event.events))
         event.events |= EPOLLIN;
     channel_watch(&c->channel, epoll_fd, &event);
@@ -94,7 +94,7 @@ static void on_stanza(void *owner, const stanza *stanza)
     conn *c = owner;
     xmpp_close_error error = XMPP_CLOSE_ERROR_INIT;
     char reply[64];
-    /* Late ones, behind our closing tag, are handled like any other. They only cannot be answered. */
+    /* Late stanzas, behind our closing tag, are handled like any other. They only cannot be answered. */
     const int late = !(xmpp_close_wants(c->stream) & XMPP_CLOSE_MAY_SEND);
     printf("[%u] %s%s %s\n", c->number, late ? "late " : "", stanza->name, stanza->id);
     if (stanza->stream_error) {
@@ -127,7 +127,7 @@ static void on_readable(conn *c)
     for (; (result = channel_read(&c->channel, receive, bytes, sizeof bytes, &n)) == 0; receive = 0) {
         c->active_at = now;
         if (xmpp_close_received(c->stream, n, now) != 1)
-            continue; /* it is not the peer's stream any more */
+            continue; /* these bytes are not the peer's stream any more */
         const stanza_parsed parsed = stanza_parser_feed(c->parser, bytes, n);
         if (parsed == STREAM_BROKEN)
             close_stream(c, stanza_parser_condition(c->parser));
@@ -166,7 +166,7 @@ static void on_connection(int fd)
     if ((c = newcomer_too_many())) {
         close_stream(c, "resource-constraint");
         settle(c);
-        xmpp_close_tell(c->stream, XMPP_CLOSE_FACT_CANCEL, 0, now); /* no room for those that close, either */
+        xmpp_close_tell(c->stream, XMPP_CLOSE_FACT_CANCEL, 0, now); /* no room for streams that close, either */
     }
 }
 
@@ -263,7 +263,7 @@ int main(int argc, char **argv)
     while (!terminated)
         turn();
     for (conn *c = LIST_FIRST(&conns); c; c = LIST_NEXT(c, link))
-        on_readable(c); /* what has come is handled, and answered, before we close */
+        on_readable(c); /* what has come is handled and answered before we close */
     close(listener), listener = -1;
     for (conn *c = LIST_FIRST(&conns); c; c = LIST_NEXT(c, link)) {
         if (xmpp_close_timeout(c->stream, now) < 0) { /* no close has begun; 256 do now, and as many each 32 ms */

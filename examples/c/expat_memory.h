@@ -1,5 +1,5 @@
-/* Memory for expat, within a limit for each parser. expat keeps every element that is open and every name it has ever met,
- * so the peer decides how much that is. Nothing in here knows of xmpp_close. */
+/* Memory for expat, within a limit for each parser. expat keeps every element that is open and every name it has ever
+ * met, so the peer decides how much that is. Nothing in here knows of xmpp_close. */
 #ifndef EXPAT_MEMORY_H
 #define EXPAT_MEMORY_H
 
@@ -11,7 +11,7 @@
 /* Bytes that one parser has. */
 typedef size_t expat_account;
 
-/* That of the parser which this thread is using: expat does not tell for which parser it asks. */
+/* The count of the parser which this thread is using: expat does not say for which parser it allocates. */
 static __thread expat_account *expat_charged;
 
 /* Each block has its size in front. */
@@ -25,7 +25,7 @@ static inline void *expat_resize(void *old, size_t size)
     expat_block *block = old ? (expat_block *)old - 1 : NULL;
     const size_t before = block ? block->size : 0;
     if (size > before && size - before > EXPAT_MEMORY_LIMIT - *expat_charged)
-        return NULL; /* expat takes it for the end of the machine's memory */
+        return NULL; /* expat then thinks that the machine has no more memory */
     block = realloc(block, sizeof *block + size);
     if (!block)
         return NULL;

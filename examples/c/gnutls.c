@@ -13,8 +13,8 @@ typedef struct tls {
     int failed;    /* nothing is to be written any more, not even close_notify */
 } tls;
 
-/* GnuTLS takes a reset for the end, and after the end or a failed write it refuses all else; yet something may be left
- * to read, or our close_notify to send. So it learns no more of these than "would block". */
+/* GnuTLS takes a reset for the end, and after the end or a failed write it refuses everything else. But something may
+ * be left to read, or our close_notify to send. So of all these GnuTLS is only told "would block". */
 static ssize_t moved(tls *t, ssize_t n)
 {
     if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
@@ -41,7 +41,8 @@ static ssize_t push(gnutls_transport_ptr_t pointer, const void *buf, size_t len)
     return moved(t, send(t->fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
-/* What an attempt came to. Any of them may wait for the other direction: TLS writes and reads for itself, too. */
+/* What an attempt came to. A read may wait for writing, and a write for reading: TLS also writes and reads by
+ * itself. */
 static int judge(tls *t, int result)
 {
     const int writing = gnutls_record_get_direction(t->session);
@@ -54,7 +55,7 @@ static int judge(tls *t, int result)
     if (result == GNUTLS_E_AGAIN)
         return writing ? XMPP_CLOSE_WANT_WRITE : XMPP_CLOSE_WANT_READ;
     if (!gnutls_error_is_fatal(result))
-        return EINTR; /* interrupted; or a warning, or a wish to negotiate again, which may be ignored */
+        return EINTR; /* interrupted; or a warning or a request for renegotiation, which may be ignored */
     if (!t->failed && result != GNUTLS_E_FATAL_ALERT_RECEIVED)
         gnutls_alert_send_appropriate(t->session, result);
     t->failed = 1;
@@ -82,7 +83,7 @@ static int tls_notify(void *userdata)
     tls *t = userdata;
     if (t->failed || t->tcp_error)
         return t->failed ? XMPP_CLOSE_TLS_ERROR : t->tcp_error;
-    return judge(t, gnutls_bye(t->session, GNUTLS_SHUT_WR)); /* the peer's is for tls_read, behind what else it sends */
+    return judge(t, gnutls_bye(t->session, GNUTLS_SHUT_WR)); /* tls_read sees the peer's, behind all else */
 }
 
 /* `t` lives as long as the session, whose functions for TCP are replaced. */

@@ -1,5 +1,6 @@
-/* Connections on which nobody has logged in yet: how long that may take, and how many there may be. In these examples,
- * which know neither SASL nor accounts, whoever has sent a stanza has logged in. Nothing in here knows of xmpp_close. */
+/* Connections on which nobody has logged in yet: how long that may take, and how many there may be. In these
+ * examples, which know neither SASL nor accounts, whoever has sent a stanza has logged in. Nothing in here knows of
+ * xmpp_close. */
 #ifndef NEWCOMERS_H
 #define NEWCOMERS_H
 
@@ -18,14 +19,14 @@
 typedef struct newcomer {
     TAILQ_ENTRY(newcomer) link;
     uint64_t since;
-    void *stream; /* NULL: has logged in, or is gone */
+    void *stream; /* NULL: it has logged in, or is gone */
     char is_late;
 } newcomer;
 
 static TAILQ_HEAD(, newcomer) newcomers = TAILQ_HEAD_INITIALIZER(newcomers); /* by their age */
 static unsigned newcomer_count;
 
-/* Of the process, or of the machine: who listens again a little later finds some. */
+/* Of the process, or of the machine. A little later there may be descriptors again. */
 static inline int out_of_descriptors(int error)
 {
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
@@ -48,7 +49,8 @@ static inline void newcomer_end(newcomer *n)
     n->stream = NULL;
 }
 
-/* The next stream that has not logged in in time, and is to be closed; each once. It goes on being counted. */
+/* The next stream that has not logged in in time and is to be closed, each of them once. It still counts as a
+ * newcomer. */
 static inline void *newcomer_too_late(uint64_t now)
 {
     newcomer *n;
@@ -63,7 +65,7 @@ static inline void *newcomer_too_late(uint64_t now)
     return NULL;
 }
 
-/* With one too many, the oldest makes room, at once: whoever means to log in has done so long before. */
+/* When there is one too many, the oldest makes room at once: whoever wants to log in has done so long before. */
 static inline void *newcomer_too_many(void)
 {
     newcomer *const oldest = TAILQ_FIRST(&newcomers);

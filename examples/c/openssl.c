@@ -13,7 +13,7 @@ typedef struct tls {
     int failed;   /* nothing is to be written any more, not even close_notify */
 } tls;
 
-/* SSL_get_error() looks at errors of this thread, which may be left from something else. */
+/* SSL_get_error() looks at the errors of this thread, which another call may have left behind. */
 static SSL *ready(tls *t)
 {
     ERR_clear_error();
@@ -21,7 +21,8 @@ static SSL *ready(tls *t)
     return t->ssl;
 }
 
-/* What an attempt came to. Any of them may wait for the other direction: TLS writes and reads for itself, too. */
+/* What an attempt came to. A read may wait for writing, and a write for reading: TLS also writes and reads by
+ * itself. */
 static int judge(tls *t, int result)
 {
     switch (SSL_get_error(t->ssl, result)) {
@@ -31,7 +32,7 @@ static int judge(tls *t, int result)
         return XMPP_CLOSE_WANT_READ;
     case SSL_ERROR_WANT_WRITE:
         return XMPP_CLOSE_WANT_WRITE;
-    case SSL_ERROR_ZERO_RETURN: /* it was said before how the peer's data ended, so this is about TCP */
+    case SSL_ERROR_ZERO_RETURN: /* the end of the peer's data was reported before, so this is the end of TCP */
     case SSL_ERROR_SYSCALL:
         t->failed = 1;
         return errno ? errno : EPIPE;
@@ -84,7 +85,8 @@ static xmpp_close_transport transport_of(tls *t, SSL *ssl, int fd)
     t->ssl = ssl;
     SSL_set_app_data(ssl, t);
     SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    /* Else TCP's end without close_notify is a fatal error, and ours cannot be sent. on_info tells which end it was. */
+    /* Otherwise TCP's end without close_notify is a fatal error, and our close_notify cannot be sent. on_info tells
+     * which end it was. */
     SSL_set_options(ssl, SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_set_info_callback(ssl, on_info);
     transport.userdata = t;

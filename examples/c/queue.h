@@ -33,7 +33,8 @@ static inline void queue_drop(queue *q, size_t len)
         memmove(q->bytes, q->bytes + len, q->len -= len);
 }
 
-/* Sends what the socket takes: 0 if that was all, or else an errno value: EAGAIN, or why no more will be taken. */
+/* Sends what the socket takes. 0: that was all; EAGAIN: the socket takes no more now; another errno value: it never
+ * will. */
 static inline int queue_send(queue *q, int fd)
 {
     while (q->len) {

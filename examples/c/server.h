@@ -53,7 +53,8 @@ static inline void on_sigterm(int signal)
     terminated = signal;
 }
 
-/* Blocks SIGTERM, in this thread and those it will start, except where `unblocked` is handed to a waiting call. */
+/* Blocks SIGTERM in this thread and in the threads that it will start, except where `unblocked` is given to a waiting
+ * call. */
 static inline void catch_sigterm(sigset_t *unblocked)
 {
     struct sigaction action;
@@ -67,7 +68,7 @@ static inline void catch_sigterm(sigset_t *unblocked)
     sigdelset(unblocked, SIGTERM);
 }
 
-/* A waiting call lets SIGTERM in only if it has to wait: a server with much to do must look for it. */
+/* A waiting call lets SIGTERM in only if it has to wait, so a busy server must look for SIGTERM by itself. */
 static inline void look_for_sigterm(const sigset_t *unblocked)
 {
     sigset_t blocked;

@@ -7,7 +7,7 @@
 
 #include "expat_memory.h"
 
-/* Where expat can put off parsing, it must be told not to, and where it cannot, there is nothing to tell it. */
+/* An expat that has this function can put off parsing, and must be told not to. An expat without it never does. */
 #ifndef HAVE_DECL_XML_SETREPARSEDEFERRALENABLED
 #error "Look whether expat.h declares XML_SetReparseDeferralEnabled, and define this as 1 or 0, as the Makefile does."
 #endif
@@ -48,7 +48,7 @@ static const char *local_name(const char *name)
     return separator ? separator + 1 : name;
 }
 
-/* A name that does not fit is none that anyone looks for. */
+/* A name that does not fit is not one of those that anyone looks for. */
 static void copy(char *to, size_t size, const char *from)
 {
     size_t len = strlen(from);
@@ -58,7 +58,7 @@ static void copy(char *to, size_t size, const char *from)
     to[len] = '\0';
 }
 
-/* As it is to be written between apostrophes. */
+/* Escapes a value, to be written between apostrophes. */
 static char *escaped(const char *value)
 {
     static const char *const entities[] = { "&amp;", "&lt;", "&apos;", "&#9;", "&#10;", "&#13;" };
@@ -204,7 +204,8 @@ static void on_declaration(void *userdata, const XML_Char *version, const XML_Ch
         stop(userdata, "unsupported-encoding");
 }
 
-/* In UTF-16 one of the first two bytes is 0, or they are a byte order mark, which expat would follow against our will. */
+/* In UTF-16 one of the first two bytes is 0, or both are a byte order mark. expat would follow the mark, whatever we
+ * set. */
 static int is_utf16(const stanza_parser *p, const unsigned char *bytes, size_t len)
 {
     size_t i;
@@ -214,7 +215,7 @@ static int is_utf16(const stanza_parser *p, const unsigned char *bytes, size_t l
     return 0;
 }
 
-/* How much expat holds back, since it is half a tag. */
+/* How many bytes expat holds back, because they are half a tag. */
 static unsigned long long unfinished(const stanza_parser *p)
 {
     return p->fed ? p->fed - (unsigned long long)XML_GetCurrentByteIndex(p->expat) : 0;
@@ -227,7 +228,7 @@ static const char *condition(const stanza_parser *p)
     case XML_ERROR_UNDEFINED_ENTITY:
         return "restricted-xml"; /* section 11.1 */
     case XML_ERROR_NO_MEMORY:
-        return "policy-violation"; /* it has had its share */
+        return "policy-violation"; /* the peer has used up its memory */
     default:
         return "not-well-formed";
     }

@@ -8,8 +8,8 @@
 typedef struct stanza {
     char name[32];    /* without a prefix: "message", "iq" */
     char child[64];   /* the first element inside it, also without a prefix */
-    char type[16];    /* "" when it has none; so are the next three, */
-    char *id, *from, *to; /* which are escaped, as they are to be written in an attribute */
+    char type[16];    /* "" when it has none */
+    char *id, *from, *to; /* "" when it has none; escaped, as they are to be written in an attribute */
     char *xml;        /* the bytes that came */
     size_t len;
     int stream_error; /* it is a <stream:error/>, and `child` its condition */
@@ -21,7 +21,7 @@ typedef struct stanza_parser stanza_parser;
 typedef enum stanza_parsed {
     STREAM_GOES_ON,
     STREAM_CLOSED, /* the peer's closing tag was in these bytes */
-    STREAM_BROKEN  /* it is no XMPP stream any more: stanza_parser_condition() says why */
+    STREAM_BROKEN  /* the bytes are no XMPP stream any more: stanza_parser_condition() says why */
 } stanza_parsed;
 
 /* Neither callback may free the parser. NULL: no memory. */
@@ -29,7 +29,7 @@ stanza_parser *stanza_parser_new(void (*on_header)(void *owner), void (*on_stanz
                                  void *owner);
 void stanza_parser_free(stanza_parser *parser);
 
-/* Once the stream is closed or broken, what comes is passed over and the answer is STREAM_GOES_ON. */
+/* Once the stream is closed or broken, what comes is passed over, and the result is STREAM_GOES_ON. */
 stanza_parsed stanza_parser_feed(stanza_parser *parser, const void *bytes, size_t len);
 
 /* Whether the last byte was inside an element or a tag; not between two stanzas, and not after the end. */

@@ -1,6 +1,6 @@
 /* A small XMPP server on plain sockets: one poll(2) loop, expat, a router that answers later. The library reads and
- * writes; a step never waits, and says what poll(2) is to wait for. Idle streams are closed, those that close are
- * answered, and on SIGTERM a batch closes all, while the router goes on.
+ * writes; a step never waits, and says what poll(2) is to wait for. Idle streams are closed, peers that close are
+ * answered, and on SIGTERM a batch closes all streams, while the router goes on.
  *
  *     step_fd PORT IDLE_SECONDS [LIMIT_SECONDS] */
 #define _GNU_SOURCE
@@ -68,7 +68,8 @@ static void look(conn *c)
 }
 /* <<< and bury(). */
 
-/* Who does not read is not read from, but only while the stream is open: two that close must both read. */
+/* We do not read from a peer that does not read, but only while the stream is open: when two sides close, both must
+ * read. */
 static void throttle(conn *c)
 {
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
@@ -126,11 +127,11 @@ static void on_connection(int fd)
     if ((c = newcomer_too_many())) {
         close_stream(c, "resource-constraint");
         xmpp_close_step(c->stream);
-        xmpp_close_tell(c->stream, XMPP_CLOSE_FACT_CANCEL, 0, 0); /* there is no room for those that close, either */
+        xmpp_close_tell(c->stream, XMPP_CLOSE_FACT_CANCEL, 0, 0); /* no room for streams that close, either */
     }
 }
 
-/* All who wait to be let in, up to a number. False: out of descriptors. */
+/* Accepts the connections that wait, up to a number. False: there are no more descriptors. */
 static int on_connections(void)
 {
     int fd = 0;
@@ -166,7 +167,7 @@ static void deliver_replies(uint64_t until)
     }
 }
 
-/* Waits for the first of polls, for so long at most, and no longer than the router needs for its next reply. */
+/* Waits until one of polls is ready, at most so long, and no longer than the router needs for its next reply. */
 static void wait_for(nfds_t polled, unsigned ms)
 {
     const uint64_t due = router_due(), until = due < now + ms ? due : now + ms, wait = until > now ? until - now : 0;
@@ -208,7 +209,7 @@ static void on_end(void *stream_userdata, size_t index, const xmpp_close_report 
     bury(stream_userdata);
 }
 
-/* From here on a batch steps the streams; everything else may be done with them as before. */
+/* From here on a batch steps the streams. Everything else may be done with them as before. */
 static void shut_down(void)
 {
     xmpp_close_batch_options all = XMPP_CLOSE_BATCH_OPTIONS_INIT;

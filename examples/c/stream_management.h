@@ -16,20 +16,20 @@ typedef struct stream_management {
     uint32_t handled; /* stanzas since then */
 } stream_management;
 
-/* To be called for every element that is handled: only stanzas count, and not an <r/>, say. */
+/* To be called for every element that is handled. It counts only stanzas, not an <r/>, for example. */
 static inline void sm_count(stream_management *sm, const stanza *element)
 {
     if (!strcmp(element->name, "message") || !strcmp(element->name, "presence") || !strcmp(element->name, "iq"))
         sm->handled++;
 }
 
-/* The length of an <a/>, or 0 when it has not been asked for ever. */
+/* The length of an <a/>; 0: the peer has never asked for one. */
 static inline size_t sm_ack(const stream_management *sm, char *buf, size_t len)
 {
     return sm->enabled ? (size_t)snprintf(buf, len, SM_ACK, (unsigned long)sm->handled) : 0;
 }
 
-/* The length of the reply to an element of XEP-0198; 0: there is none. */
+/* The length of the reply to an element of XEP-0198; 0: there is no reply. */
 static inline size_t sm_reply(stream_management *sm, const stanza *element, char *buf, size_t len)
 {
     if (!strcmp(element->name, "enable")) {

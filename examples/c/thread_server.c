@@ -1,6 +1,6 @@
 /* An XMPP server in miniature: one thread per connection, blocking calls, and a parser of its own (expat), which goes
- * on handling stanzas while xmpp_close_fd() closes. It answers messages and iqs, closes streams that have gone idle,
- * answers those that close, and closes all of them on SIGTERM.
+ * on handling stanzas while xmpp_close_fd() closes. The server answers messages and iqs, closes streams that have gone
+ * idle, answers peers that close, and closes all streams on SIGTERM.
  *
  *     thread_server PORT IDLE_SECONDS [LIMIT_SECONDS] */
 #define _POSIX_C_SOURCE 200809L
@@ -34,7 +34,7 @@ static int going_down[2]; /* a pipe: readable once SIGTERM came */
 static int idle_ms;
 static uint32_t total_ms;
 
-/* It is a newcomer no more: it has logged in, or it ends. */
+/* The session is no newcomer any more: it has logged in, or it ends. */
 static void settled(session *s)
 {
     pthread_mutex_lock(&lock);
@@ -51,7 +51,7 @@ static int patience(const session *s)
     return age >= LOGIN_MS ? 0 : LOGIN_MS - age < (uint64_t)idle_ms ? (int)(LOGIN_MS - age) : idle_ms;
 }
 
-/* Waits for the peer. False: not in time, or the server goes down. */
+/* Waits for the peer. False: nothing came in time, or the server goes down. */
 static int ready(const session *s, short events)
 {
     struct pollfd fds[2] = { { s->fd, events, 0 }, { going_down[0], POLLIN, 0 } };
@@ -131,11 +131,11 @@ static int on_data(void *userdata, const uint8_t *data, size_t len)
     case STREAM_CLOSED:
         return XMPP_CLOSE_PEER_CLOSED;
     default:
-        return XMPP_CLOSE_NOT_XMPP; /* nothing it sends can be understood any more */
+        return XMPP_CLOSE_NOT_XMPP; /* nothing that the peer sends can be understood any more */
     }
 }
 
-/* Serves the stream until it is to be closed; then `options` say how. */
+/* Serves the stream until it is to be closed; `options` then say how to close it. */
 static void serve(session *s, xmpp_close_options *options)
 {
     uint8_t bytes[8192];
@@ -162,7 +162,7 @@ static void serve(session *s, xmpp_close_options *options)
     else if (!s->unsent && poll(&(struct pollfd){ going_down[0], POLLIN, 0 }, 1, 0) > 0)
         options->stream_error = "system-shutdown";
     if (parsed == STREAM_BROKEN || expelled)
-        options->total_ms = 2000; /* long enough for our error to arrive: theirs is no stream to wait for */
+        options->total_ms = 2000; /* long enough for our error to arrive: the peer's is no stream to wait for */
 }
 
 static void *run(void *argument)
@@ -184,7 +184,7 @@ static void *run(void *argument)
         printf("[%u] %s\n", s->number, xmpp_close_strerror(result));
     printf("[%u] ended: %s, %u late stanzas\n", s->number, xmpp_close_outcome_name(report.outcome), s->late);
 
-    settled(s); /* before the descriptor is another's */
+    settled(s); /* before the descriptor belongs to another connection */
     stanza_parser_free(s->parser);
     free(s->unsent);
     close(s->fd);
@@ -206,7 +206,7 @@ static void make_room(void)
     pthread_mutex_unlock(&lock);
 }
 
-/* False: there are no threads. */
+/* False: the system has no more threads. */
 static int begin_session(int fd)
 {
     static unsigned count;
@@ -230,7 +230,7 @@ static int begin_session(int fd)
     return 1;
 }
 
-/* All who wait to be let in, up to a number. False: out of descriptors or threads. */
+/* Accepts the connections that wait, up to a number. False: there are no more descriptors or threads. */
 static int on_connections(int listener)
 {
     for (int i = 0, fd; i < ACCEPTS; i++) {

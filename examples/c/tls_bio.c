@@ -60,7 +60,7 @@ void tls_feed(tls *t, const void *bytes, size_t len)
         abort();
 }
 
-/* What a call came to, and what it wants to be sent. SSL_get_error() looks at this thread's errors, too. */
+/* What a call came to, and what it wants to have sent. SSL_get_error() also looks at the errors of this thread. */
 static void settle(tls *t, int result)
 {
     char *bytes;
@@ -97,10 +97,10 @@ size_t tls_encrypt(tls *t, const void *plaintext, size_t len)
 
 void tls_close_notify(tls *t)
 {
-    /* After an error SSL_shutdown() is forbidden; called twice, it would wait for the peer's. */
+    /* After an error SSL_shutdown() is forbidden. Called twice, it would wait for the peer's close_notify. */
     if (!t->failed && SSL_is_init_finished(t->ssl) && !(SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN)) {
         const int result = SSL_shutdown(t->ssl);
-        settle(t, result < 0 ? result : 1); /* 0: ours is out, theirs has not come */
+        settle(t, result < 0 ? result : 1); /* 0: our close_notify is out, the peer's has not come */
     }
 }
 

@@ -1,5 +1,5 @@
-/* What the TLS examples do around TLS: their arguments, TCP, the stream's header, and the close. All it knows of a TLS
- * library is the transport that the example makes of it. */
+/* What the TLS examples do around TLS: their arguments, TCP, the stream's header, and the close. This file knows
+ * nothing of a TLS library but the transport that the example makes of it. */
 #ifndef TLS_CLIENT_H
 #define TLS_CLIENT_H
 
@@ -76,7 +76,7 @@ static inline int understand(char **argv, arguments *a)
     return a->host && a->port;
 }
 
-/* False: not understood, and that has been said. */
+/* False: the arguments were not understood, which stderr says. */
 static inline int parse_arguments(char **argv, arguments *a)
 {
     setvbuf(stdout, NULL, _IOLBF, 0); /* late stanzas are shown as they come */
@@ -105,7 +105,7 @@ static inline int connect_to(const char *host, const char *port)
         }
     }
     freeaddrinfo(found);
-    if (fd >= 0) /* the library does this for plain sockets; these are ours */
+    if (fd >= 0) /* the library does this for plain sockets, but here it never sees the socket */
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     return fd;
 }
@@ -127,7 +127,8 @@ static inline int wait_for(int fd, int result)
     return n > 0 ? 0 : n == 0 ? ETIMEDOUT : errno;
 }
 
-/* Says why there is no TLS: what wait_for() returned, or after XMPP_CLOSE_TLS_ERROR the words of the TLS library. */
+/* Says why there is no TLS: by what wait_for() returned, or after XMPP_CLOSE_TLS_ERROR in the words of the TLS
+ * library. */
 static inline void refused(const arguments *a, int error, const char *tls_error)
 {
     if (error == XMPP_CLOSE_TLS_EOF)

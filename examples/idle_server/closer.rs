@@ -1,4 +1,4 @@
-//! All streams that are to end are closed in one batch, by one thread: a session hands its own over, and forgets it.
+//! One thread closes all streams that are to end, in one batch: a session hands its stream over, and forgets it.
 
 use std::{
     collections::HashMap,
@@ -7,7 +7,7 @@ use std::{
 
 use xmpp_close::{Batch, BatchHandle, BatchOptions, CloseOptions, Stanza, Stream, Transport};
 
-/// Who is being closed, by the index in the batch.
+/// The names of the streams that are being closed, by their index in the batch.
 #[derive(Clone, Default)]
 struct Names(Arc<Mutex<HashMap<usize, String>>>);
 
@@ -27,7 +27,7 @@ impl Closer {
         Self { handle: batch.handle(), names: Names::default() }
     }
 
-    /// Closes a stream by handshake. What still arrives is taken by `late`; how it ended is printed.
+    /// Closes a stream by handshake. `late` handles what still arrives; how the stream ended is printed.
     pub fn close<T: Transport + Send + 'static>(
         &self,
         name: String,
@@ -36,14 +36,14 @@ impl Closer {
         mut late: impl FnMut(Stanza) + Send + 'static,
     ) {
         println!("{name}: closing");
-        let mut names = self.names.lock(); // it may have ended as soon as it is in the batch
+        let mut names = self.names.lock(); // the stream may have ended as soon as it is in the batch
         match self.handle.add_stream(stream, options, move |stanza| late(stanza.into_owned())) {
             Ok(index) => drop(names.insert(index, name)),
             Err(error) => println!("{name}: {error}"),
         }
     }
 
-    /// Lets the thread that closes look at what else there is.
+    /// Wakes the thread that closes, so that it looks whether the server goes down.
     pub fn wake(&self) {
         self.handle.wake();
     }

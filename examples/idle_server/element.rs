@@ -1,4 +1,4 @@
-//! What has to be known of an element, and the answers to it.
+//! What the server has to know of an element, and the answers to it.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -6,7 +6,7 @@ use std::{
 };
 
 use xmpp_close::{
-    Stanza,
+    Condition, Stanza,
     xml::{EventReader, XmlEvent},
 };
 
@@ -27,15 +27,15 @@ const MAX_ATTRIBUTES: usize = 100;
 pub struct Element {
     pub name: String,
     attributes: Vec<(String, String)>,
-    /// The first element in it.
+    /// The first element inside this one.
     pub child: String,
-    /// All character data in it.
+    /// All character data inside this one.
     pub text: String,
 }
 
 impl Element {
-    /// Reads it as if it stood in our own streams, for it may be passed on: what leans on a prefix that only its sender's
-    /// header declares would break the stream of whoever gets it.
+    /// Reads a stanza as if it stood in one of our own streams, because it may be passed on. A prefix that only the
+    /// sender's header declares would break the stream of the addressee.
     pub fn read(stanza: &Stanza) -> Result<Self, Stop> {
         let root = format!("<stream:stream {NAMESPACES}>");
         let mut element = Self::default();
@@ -45,7 +45,7 @@ impl Element {
                 Ok(XmlEvent::StartElement { attributes, namespace, .. })
                     if attributes.len() > MAX_ATTRIBUTES || namespace.0.len() > MAX_ATTRIBUTES =>
                 {
-                    return Err(stop("policy-violation"));
+                    return Err(stop(Condition::PolicyViolation));
                 }
                 Ok(XmlEvent::StartElement { name, attributes, .. }) => {
                     let name = format!("{{{}}}{}", name.namespace.unwrap_or_default(), name.local_name);
@@ -56,7 +56,7 @@ impl Element {
                             let pairs = attributes.into_iter().map(|a| (a.name.to_string(), a.value));
                             element.attributes = pairs.collect();
                         }
-                        MAX_DEPTH => return Err(stop("policy-violation")),
+                        MAX_DEPTH => return Err(stop(Condition::PolicyViolation)),
                         _ if element.child.is_empty() => element.child = name,
                         _ => {}
                     }
@@ -69,7 +69,7 @@ impl Element {
                 Err(_) => break,
             }
         }
-        Err(stop("bad-namespace-prefix"))
+        Err(stop(Condition::BadNamespacePrefix))
     }
 
     pub fn get(&self, attribute: &str) -> Option<&str> {
@@ -83,7 +83,7 @@ impl Element {
         format!("<iq type='result' id='{id}'{from}>{payload}</iq>")
     }
 
-    /// The answer to a `name`, iq or message, that leads nowhere.
+    /// The answer to an iq or a message (`name`) that nobody takes.
     pub fn error(&self, name: &str) -> String {
         let id = escape(self.get("id").unwrap_or_default());
         let from = escape(self.get("to").unwrap_or(DOMAIN));
@@ -98,7 +98,7 @@ pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('\'', "&apos;")
 }
 
-/// For identifiers that nobody should guess or repeat.
+/// An identifier that nobody can guess, and that does not come twice.
 pub fn random() -> String {
     format!("{:016x}", RandomState::new().hash_one(0))
 }

@@ -8,8 +8,12 @@
 //!
 //! `cargo run --example idle_server --features batch,rustls -- --cert cert.pem --key key.pem`
 //!
-//! How a session ends is in `session.rs`; in `closer.rs`, how its stream is closed by the one thread that closes all; in
-//! `sm.rs`, how a client learns what had been handled by then; and in `shutdown.rs`, how all are closed on SIGTERM.
+//! Where to look:
+//!
+//! * `session.rs`: how a session ends;
+//! * `closer.rs`: how one thread closes the streams of all sessions;
+//! * `sm.rs`: how a client learns what had been handled by then;
+//! * `shutdown.rs`: how all streams are closed on SIGTERM.
 
 mod accounts;
 mod closer;
@@ -39,7 +43,7 @@ use router::Router;
 use session::Session;
 use shutdown::Shutdown;
 use tls::Tls;
-use xmpp_close::{Batch, CloseOptions, Stream, StreamError};
+use xmpp_close::{Batch, CloseOptions, Condition, Stream, StreamError};
 
 const DOMAIN: &str = "localhost";
 const USAGE: &str = "\
@@ -72,7 +76,7 @@ impl Server {
         (self.spared.as_deref() != Some(account)).then_some(self.idle)
     }
 
-    /// A session is over, and if its stream is to be closed, it is handed over: perhaps all are now.
+    /// A session is over. If its stream is to be closed, the stream has been handed over; perhaps it was the last one.
     fn is_left_by(&self, address: &str) {
         self.shutdown.closes(address);
         self.closer.wake();
@@ -110,14 +114,14 @@ fn accept(listener: &TcpListener, server: &Arc<Server>) {
         };
         let connection = Connection::of(server);
         let thread = thread::Builder::new().spawn(move || connection.serve(tcp, &peer.to_string()));
-        // There is none to be had: this one is dropped, the others live on.
+        // No thread can be had: this connection is dropped, the others live on.
         if let Err(error) = thread {
             println!("{peer}: {error}");
         }
     }
 }
 
-/// One of those that are there at the same time.
+/// One of the connections that are there at the same time.
 struct Connection {
     server: Arc<Server>,
     number: usize,
@@ -145,9 +149,9 @@ impl Drop for Connection {
     }
 }
 
-/// Says why, and waits for nothing.
+/// Says why the connection is refused, and does not wait for the peer.
 fn refuse(tcp: TcpStream) {
-    if let Ok(error) = StreamError::new("resource-constraint") {
+    if let Ok(error) = StreamError::new(Condition::ResourceConstraint) {
         let _ = Stream::new(tcp).close(&CloseOptions::new().stream_error(error).total(Duration::ZERO));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io, net::TcpStream, path::Path, time::Duration};
 
-/// There is none.
+/// There is no TLS.
 pub enum Tls {}
 
 impl Tls {

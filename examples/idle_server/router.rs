@@ -1,11 +1,11 @@
-//! Who is there, and what becomes of a stanza.
+//! Which sessions there are, and what becomes of a stanza.
 
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError, mpsc},
 };
 
-use xmpp_close::{Stanza, Waker};
+use xmpp_close::{Condition, Stanza, Waker};
 
 use crate::{
     DOMAIN,
@@ -29,7 +29,7 @@ impl Router {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Binds the resource that is wished for, or another; returns the full JID.
+    /// Binds the resource that the client wishes for, or another one; returns the full JID.
     pub fn join(&self, user: &str, wish: &str, mailbox: &Mailbox) -> String {
         let mut sessions = self.lock();
         let jid = |resource: &str| format!("{user}@{DOMAIN}/{resource}");
@@ -45,11 +45,11 @@ impl Router {
         self.deliver(bare(jid), &format!("<presence type='unavailable' from='{}'/>", escape(jid)));
     }
 
-    /// What a client sends on a bound stream: carries it out, and returns the answer to it, if it gets one.
+    /// Carries out what a client sends on a bound stream, and returns the answer, if there is one.
     pub fn process(&self, from: &str, stanza: &Stanza) -> Result<Option<String>, Stop> {
         let element = Element::read(stanza)?;
         if element.get("from").is_some_and(|claimed| claimed != from) {
-            return Err(stop("invalid-from"));
+            return Err(stop(Condition::InvalidFrom));
         }
         let kind = element.get("type").unwrap_or_default();
         let to = element.get("to").unwrap_or(bare(from));
@@ -63,7 +63,7 @@ impl Router {
                 (!delivered && kind != "error").then(|| element.error("message"))
             }
             "{jabber:client}iq" => matches!(kind, "get" | "set").then(|| serve(&element)),
-            _ => return Err(stop("unsupported-stanza-type")),
+            _ => return Err(stop(Condition::UnsupportedStanzaType)),
         })
     }
 

@@ -10,8 +10,8 @@ use std::{
 };
 
 use xmpp_close::{
-    CloseOptions, DEFAULT_STANZA_LIMIT, Error, Incoming, MIN_STANZA_LIMIT, Stanza, Stream, StreamError, Transport,
-    xml::Header,
+    CloseOptions, Condition, DEFAULT_STANZA_LIMIT, Error, Incoming, MIN_STANZA_LIMIT, Stanza, Stream, StreamError,
+    Transport, xml::Header,
 };
 
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
 
 /// How much a stranger may send at once: the least that a limit may be.
 const STRANGERS_STANZA: usize = MIN_STANZA_LIMIT;
-/// How many stanzas wait for a session that does not take them; for those beyond it is not there.
+/// How many stanzas wait for a session that does not take them. For stanzas beyond that the session counts as absent.
 const MAILBOX: usize = 10_000;
 
 pub struct Session<T: Transport> {
@@ -31,7 +31,7 @@ pub struct Session<T: Transport> {
     client: Client,
 }
 
-/// What stays when TLS comes in between.
+/// What stays the same when STARTTLS replaces the stream.
 struct Client {
     server: Arc<Server>,
     mail: mpsc::Receiver<String>,
@@ -45,7 +45,7 @@ struct Client {
     bound: bool,
     management: Management,
     address: String,
-    /// Where its turn comes when the server goes down, from 0 to 1.
+    /// When in the spread of a shutdown this session has its turn, from 0 to 1.
     share: f64,
 }
 
@@ -55,7 +55,7 @@ pub enum Stop {
     Close(Option<StreamError>),
     /// The client was told to proceed with TLS.
     StartTls,
-    /// The server goes down, and this one's turn has come.
+    /// The server goes down, and this session's turn has come.
     Leave,
 }
 
@@ -64,7 +64,7 @@ fn share() -> f64 {
     RandomState::new().hash_one(0) as f64 / 2_f64.powi(64)
 }
 
-pub fn stop(condition: &str) -> Stop {
+pub fn stop(condition: Condition) -> Stop {
     Stop::Close(StreamError::new(condition).ok())
 }
 
@@ -72,7 +72,8 @@ impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         match error {
             Error::Malformed(condition) => stop(condition),
-            // The connection broke. It is closed like any other: what had come before is still there to be processed.
+            // The connection broke. The stream is closed like any other: what had come before is still there to be
+            // handled.
             _ => Self::Close(None),
         }
     }
@@ -126,7 +127,7 @@ impl Session<TcpStream> {
                 let stop = session.converse();
                 session.end(stop);
             }
-            // There is no stream to be closed (RFC 6120 section 5.4.3.2).
+            // The TLS handshake failed, so there is no stream to be closed (RFC 6120 section 5.4.3.2).
             Err(error) => {
                 client.server.is_left_by(&client.address);
                 println!("{}: no TLS: {error}", client.name);
@@ -155,9 +156,10 @@ impl<T: Transport + Send + 'static> Session<T> {
                     let mut mail = self.client.mail.try_iter();
                     mail.try_for_each(|stanza| self.stream.send(stanza)).map_err(Stop::from)
                 }
-                Ok(Incoming::Oversize(_)) => Err(stop("policy-violation")),
+                Ok(Incoming::Oversize(_)) => Err(stop(Condition::PolicyViolation)),
                 Ok(Incoming::TimedOut) if self.client.bound || !self.client.time_left().is_zero() => Ok(()), // to leave
-                // Idle, or still not logged in: nobody is to blame, so there is no error. A peer that closed, or sent an error, is answered.
+                // Idle, or still not logged in: nobody is to blame, so there is no error. A peer that closed, or sent
+                // an error, is answered.
                 Ok(_) => Err(Stop::Close(None)),
                 Err(error) => Err(error.into()),
             };
@@ -171,16 +173,16 @@ impl<T: Transport + Send + 'static> Session<T> {
     fn end(self, stop: Stop) {
         let error = match stop {
             Stop::Close(error) => error,
-            Stop::Leave => None,      // it has the shutdown's
-            Stop::StartTls => return, // only a stream in the clear is told to
+            Stop::Leave => None,      // the batch of the shutdown has the error
+            Stop::StartTls => return, // only a stream in the clear stops for this
         };
         let Client { server, mail, name, bound, management, address, .. } = self.client;
-        // From here on nobody can send us mail. What is in the box already is still owed to the peer, and goes out in
-        // front of the closing tag, also when that is the answer to the peer's.
+        // From here on no other session can send us mail. What is in the mailbox already is still owed to the peer, and
+        // goes out in front of our closing tag, also when our tag is the answer to the peer's.
         if bound {
             server.router.leave(&name);
         }
-        // What has come before our tag is answered and acknowledged in front of it.
+        // What had come before our tag is answered and acknowledged in front of our tag.
         let (answers, owed) = mpsc::channel();
         let (owed, acknowledge) = (Mutex::new(owed), management.last_word());
         let mut options = CloseOptions::new().farewell(mail.try_iter().collect::<String>()).farewell_with(move || {
@@ -191,7 +193,8 @@ impl<T: Transport + Send + 'static> Session<T> {
             options = options.stream_error(error);
         }
         let (router, jid) = (server.clone(), name.clone());
-        // The point of it all: what was in flight is processed. Only answers cannot be sent any more, after our tag.
+        // This is the point of the whole close: what was in flight is handled. Only answers cannot be sent behind our
+        // tag.
         let late = move |stanza: Stanza| {
             if bound {
                 if let Ok(Some(answer)) = router.router.process(&jid, &stanza) {
@@ -210,12 +213,12 @@ impl<T: Transport + Send + 'static> Session<T> {
         self.stream.send(format!(
             "<?xml version='1.0'?><stream:stream from='{DOMAIN}' id='{id}' version='1.0' {NAMESPACES}>"
         ))?;
-        let header = Header::parse(header).map_err(|_| stop("not-well-formed"))?;
+        let header = Header::parse(header).map_err(|_| stop(Condition::NotWellFormed))?;
         if !header.is_stream {
-            return Err(stop("invalid-namespace"));
+            return Err(stop(Condition::InvalidNamespace));
         }
         if header.to.is_some_and(|to| to != DOMAIN) {
-            return Err(stop("host-unknown"));
+            return Err(stop(Condition::HostUnknown));
         }
         let mut features = String::new();
         if self.offers_tls() {
@@ -276,7 +279,7 @@ impl<T: Transport + Send + 'static> Session<T> {
             ("{jabber:client}iq", Some(user)) if element.child == "{urn:ietf:params:xml:ns:xmpp-bind}bind" => {
                 self.bind(user, &element)
             }
-            _ => Err(stop("not-authorized")),
+            _ => Err(stop(Condition::NotAuthorized)),
         }
     }
 

@@ -1,5 +1,5 @@
-//! Going down: on SIGTERM nothing new is accepted, and all streams are closed under one deadline. Those that have their turn
-//! later are served until then.
+//! Going down: on SIGTERM the server accepts nothing new, and closes all streams under one deadline. A stream whose
+//! turn comes later is served until then.
 
 use std::{
     collections::HashMap,
@@ -15,18 +15,18 @@ use signal_hook::{
     iterator::Signals,
 };
 use socket2::SockRef;
-use xmpp_close::{Batch, Canceller, StreamError, Waker};
+use xmpp_close::{Batch, Canceller, Condition, StreamError, Waker};
 
 use crate::Server;
 
-/// What all sessions know of it.
+/// What all sessions know of the shutdown.
 pub struct Shutdown {
     limit: Duration,
     spread: Duration,
     begun: OnceLock<Instant>,
-    /// Used by the second signal: it does not wait for peers.
+    /// The second signal uses it, so that the server does not wait for peers.
     hurry: Canceller,
-    /// Who is to be woken, by the address of the connection: the sessions that talk, and do not close already.
+    /// The wakers of the sessions that talk and are not being closed yet, by the address of the connection.
     open: Mutex<HashMap<String, Waker>>,
 }
 
@@ -39,7 +39,8 @@ impl Shutdown {
         self.begun.get().is_some()
     }
 
-    /// How long a session may still go on, once it has begun; `share` says where in the spread its turn comes, from 0 to 1.
+    /// How long a session may still go on, once the shutdown has begun; `share` says when in the spread its turn comes,
+    /// from 0 to 1.
     pub fn time_left(&self, share: f64) -> Option<Duration> {
         self.begun.get().map(|begun| (*begun + self.spread.mul_f64(share)).saturating_duration_since(Instant::now()))
     }
@@ -61,20 +62,20 @@ impl Shutdown {
         let deadline = Instant::now() + self.limit;
         SockRef::from(listener).shutdown(Direction::Both)?; // ends accept()
         println!("going down: {} sessions", self.open().len());
-        // From here on for those that come, and those that are being closed already.
+        // From here on this holds for the streams that come, and for those that are being closed already.
         let options = server
             .closer
             .options()
             .total(self.limit)
             .canceller(&self.hurry)
-            .stream_error(StreamError::new("system-shutdown").map_err(io::Error::other)?)
+            .stream_error(StreamError::new(Condition::SystemShutdown).map_err(io::Error::other)?)
             .on_progress(|so_far| println!("{so_far}"));
         batch.set(options).map_err(io::Error::other)?;
         self.open().values().for_each(Waker::wake);
         loop {
             let time = deadline.saturating_duration_since(Instant::now());
             let left = batch.turn(time)?;
-            // Nobody waits for those who are stuck in a write.
+            // The server does not wait for sessions that are stuck in a write.
             let done = self.open().is_empty() || time.is_zero() || self.hurry.is_cancelled();
             if left == 0 && done {
                 return Ok(());

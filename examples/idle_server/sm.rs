@@ -13,15 +13,15 @@ use crate::{element::Element, session::Stop};
 const NS: &str = "urn:xmpp:sm:3";
 pub const FEATURE: &str = "<sm xmlns='urn:xmpp:sm:3'/>";
 
-/// One stream's.
+/// The acknowledgements of one stream.
 #[derive(Default)]
 pub struct Management {
-    /// So many stanzas of the client were handled since it enabled this, modulo 2³². `None`: it has not.
+    /// How many stanzas of the client were handled since the client enabled this, modulo 2³². `None`: it has not.
     handled: Option<Arc<AtomicU32>>,
 }
 
 impl Management {
-    /// The answer to an element of this extension, which may be nothing; `None` for any other element.
+    /// The answer to an element of this extension, which may be empty; `None` for any other element.
     pub fn answer(&mut self, stanza: &Stanza, bound: bool) -> Result<Option<String>, Stop> {
         if is_counted(stanza) {
             return Ok(None);
@@ -45,16 +45,16 @@ impl Management {
         }))
     }
 
-    /// The client's stanza is handled. One that is refused with a stream error is so too: the numbers of those behind
-    /// it include it.
+    /// A stanza of the client's is handled. One that is refused with a stream error counts as handled, too, because the
+    /// numbers of the stanzas behind it include it.
     pub fn count(&self, stanza: &Stanza) {
         if let Some(handled) = self.handled.as_ref().filter(|_| is_counted(stanza)) {
             handled.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// What is to be the last element before our closing tag, when its time has come (XEP-0198 section 4). Stanzas that
-    /// come later cannot be acknowledged any more: the client will think them lost, and may send them again.
+    /// The last element in front of our closing tag (XEP-0198 section 4). Stanzas that come later cannot be
+    /// acknowledged any more: the client takes them for lost, and may send them again.
     pub fn last_word(&self) -> impl Fn() -> String + Send + Sync + 'static {
         let handled = self.handled.clone();
         move || handled.as_deref().map(acknowledgement).unwrap_or_default()

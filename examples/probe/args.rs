@@ -1,6 +1,8 @@
 //! The command line.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
+
+use lexopt::{Arg, Parser, ValueExt};
 
 use crate::{Failure, policy::Tls, remote::Target, tls::is_built_in};
 
@@ -59,6 +61,7 @@ Exit code:
   8  the server's certificate is not accepted
   9  no TLS: not offered, not spoken, or its handshake failed
 ";
+const VERSION: &str = concat!("probe ", env!("CARGO_PKG_VERSION"), "\n");
 const DEFAULT_TOTAL: Duration = xmpp_close::DEFAULT_TOTAL;
 
 /// What to print.
@@ -74,9 +77,12 @@ pub enum Command {
     Remote(Target, Args),
 }
 
-/// What was said about HOST:PORT.
+/// What the command line asks for.
 #[derive(Default)]
 struct Said {
+    to_print: Option<&'static str>,
+    args: Args,
+    server: Option<(String, u16)>,
     domain: Option<String>,
     jid: Option<String>,
     password: Option<String>,
@@ -87,52 +93,61 @@ struct Said {
     detach: bool,
     half_close: bool,
     total: Option<Duration>,
-    anything: bool,
+    /// An option that makes sense only with a server.
+    about_server: bool,
 }
 
-pub fn parse(mut given: impl Iterator<Item = OsString>) -> Result<Command, Failure> {
-    let (mut args, mut said, mut server) = (Args::default(), Said::default(), None);
-    while let Some(argument) = given.next() {
-        let argument = text(argument)?;
-        let mut value = || given.next().ok_or_else(|| Failure::Usage(format!("{argument} needs a value")));
-        match argument.as_str() {
-            "-h" | "--help" => return Ok(Command::Print(HELP)),
-            "-V" | "--version" => return Ok(Command::Print(concat!("probe ", env!("CARGO_PKG_VERSION"), "\n"))),
-            "--json" => args.json = true,
-            "--svg" => args.svg = Some(value()?.into()),
-            option if option.starts_with('-') => {
-                said.option(option, || text(value()?))?;
-                said.anything = true;
-            }
-            _ if server.is_some() => return Err(Failure::Usage(format!("one server is enough: {argument}"))),
-            _ => server = Some(address(&argument)?),
+pub fn parse(given: Parser) -> Result<Command, Failure> {
+    let mut said = read(given).map_err(|error| Failure::Usage(in_words(error)))?;
+    let args = std::mem::take(&mut said.args);
+    match (said.to_print, said.server.take()) {
+        (Some(text), _) => Ok(Command::Print(text)),
+        (None, Some((host, port))) => Ok(Command::Remote(said.target(host, port)?, args)),
+        (None, None) if said.about_server => {
+            Err(Failure::Usage("only --json and --svg make sense without HOST:PORT".into()))
+        }
+        (None, None) => Ok(Command::Demo(args)),
+    }
+}
+
+fn read(mut given: Parser) -> Result<Said, lexopt::Error> {
+    let mut said = Said::default();
+    while let Some(argument) = given.next()? {
+        if let Arg::Long(name) = argument {
+            said.about_server |= !["json", "svg"].contains(&name);
+        }
+        match argument {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Said { to_print: Some(HELP), ..said }),
+            Arg::Short('V') | Arg::Long("version") => return Ok(Said { to_print: Some(VERSION), ..said }),
+            Arg::Long("json") => said.args.json = true,
+            Arg::Long("svg") => said.args.svg = Some(given.value()?.into()),
+            Arg::Long("domain") => said.domain = Some(given.value()?.string()?),
+            Arg::Long("jid") => said.jid = Some(given.value()?.string()?),
+            Arg::Long("password") => said.password = Some(given.value()?.string()?),
+            Arg::Long("component") => said.component = Some(given.value()?.string()?),
+            Arg::Long("secret") => said.secret = Some(given.value()?.string()?),
+            Arg::Long("tls") => said.tls = Some(tls(&given.value()?.string()?)?),
+            Arg::Long("insecure") => said.insecure = true,
+            Arg::Long("detach") => said.detach = true,
+            Arg::Long("half-close") => said.half_close = true,
+            Arg::Long("total") => said.total = Some(seconds(&given.value()?.string()?)?),
+            Arg::Value(text) if said.server.is_none() => said.server = Some(address(&text.string()?)?),
+            Arg::Value(text) => return Err(format!("one server is enough: {}", text.string()?).into()),
+            other => return Err(other.unexpected()),
         }
     }
-    match server {
-        Some((host, port)) => Ok(Command::Remote(said.target(host, port)?, args)),
-        None if said.anything => Err(Failure::Usage("only --json and --svg make sense without HOST:PORT".into())),
-        None => Ok(Command::Demo(args)),
+    Ok(said)
+}
+
+fn in_words(error: lexopt::Error) -> String {
+    match error {
+        lexopt::Error::UnexpectedOption(option) => format!("unknown option {option}"),
+        lexopt::Error::MissingValue { option: Some(option) } => format!("{option} needs a value"),
+        error => error.to_string(),
     }
 }
 
 impl Said {
-    fn option(&mut self, option: &str, value: impl FnOnce() -> Result<String, Failure>) -> Result<(), Failure> {
-        match option {
-            "--domain" => self.domain = Some(value()?),
-            "--jid" => self.jid = Some(value()?),
-            "--password" => self.password = Some(value()?),
-            "--component" => self.component = Some(value()?),
-            "--secret" => self.secret = Some(value()?),
-            "--tls" => self.tls = Some(tls(&value()?)?),
-            "--insecure" => self.insecure = true,
-            "--detach" => self.detach = true,
-            "--half-close" => self.half_close = true,
-            "--total" => self.total = Some(seconds(&value()?)?),
-            _ => return Err(Failure::Usage(format!("unknown option {option}"))),
-        }
-        Ok(())
-    }
-
     fn target(self, host: String, port: u16) -> Result<Target, Failure> {
         let tls = self.security()?;
         let account = pair(["--jid", "--password"], self.jid, self.password)?;
@@ -183,22 +198,18 @@ fn pair(names: [&str; 2], first: Option<String>, second: Option<String>) -> Resu
     }
 }
 
-fn tls(text: &str) -> Result<Tls, Failure> {
+fn tls(text: &str) -> Result<Tls, String> {
     match text {
         "starttls" => Ok(Tls::Starttls),
         "direct" => Ok(Tls::Direct),
         "no" => Ok(Tls::No),
-        _ => Err(Failure::Usage(format!("--tls wants starttls, direct or no, not {text}"))),
+        _ => Err(format!("--tls wants starttls, direct or no, not {text}")),
     }
 }
 
-fn text(argument: OsString) -> Result<String, Failure> {
-    argument.into_string().map_err(|bytes| Failure::Usage(format!("not UTF-8: {}", bytes.to_string_lossy())))
-}
-
 /// `localhost:5222`, `127.0.0.1:5222`, `[::1]:5222`.
-fn address(text: &str) -> Result<(String, u16), Failure> {
-    let wrong = || Failure::Usage(format!("HOST:PORT is wanted, not {text}"));
+fn address(text: &str) -> Result<(String, u16), String> {
+    let wrong = || format!("HOST:PORT is wanted, not {text}");
     let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
     let port = port.parse().map_err(|_| wrong())?;
     let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
@@ -218,9 +229,9 @@ fn bare_jid(text: &str) -> Result<(String, String), Failure> {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, Failure> {
+fn seconds(text: &str) -> Result<Duration, String> {
     let time = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let sensible = Duration::from_millis(1)..=Duration::from_secs(86_400);
     time.filter(|time| sensible.contains(time))
-        .ok_or_else(|| Failure::Usage(format!("--total wants seconds, from 0.001 to 86400, not {text}")))
+        .ok_or_else(|| format!("--total wants seconds, from 0.001 to 86400, not {text}"))
 }

@@ -1,4 +1,4 @@
-//! An external component's way into a stream (XEP-0114).
+//! How an external component opens a stream (XEP-0114).
 
 use std::{
     fmt::Write,
@@ -7,7 +7,7 @@ use std::{
 
 use ring::digest;
 use xmpp_close::{
-    Stream, Transport,
+    Condition, Stream, Transport,
     xml::{EventReader, XmlEvent},
 };
 
@@ -64,12 +64,14 @@ fn stream_id(header: &str) -> Option<String> {
 
 fn failure(error: &LoginError, name: &str) -> Failure {
     let condition = match error {
-        LoginError::StreamError(error) => error.condition(),
-        _ => "",
+        LoginError::StreamError(error) => Some(error.condition()),
+        _ => None,
     };
     match condition {
-        "not-authorized" => Failure::Login(format!("the server wants another secret of the component {name}")),
-        "host-unknown" => Failure::NotOpened(format!("the server does not know the component {name}")),
+        Some(Condition::NotAuthorized) => {
+            Failure::Login(format!("the server wants another secret of the component {name}"))
+        }
+        Some(Condition::HostUnknown) => Failure::NotOpened(format!("the server does not know the component {name}")),
         _ => remote::failure(error, name),
     }
 }

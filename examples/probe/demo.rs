@@ -1,4 +1,4 @@
-//! One situation, ended twice: by the handshake, and the way it is usually done.
+//! One situation that ends twice: once by the handshake, and once the way most software does it.
 
 use std::{
     io,
@@ -38,7 +38,7 @@ impl Tally {
 /// One of the two endings.
 pub struct Ending {
     pub timeline: Vec<Entry>,
-    /// The old way has none.
+    /// The old way has no report.
     pub report: Option<Report>,
     pub to_us: Tally,
     pub to_peer: Tally,
@@ -47,7 +47,7 @@ pub struct Ending {
     pub took: Duration,
 }
 
-/// Sends what we still have to say, then waits for the peer's tag, and processes what comes until then.
+/// Sends what we still have to say, then waits for the peer's tag, and handles what comes until then.
 pub fn by_handshake() -> Result<Ending, Error> {
     play(|mut stream, behind_its_back| {
         drop(behind_its_back); // not needed here
@@ -89,8 +89,8 @@ fn play(end: impl FnOnce(Stream<Recorded>, Recorded) -> Result<(u64, Option<Repo
     )?;
     stream.idle_after(Some(IDLE));
     while !matches!(stream.receive()?, Incoming::Idle) {}
-    // The idle timer has fired, and at this very moment messages set out for us. On the internet that is a matter of
-    // time; here it is a matter of this line.
+    // The idle timer has fired, and at this moment messages are on their way to us. On the internet that happens sooner
+    // or later; here this line makes it happen.
     peer.send_all()?;
     let began = Instant::now();
     let (arrived, report) = end(stream, behind_its_back)?;

@@ -1,7 +1,7 @@
-//! The embedded peer: a small XMPP server on a thread, which has stanzas in flight when it is closed upon.
+//! The embedded peer: a small XMPP server on a thread, which has stanzas in flight when our side closes.
 //!
-//! It is the witness of what was lost, and a well-meaning one: it reads on after every error, as long as its kernel
-//! has something for it.
+//! The peer is the witness of what was lost, and a well-meaning one: after every error it reads on, as long as its
+//! kernel has bytes for it.
 
 use std::{
     io::{self, Read, Write},
@@ -16,25 +16,25 @@ use xmpp_close::{Frame, Framer};
 
 use crate::timeline::Timeline;
 
-/// What it has for us when we close.
+/// What the peer has for us when we close.
 pub const PEER_MESSAGES: u64 = 500;
-/// Small receive buffers stand in for the way to a far peer: what does not fit is still under way.
+/// Small receive buffers stand for the long way to a far peer: what does not fit is still on its way.
 pub const RECEIVE_BUFFER: usize = 4096;
-/// Large enough for all that a side has to say.
+/// Large enough for everything that one side sends.
 pub const SEND_BUFFER: usize = 256 * 1024;
-/// It is busy for so long before it reads again, as a peer under load would be, or one that is far away.
+/// How long the peer is busy before it reads again, like a peer under load, or one that is far away.
 const BUSY: Duration = Duration::from_millis(40);
-/// Only a bug could make it wait so long.
+/// Only a bug could make the peer wait so long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What it knows in the end.
+/// What the peer knows in the end.
 #[derive(Debug)]
 pub struct Account {
-    /// Messages its kernel took.
+    /// Messages that its kernel took.
     pub sent: u64,
-    /// Messages of ours that reached it, each in its turn.
+    /// Messages of ours that reached it, in order.
     pub got: u64,
-    /// How the stream ended for it, in words.
+    /// How the stream ended for the peer, in words.
     pub end: String,
 }
 
@@ -58,7 +58,7 @@ impl Peer {
         Ok(Self { address, thread, start, under_way })
     }
 
-    /// Its contacts write to us, all at once: their messages are on the way when this returns.
+    /// The peer's contacts write to us, all at once: their messages are on their way when this returns.
     pub fn send_all(&self) -> io::Result<()> {
         let gone = |_| io::Error::other("the embedded peer has gone");
         self.start.send(()).map_err(|_| gone(()))?;
@@ -123,7 +123,7 @@ impl Script {
         Ok(Account { sent, got: self.got, end })
     }
 
-    /// Closes in return, and reads to the end of TCP.
+    /// Answers our closing tag, and reads to the end of TCP.
     fn answer(&mut self) -> io::Result<(String, bool)> {
         self.tcp.write_all(b"</stream:stream>")?;
         self.tcp.shutdown(Shutdown::Write)?;
@@ -149,7 +149,7 @@ impl Script {
     }
 }
 
-/// The number a message of this play carries.
+/// The number in a message of this demonstration.
 pub fn number(stanza: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(stanza).ok()?.strip_prefix("<message ")?;
     text.split_once(" id='")?.1.split('\'').next()?.parse().ok()

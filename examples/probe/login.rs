@@ -1,6 +1,6 @@
-//! A client's way into a stream: headers, SASL PLAIN, restart, resource binding (RFC 6120 sections 4, 6 and 7).
+//! How a client opens a stream: headers, SASL PLAIN, restart, resource binding (RFC 6120 sections 4, 6 and 7).
 //!
-//! For loopback and tests: the password goes over the connection as it is, so the transport has to protect it.
+//! For loopback and tests: the password goes over the connection as it is, so the transport must protect it.
 
 use std::{
     fmt, io,
@@ -12,7 +12,7 @@ use xmpp_close::{
     xml::{EventReader, XmlEvent},
 };
 
-/// How long a stream that could not be used is given to close properly.
+/// How long the close of a stream that could not be used may take.
 pub const GOODBYE: Duration = Duration::from_secs(2);
 
 /// A stream on which stanzas can be exchanged.
@@ -33,14 +33,14 @@ pub struct Opened<T: Transport> {
     pub features: Stanza,
 }
 
-/// Why there is no session. The stream has been closed, as far as there was one.
+/// Why there is no session. If a stream had been opened, it has been closed.
 #[derive(Debug)]
 pub enum LoginError {
     /// The connection broke, or was ended without a closing tag.
     Connection { awaited: &'static str, error: io::Error },
     /// What answers does not speak XMPP.
     NotXmpp(String),
-    /// What was awaited did not come in time.
+    /// The server's answer did not come in time.
     TimedOut { awaited: &'static str },
     /// The server closed the stream.
     PeerClosed { awaited: &'static str },
@@ -50,7 +50,7 @@ pub enum LoginError {
     NoPlain { offered: Vec<String> },
     /// Wrong name or password: the condition of RFC 6120 section 6.5, such as `not-authorized`.
     Refused(String),
-    /// There is no such resource to be had.
+    /// The server does not bind this resource.
     Bind(String),
 }
 
@@ -66,7 +66,7 @@ impl fmt::Display for LoginError {
             Self::PeerClosed { awaited } => write!(f, "the server closed the stream instead of sending {awaited}"),
             Self::StreamError(error) => {
                 write!(f, "the server closed the stream: {}", error.condition())?;
-                error.get_text().map_or(Ok(()), |text| write!(f, " ({})", short(text)))
+                error.text().map_or(Ok(()), |text| write!(f, " ({})", short(text)))
             }
             Self::NoPlain { offered } if offered.is_empty() => f.write_str("the server offers no SASL here"),
             Self::NoPlain { offered } => write!(f, "the server offers no SASL PLAIN here, but {}", offered.join(" ")),
@@ -111,7 +111,7 @@ pub fn log_in<T: Transport>(
     }
 }
 
-/// The part of it that ends before a resource is bound: with the features that come then.
+/// The part of a login that ends before a resource is bound: with the features that come then.
 ///
 /// # Errors
 /// As for [`login`].
@@ -227,7 +227,7 @@ pub fn send<T: Transport>(stream: &mut Stream<T>, xml: &str, awaited: &'static s
     stream.send(xml).map_err(|error| failed(error, awaited))
 }
 
-/// The next stanza; what else may come ends the login.
+/// The next stanza. Anything else that comes ends the login.
 pub fn stanza<T: Transport>(
     stream: &mut Stream<T>,
     deadline: Instant,
@@ -261,7 +261,8 @@ fn failed(error: Error, awaited: &'static str) -> LoginError {
     }
 }
 
-/// What was opened is closed by handshake too (RFC 6120 section 6.4.5), if there is anybody to do it with.
+/// A stream that was opened is closed by handshake even when the login failed (RFC 6120 section 6.4.5), if the peer is
+/// still there.
 pub fn give_up<T: Transport>(stream: Stream<T>, error: LoginError) -> LoginError {
     let wait = match error {
         LoginError::Connection { .. } | LoginError::NotXmpp(_) => return error,
@@ -273,7 +274,7 @@ pub fn give_up<T: Transport>(stream: Stream<T>, error: LoginError) -> LoginError
     error
 }
 
-/// How the close of a useless stream goes does not matter any more.
+/// How the close of a useless stream ends does not matter.
 pub fn close_useless<T: Transport>(stream: Stream<T>, limit: Duration) {
     let _ = stream.close(&CloseOptions::new().total(limit));
 }
@@ -331,7 +332,7 @@ pub fn condition(stanza: &Stanza, around: &[&str]) -> String {
     inside.next().unwrap_or_else(|| "no reason given".into())
 }
 
-/// What a stranger sent, for a message of one line.
+/// What a stranger sent, shortened for a message of one line.
 pub fn short(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
     let line = words.join(" ");

@@ -1,6 +1,7 @@
 //! Closes an XMPP stream by handshake, and shows what goes over the wire.
 //!
-//! `cargo run --release --example probe` does it to an embedded peer, and beside it the way it is usually done.
+//! `cargo run --release --example probe` closes a stream to an embedded peer, once by handshake and once the way most
+//! software does it.
 
 #![cfg_attr(not(feature = "rustls"), allow(dead_code, reason = "part of it is for TLS"))]
 
@@ -35,7 +36,7 @@ use args::{Args, Command};
 use remote::Probed;
 use text::Paint;
 
-/// Why there is no clean close; each has its exit code.
+/// Why there is no clean close; each reason has its exit code.
 #[derive(Debug)]
 enum Failure {
     Unclean(String),
@@ -88,7 +89,7 @@ impl fmt::Display for Failure {
 }
 
 fn main() -> ExitCode {
-    match args::parse(env::args_os().skip(1)).and_then(run) {
+    match args::parse(lexopt::Parser::from_env()).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // One line, whatever a server may have put into it.
@@ -112,7 +113,7 @@ fn demo(args: &Args) -> Result<(), Failure> {
     let failed = |error: xmpp_close::Error| Failure::Local(format!("with the embedded peer: {error}"));
     let new = demo::by_handshake().map_err(failed)?;
     let old = demo::the_old_way().map_err(failed)?;
-    let text = if args.json { json::demo(&new, &old) + "\n" } else { text::demo(&new, &old, paint()) };
+    let text = if args.json { format!("{}\n", json::demo(&new, &old)) } else { text::demo(&new, &old, paint()) };
     print(&text)?;
     write_svg(args.svg.as_deref(), || svg::demo(&new, &old))?;
     let lost = new.to_us.lost() + new.to_peer.lost();
@@ -126,7 +127,7 @@ fn demo(args: &Args) -> Result<(), Failure> {
 fn remote(target: &remote::Target, args: &Args) -> Result<(), Failure> {
     let probed = if target.detach { remote::detach_and_close(target)? } else { vec![remote::close(target)?] };
     if args.json {
-        print(&(json::remote(&probed) + "\n"))?;
+        print(&format!("{}\n", json::remote(&probed)))?;
     } else {
         print(&text::remote(&probed, paint()))?;
     }
@@ -139,7 +140,7 @@ fn remote(target: &remote::Target, args: &Args) -> Result<(), Failure> {
 
 fn print(text: &str) -> Result<(), Failure> {
     match io::stdout().write_all(text.as_bytes()) {
-        // The reader, a pager perhaps, has seen enough.
+        // The program that reads our output, such as a pager, has ended.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.map_err(|error| Failure::Local(format!("cannot write the result: {error}"))),
     }
@@ -150,7 +151,7 @@ fn write_svg(file: Option<&Path>, svg: impl FnOnce() -> String) -> Result<(), Fa
     std::fs::write(file, svg()).map_err(|error| Failure::Local(format!("cannot write {}: {error}", file.display())))
 }
 
-/// Colours for a terminal whose user does not mind (<https://no-color.org>).
+/// Colours for a terminal, unless its user has switched them off (<https://no-color.org>).
 fn paint() -> Paint {
     let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");

@@ -1,4 +1,4 @@
-//! When a connection is encrypted, and what may be said on one that is not.
+//! When a connection is encrypted, and what may be said on a connection that is not.
 
 /// What was asked for with `--tls`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Tls {
 pub enum Step {
     Starttls,
     GoOn,
-    /// Without it, nothing is to be said.
+    /// Without TLS, nothing is to be said.
     GiveUp,
 }
 

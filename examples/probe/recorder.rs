@@ -1,4 +1,4 @@
-//! A transport around another one that writes everything down.
+//! A transport that writes down everything that goes through another one.
 
 use std::{
     io,
@@ -15,7 +15,7 @@ use xmpp_close::{Fact, Interest, Transport};
 
 use crate::timeline::{Log, Side, Timeline, What};
 
-/// A transport that writes down all that goes through it. Over TLS it sits above, where the stream can be read.
+/// A transport that writes down everything that goes through it. It sits above TLS, where the stream is plaintext.
 pub struct Recorder<T> {
     inner: T,
     timeline: Timeline,
@@ -69,7 +69,8 @@ impl<T: Transport> Recorder<T> {
 }
 
 impl Recorder<TcpStream> {
-    /// close(2), as it is done without this library: what has come and was not read is counted, and thrown away.
+    /// close(2), as programs without this library do it: bytes that have come and were not read are counted and thrown
+    /// away.
     pub fn close_at_once(self) -> io::Result<()> {
         let mut unread = vec![0; 1 << 20];
         self.inner.set_nonblocking(true)?;
@@ -172,7 +173,7 @@ pub struct Ends {
     theirs: AtomicBool,
 }
 
-/// Below TLS: notices how TCP ends.
+/// Sits below TLS, and notices how TCP ends.
 pub struct Tap<T> {
     inner: T,
     ends: Arc<Ends>,

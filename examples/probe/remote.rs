@@ -1,4 +1,4 @@
-//! The same with a real server: closed, or detached from.
+//! A stream to a real server, which is closed, or detached from its session.
 
 use std::{
     fmt, io,
@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use xmpp_close::{CloseOptions, Outcome, Report, Stanza, Stream, Transport, xml};
+use xmpp_close::{CloseOptions, Condition, Outcome, Report, Stanza, Stream, Transport, xml};
 
 use crate::{
     Failure, component,
@@ -23,19 +23,19 @@ use crate::{
 pub struct Target {
     pub host: String,
     pub port: u16,
-    /// To ask for, and to find in the certificate.
+    /// The name that the header asks for, and that the certificate must have.
     pub domain: String,
     /// Name and password of an account.
     pub account: Option<(String, String)>,
-    /// Name and secret of an external component, to be instead of a client.
+    /// Name and secret of an external component, if the probe is one instead of a client.
     pub component: Option<(String, String)>,
     pub tls: Tls,
-    /// Any certificate will do.
+    /// Accept any certificate.
     pub insecure: bool,
-    /// See what becomes of a session without a closing tag.
+    /// Detach, and see what becomes of the session.
     pub detach: bool,
     pub half_close: bool,
-    /// For opening the stream, and again for closing it.
+    /// The limit for opening the stream, and again for closing it.
     pub total: Duration,
 }
 
@@ -55,9 +55,9 @@ impl fmt::Display for Encrypted {
 /// How a connection was used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Use {
-    /// For a session of its own, or none, which was closed.
+    /// For a stream that was closed, with a session of its own or none.
     Closed,
-    /// For a session that can be resumed, from which it was detached.
+    /// For a session that can be resumed, from which the stream was detached.
     Detached,
     /// That session was resumed, and closed; the server had handled so many stanzas of ours.
     Resumed(u32),
@@ -73,7 +73,7 @@ pub struct Probed {
     pub jid: Option<String>,
     pub encrypted: Option<Encrypted>,
     pub used: Use,
-    /// After so long a silence of ours the server may close; `None` if it does not say (XEP-0478).
+    /// After how long a silence of ours the server may close; `None` if the server does not say (XEP-0478).
     pub idle: Option<Duration>,
     /// How many stanzas our last word acknowledged, where stanzas are acknowledged (XEP-0198).
     pub acknowledged: Option<u32>,
@@ -83,7 +83,7 @@ pub struct Probed {
 }
 
 impl Probed {
-    /// Why this is not how it should have ended.
+    /// Why this is not how the stream should have ended.
     pub fn complaint(&self) -> Option<String> {
         let as_it_should = match self.used {
             Use::Detached => self.report.outcome == Outcome::Cancelled && self.report.bytes_unsent == 0,
@@ -133,7 +133,7 @@ fn visit(target: &Target, way: Way<'_>) -> Result<Probed, Failure> {
     }
 }
 
-/// A stream that has come as far as it shall.
+/// A stream that has been opened as far as was asked for.
 struct Reached<T: Transport> {
     stream: Stream<T>,
     features: Option<Stanza>,
@@ -184,7 +184,7 @@ impl Visit<'_> {
         }
     }
 
-    /// Servers that do answer our plaintext header by a TLS alert, or just hang up.
+    /// Servers that want TLS at once answer our plaintext header by a TLS alert, or hang up.
     fn may_want_tls(&self, error: &LoginError) -> bool {
         let alert = |entry: &Entry| matches!(&entry.what, What::Junk(start) if start.starts_with(r"\u{15}\u{3}"));
         matches!(error, LoginError::Connection { .. }) || self.timeline.entries().iter().any(alert)
@@ -209,7 +209,8 @@ impl Visit<'_> {
         login::reopen(stream, domain, self.left()).map_err(|error| failure(&error, domain))
     }
 
-    /// Nothing is sent after a login, no presence either: the server would hand us messages that are meant for somebody else.
+    /// We send nothing after a login, not even presence: the server would then give us messages that are meant for
+    /// another client of the user.
     fn log_in<T: Transport>(
         &self,
         opened: Opened<Recorder<T>>,
@@ -319,11 +320,11 @@ fn connect(target: &Target, deadline: Instant) -> Result<(TcpStream, SocketAddr)
         .map_err(|error| Failure::Connection(format!("cannot resolve {host}: {error}")))?;
     let mut last = io::Error::other("it has no address");
     for address in addresses {
-        // Never zero, which would be an error of another kind.
+        // A limit of zero would be an error of another kind.
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         match TcpStream::connect_timeout(&address, left) {
             Ok(tcp) => {
-                // The times shown are not to be those of Nagle's algorithm.
+                // Without this, the times that are shown would be those of Nagle's algorithm.
                 let _ = tcp.set_nodelay(true);
                 return Ok((tcp, address));
             }
@@ -336,7 +337,7 @@ fn connect(target: &Target, deadline: Instant) -> Result<(TcpStream, SocketAddr)
 pub fn failure(error: &LoginError, domain: &str) -> Failure {
     match error {
         LoginError::NoPlain { .. } | LoginError::Refused(_) | LoginError::Bind(_) => Failure::Login(error.to_string()),
-        LoginError::StreamError(stream_error) if stream_error.condition() == "host-unknown" => {
+        LoginError::StreamError(stream_error) if stream_error.condition() == Condition::HostUnknown => {
             Failure::NotOpened(format!("the server does not know the domain {domain}: try --domain"))
         }
         LoginError::StreamError(_) | LoginError::PeerClosed { .. } => Failure::NotOpened(error.to_string()),

@@ -1,5 +1,5 @@
-//! A client's part of stream management (XEP-0198): what was handled is counted and acknowledged, and a session that
-//! was detached is resumed.
+//! A client's part of stream management (XEP-0198). It counts and acknowledges what was handled, and resumes a session
+//! that was detached.
 
 use std::{
     sync::{
@@ -26,7 +26,7 @@ struct Counts {
 }
 
 impl Handled {
-    /// To be called for all that comes: only stanzas count, and not other elements of the first level.
+    /// To be called for every element that comes. It counts only stanzas, not other elements of the first level.
     pub fn count(&self, stanza: &Stanza) {
         if matches!(stanza.name(), "message" | "presence" | "iq") {
             self.count_one();
@@ -53,7 +53,7 @@ impl Handled {
         format!("<a xmlns='{NS}' h='{number}'/>")
     }
 
-    /// Makes the final `<a/>` the last word before the closing tag, or before the end of a detached connection. It
+    /// Makes the final `<a/>` the last element in front of our closing tag, or of the end of a detached connection. It
     /// counts what was handled by then; what comes later cannot be acknowledged any more.
     pub fn at_the_end(&self, options: CloseOptions) -> CloseOptions {
         let handled = self.clone();
@@ -65,7 +65,7 @@ impl Handled {
 #[derive(Clone, Debug)]
 pub struct Managed {
     pub handled: Handled,
-    /// By which it can be resumed, if the server lets it.
+    /// The id by which the session can be resumed, if the server allows it.
     pub id: Option<String>,
 }
 

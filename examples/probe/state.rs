@@ -1,4 +1,4 @@
-//! Where a handshake stands.
+//! How far a handshake is.
 
 use xmpp_close::Engine;
 
@@ -11,7 +11,7 @@ pub enum State {
     Answer,
     /// We close, and our tag is not written yet.
     Flush,
-    /// Our tag is written; theirs is awaited.
+    /// Our tag is written; the peer's is awaited.
     Wait,
     /// Both tags are known; ours is not written yet.
     Reply,

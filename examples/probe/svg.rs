@@ -47,7 +47,7 @@ const MIDDLE: i32 = (US + PEER) / 2;
 const ROW: i32 = 38;
 const HEAD: i32 = 96;
 
-/// A line below a diagram: words, and whether they are good news.
+/// A line below a diagram: words, and whether they tell of something good.
 type Line = (String, Option<bool>);
 
 /// What happened on the streams to a real server, side by side.
@@ -202,7 +202,7 @@ fn arrow(out: &mut String, entry: &Entry, y: i32) {
         Side::Peer => ("peer", PEER - 2, US + 5, 9),
     };
     let class = if fatal { "bad" } else { class };
-    // What is no part of the stream.
+    // Dashed: what is not part of the stream.
     let dashes = match entry.what {
         What::Tls(_) | What::CloseNotify => " stroke-dasharray='6 4'",
         _ => "",

@@ -56,13 +56,13 @@ pub fn time(time: Duration) -> String {
     }
 }
 
-/// The silence before `entry`, if it is worth a line.
+/// The silence before `entry`, if it is long enough for a line of its own.
 pub fn silence(before: Option<&Entry>, entry: &Entry) -> Option<Duration> {
     let gap = entry.at.saturating_sub(before.map_or(Duration::ZERO, |before| before.until));
     (gap >= SILENCE).then_some(gap)
 }
 
-/// One line for each thing that went over the wire.
+/// One line for each entry of the timeline.
 pub fn timeline(entries: &[Entry], paint: Paint) -> String {
     let mut out = String::new();
     let heads = paint.bold(format_args!("we{:>1$}", "the peer", WIDTH));
@@ -113,7 +113,7 @@ pub fn report(report: &Report, paint: Paint) -> String {
     let mut line = |what: &str, words: String| {
         let _ = writeln!(out, "  {} {words}", paint.dim(format_args!("{what:<14}")));
     };
-    let name = report.outcome.name();
+    let name = report.outcome.as_str();
     let colour = match report.outcome {
         Outcome::Clean => GOOD,
         Outcome::Cancelled => BOLD,
@@ -236,7 +236,7 @@ fn announced(probed: &Probed, paint: Paint) -> String {
 /// The comparison of the two endings.
 fn comparison(new: &Ending, old: &Ending, paint: Paint) -> String {
     let mut out = String::new();
-    // Padded before they are painted, for escape sequences have no width.
+    // Pad before colouring: escape sequences have no width on the terminal.
     let mut row = |what: &str, new: (String, &str), old: (String, &str)| {
         let new = paint.with(new.1, format_args!("{:<22}", new.0));
         let _ = writeln!(out, "  {what:<32} {new} {}", paint.with(old.1, old.0));
@@ -246,7 +246,7 @@ fn comparison(new: &Ending, old: &Ending, paint: Paint) -> String {
         0 => ("all arrived".to_owned(), GOOD),
         lost => (format!("{lost} lost"), BAD),
     };
-    // A sender that is told nothing cannot send them again.
+    // A sender that does not know of the loss cannot send the messages again.
     let unnoticed = |tally: Tally| plain(tally.taken.saturating_sub(tally.arrived).to_string());
     row("", ("by handshake".into(), BOLD), ("the old way".into(), BOLD));
     row(&format!("the peer's {PEER_MESSAGES} messages to us"), tally(new.to_us), tally(old.to_us));

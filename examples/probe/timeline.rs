@@ -10,7 +10,7 @@ use xmpp_close::{CloseOptions, Engine, Fact, Frame, Framer, Tls};
 
 use crate::state::State;
 
-/// Longer names are cut: they come from strangers.
+/// Longer names are cut, because they come from strangers.
 const NAME: usize = 32;
 
 /// Who did it.
@@ -35,9 +35,9 @@ pub enum What {
     Tls(String),
     /// The alert that ends one direction of TLS.
     CloseNotify,
-    /// The end of one direction of TCP; over TLS also without the alert.
+    /// The end of one direction of TCP; over TLS also an end without the alert.
     Fin { unannounced: bool },
-    /// What some servers end TCP with instead: by then nothing is lost.
+    /// A reset, with which some servers end TCP; by then nothing can be lost.
     Rst,
     /// close(2), with this many bytes unread.
     Close { unread: u64 },
@@ -50,12 +50,12 @@ pub enum What {
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub at: Duration,
-    /// When the last byte of it was read or written.
+    /// When the last byte of this entry was read or written.
     pub until: Duration,
     pub side: Side,
     pub what: What,
     pub bytes: u64,
-    /// The state of the handshake after it, as far as the wire shows it.
+    /// The state of the handshake after this entry, as far as the wire shows it.
     pub state: State,
     /// Nothing is added to it any more.
     sealed: bool,
@@ -124,7 +124,7 @@ impl Timeline {
         })))
     }
 
-    /// Adds a step of the TLS handshake, which is not recorded itself.
+    /// Adds a step of the TLS handshake, whose bytes are not recorded.
     pub fn tls(&self, side: Side, words: impl Into<String>) {
         self.log().push(side, What::Tls(words.into()), 0);
     }
@@ -309,7 +309,7 @@ impl Seen {
             Some(Frame::Oversize(_)) => Self::Frame("<…/>".into()),
             Some(Frame::End) => Self::End,
             Some(Frame::Malformed(_)) => Self::Junk,
-            None => Self::Part,
+            _ => Self::Part,
         }
     }
 }

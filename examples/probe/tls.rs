@@ -57,7 +57,7 @@ fn configuration(target: &Target) -> Result<ClientConfig, Error> {
         config.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))).with_no_client_auth()
     } else {
         let mut roots = RootCertStore::empty();
-        // Where there are none, no certificate is good.
+        // Without root certificates, no certificate of a server is valid.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         config.with_root_certificates(roots).with_no_client_auth()
     };
@@ -88,7 +88,7 @@ fn reason(error: &CertificateError, target: &Target) -> String {
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "no authority that this system trusts has signed it".into()
         }
-        // A self-signed one, as OpenSSL makes them when it is told nothing else.
+        // A self-signed certificate, as OpenSSL makes it by default.
         CertificateError::Other(_) if error.to_string().contains("CaUsedAsEndEntity") => {
             "it is self-signed, or otherwise that of an authority".into()
         }

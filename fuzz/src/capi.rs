@@ -199,7 +199,8 @@ fn framer(texts: &Texts, payload: &[u8]) {
                 Some(Frame::Stanza(bytes)) => (2, Some(bytes)),
                 Some(Frame::Oversize(_)) => (3, None),
                 Some(Frame::End) => (4, None),
-                Some(Frame::Malformed(why)) => (5, Some(why.condition().as_bytes())),
+                Some(Frame::Malformed(why)) => (5, Some(why.condition().as_str().as_bytes())),
+                Some(other) => panic!("{other:?}"),
             };
             assert_eq!((frame, payload.len() - at), (expected, rest.len()));
             assert!(bytes.is_none_or(|bytes| bytes == slice::from_raw_parts(xml, len)));

@@ -175,7 +175,7 @@ fn what_comes_is_no_stream() {
     Trace::new().finish().tell(Fact::Malformed).says(ERROR);
     Trace::new().finish().writes().tell(Fact::Malformed).wants("RS").says("");
     let mut t = Trace::new();
-    t.engine.finish(Some(&StreamError::defined("bad-format")), t.now);
+    t.engine.finish(Some(&StreamError::defined(Condition::BadFormat)), t.now);
     let said = String::from_utf8(t.engine.output().to_vec()).unwrap();
     assert!(said.contains("bad-format"));
     t.tell(Fact::Malformed).says(&said);
@@ -246,7 +246,7 @@ fn a_half_close_is_asked_for() {
 #[test]
 fn our_header_has_not_gone_out() {
     let mut t = Trace::with(&CloseOptions::new().header(HEADER), Tls::No);
-    t.engine.finish(Some(&StreamError::defined("host-unknown")), t.now);
+    t.engine.finish(Some(&StreamError::defined(Condition::HostUnknown)), t.now);
     let said = String::from_utf8(t.engine.output().to_vec()).unwrap();
     assert!(said.starts_with(&format!("{HEADER}<stream:error><host-unknown")) && said.ends_with(TAG), "{said}");
     let mut t = Trace::with(&CloseOptions::new().header(HEADER), Tls::No);

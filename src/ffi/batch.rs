@@ -348,7 +348,7 @@ impl From<&Summary> for xmpp_close_summary {
             begun: saturate(summary.begun),
             ended: saturate(summary.ended),
             elapsed_ms: u32::try_from(summary.elapsed.as_millis()).unwrap_or(u32::MAX),
-            outcomes: Outcome::ALL.map(|outcome| saturate(summary.count(outcome))),
+            outcomes: std::array::from_fn(|number| saturate(summary.count(Outcome::ALL[number]))),
             stanzas: summary.stanzas,
         }
     }

@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn the_conditions_are_those_of_rust() {
         for malformed in [Malformed::NotWellFormed, Malformed::RestrictedXml, Malformed::UnsupportedEncoding] {
-            assert_eq!(condition(malformed).to_str(), Ok(malformed.condition()));
+            assert_eq!(condition(malformed).to_str(), Ok(malformed.condition().as_str()));
         }
     }
 

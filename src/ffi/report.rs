@@ -16,8 +16,9 @@ use std::{
 
 use super::{codes::xmpp_close_tls, sized::Versioned};
 use crate::{
+    condition::Condition,
     report::{Initiator, Limit, Outcome, Report, TlsAlerts},
-    stream_error::{SEE_OTHER_HOST, StreamError},
+    stream_error::StreamError,
 };
 
 /// How it went. Numbers that do not fit are the largest that do.
@@ -97,24 +98,24 @@ impl xmpp_close_report {
         let mut error = StreamError::received(&name);
         let said = |chars: &[c_char]| Some(text(chars)).filter(|text| !text.is_empty());
         if let Some(words) = said(&self.stream_error_text) {
-            error = error.text(words);
+            error = error.with_text(words);
         }
         if let Some(address) = said(&self.stream_error_address) {
-            error = error.detail(address);
+            error = error.with_detail(address);
         }
         if let Some(element) = said(&self.stream_error_element) {
-            error = error.application(element);
+            error = error.with_application(element);
         }
         Some(error)
     }
 
     /// Tells what is known of the peer's stream error.
     pub(super) fn set_error(&mut self, error: &StreamError) {
-        let address = if error.condition() == SEE_OTHER_HOST { error.get_detail() } else { None };
-        self.stream_error = chars(error.condition());
-        self.stream_error_text = chars(error.get_text().unwrap_or_default());
+        let address = if error.condition() == Condition::SeeOtherHost { error.detail() } else { None };
+        self.stream_error = chars(error.condition().as_str());
+        self.stream_error_text = chars(error.text().unwrap_or_default());
         self.stream_error_address = chars(address.unwrap_or_default());
-        self.stream_error_element = chars(error.get_application().unwrap_or_default());
+        self.stream_error_element = chars(error.application().unwrap_or_default());
         self.stream_error_name = chars(error.unknown_condition().unwrap_or_default());
     }
 }
@@ -152,10 +153,14 @@ impl From<&Report> for xmpp_close_report {
 /// The report as Rust has it, which has the words for a log.
 impl From<&xmpp_close_report> for Report {
     fn from(report: &xmpp_close_report) -> Self {
-        let find = |number: u32| Initiator::ALL.into_iter().find(|known| *known as u32 == number);
+        let find = |number: u32| Initiator::ALL.iter().copied().find(|known| *known as u32 == number);
         let bit = |bit: xmpp_close_tls| report.tls & bit as u32 != 0;
         Self {
-            outcome: Outcome::ALL.into_iter().find(|known| *known as u32 == report.outcome).unwrap_or(Outcome::Pending),
+            outcome: Outcome::ALL
+                .iter()
+                .copied()
+                .find(|known| *known as u32 == report.outcome)
+                .unwrap_or(Outcome::Pending),
             initiator: find(report.initiator),
             tag_sent: report.tag_sent != 0,
             tag_received: report.tag_received != 0,
@@ -173,7 +178,7 @@ impl From<&xmpp_close_report> for Report {
             stream_error: report.error(),
             os_error: Some(report.os_error).filter(|code| *code != 0),
             elapsed: Duration::from_millis(report.elapsed_ms.into()),
-            limit: Limit::ALL.into_iter().find(|known| *known as u32 == report.limit),
+            limit: Limit::ALL.iter().copied().find(|known| *known as u32 == report.limit),
             refused: report.refused,
         }
     }
@@ -264,7 +269,8 @@ mod tests {
     #[test]
     fn all_of_a_stream_error_is_told() {
         let mut report = report();
-        let error = StreamError::see_other_host("[2001:db8::1]:5222").unwrap().text("gone").application("{urn:x}why");
+        let error =
+            StreamError::see_other_host("[2001:db8::1]:5222").unwrap().with_text("gone").with_application("{urn:x}why");
         report.stream_error = Some(error);
         let report = xmpp_close_report::from(&report);
         assert_eq!(report.stream_error, chars("see-other-host"));

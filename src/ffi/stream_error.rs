@@ -35,16 +35,16 @@ impl Words {
             (Some("see-other-host"), Some(address), _) => StreamError::see_other_host(address)?,
             (Some(_), Some(_), _) => return Err(INVALID),
             (Some("undefined-condition"), None, Some(element)) => StreamError::undefined(element),
-            (Some(condition), None, _) => StreamError::new(condition)?,
+            (Some(condition), None, _) => StreamError::new(condition.parse().map_err(|_| INVALID)?)?,
         };
         if let Some(element) = element {
             if !is_one_element(element) {
                 return Err(INVALID);
             }
-            error = error.application(element);
+            error = error.with_application(element);
         }
         if let Some(text) = text {
-            error = error.text(text);
+            error = error.with_text(text);
         }
         Ok(Some(error))
     }

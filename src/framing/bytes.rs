@@ -1,30 +1,31 @@
-//! Classes of bytes, and runs of them; where runs are long, they are measured eight bytes at a time.
+//! Classes of bytes, and the lengths of runs of them. Long runs are measured eight bytes at a time.
 //!
-//! In every word of flags below the lowest flag is exact and higher ones may be false: a borrow starts
-//! at a byte that is itself flagged. Only the lowest one is ever looked at.
+//! Such a step makes a word of flags: one flag, the highest bit, for each of the eight bytes. Only the lowest flag that is set
+//! is looked at, and that one is always right. Flags above it may be wrong: the subtraction of a flagged byte borrows from
+//! the bytes above it.
 
 const ONES: u64 = u64::from_ne_bytes([1; 8]);
 const HIGH: u64 = ONES << 7;
 
-/// Length of the run of ASCII text up to a byte that needs a look: `<`, `&`, `]`, a control character, non-ASCII.
+/// Length of the run of ASCII text that `bytes` begin with. It stops at `<`, `&`, `]`, a control character or a non-ASCII byte.
 #[inline]
 pub(super) fn text_run(bytes: &[u8]) -> usize {
     run(bytes, |word| unusual(word) | equal(word, b'<') | equal(word, b'&') | equal(word, b']'))
 }
 
-/// The same inside a CDATA section, where only `]` is special.
+/// Length of such a run in a CDATA section. It stops at `]`, a control character or a non-ASCII byte.
 #[inline]
 pub(super) fn cdata_run(bytes: &[u8]) -> usize {
     run(bytes, |word| unusual(word) | equal(word, b']'))
 }
 
-/// The same inside an attribute value, up to its `quote`, `<` or `&`.
+/// Length of such a run in an attribute value. It stops at `quote`, `<`, `&`, a control character or a non-ASCII byte.
 #[inline]
 pub(super) fn value_run(bytes: &[u8], quote: u8) -> usize {
     run(bytes, |word| unusual(word) | equal(word, quote) | equal(word, b'<') | equal(word, b'&'))
 }
 
-/// Length of the run of ASCII name characters.
+/// Length of the run of ASCII name characters that `bytes` begin with.
 #[inline]
 pub(super) fn name_run(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|&&byte| is_ascii_name(byte)).count()
@@ -46,19 +47,19 @@ fn run(bytes: &[u8], stops: impl Fn(u64) -> u64) -> usize {
     at + flags(&last).trailing_zeros() as usize / 8
 }
 
-/// Flags bytes below U+0020 and above U+007F.
+/// Flags bytes below 0x20 and above 0x7f.
 #[inline]
 fn unusual(word: u64) -> u64 {
     word.wrapping_sub(ONES * 0x20) | word
 }
 
-/// Flags bytes equal to `byte`; may flag non-ASCII ones too, as [`unusual`] does.
+/// Flags bytes equal to `byte`, and perhaps non-ASCII bytes: [`unusual`] flags these anyway.
 #[inline]
 fn equal(word: u64, byte: u8) -> u64 {
     (word ^ (ONES * u64::from(byte))).wrapping_sub(ONES)
 }
 
-/// White space as XML knows it (production S).
+/// White space as XML defines it (production S).
 #[inline]
 pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
@@ -76,7 +77,7 @@ pub(super) fn is_ascii_name(byte: u8) -> bool {
     NAME_BYTES[usize::from(byte)] > 0
 }
 
-/// 2 for what may begin a name, 1 for what may only go on with one.
+/// 2 for a byte that may begin a name, 1 for one that may only follow in a name.
 static NAME_BYTES: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
@@ -102,7 +103,7 @@ mod tests {
                 bytes[place] = byte;
                 let expected = if passes(byte) { 20 } else { place };
                 assert_eq!(run(&bytes), expected, "byte {byte:#x} at {place}");
-                // Whatever comes behind the byte that stops a run must not move the stop.
+                // The bytes behind the one that stops a run must not move the stop.
                 bytes[place + 1..].fill(b'<');
                 assert_eq!(run(&bytes[..place + 1]), expected.min(place + 1), "byte {byte:#x} at {place}");
             }

@@ -1,10 +1,10 @@
-//! Characters that need more than one byte to judge: UTF-8 sequences and references.
+//! Characters that are more than one byte long: UTF-8 sequences and references.
 
 use super::Malformed::{self, NotWellFormed, RestrictedXml};
 use super::bytes::{is_ascii_name, is_ascii_name_start};
 
-/// The UTF-8 sequence that is being read. Overlong forms, surrogates and what lies above U+10FFFF are refused
-/// at their second byte, by the range it may have.
+/// The UTF-8 sequence that is being read. Overlong forms, surrogates and values above U+10FFFF are refused at their second
+/// byte: for each first byte, the range of the second is limited.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Utf8 {
     missing: u8,
@@ -18,7 +18,7 @@ impl Utf8 {
         self.missing > 0
     }
 
-    /// Takes one non-ASCII character off `rest`, or what is there of it (`None`).
+    /// Takes one non-ASCII character off `rest`. `None`: only a part of it is there, and is taken.
     #[inline]
     pub fn take(&mut self, rest: &mut &[u8]) -> Result<Option<u32>, Malformed> {
         while let Some((&byte, tail)) = rest.split_first() {
@@ -49,8 +49,8 @@ impl Utf8 {
     }
 }
 
-/// Length of the run of whole non-ASCII characters that `bytes` begin with, and of the spaces between them.
-/// It may stop early, never late.
+/// Length of the run of whole non-ASCII characters and spaces that `bytes` begin with. It may stop early, but never takes
+/// anything else.
 #[inline]
 pub(super) fn wide_run(bytes: &[u8]) -> usize {
     let mut at = 0;
@@ -69,7 +69,7 @@ pub(super) fn wide_run(bytes: &[u8]) -> usize {
     }
 }
 
-/// Length of what `bytes` begin with, if that is the rest of a reference to a predefined entity, `;` included.
+/// Length of the rest of a reference to a predefined entity, `;` included, if `bytes` begin with one.
 #[inline]
 pub(super) fn predefined_reference(bytes: &[u8]) -> Option<usize> {
     match bytes {
@@ -93,7 +93,7 @@ pub(super) enum Reference {
 }
 
 impl Reference {
-    /// Goes on by one ASCII byte; `true`: that was the `;` of a reference to a legal character.
+    /// Takes in one ASCII byte. `true`: this was the `;` of a reference to a legal character.
     pub fn push(&mut self, byte: u8) -> Result<bool, Malformed> {
         *self = match (&*self, byte) {
             (Self::Begun, b'#') => Self::Hash,
@@ -123,7 +123,7 @@ impl Reference {
         Ok(false)
     }
 
-    /// A non-ASCII character comes next. It can only be part of a name; the answer is whether it would be the first.
+    /// Takes in a non-ASCII character, which can only be part of a name. Returns whether it is the first of the name.
     pub fn push_wide(&mut self) -> Result<bool, Malformed> {
         let first = match self {
             Self::Begun => true,
@@ -135,7 +135,7 @@ impl Reference {
     }
 }
 
-/// Appends a digit; a number too large for any character stays too large.
+/// Appends a digit. A number that is too large for any character stays too large.
 fn digit(value: u32, radix: u32, byte: u8) -> Result<u32, Malformed> {
     let digit = char::from(byte).to_digit(radix).ok_or(NotWellFormed)?;
     Ok(value.saturating_mul(radix).saturating_add(digit))
@@ -209,7 +209,7 @@ mod tests {
     fn what_the_standard_library_refuses_is_refused() {
         for first in 0x80..=255 {
             for second in 0..=255 {
-                // What can become none is refused by its second byte.
+                // Bytes that can become no character are refused at the second byte.
                 let refused = std::str::from_utf8(&[first, second]).is_err_and(|error| error.error_len().is_some());
                 let refused_here = Utf8::default().take(&mut &[first, second][..]).is_err();
                 assert!(second < 0x80 || refused_here == refused, "{first:x} {second:x}");

@@ -1,10 +1,10 @@
-//! What stands in and between tags: character data, attribute values and names. All of it may be cut anywhere.
+//! The content of tags and between tags: character data, attribute values and names. The input may be cut anywhere in it.
 
 use super::Malformed::{self, NotWellFormed};
 use super::bytes::{cdata_run, is_ascii_name_start, name_run, text_run, value_run};
 use super::chars::{Reference, Utf8, is_name, is_name_start, predefined_reference, wide_run};
 
-/// What a non-ASCII character has to be.
+/// Where a non-ASCII character stands, which decides whether it is allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum Place {
     #[default]
@@ -13,10 +13,10 @@ enum Place {
     Name,
 }
 
-/// What is begun and may go on in the next input.
+/// What the input was cut in, to be continued in the next input.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Content {
-    /// How many `]` came last, up to two.
+    /// How many `]` came last; 2 stands for more, too.
     brackets: u8,
     /// The next character is the first of a name.
     name_starts: bool,
@@ -32,7 +32,7 @@ impl Content {
         self.utf8.is_pending() || self.reference.is_some()
     }
 
-    /// Reads the rest of it, if it is there.
+    /// Reads on in the character or reference that is half read.
     #[inline]
     pub fn resume(&mut self, rest: &mut &[u8]) -> Result<(), Malformed> {
         if self.utf8.is_pending() {
@@ -66,7 +66,7 @@ impl Content {
         }
     }
 
-    /// Passes over a CDATA section; `true`: up to its end.
+    /// Passes over a CDATA section. `true`: its end was reached.
     pub fn cdata(&mut self, rest: &mut &[u8]) -> Result<bool, Malformed> {
         loop {
             if self.brackets == 0 {
@@ -87,7 +87,7 @@ impl Content {
         }
     }
 
-    /// Passes over an attribute value; `true`: up to and with its closing quote.
+    /// Passes over an attribute value and its closing quote. `true`: the quote was reached.
     pub fn value(&mut self, rest: &mut &[u8], quote: u8) -> Result<bool, Malformed> {
         loop {
             *rest = &rest[value_run(rest, quote)..];
@@ -105,12 +105,12 @@ impl Content {
         }
     }
 
-    /// What comes next is a name.
+    /// Says that a name comes next.
     pub fn start_name(&mut self) {
         self.name_starts = true;
     }
 
-    /// Passes over a name; `true`: up to its end, which only the byte after it tells.
+    /// Passes over a name. `true`: its end was reached, which only the byte behind the name shows.
     pub fn name(&mut self, rest: &mut &[u8]) -> Result<bool, Malformed> {
         while let Some(&byte) = rest.first() {
             let starts = std::mem::take(&mut self.name_starts);
@@ -128,7 +128,7 @@ impl Content {
         Ok(false)
     }
 
-    /// Takes non-ASCII characters off `rest`, where any may stand.
+    /// Takes non-ASCII characters off `rest`, in a place where all are allowed.
     #[inline]
     fn wide_text(&mut self, rest: &mut &[u8]) -> Result<(), Malformed> {
         match wide_run(rest) {
@@ -140,7 +140,7 @@ impl Content {
         }
     }
 
-    /// Takes a non-ASCII character off `rest`, or what is there of it.
+    /// Takes a non-ASCII character off `rest`, or the part of it that is there.
     fn wide(&mut self, rest: &mut &[u8], place: Place) -> Result<(), Malformed> {
         self.place = place;
         let fits = match (self.utf8.take(rest)?, place) {
@@ -151,7 +151,7 @@ impl Content {
         if fits { Ok(()) } else { Err(NotWellFormed) }
     }
 
-    /// `tail` is `rest` without its `&`.
+    /// Begins the reference at the start of `rest`. `tail` is `rest` without its `&`.
     #[inline]
     fn begin_reference<'a>(&mut self, rest: &mut &'a [u8], tail: &'a [u8]) -> Result<(), Malformed> {
         if let Some(length) = predefined_reference(tail) {

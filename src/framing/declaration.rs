@@ -3,13 +3,12 @@
 use super::Malformed::{self, NotWellFormed, UnsupportedEncoding};
 use super::bytes::is_space;
 
-/// Longest declaration looked at: far more than one with every part in it needs.
+/// The longest declaration that is accepted: far longer than any real one.
 pub(super) const MAX_DECLARATION: usize = 1024;
 
-/// Judges what stands between `<?xml` and `>`.
+/// Checks what stands between `<?xml` and `>`.
 ///
-/// XMPP is UTF-8 (RFC 6120 section 11.6), whatever a lenient parser would make of another encoding;
-/// `standalone` means nothing here.
+/// XMPP is UTF-8 (RFC 6120 section 11.6), so any other encoding is refused. `standalone` has no effect.
 pub(super) fn check(declaration: &[u8]) -> Result<(), Malformed> {
     let mut rest = declaration.strip_suffix(b"?").ok_or(NotWellFormed)?;
     let version = attribute(&mut rest, b"version").ok_or(NotWellFormed)?;
@@ -28,7 +27,7 @@ pub(super) fn check(declaration: &[u8]) -> Result<(), Malformed> {
     }
 }
 
-/// Takes ` name = 'value'` off the front of `rest` if that is what comes.
+/// Takes ` name = 'value'` off the front of `rest`, if it is there.
 fn attribute<'a>(rest: &mut &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let spaced = trim(rest);
     if spaced.len() == rest.len() {

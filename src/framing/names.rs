@@ -1,26 +1,26 @@
-//! The names of the elements that are open, so that an end tag is held against its start tag.
+//! The names of the open elements, so that an end tag can be compared with its start tag.
 
 use std::borrow::Cow;
 
-/// Bytes of names kept at a time.
+/// How many bytes of names are kept at a time.
 const MAX_BYTES: usize = 4096;
-/// Elements whose names are kept at a time.
+/// Of how many elements the names are kept at a time.
 const MAX_LEVELS: usize = 128;
 
-/// What an end tag outside every stanza is held against.
+/// The name that an end tag between stanzas is compared with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Root {
     /// The qualified name of the root.
     Named(String),
-    /// No header was seen: any qualified name with this local part closes the root, whatever its prefix.
+    /// No header was seen: an end tag with this local name closes the root, whatever its prefix.
     Unknown { local: Cow<'static, str> },
 }
 
 impl Root {
-    /// When nothing is known of the root.
+    /// The root of a stream of which nothing is known.
     pub const UNKNOWN: Self = Self::Unknown { local: Cow::Borrowed("stream") };
 
-    /// Says what the local name is, should nothing be known of the root.
+    /// Sets the local name, if no header was seen.
     pub fn assume_local(&mut self, name: &str) {
         if let Self::Unknown { local } = self {
             if local != name {
@@ -36,7 +36,7 @@ impl Root {
         }
     }
 
-    /// Whether an end tag with this qualified name is that of the root.
+    /// Whether an end tag with this qualified name closes the root.
     pub fn is_closed_by(&self, name: &[u8]) -> bool {
         match self {
             Self::Named(root) => name == root.as_bytes(),
@@ -49,15 +49,15 @@ impl Root {
     }
 }
 
-/// A stack with a bottom but no ceiling: elements nested deeper than its bounds are counted, and
-/// their end tags are believed. A peer cannot make it grow, and no stanza is nested so deep.
+/// A stack of names that a peer cannot make grow. Elements that are nested deeper than its bounds are only counted, and their
+/// end tags are believed. No real stanza is nested so deep.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Names {
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    /// Open elements above the last one in `ends`.
+    /// How many open elements there are above the last one in `ends`.
     unnamed: u64,
-    /// The name at the end of `bytes`, not yet in `ends`, has become too long.
+    /// The name that is being read has become too long to be kept.
     too_long: bool,
 }
 
@@ -73,12 +73,12 @@ impl Names {
         }
     }
 
-    /// The name that is being read; `None` when it is too long to be kept.
+    /// The name that is being read. `None`: it is too long to be kept.
     pub fn current(&self) -> Option<&[u8]> {
         (!self.too_long).then(|| &self.bytes[self.end()..])
     }
 
-    /// The name that was read belongs to an element that is now open.
+    /// The element of the name that was read is open now.
     #[inline]
     pub fn push(&mut self) {
         if self.unnamed > 0 || self.too_long || self.ends.len() == MAX_LEVELS {
@@ -89,7 +89,7 @@ impl Names {
         }
     }
 
-    /// The name that was read is not needed.
+    /// The name that was read is not needed any more.
     #[inline]
     pub fn forget(&mut self) {
         self.bytes.truncate(self.end());

@@ -1,11 +1,11 @@
-//! The fast way through the common case: a start tag that lies whole in the input and is written as everyone writes
-//! them, with one space before each attribute and none around its `=`. It is what most of a stream consists of.
-//! Any other tag, and every wrong one, is left to the state machine, which would come to the same result.
+//! The fast way through the common case: a start tag that lies whole in the input, with one space before each attribute and
+//! none around its `=`. Nearly all tags are written so. Any other tag, and every malformed one, is left to the state machine,
+//! whose result for a plain tag would be the same.
 
 use super::bytes::{is_ascii_name_start, name_run, value_run};
 use super::chars::{predefined_reference, wide_run};
 
-/// A start tag, measured without its `<`.
+/// The lengths of a start tag and its name, both without the `<`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StartTag {
     pub name: usize,
@@ -13,7 +13,7 @@ pub(super) struct StartTag {
     pub empty: bool,
 }
 
-/// Measures the start tag whose name `bytes` begins with; `None`: this one is not plain.
+/// Measures the start tag whose name `bytes` begin with. `None`: it is not plain.
 #[inline]
 pub(super) fn start_tag(bytes: &[u8]) -> Option<StartTag> {
     let name = name(bytes)?;
@@ -33,13 +33,13 @@ pub(super) fn start_tag(bytes: &[u8]) -> Option<StartTag> {
     }
 }
 
-/// Length of the name that `bytes` begins with, if there is one.
+/// Length of the name that `bytes` begin with, if they do.
 #[inline]
 pub(super) fn name(bytes: &[u8]) -> Option<usize> {
     is_ascii_name_start(*bytes.first()?).then(|| name_run(bytes))
 }
 
-/// Length of an attribute value with its closing quote.
+/// Length of an attribute value, its closing quote included.
 #[inline]
 fn value(bytes: &[u8], quote: u8) -> Option<usize> {
     let mut at = 0;

@@ -1,5 +1,5 @@
-//! The state machine over the bytes of a stream: it knows where markup begins and ends and how deep it is nested,
-//! and keeps nothing of what it has seen but the names of open elements.
+//! The state machine over the bytes of a stream. It finds where markup begins and ends, and how deep it is nested. Of what it
+//! has seen it keeps only the names of open elements.
 
 use super::Malformed::{self, NotWellFormed, RestrictedXml};
 use super::bytes::{is_ascii_name, is_space};
@@ -9,22 +9,22 @@ use super::names::{Names, Root};
 use super::plain::{self, start_tag};
 use super::state::State;
 
-/// What the scanner has come to the end of.
+/// What the scanner has found the end of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token {
-    /// What was handed in: more is needed.
+    /// The input: more is needed.
     Input,
     /// The XML declaration.
     Declaration,
     /// A CDATA section between stanzas.
     StrayCdata,
-    /// The start tag of the root; `empty`: which is its end as well.
+    /// The start tag of the root. `empty`: it is an empty tag, and ends the root as well.
     Header { empty: bool },
     /// A first-level element.
     Element,
     /// The end tag of the root.
     End,
-    /// An end tag where only the root's may stand, but with another name.
+    /// An end tag between stanzas whose name is not that of the root.
     StrayEnd,
 }
 
@@ -34,12 +34,12 @@ const CDATA: &[u8] = b"<![CDATA[";
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Scanner {
     state: State,
-    /// Another document came before, on the same connection, and may end with white space.
+    /// Another document came before on the same connection. White space may follow that document.
     follows: bool,
-    /// Elements that are open, the root included.
+    /// How many elements are open, the root included.
     depth: u64,
     pub root: Root,
-    /// What was passed over between stanzas and is no white space.
+    /// How many bytes between stanzas were passed over that are no white space.
     pub stray_bytes: u64,
     names: Names,
     content: Content,
@@ -60,7 +60,7 @@ impl Scanner {
         }
     }
 
-    /// At the start of a document behind another, in which so much was passed over.
+    /// At the start of a document behind another one. `stray_bytes` goes on from that of the other.
     pub fn behind(stray_bytes: u64) -> Self {
         Self { follows: true, stray_bytes, ..Self::new() }
     }
@@ -74,7 +74,7 @@ impl Scanner {
         scanner
     }
 
-    /// Outside every element but the root, and with no character half read.
+    /// Whether the input was cut between stanzas, and not inside a character.
     pub fn is_between(&self) -> bool {
         self.depth == 1 && self.state == State::Text && !self.content.is_pending()
     }
@@ -84,7 +84,7 @@ impl Scanner {
         !matches!((self.state, self.depth), (State::Text, 1) | (State::Start { .. } | State::Prolog, _))
     }
 
-    /// Passes over what stands before the root or between stanzas: all of `rest`, or up to a `<`.
+    /// Passes over what stands before the root or between stanzas, up to a `<` or to the end of `rest`.
     #[inline]
     pub fn skip_outside(&mut self, rest: &mut &[u8]) -> Result<(), Malformed> {
         if self.depth == 0 {
@@ -101,13 +101,13 @@ impl Scanner {
         while let Some((&byte, tail)) = rest.split_first() {
             self.state = match self.state {
                 State::Start { matched } if BYTE_ORDER_MARK.get(matched) == Some(&byte) => {
-                    // Nobody may send it (RFC 6120 section 11.6), but it does no harm.
+                    // RFC 6120 section 11.6 forbids a byte order mark, but it does no harm.
                     self.stray_bytes += 1;
                     State::Start { matched: matched + 1 }
                 }
                 State::Start { matched: 1 | 2 } => return Err(NotWellFormed),
                 _ if byte == b'<' => return Ok(()),
-                // Nothing may stand before an XML declaration; but some end what came before it with a line.
+                // XML allows nothing before its declaration, but some software ends the document before with a newline.
                 State::Start { matched: 0 } if self.follows && is_space(byte) => self.state,
                 _ if is_space(byte) => State::Prolog,
                 _ => return Err(NotWellFormed),
@@ -117,7 +117,7 @@ impl Scanner {
         Ok(())
     }
 
-    /// Goes on to the end of what begins with the `<` that `rest` begins with, or began with before.
+    /// Scans to the end of a token. It begins with the `<` that `rest` begins with, or was begun in earlier input.
     pub fn scan(&mut self, rest: &mut &[u8]) -> Result<Token, Malformed> {
         let before = *rest;
         self.content.resume(rest)?;
@@ -303,14 +303,14 @@ impl Scanner {
         Ok(Token::Input)
     }
 
-    /// Goes on behind the `<` that `rest` begins with, past the whole tag if it is there and a plain one.
+    /// Takes the `<` that `rest` begins with, or the whole tag, if the tag is plain and all there.
     #[inline]
     fn markup(&mut self, rest: &mut &[u8]) -> Option<Token> {
         let tail = rest.get(1..)?;
         if let [b'/', name @ ..] = tail {
             let open = match self.names.top() {
                 Some(top) => name.strip_prefix(top),
-                None if self.depth > 1 => plain::name(name).map(|length| &name[length..]), // it is believed
+                None if self.depth > 1 => plain::name(name).map(|length| &name[length..]), // nested too deep: believed
                 None => None,
             };
             if let Some([b'>', behind @ ..]) = open {
@@ -371,13 +371,13 @@ impl Scanner {
         (self.depth == 1).then_some(Token::Element)
     }
 
-    /// The name that is being read goes into the stack: a start tag's, and that of the root's end tag, to be compared.
+    /// Whether the name that is being read goes into the stack: that of a start tag, and that of the end tag of the root.
     #[inline]
     fn keeps_name(&self) -> bool {
         self.state == State::StartName || (self.state == State::FreeEndName && self.depth == 1)
     }
 
-    /// Passes over a name; `true`: up to its end.
+    /// Passes over a name. `true`: its end was reached.
     fn name(&mut self, rest: &mut &[u8]) -> Result<bool, Malformed> {
         let before = *rest;
         let complete = self.content.name(rest)?;

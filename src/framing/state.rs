@@ -3,40 +3,40 @@
 /// Where in the grammar the next byte stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum State {
-    /// At the start of the document, with so much of a byte order mark.
+    /// At the start of the document, after `matched` bytes of a byte order mark.
     Start {
         matched: usize,
     },
-    /// Before the root, and after something else.
+    /// Before the root, after an XML declaration or white space.
     Prolog,
     /// Between tags; at depth 1, between stanzas.
     Text,
-    /// After `<`; `declaration`: which is the first thing in the document.
+    /// After `<`. `declaration`: it is the first byte of the document, so an XML declaration may follow.
     Markup {
         declaration: bool,
     },
     /// In the name of a start tag.
     StartName,
-    /// After the element's name or an attribute value: white space must come before the next attribute.
+    /// After the element's name or an attribute value. White space must come before the next attribute.
     StartTag,
     /// After white space in a start tag.
     Attributes,
     AttributeName,
     /// Before the `=` of an attribute.
     Equals,
-    /// Before its opening quote.
+    /// Before the opening quote of an attribute value.
     Quote,
-    /// Before its closing `quote`.
+    /// In an attribute value, before its closing `quote`.
     Value {
         quote: u8,
     },
     /// After `/` in a start tag.
     EmptyTag,
-    /// In the name of an end tag, of which `matched` bytes were those of the start tag.
+    /// In the name of an end tag. Its first `matched` bytes are those of the start tag.
     EndName {
         matched: usize,
     },
-    /// In the name of an end tag whose start tag's name is not in the stack, such as the root's.
+    /// In the name of an end tag that no name in the stack can be compared with, such as that of the root.
     FreeEndName,
     /// After the name of an end tag.
     EndTag,
@@ -48,7 +48,7 @@ pub(super) enum State {
     },
     /// In a CDATA section.
     Cdata,
-    /// After `<?` and `matched` bytes of `xml`.
+    /// After `<?` and `matched` bytes of `xml`. `declaration`: an XML declaration may stand here.
     Target {
         matched: usize,
         declaration: bool,

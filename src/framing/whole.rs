@@ -1,24 +1,25 @@
-//! What may stand right in front of a closing tag: whole stanzas, and our header if it was never sent.
+//! What an application may send directly in front of our tag: whole stanzas, and our header if it was never sent.
 
 use super::{Frame, Framer};
 
-/// Where some bytes, sent in a stream, leave it.
+/// Where bytes that are sent leave the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leaves {
     /// Between two stanzas.
     Between,
-    /// Behind its end tag, and nothing comes behind that but white space.
+    /// Behind the closing tag, with nothing but white space behind it.
     Closed,
-    /// Inside something, or what they say is no part of a stream.
+    /// Inside an element or a tag; or the bytes are no part of a stream.
     Broken,
 }
 
-/// Where whole stanzas and white space leave the stream whose root has the name `root`. Unless `is_open`, the stream's own
-/// header may come first. (One that was never sent goes out before a stream error: RFC 6120 section 4.9.1.2.)
+/// Where `bytes`, whole stanzas and white space, leave the stream whose root has the name `root`. Unless `is_open`, the
+/// stream's own header may come first. (A header that was never sent goes out before a stream error: RFC 6120 section
+/// 4.9.1.2.)
 ///
-/// With `begun`, the first stanza may have been begun before: then end tags without a start tag are those of elements
-/// around it, and text is right in front of such a tag. How deep the stream was is not known, so that a stanza of which
-/// too little is left is not noticed.
+/// With `begun`, the first stanza may have been begun before. Then `bytes` may have end tags without a start tag, and text in
+/// front of such an end tag: they belong to elements that are open already. How many are open is unknown, so an end tag that
+/// is missing is not noticed.
 pub(crate) fn leaves(bytes: &[u8], root: &str, is_open: bool, begun: bool) -> Leaves {
     let read = |bytes| read(if is_open { bytes } else { behind_header(bytes, root) }, root, begun);
     match read(if begun { behind_tag(bytes) } else { bytes }) {
@@ -30,7 +31,7 @@ pub(crate) fn leaves(bytes: &[u8], root: &str, is_open: bool, begun: bool) -> Le
 fn read(bytes: &[u8], root: &str, begun: bool) -> Leaves {
     let mut rest = bytes;
     loop {
-        // Its limit is for what is copied, and nothing is to be.
+        // The limit counts for copied stanzas only, and nothing is copied here.
         let mut framer = Framer::inside(Some(root)).limit(0);
         let mut input = rest;
         let is_whole = loop {
@@ -54,7 +55,7 @@ fn read(bytes: &[u8], root: &str, begun: bool) -> Leaves {
     }
 }
 
-/// What comes behind the start tag of the root, if that comes first.
+/// What comes behind the start tag of the root, if `bytes` begin with one.
 fn behind_header<'a>(bytes: &'a [u8], root: &str) -> &'a [u8] {
     let mut framer = Framer::new();
     let mut input = bytes;
@@ -62,14 +63,15 @@ fn behind_header<'a>(bytes: &'a [u8], root: &str) -> &'a [u8] {
     if is_open && framer.root() == Some(root) { input } else { bytes }
 }
 
-/// What comes behind a tag of which only the end is there. An attribute value may hold a `>`, but no `<`.
+/// What comes behind a tag of which only the end is there. An attribute value may contain `>`, but not `<`.
 fn behind_tag(bytes: &[u8]) -> &[u8] {
     let tag = bytes.iter().position(|byte| *byte == b'<').unwrap_or(bytes.len());
     let end = bytes[..tag].iter().rposition(|byte| *byte == b'>').map_or(0, |last| last + 1);
     &bytes[end..]
 }
 
-/// The end of a CDATA section of which only the end is there, and what follows it; that it is in an element still shows.
+/// For a CDATA section of which only the end is there: that end from its last `]` on, and what follows. What is left of the end
+/// is text, which needs an element around it, as the section did.
 fn cdata_end(bytes: &[u8]) -> Option<&[u8]> {
     let end = find(bytes, b"]]>")?;
     find(&bytes[..end], CDATA).is_none().then(|| &bytes[end + 1..])
@@ -81,7 +83,7 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
 }
 
-/// The name of the end tag that comes next, behind white space or, with `text`, behind any text; and what follows it.
+/// The name of the next end tag, and what follows the tag. White space may stand before the tag, and with `text` any text.
 fn end_tag(mut bytes: &[u8], text: bool) -> Option<(&[u8], &[u8])> {
     loop {
         let start = bytes.iter().position(|byte| *byte == b'<' || !text && !byte.is_ascii_whitespace())?;

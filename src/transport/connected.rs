@@ -1,4 +1,4 @@
-//! Whether a descriptor is a stream socket with a connection (feature `capi`): what is none was lent by mistake.
+//! Whether a descriptor is a stream socket with a connection (feature `capi`). C programs pass other descriptors by mistake.
 
 use std::{io, os::fd::BorrowedFd};
 
@@ -7,8 +7,9 @@ use socket2::{SockRef, Type};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use super::option::option;
 
-/// An error unless `fd` is a stream socket that is connected, or was until the peer ended it: how that went is for the
-/// close to find out. `EBADF`, `ENOTSOCK`, `EPROTOTYPE` (no stream), or `ENOTCONN`: never connected, or not yet.
+/// Succeeds when `fd` is a stream socket that is connected, or was connected until the peer ended the connection: the close
+/// finds out how that went. Otherwise the error is `EBADF`, `ENOTSOCK`, `EPROTOTYPE` (no stream socket), or `ENOTCONN`
+/// (never connected, or not yet).
 pub(crate) fn check_connected(fd: BorrowedFd<'_>) -> io::Result<()> {
     let not_connected = || Err(io::Error::from_raw_os_error(libc::ENOTCONN));
     match tcp_was_connected(fd) {
@@ -24,8 +25,9 @@ pub(crate) fn check_connected(fd: BorrowedFd<'_>) -> io::Result<()> {
     if socket.peer_addr().is_ok() || had_a_peer(&socket) { Ok(()) } else { not_connected() }
 }
 
-/// getpeername(2) cannot tell: after a reset it says what it says of a socket that was never connected. But only a
-/// connection has measured its round trip, or moved a byte; and to look costs nobody the error of the reset.
+/// getpeername(2) cannot tell: its answer after a reset is its answer for a socket that was never connected. TCP_INFO can
+/// tell: only a connection has measured a round trip, or moved a byte. And unlike a read, it leaves the error of the reset in
+/// the socket.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn tcp_was_connected(fd: BorrowedFd<'_>) -> io::Result<bool> {
     // Places in `struct tcp_info`, by words: the state in the first byte, tcpi_rtt, tcpi_bytes_acked and _received.
@@ -43,18 +45,18 @@ fn tcp_was_connected(fd: BorrowedFd<'_>) -> io::Result<bool> {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn tcp_was_connected(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    // Not known so; but what is no socket says so here.
+    // Unknown on this system; but a descriptor that is no socket is found out here.
     SockRef::from(&fd).r#type()?;
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Nobody is there any more.
+/// Whether a socket whose peer has no name had a peer before.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn had_a_peer(_: &SockRef<'_>) -> bool {
     false // a Unix socket keeps the name of its peer
 }
 
-/// On the BSDs a look at the data leaves the error of a reset where it is, and tells an end from no connection at all.
+/// On the BSDs MSG_PEEK leaves the error of a reset in the socket, and tells an end from no connection at all.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn had_a_peer(socket: &SockRef<'_>) -> bool {
     let mut byte = [std::mem::MaybeUninit::uninit()];

@@ -1,16 +1,16 @@
-//! getsockopt(2), for what socket2 does not ask.
+//! getsockopt(2), for the options that socket2 does not know.
 
 use std::{
     io,
     os::fd::{AsRawFd, BorrowedFd},
 };
 
-/// A value that is whole numbers only, so that any bytes make one.
+/// A value of whole numbers only: any bytes are a valid value.
 pub(crate) trait Numbers: Copy {}
 impl Numbers for libc::c_int {}
 impl<const N: usize> Numbers for [u32; N] {}
 
-/// What the system leaves out stays as it is in `value`.
+/// Asks for an option. Numbers that this system does not store stay as they are in `value`.
 pub(crate) fn option<V: Numbers>(
     fd: BorrowedFd<'_>,
     level: libc::c_int,

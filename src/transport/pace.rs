@@ -9,21 +9,25 @@ use std::{
 
 use super::{Interest, Transport, poll, socket::recv_within};
 
-/// How many waits in a row may end at once without anything moving, before there are pauses. A TLS record comes in about a
-/// dozen segments, and only the last of them yields anything.
+/// How many waits in a row may end at once and move nothing before there are pauses. A TLS record comes in about a dozen
+/// segments, and only the last of them yields anything.
 const FRUITLESS: u32 = 16;
-/// Such a pause: short enough not to be felt, long enough to cost nothing.
+/// The length of a pause: short enough not to be felt, long enough to cost nothing.
 pub(crate) const PAUSE: Duration = Duration::from_millis(5);
-/// After so long a transport is asked again that [does not read for now](Transport::is_paused).
+/// When a transport that [does not read for now](Transport::is_paused) is asked again.
 pub(crate) const PAUSED: Duration = Duration::from_millis(100);
 
-/// Counts the waits that end at once although nothing can be moved then, and puts pauses between them. poll(2) keeps
-/// reporting a descriptor whose error queue is not empty (SO_TIMESTAMPING, MSG_ZEROCOPY): the queue is the program's, so it
-/// stays as it is. Callbacks that lie, and a wake that another process has left behind, look the same.
+/// Counts the waits that end at once although nothing can be moved, and puts pauses between them. Three things cause such
+/// waits:
+///
+/// - an error queue that is not empty (SO_TIMESTAMPING, MSG_ZEROCOPY): poll(2) reports the descriptor again and again. The
+///   queue belongs to the program, so it stays as it is;
+/// - callbacks that report what is not true;
+/// - a wake that another process has left behind.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     fruitless: u32,
-    /// What SO_RCVTIMEO of the transport's own socket is set to, so that it is not set for each read.
+    /// The SO_RCVTIMEO that was set on the transport's own socket, so that it need not be set for each read.
     armed: Option<Duration>,
 }
 
@@ -38,19 +42,18 @@ impl Pace {
         self.fruitless = self.fruitless.saturating_add(1);
     }
 
-    /// It is time for a pause before the next attempt.
+    /// Whether it is time for a pause before the next attempt.
     pub(crate) fn wants_pause(&self) -> bool {
         self.fruitless > FRUITLESS
     }
 
-    /// The pause is over. Behind the next attempt comes a real wait: a descriptor that is not ready any more costs
-    /// nothing then.
+    /// The pause is over. After the next attempt comes a real wait, which costs nothing while the descriptor is not ready.
     pub(crate) fn paused(&mut self) {
         self.fruitless = self.fruitless.min(FRUITLESS);
     }
 
-    /// [`Transport::wait`], or a pause. In a pause the wake is not looked at, for it may be what is always ready. Nobody waits
-    /// to read from a transport that does not for now.
+    /// [`Transport::wait`], or a pause. A pause does not look at `wake`, since `wake` may be what is always ready. Nothing
+    /// waits to read from a transport that does not read for now.
     pub(crate) fn wait<T: Transport>(
         &mut self,
         transport: &mut T,
@@ -63,7 +66,7 @@ impl Pace {
             limit = limit.min(PAUSED);
         }
         if interest == Interest::NEITHER {
-            return poll(None, interest, limit, wake); // a descriptor that has hung up would be ready all the time
+            return poll(None, interest, limit, wake); // without the descriptor: hung up, it would always be ready
         }
         if self.pause(limit) {
             return Ok(interest);
@@ -74,7 +77,7 @@ impl Pace {
         Ok(ready)
     }
 
-    /// A read that may wait, or a pause and an attempt.
+    /// A read that may wait; or a pause, then an attempt.
     pub(crate) fn read_within<T: Transport>(
         &mut self,
         transport: &mut T,
@@ -106,7 +109,7 @@ impl Pace {
         pauses
     }
 
-    /// Judges a wait by how long it took.
+    /// Judges a wait by the time that it took.
     fn lasted(&mut self, start: Instant) {
         if start.elapsed() < PAUSE { self.fruitless() } else { self.moved() }
     }

@@ -8,7 +8,8 @@ use std::{
 
 use super::{Interest, PAUSE, poll_millis, socket::holds_back};
 
-/// Waits until `fd` is ready for `interest`, `wake` is readable, or `limit` has passed; a moment only, when it cannot tell.
+/// Waits until `fd` is ready for `interest`, `wake` is readable, or `limit` has passed. When the system cannot tell what is
+/// ready, it waits for a moment only.
 pub(crate) fn poll(
     fd: Option<BorrowedFd<'_>>,
     interest: Interest,
@@ -16,7 +17,7 @@ pub(crate) fn poll(
     wake: Option<BorrowedFd<'_>>,
 ) -> io::Result<Interest> {
     let events = if interest.read { libc::POLLIN } else { 0 } | if interest.write { libc::POLLOUT } else { 0 };
-    // Only an attempt finds what has come, if it is less than the caller wants to be told of.
+    // poll(2) does not report bytes below SO_RCVLOWAT. Only an attempt finds them.
     let hidden = interest.read && limit > PAUSE && fd.is_some_and(holds_back);
     let limit = if hidden { PAUSE } else { limit };
     let entry = |fd: Option<BorrowedFd<'_>>, events| libc::pollfd {
@@ -25,7 +26,7 @@ pub(crate) fn poll(
         revents: 0,
     };
     let mut both = [entry(fd, events), entry(wake, libc::POLLIN)];
-    // No entry that is not needed: RLIMIT_NOFILE may allow one descriptor only.
+    // Only the entries that are needed: RLIMIT_NOFILE may allow one descriptor only.
     let fds = match (fd, wake) {
         (Some(_), Some(_)) => &mut both[..],
         (Some(_), None) => &mut both[..1],
@@ -33,7 +34,7 @@ pub(crate) fn poll(
         (None, None) => &mut [],
     };
     match call(fds, limit) {
-        // RLIMIT_NOFILE does not allow so many: what is ready shows in attempts.
+        // RLIMIT_NOFILE does not allow this many entries. Attempts show what is ready.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
             return call(&mut [], limit.min(PAUSE)).map(|()| interest);
         }

@@ -1,8 +1,8 @@
 //! Waiting for many descriptors at once, at a cost that does not grow with their number (feature `batch`).
 //!
-//! A descriptor is watched with a key, until it is forgotten; that must come before it is closed. To watch it twice is
-//! [`AlreadyExists`](std::io::ErrorKind::AlreadyExists), and what cannot be waited for, such as a file,
-//! [`PermissionDenied`](std::io::ErrorKind::PermissionDenied).
+//! A descriptor is watched with a key until it is forgotten, and must be forgotten before it is closed. It is an error to
+//! watch a descriptor twice ([`AlreadyExists`](std::io::ErrorKind::AlreadyExists)), or one that cannot be waited for, such as
+//! a file ([`PermissionDenied`](std::io::ErrorKind::PermissionDenied)).
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod epoll;
@@ -16,7 +16,7 @@ pub(crate) use portable::Readiness;
 
 use super::Interest;
 
-/// How many descriptors one wait can tell of; the others are told of by the next.
+/// How many descriptors one wait can report. The next wait reports the others.
 const AT_ONCE: usize = 1024;
 
 /// Both kinds, where both can be tried.

@@ -15,11 +15,14 @@ use super::{
     tls::{RECORD, attempt_within, handshake_within, is_blocked},
 };
 
-/// How often one read goes to the socket: a peer that sends records without data must not hold us past the deadline.
+/// How often one read goes to the socket at most. Without this bound a peer could send records without data, and hold us
+/// past the deadline.
 const READS: u32 = 16;
 
-/// A rustls session over a socket. Both directions move in single attempts, so that the deadlines of the close hold
-/// inside TLS as well, and each `close_notify` goes and comes where the closing handshake wants it.
+/// A rustls session over a socket.
+///
+/// Both directions move in single attempts, so the deadlines of a close hold inside TLS as well. Our `close_notify` goes out
+/// behind our closing tag, and the peer's is awaited before TCP is ended.
 ///
 /// ```no_run
 /// # fn f(tcp: std::net::TcpStream, config: std::sync::Arc<rustls::ClientConfig>) -> Result<(), Box<dyn std::error::Error>> {
@@ -33,36 +36,37 @@ const READS: u32 = 16;
 /// # Ok(()) }
 /// ```
 ///
-/// A session that lives in a [`StreamOwned`] so far is taken over at its end:
+/// A program that uses a [`StreamOwned`] hands it over at the end of the stream:
 ///
 /// ```no_run
 /// # fn f(tls: rustls::StreamOwned<rustls::ServerConnection, std::net::TcpStream>) -> Result<(), xmpp_close::Error> {
-/// let report = xmpp_close::close(xmpp_close::RustlsTransport::from(tls))?;
+/// let report = xmpp_close::close(xmpp_close::RustlsTransport::from(tls));
 /// # Ok(()) }
 /// ```
 ///
-/// With debug assertions, rustls 0.23 itself panics when the peer sends a broken record after our `close_notify`
-/// (rustls#959); without them the close ends as it should.
+/// In a build with debug assertions, rustls 0.23 itself panics when the peer sends a broken record after our `close_notify`
+/// (rustls#959). In a release build the close ends as it should.
 pub struct RustlsTransport<T> {
     session: Connection,
     socket: T,
-    /// So many bytes of the application's are encrypted, but have not all left yet.
+    /// How many bytes of the application are encrypted, but have not all left yet.
     taken: usize,
-    /// So many bytes are decrypted, but not read yet.
+    /// How many bytes are decrypted, but not read yet.
     plaintext: usize,
     failure: Option<rustls::Error>,
-    /// What TLS had to say for itself while reading could not be written, for this reason: the first error counts (TC-04).
+    /// Why a record of TLS itself could not be written while we were reading: the first error counts (TC-04).
     write_error: Option<io::Error>,
     output_broken: bool,
-    /// Our `close_notify` is on its way: no alert goes behind it.
+    /// Our `close_notify` is on its way. No alert may go behind it.
     notified: bool,
 }
 
 impl<T: Transport> RustlsTransport<T> {
-    /// A session, be its TLS handshake done or not, over a socket, blocking or not.
+    /// Makes a transport of a session and its socket. The TLS handshake may be complete or not, and the socket may be in
+    /// blocking or non-blocking mode.
     pub fn new(session: impl Into<Connection>, socket: T) -> Self {
         let mut session = session.into();
-        // A record leaves before the next is made, so nothing piles up; and a record is not made in pieces.
+        // No limit, or a record would be made in pieces. Nothing piles up: each record leaves before the next is made.
         session.set_buffer_limit(None);
         let mut transport = Self {
             session,
@@ -78,17 +82,19 @@ impl<T: Transport> RustlsTransport<T> {
         transport
     }
 
-    /// Completes the TLS handshake; without it, the first read or write begins it.
+    /// Completes the TLS handshake, in at most `limit`. A program that does not call this leaves the TLS handshake to the first
+    /// read or write.
     ///
     /// # Errors
-    /// [`TimedOut`](io::ErrorKind::TimedOut) after `limit`; [`InvalidData`](io::ErrorKind::InvalidData) with a
-    /// [`rustls::Error`] inside when the peer's certificate, or the peer, is not as it should be; and what the socket says.
+    /// [`TimedOut`](io::ErrorKind::TimedOut) after `limit`; [`InvalidData`](io::ErrorKind::InvalidData), with a
+    /// [`rustls::Error`] inside, when rustls refuses the peer or its certificate;
+    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when TCP ended; any other error of the socket.
     pub fn handshake(&mut self, limit: Duration) -> io::Result<()> {
         handshake_within(self, limit, Self::shake_hands)
     }
 
-    /// The session: its certificates, its protocol. For what is wanted of it when the stream has ended, it is to be asked
-    /// before: a [`Closing`](crate::Closing) hands out nothing that could write.
+    /// The session, to look at its certificates or its protocol. Look before the close begins: a
+    /// [`Closing`](crate::Closing) hands out nothing that could write.
     ///
     /// ```
     /// # fn f(tls: &xmpp_close::RustlsTransport<std::net::TcpStream>) -> std::io::Result<()> {
@@ -106,7 +112,8 @@ impl<T: Transport> RustlsTransport<T> {
         &self.session
     }
 
-    /// The socket under it: its addresses. What is written to it directly breaks the session.
+    /// The socket below TLS, to look at its addresses. Bytes that a program writes to it break the session. A
+    /// [`Closing`](crate::Closing) hands out no socket:
     ///
     /// ```compile_fail,E0599
     /// # fn f(closing: &xmpp_close::Closing<xmpp_close::RustlsTransport<std::net::TcpStream>>) {
@@ -144,7 +151,7 @@ impl<T: Transport> RustlsTransport<T> {
         Ok(())
     }
 
-    /// Reads once from the socket, with what TLS wants to write for it. 0 is the end of TCP.
+    /// Reads once from the socket, and first writes what TLS wants to write. 0 is the end of TCP.
     fn advance(&mut self) -> io::Result<usize> {
         self.unbroken()?;
         if self.wants_write() && self.write_error.is_none() {
@@ -163,7 +170,7 @@ impl<T: Transport> RustlsTransport<T> {
         match self.session.process_new_packets() {
             Ok(state) => self.plaintext = state.plaintext_bytes_to_read(),
             Err(error) => {
-                // TL-12: our fatal alert is the last we send, if it can go at once; to theirs there is no answer.
+                // TL-12: our fatal alert is the last that we send, if it can go at once. A fatal alert of the peer has no answer.
                 if !matches!(error, rustls::Error::AlertReceived(_)) && !self.notified {
                     let _ = self.flush();
                 }
@@ -183,10 +190,10 @@ impl<T: Transport> RustlsTransport<T> {
         if may_be_repeated(&error) { error } else { self.write_error.take().unwrap_or(error) }
     }
 
-    /// What the socket must become ready for, so that a direction of `interest` can move.
+    /// What the socket must become ready for so that a direction of `interest` can move.
     fn below(&self, interest: Interest) -> Interest {
         if self.session.is_handshaking() {
-            // Whichever direction is asked for, it is the TLS handshake that must move.
+            // Whichever direction is asked for: the TLS handshake must move first.
             Interest { read: self.session.wants_read(), write: self.wants_write() }
         } else {
             Interest { read: interest.read, write: interest.write || self.wants_write() }
@@ -261,7 +268,7 @@ impl<T: Transport> Transport for RustlsTransport<T> {
         attempt_within(self, limit, |transport| transport.try_read(buf))
     }
 
-    /// After `close_notify` rustls reads no more (TL-11), but TCP is still to be read to its end.
+    /// Rustls reads nothing after the peer's `close_notify`, but TCP has to be read to its end (TL-11).
     fn drain(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.socket.try_read(buf)
     }
@@ -279,21 +286,21 @@ impl<T: Transport> Transport for RustlsTransport<T> {
     }
 }
 
-/// Takes over the session and the socket; what has been decrypted and not read is not lost.
+/// Takes over the session and the socket. Bytes that are decrypted and were not read yet are kept.
 impl<C: Into<Connection>, T: Transport + Read + Write> From<StreamOwned<C, T>> for RustlsTransport<T> {
     fn from(stream: StreamOwned<C, T>) -> Self {
         Self::new(stream.conn, stream.sock)
     }
 }
 
-/// That of the socket under it: to wait for, not to read from or to write to.
+/// The descriptor of the socket below TLS. Wait for it, but do not read from it or write to it.
 impl<T: AsFd> AsFd for RustlsTransport<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }
 
-/// That of the socket under it: to wait for, not to read from or to write to.
+/// The descriptor of the socket below TLS. Wait for it, but do not read from it or write to it.
 impl<T: AsRawFd> AsRawFd for RustlsTransport<T> {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
@@ -306,7 +313,7 @@ impl<T> fmt::Debug for RustlsTransport<T> {
     }
 }
 
-/// The socket as rustls wants it.
+/// The socket with the traits that rustls wants.
 struct Plain<'a, T>(&'a mut T);
 
 impl<T: Transport> Read for Plain<'_, T> {
@@ -323,7 +330,7 @@ impl<T: Transport> Write for Plain<'_, T> {
         }
     }
 
-    /// A flight of several records leaves in one segment; else Nagle's algorithm holds back all but the first of them.
+    /// Several records leave in one segment. In single segments, Nagle's algorithm would hold back all but the first.
     fn write_vectored(&mut self, records: &[IoSlice<'_>]) -> io::Result<usize> {
         match records {
             [record] => self.write(record),

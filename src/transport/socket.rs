@@ -15,26 +15,28 @@ use socket2::{Domain, SockRef};
 
 use super::{Interest, Transport, option::option, poll};
 
-/// No wait on a blocking socket, and no SIGPIPE in a C program when the peer is gone (TC-10).
+/// The flags of an attempt: no wait on a blocking socket, and no SIGPIPE in a C program when the peer is gone (TC-10).
 const ATTEMPT: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
 fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
     #[allow(unsafe_code)]
-    // SAFETY: the same bytes, which recv(2) only ever overwrites with initialised ones.
+    // SAFETY: these are the same bytes, and recv(2) overwrites them with initialised bytes only.
     let buf = unsafe { &mut *(std::ptr::from_mut(buf) as *mut [MaybeUninit<u8>]) };
     SockRef::from(&fd).recv_with_flags(buf, flags)
 }
 
-/// What SO_RCVTIMEO is set to at most; short enough to be left as it is until the end, which is awaited for two seconds.
+/// The longest SO_RCVTIMEO that is set. It is shorter than the usual linger of two seconds, so it need not be set again for
+/// the end of TCP.
 const SLICE: Duration = Duration::from_secs(1);
 
-/// The first slice. Most peers answer within it, and then nobody had to ask for SO_RCVLOWAT.
+/// The first SO_RCVTIMEO. Most peers answer within this time, and then SO_RCVLOWAT need not be asked for.
 const FIRST_SLICE: Duration = Duration::from_millis(50);
 
-/// A zero SO_RCVTIMEO would mean "for ever", and the system rounds down.
+/// The shortest SO_RCVTIMEO. Zero would mean "for ever", and the system rounds down.
 const LEAST_SLICE: Duration = Duration::from_millis(1);
 
-/// For a socket that is ours: SO_RCVTIMEO carries the limit, and needs no restoring. It is set to `armed` already.
+/// Reads once, and waits for `limit` at most, by SO_RCVTIMEO. Only for a socket that we own: SO_RCVTIMEO is not set back.
+/// `armed` is the SO_RCVTIMEO that was set before.
 pub(super) fn recv_within(
     fd: BorrowedFd<'_>,
     buf: &mut [u8],
@@ -48,12 +50,12 @@ pub(super) fn recv_within(
         None => arm(fd, slice.min(FIRST_SLICE), armed)?,
     };
     match recv(fd, buf, 0) {
-        // SO_RCVTIMEO does not apply to a non-blocking socket.
+        // SO_RCVTIMEO has no effect on a non-blocking socket.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock && SockRef::from(&fd).nonblocking()? => {
             poll(Some(fd), Interest::READ, limit, None)?;
             recv(fd, buf, ATTEMPT)
         }
-        // Where less than SO_RCVLOWAT has come, it is the end of a slice that brings it: there they stay short.
+        // Bytes below SO_RCVLOWAT are read only when SO_RCVTIMEO has passed, so with SO_RCVLOWAT it stays short.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock && timeout <= FIRST_SLICE => {
             if timeout >= slice || holds_back(fd) {
                 return Err(error);
@@ -72,14 +74,14 @@ fn arm(fd: BorrowedFd<'_>, timeout: Duration, armed: &mut Option<Duration>) -> i
     Ok(timeout)
 }
 
-/// The caller has set SO_RCVLOWAT: poll(2) and a waiting recv(2) keep to themselves what has come as long as it is less,
-/// but an attempt gets it. The closing tag is shorter than that.
+/// Whether the caller has set SO_RCVLOWAT. As long as less has come, poll(2) does not report it and a waiting recv(2) does
+/// not return it, but an attempt does. The closing tag may be that short.
 pub(crate) fn holds_back(fd: BorrowedFd<'_>) -> bool {
     option(fd, libc::SOL_SOCKET, libc::SO_RCVLOWAT, 0).is_ok_and(|least: libc::c_int| least > 1)
 }
 
 fn unacked(fd: BorrowedFd<'_>) -> u64 {
-    // SIOCOUTQ under its other name. Unix sockets count memory there, not bytes.
+    // TIOCOUTQ is another name of SIOCOUTQ. For Unix sockets it is a size of memory, not a number of bytes.
     match queue_length(fd, libc::TIOCOUTQ) {
         0 => 0,
         bytes if matches!(SockRef::from(&fd).domain(), Ok(Domain::IPV4 | Domain::IPV6)) => bytes,
@@ -87,7 +89,7 @@ fn unacked(fd: BorrowedFd<'_>) -> u64 {
     }
 }
 
-/// FIONREAD counts up to the mark of urgent data, at which the first read stops, too; from there on, a look counts.
+/// FIONREAD counts up to the mark of urgent data, at which a read stops, too. What lies behind the mark is counted by a look.
 fn unread(fd: BorrowedFd<'_>) -> u64 {
     match queue_length(fd, libc::FIONREAD) {
         0 => behind_mark(fd),
@@ -95,7 +97,8 @@ fn unread(fd: BorrowedFd<'_>) -> u64 {
     }
 }
 
-/// How much follows the mark of urgent data, if that is what comes next; without its byte, which no read gets.
+/// How many bytes follow the mark of urgent data, if the mark comes next. The urgent byte itself does not count: no read
+/// returns it.
 #[cfg(all(target_os = "linux", not(any(target_arch = "mips", target_arch = "mips64"))))]
 fn behind_mark(fd: BorrowedFd<'_>) -> u64 {
     const SIOCATMARK: libc::Ioctl = 0x8905;
@@ -104,7 +107,7 @@ fn behind_mark(fd: BorrowedFd<'_>) -> u64 {
     }
     let flags = libc::MSG_PEEK | libc::MSG_TRUNC | ATTEMPT;
     #[allow(unsafe_code)]
-    // SAFETY: with these flags TCP only counts; should anything be stored, there is no memory at NULL, which is EFAULT.
+    // SAFETY: with these flags TCP only counts. If it did store something, NULL would be no memory, and the result EFAULT.
     let bytes = unsafe { libc::recv(fd.as_raw_fd(), std::ptr::null_mut(), libc::c_int::MAX as usize, flags) };
     u64::try_from(bytes).unwrap_or(0)
 }
@@ -122,7 +125,7 @@ fn queue_length(fd: BorrowedFd<'_>, queue: libc::Ioctl) -> u64 {
     if result == 0 { u64::try_from(bytes).unwrap_or(0) } else { 0 }
 }
 
-/// Whether neither queue of a TCP socket holds anything, in one system call.
+/// Whether both queues of a TCP socket are empty, found out by one system call.
 #[cfg(target_os = "linux")]
 fn queues_are_empty(fd: BorrowedFd<'_>) -> bool {
     const QUEUES: [libc::c_int; 3] =
@@ -191,8 +194,8 @@ macro_rules! transport {
 }
 
 transport!(TcpStream, owned: true, tcp: true);
-// The system counts what a Unix socket has to read on the other side.
+// Not `tcp`: what a Unix socket has to read is counted in the peer's socket.
 transport!(UnixStream, owned: true, tcp: false);
 transport!(OwnedFd, owned: true, tcp: false);
-// A borrowed socket keeps its flags, timeouts and options, even while the close is running (TC-18).
+// Not `owned`: a borrowed socket keeps its flags, timeouts and options, even while the close runs (TC-18).
 transport!(BorrowedFd<'_>, owned: false, tcp: false);

@@ -1,97 +1,32 @@
 //! TLS sessions of any crate as transports: [`over`].
 
 use std::{
-    error, fmt, io,
+    fmt, io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     time::{Duration, Instant},
 };
 
 use socket2::SockRef;
 
-use super::{Interest, Pace, Transport};
+use super::{Interest, Pace, TlsError, TlsSession, Transport};
 use crate::process::Owner;
 
-/// As much as one TLS record holds: then a session that is blocked has no more of our bytes than that.
+/// The most bytes that one TLS record holds. No write is longer, so a session that is blocked has no more of our bytes.
 pub(super) const RECORD: usize = 16 * 1024;
 
-/// A session of a TLS crate over a non-blocking socket, for [`over`].
+/// A session of any TLS crate over a socket, as a transport: what [`over`] returns.
 ///
-/// Each function makes one attempt and does not wait. What the session reads or writes for itself meanwhile, such as
-/// `KeyUpdate` and `NewSessionTicket`, is its own affair: it asks for the direction that it needs.
-pub trait TlsSession {
-    /// Reads once. `Ok(0)` is the peer's `close_notify`, and nothing else; [`TlsError::Eof`] is the end of TCP without it.
-    /// A session that cannot tell the two apart says [`TlsError::EndUnknown`].
-    fn read(&mut self, buf: &mut [u8]) -> Result<usize, TlsError>;
-
-    /// Writes once; returns how much was encrypted and taken by the kernel, or by [`flush`](Self::flush). After [`TlsError::WantRead`] and
-    /// [`TlsError::WantWrite`] it is called again with the same bytes, which may have moved.
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, TlsError>;
-
-    /// Sends `close_notify`, and does not wait for the peer's. Called again until it succeeds, and never after
-    /// [`TlsError::Failed`].
-    fn close_notify(&mut self) -> Result<(), TlsError>;
-
-    /// For a session that encrypts into memory: moves on to the socket what is encrypted and not written there yet, and
-    /// returns how many bytes are left. What it encrypts while it reads or shakes hands it moves on by itself. 0, the default:
-    /// all that was taken is with the kernel.
-    fn flush(&mut self) -> Result<usize, TlsError> {
-        Ok(0)
-    }
-
-    /// Goes on with the TLS handshake, for [`OverTls::handshake`]. By default it is done already.
-    fn handshake(&mut self) -> Result<(), TlsError> {
-        Ok(())
-    }
-
-    /// How many decrypted bytes could be read at once; 0 where nobody knows.
-    fn pending(&self) -> usize {
-        0
-    }
-}
-
-/// Why an attempt of a [`TlsSession`] moved nothing.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum TlsError {
-    /// It waits for the socket to be readable.
-    WantRead,
-    /// It waits for the socket to be writable.
-    WantWrite,
-    /// TCP ended without `close_notify`.
-    Eof,
-    /// The end, with `close_notify` or without: `native-tls` shows both as 0 bytes. It counts as an end without: who cuts
-    /// the connection could bring it about, so before the peer's tag it is [`Truncated`](crate::Outcome::Truncated), and
-    /// [`TlsAlerts::received`](crate::TlsAlerts) stays false.
-    EndUnknown,
-    /// The TLS layer failed, or the peer said so by a fatal alert: nothing more is sent (TL-12).
-    Failed(Box<dyn error::Error + Send + Sync>),
-    /// The socket failed. [`WouldBlock`](io::ErrorKind::WouldBlock) is allowed here too, when it is about the obvious
-    /// direction.
-    Io(io::Error),
-}
-
-impl From<io::Error> for TlsError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl fmt::Display for TlsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WantRead => f.write_str("TLS waits for something to read"),
-            Self::WantWrite => f.write_str("TLS waits to write"),
-            Self::Eof => f.write_str("TCP ended without close_notify"),
-            Self::EndUnknown => f.write_str("TLS ended, with close_notify or without"),
-            Self::Failed(error) => write!(f, "TLS failed: {error}"),
-            Self::Io(error) => write!(f, "below TLS: {error}"),
-        }
-    }
-}
-
-impl error::Error for TlsError {}
-
-/// Any TLS crate's session over a socket, as a transport. See [`over`].
+/// ```no_run
+/// use std::{net::TcpStream, time::Duration};
+/// use xmpp_close::{Report, TlsSession};
+///
+/// fn close_over<S: TlsSession>(session: S, tcp: TcpStream) -> Result<Report, Box<dyn std::error::Error>> {
+///     let mut transport = xmpp_close::over(session, tcp)?;
+///     transport.handshake(Duration::from_secs(10))?; // unless that was done before
+///     println!("a session with {}", transport.get_ref().peer_addr()?);
+///     Ok(xmpp_close::close(transport))
+/// }
+/// ```
 pub struct OverTls<S: TlsSession, T: Transport + AsFd> {
     session: S,
     socket: T,
@@ -99,20 +34,24 @@ pub struct OverTls<S: TlsSession, T: Transport + AsFd> {
     owner: Owner,
     read_wants: Interest,
     write_wants: Interest,
-    /// How many bytes the write that is blocked was about: some libraries insist on the same again.
+    /// The length of the write that is blocked, or 0: some TLS libraries insist on the same bytes when it is repeated.
     blocked: usize,
     failed: bool,
 }
 
-/// Makes a transport of a session of any TLS crate, and of the socket under it, which is polled, half-closed and, after
-/// the peer's `close_notify`, read to its end (TL-11). The socket is a second handle of the one that the session uses,
-/// as of [`TcpStream::try_clone`](std::net::TcpStream::try_clone); it is made non-blocking, and again what it was when
-/// the transport is dropped. Rustls needs none of this: see `RustlsTransport` (feature `rustls`).
+/// Makes a transport of a TLS session and the socket below it. For rustls use `RustlsTransport` (feature `rustls`) instead.
 ///
-/// With the `openssl` crate, for example (compiled and run by the tests of this library, but not with its documentation):
+/// - `session` reads from and writes to the connection. [`TlsSession`] says what it has to do.
+/// - `socket` is a second handle of the session's own socket, for example from
+///   [`TcpStream::try_clone`](std::net::TcpStream::try_clone). The transport polls it, ends its output, and reads it to its end
+///   after the peer's `close_notify`.
+///
+/// The socket is in non-blocking mode until the transport is dropped; then it gets back the mode that it had.
+///
+/// With the `openssl` crate (this library's tests compile and run this code):
 ///
 /// ```text
-#[doc = include_str!("../../tests/tls/openssl_session.rs")]
+#[doc = include_str!("../../tests/support/openssl_session.rs")]
 /// ssl.set_connect_state(); // we are the client; a server calls set_accept_state()
 /// let session = OpensslSession(openssl::ssl::SslStream::new(ssl, tcp.try_clone()?)?);
 /// let mut transport = xmpp_close::over(session, tcp)?;
@@ -120,10 +59,11 @@ pub struct OverTls<S: TlsSession, T: Transport + AsFd> {
 /// let mut stream = xmpp_close::Stream::new(transport);
 /// ```
 ///
-/// With the `native-tls` crate, which neither tells `close_notify` from the end of TCP nor has a TLS handshake in steps:
+/// With the `native-tls` crate. That crate cannot tell the peer's `close_notify` from the end of TCP, and its TLS handshake
+/// blocks:
 ///
 /// ```text
-#[doc = include_str!("../../tests/tls/native_session.rs")]
+#[doc = include_str!("../../tests/support/native_session.rs")]
 /// let session = NativeSession(connector.connect("example.org", tcp.try_clone()?)?); // blocks
 /// let mut stream = xmpp_close::Stream::new(xmpp_close::over(session, tcp)?);
 /// ```
@@ -146,11 +86,11 @@ pub fn over<S: TlsSession, T: Transport + AsFd>(session: S, socket: T) -> io::Re
 }
 
 impl<S: TlsSession, T: Transport + AsFd> OverTls<S, T> {
-    /// Completes the TLS handshake.
+    /// Completes the TLS handshake, in at most `limit`.
     ///
     /// # Errors
-    /// [`TimedOut`](io::ErrorKind::TimedOut) after `limit`, [`InvalidData`](io::ErrorKind::InvalidData) for a failure
-    /// of the TLS layer, and what the socket says.
+    /// [`TimedOut`](io::ErrorKind::TimedOut) after `limit`; [`InvalidData`](io::ErrorKind::InvalidData) when the TLS layer
+    /// failed; [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when TCP ended; any other error of the socket.
     pub fn handshake(&mut self, limit: Duration) -> io::Result<()> {
         handshake_within(self, limit, |transport| {
             let result = transport.session.handshake();
@@ -158,8 +98,8 @@ impl<S: TlsSession, T: Transport + AsFd> OverTls<S, T> {
         })
     }
 
-    /// The session: its certificates, its protocol. For what is wanted of it when the stream has ended, it is to be asked
-    /// before: a [`Closing`](crate::Closing) hands out nothing that could write.
+    /// The session, to look at its certificates or its protocol. Look before the close begins: a
+    /// [`Closing`](crate::Closing) hands out nothing that could write.
     ///
     /// ```compile_fail,E0599
     /// # use xmpp_close::{Closing, OverTls, TlsSession};
@@ -171,7 +111,8 @@ impl<S: TlsSession, T: Transport + AsFd> OverTls<S, T> {
         &self.session
     }
 
-    /// The socket under it: its addresses. What is written to it directly breaks the session.
+    /// The socket below TLS, to look at its addresses. Bytes that a program writes to it break the session. A
+    /// [`Closing`](crate::Closing) hands out no socket:
     ///
     /// ```compile_fail,E0599
     /// # use xmpp_close::{Closing, OverTls, TlsSession};
@@ -183,7 +124,7 @@ impl<S: TlsSession, T: Transport + AsFd> OverTls<S, T> {
         &self.socket
     }
 
-    /// Judges an attempt, and remembers what it waits for.
+    /// Turns the result of an attempt into that of a transport, and remembers what the session waits for.
     fn note<R>(&mut self, result: Result<R, TlsError>, wants: Wants<Self>, natural: Interest) -> io::Result<R> {
         let error = match result {
             Ok(value) => return Ok(value),
@@ -198,7 +139,7 @@ impl<S: TlsSession, T: Transport + AsFd> OverTls<S, T> {
         Err(error)
     }
 
-    /// What the socket must become ready for, so that a direction of `interest` can move.
+    /// What the socket must become ready for so that a direction of `interest` can move.
     fn below(&self, interest: Interest) -> Interest {
         let mut on = Interest::NEITHER;
         for (asked, wants) in [(interest.read, self.read_wants), (interest.write, self.write_wants)] {
@@ -307,21 +248,21 @@ impl<S: TlsSession, T: Transport + AsFd> Transport for OverTls<S, T> {
 
 impl<S: TlsSession, T: Transport + AsFd> Drop for OverTls<S, T> {
     fn drop(&mut self) {
-        // The flag is also that of a parent's socket, which goes on with its session.
+        // A forked child shares the flag with its parent, whose session goes on.
         if self.owner.is_this_process() {
             let _ = SockRef::from(&self.socket).set_nonblocking(self.was_nonblocking);
         }
     }
 }
 
-/// That of the socket under it: to wait for, not to read from or to write to.
+/// The descriptor of the socket below TLS. Wait for it, but do not read from it or write to it.
 impl<S: TlsSession, T: Transport + AsFd> AsFd for OverTls<S, T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }
 
-/// That of the socket under it: to wait for, not to read from or to write to.
+/// The descriptor of the socket below TLS. Wait for it, but do not read from it or write to it.
 impl<S: TlsSession, T: Transport + AsFd + AsRawFd> AsRawFd for OverTls<S, T> {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
@@ -338,8 +279,8 @@ pub(super) fn is_blocked(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 
-/// An attempt, first without waiting, for what has been decrypted does not show in poll(2); and again after a wait, which
-/// may have brought nothing but a part of a record.
+/// Attempts, waits, and attempts again. The first attempt comes before the wait, since poll(2) does not show bytes that are
+/// decrypted already. The second may find only a part of a record: then nothing came.
 pub(super) fn attempt_within<T: Transport, R>(
     transport: &mut T,
     limit: Duration,

@@ -10,41 +10,58 @@ use super::{
     walk::{Piece, Tag, Text, Walk, declared, split},
 };
 use crate::{
+    condition::Condition,
     error::Error,
     framing::{Frame, Framer},
 };
 
 const NS_XMLNS: &str = "http://www.w3.org/2000/xmlns/";
 
-/// What the start tag of a stream says (RFC 6120 section 4.7), as in [`Incoming::Header`](crate::Incoming::Header).
+/// The content of a stream header (RFC 6120 section 4.7), such as [`Incoming::Header`](crate::Incoming::Header) hands over.
+///
+/// ```
+/// use xmpp_close::xml::Header;
+///
+/// # fn main() -> Result<(), xmpp_close::Error> {
+/// let header = Header::parse(
+///     "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
+///      to='capulet.example' version='1.0'>",
+/// )?;
+/// assert!(header.is_stream);
+/// assert_eq!(header.root, "stream:stream"); // so the closing tag is </stream:stream>
+/// assert_eq!(header.namespace.as_deref(), Some("jabber:client"));
+/// assert_eq!(header.to.as_deref(), Some("capulet.example"));
+/// assert_eq!(header.from, None);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Header {
-    /// The qualified name as it was written, which the closing tag repeats: `stream:stream`.
+    /// The qualified name as it is written in the header, such as `stream:stream`. The closing tag repeats it.
     pub root: String,
-    /// The root is in the streams namespace; otherwise the answer is `invalid-namespace` (XM-07).
+    /// Whether the root is `stream` in the streams namespace. If not, the answer is the stream error `invalid-namespace`.
     pub is_stream: bool,
-    /// The default namespace, which as a rule is that of the stanzas: `jabber:client`, `jabber:server`.
+    /// The default namespace, which is usually that of the stanzas: `jabber:client`, `jabber:server`.
     pub namespace: Option<String>,
-    /// `id`: the responding side's name for the stream.
+    /// `id`: the stream's name, given by the server or by the server that was connected to.
     pub id: Option<String>,
-    /// `from`: who the sender says it is.
+    /// `from`: who the sender claims to be.
     pub from: Option<String>,
     /// `to`: whom the sender wants to reach.
     pub to: Option<String>,
-    /// `version`: `1.0`, or absent in old software.
+    /// `version`: `1.0`. Old software sends none.
     pub version: Option<String>,
     /// `xml:lang`.
     pub lang: Option<String>,
 }
 
 impl Header {
-    /// Reads the start tag of a stream, in time linear in its length.
+    /// Reads a stream header, with an XML declaration in front of it or without, in time linear in its length.
     ///
     /// # Errors
-    /// [`Error::Malformed`] when it is not namespace-well-formed.
+    /// [`Error::Malformed`] when it is no start tag, or not namespace-well-formed.
     pub fn parse(start_tag: &str) -> Result<Self, Error> {
-        Self::read(start_tag).ok_or(Error::Malformed("not-well-formed"))
+        Self::read(start_tag).ok_or(Error::Malformed(Condition::NotWellFormed))
     }
 
     fn read(start_tag: &str) -> Option<Self> {
@@ -56,7 +73,8 @@ impl Header {
         let namespace = namespaces.find_default();
         let (root, [id, from, to, version, lang]) = (tag.name.into(), [const { None }; 5]);
         let mut header = Self { root, is_stream, namespace, id, from, to, version, lang };
-        // None may be there twice: not by its name as it is written, nor by its namespace (XML 1.0 section 3.1, Namespaces section 6.3).
+        // No attribute may be there twice: neither by its name as it is written (XML 1.0 section 3.1), nor by its namespace and
+        // local name (Namespaces in XML 1.0 section 6.3).
         let (mut names, mut expanded) = (HashSet::new(), HashSet::new());
         for (name, value) in tag.attributes().filter(|(name, _)| declared(name).is_none()) {
             let is_prefixed = name.contains(':');
@@ -81,11 +99,12 @@ impl Header {
     }
 }
 
-/// All namespaces that a tag declares, whose names may be chosen by an attacker: hashed with the system's random numbers.
+/// All namespaces that a tag declares. An attacker may choose their names, so they are hashed with random numbers of the
+/// system.
 struct Namespaces<'a>(HashMap<&'a str, Cow<'a, str>>);
 
 impl<'a> Namespaces<'a> {
-    /// `None` when a declaration is wrong, or there twice (Namespaces in XML 1.0 sections 3 to 5).
+    /// The namespaces of a tag; `None` when a declaration is wrong, or is there twice (Namespaces in XML 1.0 sections 3 to 5).
     fn of(tag: &Tag<'a>) -> Option<Self> {
         let mut namespaces = HashMap::new();
         for (prefix, namespace) in tag.declarations() {
@@ -102,12 +121,12 @@ impl<'a> Namespaces<'a> {
         Some(Self(namespaces))
     }
 
-    /// The default namespace, unless there is none.
+    /// The default namespace; `None` when none is declared.
     fn find_default(&self) -> Option<String> {
         self.0.get("").filter(|namespace| !namespace.is_empty()).map(|namespace| namespace.clone().into_owned())
     }
 
-    /// The namespace of a qualified name; `None` when it is none, or its prefix is not bound.
+    /// The namespace of a qualified name; `None` when the name is no qualified name, or its prefix is not declared.
     fn find(&self, name: &str) -> Option<&str> {
         let (prefix, local) = split(name);
         if local.is_empty() || local.contains(':') || name.starts_with(':') {

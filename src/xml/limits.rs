@@ -12,38 +12,51 @@ const NS_LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// The offer of XEP-0288 in the features, and its acceptance, in which the initiating server announces its own limits.
 const NS_BIDI: [&str; 2] = ["urn:xmpp:features:bidi", "urn:xmpp:bidi"];
 
-/// How long its receiver may send nothing before the peer thinks the stream idle, and probes or closes it: the
-/// `idle-seconds` that the peer announces in its `<stream:features/>`, or in `<bidi/>` between servers
-/// (XEP-0478, ID-06). Whitespace and any other byte count as traffic.
+/// How long we may send nothing before the peer calls the stream idle, and then probes or closes it. The peer announces this
+/// limit as `idle-seconds` in its `<stream:features/>`, or between servers in `<bidi/>` (XEP-0478). Every byte that we send
+/// counts, be it white space between stanzas.
 ///
-/// `None` is "unknown", not "never": nothing is announced, or nothing that makes sense. 0 makes none; what is above
-/// [`u32::MAX`] seconds is that. Limits may change with each announcement, so those after the login count.
+/// `None` means that the limit is unknown, and not that there is none: the peer announced nothing, 0, or no number. A number
+/// above [`u32::MAX`] counts as `u32::MAX`. Each announcement replaces the one before, so take the features after the login.
 ///
-/// Whoever wants to keep the stream sends something, and whoever does not closes it by handshake, before the peer ends
-/// it its own way: at half of the limit, or half a minute before it, whichever is later.
+/// Act before the limit is reached: send something to keep the stream, or close it by handshake. Half of the limit, or 30 s
+/// before its end, whichever is later, is early enough:
 ///
 /// ```
-/// # use std::time::Duration;
+/// # use std::{io::Write, os::unix::net::UnixStream};
+/// use std::time::Duration;
+/// use xmpp_close::{Incoming, Stream, xml};
+///
 /// fn act_after(idle: Duration) -> Duration {
 ///     (idle / 2).max(idle.saturating_sub(Duration::from_secs(30)))
 /// }
-/// assert_eq!(act_after(Duration::from_secs(840)), Duration::from_secs(810));
-/// assert_eq!(act_after(Duration::from_secs(40)), Duration::from_secs(20));
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (ours, mut peer) = UnixStream::pair()?;
+/// # peer.write_all(b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>\
+/// #     <stream:features><limits xmlns='urn:xmpp:stream-limits:0'><idle-seconds>840</idle-seconds></limits>\
+/// #     </stream:features>")?;
+/// # let mut stream = Stream::new(ours);
+/// # stream.receive()?;
+/// let Incoming::Stanza(features) = stream.receive()? else { panic!("no features") };
+/// assert_eq!(xml::idle_seconds(&features), Some(Duration::from_secs(840)));
+/// assert_eq!(xml::idle_seconds(&features).map(act_after), Some(Duration::from_secs(810)));
+/// # Ok(()) }
 /// ```
 ///
-/// What counts is what *we* send, so [`Stream::idle_after`](crate::Stream::idle_after), which looks at what comes, is
-/// not its clock.
+/// [`Stream::idle_after`](crate::Stream::idle_after) is no clock for this limit: it looks at what the peer sends, and this
+/// limit is about what we send.
 pub fn idle_seconds<T: AsRef<str>>(features: &Stanza<T>) -> Option<Duration> {
     idle_seconds_in(features.as_str(), features.header())
 }
 
-/// The same in an element that may be of any kind, in the scope of its stream's header.
+/// The same for any element, as text. `header` is what its stream puts in scope.
 pub(crate) fn idle_seconds_in(features: &str, header: &Scope) -> Option<Duration> {
     let seconds = find(features, header)?;
     Some(Duration::from_secs(seconds.into()))
 }
 
-/// Where the walk is: each step leads deeper.
+/// Where in the features the walk is. Each place lies inside the one before.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Outside,
@@ -67,15 +80,15 @@ impl Place {
 }
 
 fn find(features: &str, header: &Scope) -> Option<u32> {
-    // The elements on the way, with what they declare.
+    // The open elements that matter, with what they declare.
     let mut path: Vec<(Place, Declarations)> = Vec::new();
-    // How deep the walk is in what does not matter.
+    // How many elements are open that do not matter.
     let mut elsewhere = 0_usize;
     let mut text = String::new();
     for piece in Walk::new(features) {
         let here = path.last().map_or(Place::Outside, |(place, _)| *place);
         match piece {
-            // A value with something in it is none.
+            // An element inside the number: then it is no number.
             Piece::Start(_) if here == Place::IdleSeconds => return None,
             Piece::Start(tag) if elsewhere > 0 => elsewhere += usize::from(!tag.empty),
             Piece::Start(tag) => {
@@ -105,14 +118,14 @@ fn find(features: &str, header: &Scope) -> Option<u32> {
     None
 }
 
-/// A positive integer in the words of XML Schema.
+/// A positive integer as XML Schema writes it.
 fn value(text: &str) -> Option<u32> {
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
     let digits = text.strip_prefix('+').unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    // Digits alone fail only by being too many.
+    // A number of digits only can fail only by its size.
     Some(digits.parse().unwrap_or(u32::MAX)).filter(|seconds| *seconds > 0)
 }
 

@@ -1,4 +1,4 @@
-//! Which namespaces are in scope, as far as it matters.
+//! Which namespaces are in scope of a stanza, as far as the library needs to know.
 
 use std::{borrow::Cow, fmt::Write, sync::Arc};
 
@@ -6,18 +6,18 @@ use super::walk::{Piece, Tag, Walk, split};
 
 /// The namespace of the root, of its error and of its features (RFC 6120 section 4.8.1).
 pub(crate) const NS_STREAMS: &str = "http://etherx.jabber.org/streams";
-/// That of `xml:lang`.
+/// The namespace of `xml:lang`.
 pub(super) const NS_XML: &str = "http://www.w3.org/XML/1998/namespace";
-/// What nearly every stream declares, for when its header was read by someone else.
+/// What nearly every stream declares. It counts when the application has read the header, and did not pass it on.
 const USUAL: [(&str, &str); 2] = [("", "jabber:client"), ("stream", NS_STREAMS)];
 const USUAL_ROOT: &str = "stream:stream";
-/// How many prefixes are kept of one tag, beside its default namespace and its own prefix. Streams declare up to five.
+/// How many prefixes are kept of one tag, beside its default namespace and its own prefix. Real streams declare up to five.
 const MAX_PREFIXES: usize = 16;
 /// The longest prefix, namespace or root that is kept, in bytes.
 const MAX_LENGTH: usize = 256;
 
-/// What the header of a stream puts in scope of its stanzas: few declarations, however many the peer has sent, so
-/// that no stanza costs more because of them. By default that of the usual header.
+/// What the header of a stream puts in scope of its stanzas. Few declarations are kept, however many the peer has sent, so
+/// that they make no stanza dearer. The default is the usual header.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Scope(Option<Arc<Root>>);
 
@@ -28,8 +28,8 @@ struct Root {
 }
 
 impl Scope {
-    /// Reads the start tag of a stream, once. One that is missing, was an empty tag, or whose own prefix is not bound
-    /// puts nothing in scope: then the usual one counts.
+    /// Reads the header of a stream. The usual header counts instead when `header` is missing, is an empty tag, or does not
+    /// declare its own prefix.
     pub(crate) fn of(header: &[u8]) -> Self {
         let header = std::str::from_utf8(header).unwrap_or_default();
         let Some(Piece::Start(tag)) = Walk::new(header).next() else { return Self::default() };
@@ -39,7 +39,7 @@ impl Scope {
         Self(usable.then(|| Arc::new(Root { name: tag.name.into(), declarations })))
     }
 
-    /// The namespace that a prefix is bound to.
+    /// The namespace of a prefix.
     pub(super) fn find(&self, prefix: &str) -> Option<&str> {
         match &self.0 {
             Some(root) => root.declarations.find(prefix),
@@ -47,7 +47,7 @@ impl Scope {
         }
     }
 
-    /// A start tag that puts the same in scope; empty when nothing is known.
+    /// A start tag that puts the same in scope; empty when the header is unknown.
     pub(crate) fn start_tag(&self) -> String {
         if self.0.is_some() { self.tags().0 } else { String::new() }
     }
@@ -94,19 +94,19 @@ impl Declarations {
         declarations
     }
 
-    /// The namespace that a prefix is bound to by this tag.
+    /// The namespace that this tag declares for a prefix.
     pub(super) fn find(&self, prefix: &str) -> Option<&str> {
         self.0.iter().find(|(declared, _)| **declared == *prefix).map(|(_, namespace)| &**namespace)
     }
 }
 
-/// A name without colon that is not reserved.
+/// Whether a prefix has no colon and is not reserved.
 fn is_prefix(prefix: &str) -> bool {
     !prefix.contains(':') && prefix != "xml" && prefix != "xmlns"
 }
 
-/// The namespace of an element: declared by its own tag, by one of those around it (the innermost is the last), or by
-/// the header. `None` when its prefix is bound by none of them.
+/// The namespace of an element. It is declared by the element's own tag, by a tag around it (the innermost is the last), or by
+/// the header. `None` when none of them declares its prefix.
 pub(super) fn namespace<'a, 'd: 'a>(
     tag: &Tag<'a>,
     around: impl DoubleEndedIterator<Item = &'d Declarations>,

@@ -16,7 +16,27 @@ use super::{
 
 /// A whole first-level element of a stream: a message, presence or iq, or any other.
 ///
-/// A `Stanza` owns its text. A `Stanza<&str>` is lent for the time of a call, by a `Batch`.
+/// A `Stanza` owns its text. A `Batch` lends a `Stanza<&str>` for the time of a call; [`into_owned`](Stanza::into_owned) makes
+/// a copy that can be kept.
+///
+/// ```
+/// use xmpp_close::{CloseOptions, Stanza};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::{io::Write, os::unix::net::UnixStream};
+/// # let (socket, mut peer) = UnixStream::pair()?;
+/// # peer.write_all(b"<message id='1'/></stream:stream>")?;
+/// # std::thread::spawn(move || std::io::copy(&mut peer, &mut std::io::sink()));
+/// let mut late: Vec<Stanza> = Vec::new();
+/// let mut closing = CloseOptions::new().begin(socket)?;
+/// late.extend(&mut closing);
+///
+/// let message = &late[0];
+/// assert_eq!(message.as_str(), "<message id='1'/>");
+/// assert_eq!(message.name(), "message");
+/// assert_eq!(message.namespace().as_deref(), Some("jabber:client"));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Stanza<T = String> {
     xml: T,
@@ -24,14 +44,14 @@ pub struct Stanza<T = String> {
 }
 
 impl Stanza {
-    /// The element as it came, without a copy.
+    /// The bytes of the element as they came, without a copy.
     pub fn into_bytes(self) -> Vec<u8> {
         self.xml.into_bytes()
     }
 }
 
 impl<'a> Stanza<&'a str> {
-    /// `xml` is one element as the framer found it, `header` what its stream puts in scope.
+    /// Lends `xml`, one element as the framer found it. `header` is what its stream puts in scope.
     pub(crate) fn lent(xml: &'a str, header: &Scope) -> Self {
         Self { xml, header: header.clone() }
     }
@@ -45,7 +65,7 @@ impl Stanza<&str> {
 }
 
 impl<T> Stanza<T> {
-    /// What its stream puts in scope.
+    /// What the header of its stream puts in scope.
     pub(super) fn header(&self) -> &Scope {
         &self.header
     }
@@ -70,11 +90,11 @@ impl<T: AsRef<str>> Stanza<T> {
         &xml[end - length..end]
     }
 
-    /// The namespace of the element's name, by its own declarations or those of its stream: `jabber:client`. Empty when it
-    /// has none, `None` when its prefix stands for nothing, so that the stanza is not namespace-well-formed.
+    /// The namespace of the element, such as `jabber:client`: declared by the element itself, or by the header of its stream.
+    /// Empty when the element is in no namespace. `None` when its prefix is not declared, so that the stanza is not
+    /// namespace-well-formed.
     ///
-    /// A prefix that only the peer's header declares is known when it is among the first sixteen there, or is that of the
-    /// header itself.
+    /// Of the header's prefixes only the first sixteen are known, and the header's own.
     pub fn namespace(&self) -> Option<Cow<'_, str>> {
         match Walk::new(self.as_str()).next()? {
             Piece::Start(tag) => namespace(&tag, [].iter(), &self.header),
@@ -82,28 +102,68 @@ impl<T: AsRef<str>> Stanza<T> {
         }
     }
 
-    /// The default namespace of its stream, in which names without prefix are as long as nothing in the stanza declares
-    /// another: `jabber:client`, `jabber:server`. Empty when the peer's header declares none.
+    /// The default namespace of its stream: `jabber:client`, `jabber:server`. Names without a prefix are in it, unless the
+    /// stanza declares another default. Empty when the peer's header declares none.
     pub fn default_namespace(&self) -> &str {
         self.header.find("").unwrap_or_default()
     }
 
-    /// A start tag with the namespaces of its stream, as a parser may want in front of the stanza: that of the peer's
-    /// header with nothing but its declarations, of which prefixes behind the first sixteen are left out; or the usual one
-    /// (`<stream:stream xmlns='jabber:client' …>`), when the library does not know the peer's.
+    /// A start tag that declares the namespaces of its stream. Put it in front of the stanza, and a parser of another crate can
+    /// resolve its prefixes.
+    ///
+    /// The tag has the name of the peer's header, and its declarations: the default namespace, the header's own prefix, and the
+    /// first sixteen others. If the library does not know the peer's header, it is `<stream:stream xmlns='jabber:client' …>`.
     pub fn stream_start_tag(&self) -> String {
         self.header.tags().0
     }
 
-    /// A reader of the `xml` crate with the namespaces of the stream in scope: the default one, that of the root's prefix,
-    /// and the first sixteen others of the header. Its first event is the start of this element; after its end come the
-    /// end of the stream's root and that of the document.
+    /// A reader of the `xml` crate. The namespaces of the stream are in scope, as far as
+    /// [`stream_start_tag`](Self::stream_start_tag) declares them.
     ///
-    /// A stanza is well-formed, but may not be namespace-well-formed or have an attribute twice: then the reader
-    /// returns an error. It also does in front of an element that is nested deeper than a hundred levels, or that has
-    /// more than 32 namespaces or 4 KiB of them declared around it in the stanza: the `xml` crate copies all
-    /// namespaces in scope for each element, so a stranger could order any amount of work without these bounds.
-    /// With them, a byte costs a microsecond at most or so, and twice as many bytes cost twice as much.
+    /// The first event is the start of this element. After the end of this element come two more events: the end of the
+    /// stream's root, and the end of the document.
+    ///
+    /// ```
+    /// use xmpp_close::{Stanza, xml::XmlEvent};
+    ///
+    /// /// The text of a message's `<body/>`.
+    /// fn body<T: AsRef<str>>(message: &Stanza<T>) -> Option<String> {
+    ///     let (mut depth, mut is_body, mut body) = (0, false, None);
+    ///     for event in message.reader() {
+    ///         match event.ok()? {
+    ///             XmlEvent::StartElement { name, .. } => {
+    ///                 depth += 1;
+    ///                 is_body = depth == 2 && name.local_name == "body" && name.namespace_ref() == Some("jabber:client");
+    ///             }
+    ///             XmlEvent::EndElement { .. } => (depth, is_body) = (depth - 1, false),
+    ///             XmlEvent::Characters(text) | XmlEvent::CData(text) if is_body => {
+    ///                 body.get_or_insert_with(String::new).push_str(&text);
+    ///             }
+    ///             _ => {}
+    ///         }
+    ///     }
+    ///     body
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::{io::Write, os::unix::net::UnixStream};
+    /// # let (socket, mut peer) = UnixStream::pair()?;
+    /// # peer.write_all(b"<message><body>Good night, &amp; good luck!</body></message></stream:stream>")?;
+    /// # std::thread::spawn(move || std::io::copy(&mut peer, &mut std::io::sink()));
+    /// let mut closing = xmpp_close::CloseOptions::new().begin(socket)?;
+    /// let late = closing.next().ok_or("no stanza came")?;
+    /// assert_eq!(body(&late).as_deref(), Some("Good night, & good luck!"));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// This function returns no error; its reader does so as an event, in two cases:
+    ///
+    /// - The stanza is not namespace-well-formed, or has an attribute twice. (That it is well-formed was checked before.)
+    /// - The reader comes to an element that is nested deeper than 100 levels, or for which the stanza has declared more than
+    ///   32 namespaces or 4 KiB of them. The `xml` crate copies all namespaces in scope for each element, so without these
+    ///   bounds a peer could cause any amount of work. With them, a byte costs about a microsecond at most, and twice as many
+    ///   bytes cost twice as much.
     pub fn reader(&self) -> EventReader<impl Read + '_> {
         reader_of(&self.header, self.as_str())
     }
@@ -125,7 +185,7 @@ impl<T: AsRef<str>> fmt::Debug for Stanza<T> {
 const MAX_DEPTH: usize = 100;
 /// How many namespaces may be in scope for a reader, beside those of the header.
 const MAX_NAMESPACES: usize = 32;
-/// The same in bytes, prefixes included.
+/// How many bytes these namespaces may have, prefixes included.
 const MAX_NAMESPACE_BYTES: usize = 4096;
 
 /// A reader that stands before `stanza`, in the scope of `header`.
@@ -133,7 +193,7 @@ fn reader_of<'a>(header: &Scope, stanza: &'a str) -> EventReader<impl Read + use
     let readable = readable(stanza);
     let open = |header: &Scope| {
         let (start, end) = header.tags();
-        // The crate's own limits are for documents; here the framer has set one already.
+        // No limits of the crate's own: the framer has limited the length already.
         let length = start.len() + stanza.len();
         let config = ParserConfig::new()
             .max_name_length(length)
@@ -154,10 +214,10 @@ fn reader_of<'a>(header: &Scope, stanza: &'a str) -> EventReader<impl Read + use
     }
 }
 
-/// How much of a stanza a reader gets: all of it, or up to the first element that would cost it too much.
+/// How many bytes of a stanza a reader gets: all, or those in front of the first element that would cost too much.
 fn readable(stanza: &str) -> usize {
     let mut walk = Walk::new(stanza);
-    // How many namespaces are in scope, and their bytes, element by element.
+    // For each open element: how many namespaces are in scope, and their bytes.
     let mut open = vec![(0, 0)];
     loop {
         let at = stanza.len() - walk.rest().len();
@@ -182,11 +242,11 @@ fn readable(stanza: &str) -> usize {
     }
 }
 
-/// What comes behind a stanza for its reader.
+/// What its reader gets behind a stanza.
 enum End {
     /// The end of the stream's root.
     Tag(Cursor<String>),
-    /// The rest is not read.
+    /// An error: the rest of the stanza is not read.
     TooMuch,
 }
 

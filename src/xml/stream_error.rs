@@ -74,12 +74,12 @@ impl StreamError {
     /// [`unknown_condition`](Self::unknown_condition). A stanza costs a look at its name.
     ///
     /// ```
-    /// use xmpp_close::StreamError;
+    /// use xmpp_close::{Condition, StreamError};
     ///
     /// let header = "<s:stream xmlns='jabber:server' xmlns:s='http://etherx.jabber.org/streams' version='1.0'>";
     /// let element = "<s:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></s:error>";
     /// let error = StreamError::from_element(element, Some(header));
-    /// assert_eq!(error.unwrap().condition(), "system-shutdown");
+    /// assert_eq!(error.unwrap().condition(), Condition::SystemShutdown);
     /// assert_eq!(StreamError::from_element("<message type='error'/>", Some(header)), None);
     /// ```
     pub fn from_element(element: &str, header: Option<&str>) -> Option<Self> {
@@ -123,13 +123,13 @@ impl ErrorParts {
         let said = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let mut error = StreamError::received(self.condition.as_deref().unwrap_or("undefined-condition"));
         if let Some(text) = said(self.text).or(said(self.loose)) {
-            error = error.text(text);
+            error = error.with_text(text);
         }
         if let Some(detail) = said(self.detail) {
-            error = error.detail(detail.trim());
+            error = error.with_detail(detail.trim());
         }
         if let Some(application) = self.application {
-            error = error.application(application);
+            error = error.with_application(application);
         }
         error
     }
@@ -147,6 +147,7 @@ fn start(text: &str, length: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::condition::Condition;
 
     const NS: &str = "xmlns='urn:ietf:params:xml:ns:xmpp-streams'";
 
@@ -164,9 +165,9 @@ mod tests {
             "<undefined-condition {NS}/><text {NS} xml:lang='en'>too <![CDATA[<high>]]> &amp; so</text>\
              <handled-count-too-high xmlns='urn:xmpp:sm:3' h='10'/>"
         ));
-        assert_eq!(error.condition(), "undefined-condition");
-        assert_eq!((error.unknown_condition(), error.get_text()), (None, Some("too <high> & so")));
-        assert_eq!(error.get_application(), Some("{urn:xmpp:sm:3}handled-count-too-high"));
+        assert_eq!(error.condition(), Condition::UndefinedCondition);
+        assert_eq!((error.unknown_condition(), error.text()), (None, Some("too <high> & so")));
+        assert_eq!(error.application(), Some("{urn:xmpp:sm:3}handled-count-too-high"));
     }
 
     #[test]
@@ -174,9 +175,9 @@ mod tests {
         let usual = Scope::default();
         let header = b"<x:stream xmlns:x='http://etherx.jabber.org/streams' xmlns='jabber:server'>";
         let prefixed = "<x:error><e:reset xmlns:e='urn:ietf:params:xml:ns:xmpp-streams'/></x:error>";
-        assert_eq!(read(prefixed.as_bytes(), &Scope::of(header)).unwrap().condition(), "reset");
+        assert_eq!(read(prefixed.as_bytes(), &Scope::of(header)).unwrap().condition(), Condition::Reset);
         let default = format!("<error xmlns='http://etherx.jabber.org/streams'><reset {NS}/></error>");
-        assert_eq!(read(default.as_bytes(), &usual).unwrap().condition(), "reset");
+        assert_eq!(read(default.as_bytes(), &usual).unwrap().condition(), Condition::Reset);
         assert!(read(b"<error><reset/></error>", &usual).is_none(), "an error in jabber:client");
         assert!(read(b"<message type='error'><error/></message>", &usual).is_none());
         assert!(read(b"<stream:errors/>", &usual).is_none());
@@ -194,43 +195,49 @@ mod tests {
         assert_eq!(read(&reset("x:"), None), None);
         assert_eq!(read(&reset(""), Some(header)), None, "an error in jabber:client");
         let default = "<stream xmlns='http://etherx.jabber.org/streams'>";
-        assert_eq!(read(&reset(""), Some(default)).unwrap().condition(), "reset");
+        assert_eq!(read(&reset(""), Some(default)).unwrap().condition(), Condition::Reset);
         for none in ["<message><x:error/></message>", "<x:errors/>", "", "<", "x:error"] {
             assert_eq!(read(none, Some(header)), None, "{none}");
         }
         // What is no header puts nothing in scope, and a broken error gives what could be read.
-        assert_eq!(read("<stream:error><conflict", Some("no header")).unwrap().condition(), "undefined-condition");
+        assert_eq!(
+            read("<stream:error><conflict", Some("no header")).unwrap().condition(),
+            Condition::UndefinedCondition
+        );
     }
 
     #[test]
     fn an_unknown_or_missing_condition_is_undefined() {
         let unknown = error(&format!("<fizzbuzz {NS}/>"));
-        assert_eq!((unknown.condition(), unknown.unknown_condition()), ("undefined-condition", Some("fizzbuzz")));
-        assert_eq!(error("").condition(), "undefined-condition");
+        assert_eq!(
+            (unknown.condition(), unknown.unknown_condition()),
+            (Condition::UndefinedCondition, Some("fizzbuzz"))
+        );
+        assert_eq!(error("").condition(), Condition::UndefinedCondition);
         let before_rfc_3920 = error("Disconnected");
         assert_eq!(
-            (before_rfc_3920.condition(), before_rfc_3920.get_text()),
-            ("undefined-condition", Some("Disconnected"))
+            (before_rfc_3920.condition(), before_rfc_3920.text()),
+            (Condition::UndefinedCondition, Some("Disconnected"))
         );
     }
 
     #[test]
     fn see_other_host_keeps_its_address() {
         let error = error(&format!("<see-other-host {NS}> [2001:db8::1]:5222\n</see-other-host>"));
-        assert_eq!((error.condition(), error.get_detail()), ("see-other-host", Some("[2001:db8::1]:5222")));
+        assert_eq!((error.condition(), error.detail()), (Condition::SeeOtherHost, Some("[2001:db8::1]:5222")));
     }
 
     #[test]
     fn a_long_text_is_cut_on_a_character() {
         let long = error(&format!("<reset {NS}/><text {NS}>x{}</text>", "é".repeat(3000)));
-        assert_eq!(long.get_text().map(str::len), Some(1023));
+        assert_eq!(long.text().map(str::len), Some(1023));
         let endless = error(&format!("<reset {NS}/><text {NS}>{}</text>", "x".repeat(100_000)));
-        assert_eq!((endless.condition(), endless.get_text().map(str::len)), ("reset", Some(1024)));
+        assert_eq!((endless.condition(), endless.text().map(str::len)), (Condition::Reset, Some(1024)));
     }
 
     #[test]
     fn a_broken_stream_error_gives_what_could_be_read() {
         let broken = error(&format!("<conflict {NS}/><no:prefix/>"));
-        assert_eq!(broken.condition(), "conflict");
+        assert_eq!(broken.condition(), Condition::Conflict);
     }
 }

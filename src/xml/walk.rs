@@ -1,15 +1,15 @@
 //! A walk over an element that the framer has found well-formed.
 //!
-//! It reads what this library itself wants to know of the peer's XML: each byte is looked at a fixed number of times,
-//! whatever the peer sends. The `xml` crate copies every namespace in scope for every element, so it is left to
-//! applications. What is not well-formed ends the walk early, and harms nothing.
+//! The library reads all that it needs to know of the peer's XML by this walk. Each byte is looked at a fixed number of times,
+//! whatever the peer sends. (The `xml` crate copies every namespace in scope for every element, so only applications use it.)
+//! XML that is not well-formed ends the walk early, and harms nothing.
 
 use std::borrow::Cow;
 
 /// What comes next in an element.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Piece<'a> {
-    /// A start tag, or an empty tag: then no `End` follows.
+    /// A start tag, or an empty tag. No `End` follows an empty tag.
     Start(Tag<'a>),
     End,
     Text(Text<'a>),
@@ -25,7 +25,7 @@ impl<'a> Walk<'a> {
         Self { rest: xml }
     }
 
-    /// What has not been walked over yet.
+    /// The text that has not been walked over yet.
     pub(super) fn rest(&self) -> &'a str {
         self.rest
     }
@@ -63,7 +63,7 @@ impl<'a> Iterator for Walk<'a> {
     }
 }
 
-/// Length of a tag without its `<` and `>`: a `>` in an attribute value does not end it.
+/// Length of a tag without its `<` and `>`. A `>` in an attribute value does not end the tag.
 fn tag_length(tag: &str) -> Option<usize> {
     let bytes = tag.as_bytes();
     let mut at = 0;
@@ -108,7 +108,7 @@ impl<'a> Tag<'a> {
         split(self.name).1
     }
 
-    /// The attributes as they were written, declarations of namespaces among them.
+    /// The attributes in the order in which they were written, declarations of namespaces included.
     pub(super) fn attributes(&self) -> impl Iterator<Item = (&'a str, Text<'a>)> + use<'a> {
         let mut rest = self.rest;
         std::iter::from_fn(move || {
@@ -161,12 +161,12 @@ enum Kind {
 }
 
 impl<'a> Text<'a> {
-    /// Its length as it was written.
+    /// Its length in bytes as it was written.
     pub(super) fn written(self) -> usize {
         self.raw.len()
     }
 
-    /// What it means.
+    /// The text that it stands for, with references replaced.
     pub(super) fn decode(self) -> Cow<'a, str> {
         let plain = !self.raw.bytes().any(|byte| matches!(byte, b'&' | b'\t' | b'\n' | b'\r'));
         if plain {
@@ -177,7 +177,7 @@ impl<'a> Text<'a> {
         Cow::Owned(text)
     }
 
-    /// Appends what it means to `text`, as long as that is no longer than `limit`: never half a character.
+    /// Appends the text that it stands for to `text`, in whole characters, until `text` has `limit` bytes.
     pub(super) fn append_to(self, text: &mut String, limit: usize) {
         let mut rest = self.raw;
         while let Some(first) = rest.chars().next() {

@@ -2,7 +2,9 @@
 
 use std::{sync::Mutex, thread, time::Duration};
 
-use xmpp_close::{Batch, BatchOptions, CloseOptions, Incoming, Initiator, Outcome, Stanza, Stream, StreamError};
+use xmpp_close::{
+    Batch, BatchOptions, CloseOptions, Condition, Incoming, Initiator, Outcome, Stanza, Stream, StreamError,
+};
 
 use crate::peer::{self, PATIENCE, Peer, TAG};
 
@@ -124,7 +126,7 @@ fn one_error_for_all_goes_to_those_that_have_none_and_did_not_close_themselves()
     let options = CloseOptions::new().total(PATIENCE);
     let members = [
         options.clone(),
-        options.clone().stream_error(StreamError::new("policy-violation").unwrap()),
+        options.clone().stream_error(StreamError::new(Condition::PolicyViolation).unwrap()),
         options.clone().peer_closed(true),
         options.closing_tag("</x:stream>"),
     ];
@@ -138,7 +140,7 @@ fn one_error_for_all_goes_to_those_that_have_none_and_did_not_close_themselves()
         batch.add(ours, options, ignore).unwrap();
     }
     let done = batch
-        .run(BatchOptions::new().total(PATIENCE).stream_error(StreamError::new("system-shutdown").unwrap()))
+        .run(BatchOptions::new().total(PATIENCE).stream_error(StreamError::new(Condition::SystemShutdown).unwrap()))
         .unwrap();
     let got: Vec<_> = peers.into_iter().map(|peer| peer.join().unwrap()).collect();
     let error = |prefix: &str| {

@@ -15,7 +15,7 @@ use std::{
 };
 
 use xmpp_close::{
-    Batch, BatchHandle, BatchOptions, Canceller, CloseOptions, Error, Outcome, Report, Stanza, StreamError,
+    Batch, BatchHandle, BatchOptions, Canceller, CloseOptions, Condition, Error, Outcome, Report, Stanza, StreamError,
 };
 
 use crate::{
@@ -379,7 +379,9 @@ fn floods_do_not_outlive_the_total_by_more_than_a_moment() {
 #[test]
 fn a_spread_that_is_set_is_for_those_that_come_later_too() {
     let mut batch = Batch::new().unwrap();
-    batch.set(BatchOptions::new().spread(PATIENCE).stream_error(StreamError::new("system-shutdown").unwrap())).unwrap();
+    batch
+        .set(BatchOptions::new().spread(PATIENCE).stream_error(StreamError::new(Condition::SystemShutdown).unwrap()))
+        .unwrap();
     let streams: Vec<_> = (0..10).map(|_| mute(&mut batch, &CloseOptions::new())).collect();
     turn_while(&mut batch, is_readable);
     let silent = |tcp: &TcpStream| {

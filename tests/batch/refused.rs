@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use xmpp_close::{Batch, BatchOptions, CloseOptions, Error, Interest, Outcome, Stanza, StreamError, Transport};
+use xmpp_close::{
+    Batch, BatchOptions, CloseOptions, Condition, Error, Interest, Outcome, Stanza, StreamError, Transport,
+};
 
 use crate::peer::{self, PATIENCE, TAG};
 
@@ -66,7 +68,7 @@ fn options_that_make_no_sense_are_refused() {
 #[test]
 fn an_error_and_a_detach_exclude_each_other() {
     let (ours, theirs) = peer::pair();
-    let error = StreamError::new("reset").unwrap();
+    let error = StreamError::new(Condition::Reset).unwrap();
     let result = CloseOptions::new().stream_error(error).detach(ours);
     assert!(matches!(result, Err(Error::Invalid(_))), "{result:?}");
     peer::peer(theirs, |mut peer| peer.expect_eof()).join().unwrap();

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use xmpp_close::{Batch, BatchOptions, CloseOptions, Incoming, Removed, Stanza, Stream, StreamError};
+use xmpp_close::{Batch, BatchOptions, CloseOptions, Condition, Incoming, Removed, Stanza, Stream, StreamError};
 
 use crate::peer::{self, PATIENCE, Peer, TAG};
 
@@ -50,7 +50,7 @@ fn what_has_not_begun_is_as_open_as_it_was() {
     let options = CloseOptions::new()
         .farewell("<never-said/>")
         .farewell_with(|| b"<nor-this/>".to_vec())
-        .stream_error(StreamError::new("reset").unwrap());
+        .stream_error(StreamError::new(Condition::Reset).unwrap());
     let index = batch.add(ours, &options, collecting(&delivered)).unwrap();
     peer.send("<a/><b n='1'"); // half of it is read by the batch
     turn_until(&mut batch, || delivered.lock().unwrap().len() == 1);

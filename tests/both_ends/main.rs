@@ -47,7 +47,7 @@ fn explore(name: &str, rules: &Rules, start: World, outcomes: &mut BTreeSet<&'st
             broken(name, &seen, from, None);
         }
         if moves.is_empty() {
-            outcomes.insert(world.sides[0].engine.report().outcome.name());
+            outcomes.insert(world.sides[0].engine.report().outcome.as_str());
         }
         for step in moves {
             let made = catch_unwind(AssertUnwindSafe(|| {

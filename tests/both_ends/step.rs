@@ -2,7 +2,7 @@
 
 use std::{fmt, mem, time::Duration};
 
-use xmpp_close::{Fact, Found, StreamError, Tls};
+use xmpp_close::{Condition, Fact, Found, StreamError, Tls};
 
 use crate::{
     part::{Part, STANZA},
@@ -257,7 +257,7 @@ impl World {
                 assert_eq!(me.engine.received(part.len(), now), parse);
                 let fact = match part {
                     Part::Tag => Fact::PeerClosed { behind: 0 },
-                    Part::Error => Fact::StreamError(StreamError::new("not-well-formed").unwrap()),
+                    Part::Error => Fact::StreamError(StreamError::new(Condition::NotWellFormed).unwrap()),
                     Part::Garbage => Fact::Malformed,
                     Part::Ends => Fact::Stanzas(1),
                     _ => return,

@@ -55,9 +55,9 @@ fn table(done: &[Row]) -> String {
     let versions: Vec<_> =
         libraries.iter().map(|library| format!("{} {}", library.name(), library.version())).collect();
     let mut text = format!(
-        "\n{}. {COUNT} messages in each direction; *lost* are those that did not get to an application.\n\n\
-         | client | over | situation | outcome | begun by | late | **its own lost** | **lost to it** \
-         | its application is told | ms |\n|---|---|---|---|---|---|---|---|---|---|\n",
+        "\n{}. {COUNT} messages in each direction. A message is *lost* when it reached no application.\n\n\
+         | client | over | situation | outcome | begun by | late | **client's messages lost** \
+         | **server's messages lost** | what the client's application is told | ms |\n|---|---|---|---|---|---|---|---|---|---|\n",
         versions.join(", ")
     );
     for (_, row) in done {

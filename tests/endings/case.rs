@@ -80,12 +80,12 @@ impl From<&xmpp_close_report> for Ending {
         assert_eq!(report.tag_sent == 1, report.bytes_unsent == 0);
         Self {
             outcome: Outcome::ALL[report.outcome as usize],
-            initiator: Initiator::ALL.into_iter().find(|initiator| *initiator as u32 == report.initiator),
+            initiator: Initiator::ALL.iter().copied().find(|initiator| *initiator as u32 == report.initiator),
             tags: (report.tag_sent == 1, report.tag_received == 1),
             stanzas: report.stanzas.into(),
             bytes_read: report.bytes_read,
             bytes_after_tag: report.bytes_after_tag,
-            limit: Limit::ALL.into_iter().find(|limit| *limit as u32 == report.limit),
+            limit: Limit::ALL.iter().copied().find(|limit| *limit as u32 == report.limit),
             error: report.stream_error[0] != 0,
             alerts: (report.tls & 1 != 0, report.tls & 2 != 0, report.tls & 4 != 0),
         }

@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use xmpp_close::{Batch, BatchOptions, CloseOptions, Engine, Initiator, Outcome, Report, Step, StreamError, Tls};
+use xmpp_close::{
+    Batch, BatchOptions, CloseOptions, Condition, Engine, Initiator, Outcome, Report, Step, StreamError, Tls,
+};
 
 use crate::{
     event_loop::Loop,
@@ -96,7 +98,7 @@ fn traces() -> Vec<Trace> {
             (Malformed, Us, (true, false)),
         ),
         {
-            let error = StreamError::new("host-unknown").unwrap();
+            let error = StreamError::new(Condition::HostUnknown).unwrap();
             let trace =
                 plain("malformed, with another error", &[Bytes("<a></b>"), OurEnd, Eof], &tag(HOST_UNKNOWN, "|S"));
             Trace { error: Some(error), ends: (Malformed, Us, (true, false)), ..trace }
@@ -133,7 +135,7 @@ fn traces() -> Vec<Trace> {
             Trace { options: trace.options.half_close(true), ..trace }
         },
         {
-            let error = StreamError::new("host-unknown").unwrap();
+            let error = StreamError::new(Condition::HostUnknown).unwrap();
             let trace = plain(
                 "our header is not out",
                 &[OurTag, Bytes(TAG), OurFin, Eof],

@@ -20,9 +20,8 @@ use xmpp_close::Outcome;
 
 use crate::{
     WIRES,
-    case::Case,
+    faults::{case::Case, random::case},
     peer::{PATIENCE, wait_until},
-    random::case,
 };
 
 /// Most of them wait.
@@ -136,7 +135,7 @@ fn a_great_many_closes_break_no_rule_and_leave_nothing_behind() {
     let (before, after) = (sizes[0], sizes[9]);
     let totals = totals.into_inner().unwrap();
     println!("{:.0} closes a second", closes as f64 / start.elapsed().as_secs_f64());
-    for outcome in Outcome::ALL {
+    for &outcome in Outcome::ALL {
         println!("{:>10} {outcome}", totals.outcomes[outcome as usize]);
     }
     println!("longest overrun of a deadline: {:?}, in {:?}", totals.longest, totals.longest_case);

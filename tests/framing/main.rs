@@ -11,7 +11,7 @@ mod random;
 use cases::Case;
 use landmarks::{landmarks_of_the_framer, landmarks_of_the_xml_crate};
 use random::Random;
-use xmpp_close::{Frame, Framer, Malformed};
+use xmpp_close::{Frame, Framer, Malformed, StreamError};
 
 /// A [`Frame`] that owns its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,7 @@ impl From<Frame<'_>> for Seen {
             Frame::Oversize(length) => Self::Oversize(length),
             Frame::End => Self::End,
             Frame::Malformed(why) => Self::Bad(why),
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -345,6 +346,11 @@ fn nothing_is_looked_at_after_the_end() {
 #[test]
 fn malformed_names_the_stream_error_condition() {
     let conditions = [Malformed::NotWellFormed, Malformed::RestrictedXml, Malformed::UnsupportedEncoding];
-    assert_eq!(conditions.map(Malformed::condition), ["not-well-formed", "restricted-xml", "unsupported-encoding"]);
-    assert_eq!(Malformed::RestrictedXml.to_string(), "restricted-xml");
+    assert_eq!(
+        conditions.map(|why| why.condition().as_str()),
+        ["not-well-formed", "restricted-xml", "unsupported-encoding"]
+    );
+    for why in conditions {
+        assert_eq!(StreamError::from(why).condition(), why.condition());
+    }
 }

@@ -1,6 +1,6 @@
 //! What comes in, for an engine that parses it itself.
 
-use xmpp_close::{CloseOptions, Engine, Fact, Found, Malformed, Tls, xml::XmlEvent};
+use xmpp_close::{CloseOptions, Engine, Fact, Found, Tls, xml::XmlEvent};
 
 use crate::stream::secs;
 
@@ -21,7 +21,7 @@ fn input(engine: &mut Engine, bytes: &str) -> Vec<String> {
             Found::Oversize(length) => format!("oversize {length}"),
             Found::StreamError(error) => format!("error {}", error.condition()),
             Found::PeerClosed => "end".into(),
-            Found::Malformed(why) => format!("malformed {why}"),
+            Found::Malformed(why) => format!("malformed {}", why.condition()),
             other => panic!("{other:?}"),
         });
     }
@@ -95,7 +95,7 @@ fn a_stanza_knows_the_namespaces_of_the_header() {
 
 #[test]
 fn what_is_no_stream_is_told_so_in_front_of_our_tag() {
-    for (bytes, why) in [("</b>", Malformed::NotWellFormed), ("<!-- x -->", Malformed::RestrictedXml)] {
+    for (bytes, why) in [("</b>", "not-well-formed"), ("<!-- x -->", "restricted-xml")] {
         let mut engine = engine(&CloseOptions::new());
         assert_eq!(input(&mut engine, &format!("<a/>{bytes}<c/>")), ["<a/>".into(), format!("malformed {why}")]);
         let said = String::from_utf8(engine.output().to_vec()).unwrap();

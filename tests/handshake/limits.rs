@@ -39,8 +39,8 @@ fn the_total_deadline_is_never_extended_by_traffic() {
 
 #[test]
 fn silence_is_bounded_by_the_total_alone_unless_a_limit_is_set() {
-    let defaults = Limits { total: TOTAL, no_progress: Duration::MAX, linger: LINGER, half_close: false };
-    assert_eq!(Limits::default(), defaults);
+    let Limits { total, no_progress, linger, half_close, .. } = Limits::default();
+    assert_eq!((total, no_progress, linger, half_close), (TOTAL, Duration::MAX, LINGER, false));
     let ways: [&[Event]; 4] = [&[Finish], &[Finish, WRITE], &[CLOSED, Finish], &[Finish, MALFORMED]];
     for way in ways {
         let mut stream = after(way);

@@ -398,7 +398,7 @@ fn more_than_was_handed_out_cannot_be_taken() {
 
 #[test]
 fn the_peers_first_error_is_reported_whoever_parses() {
-    let error = |name: &str| StreamError::new(name).unwrap();
+    let error = |name: &str| StreamError::new(name.parse().unwrap()).unwrap();
     let tell = |name: &str| Tell(xmpp_close::Fact::StreamError(error(name)));
     let stream = after(&[tell("conflict"), tell("reset")]);
     assert_eq!(stream.report().stream_error, Some(error("conflict")));

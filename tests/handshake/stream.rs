@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use xmpp_close::{CloseOptions, Engine, Fact, Report, StreamError, Tls, Wants};
+use xmpp_close::{CloseOptions, Condition, Engine, Fact, Report, StreamError, Tls, Wants};
 
 /// What can happen to a stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +38,7 @@ pub fn arrived(bytes: u64) -> Event {
 }
 
 pub fn stream_error() -> Event {
-    Event::Tell(Fact::StreamError(StreamError::new("conflict").unwrap()))
+    Event::Tell(Fact::StreamError(StreamError::new(Condition::Conflict).unwrap()))
 }
 
 pub fn secs(seconds: u64) -> Duration {

@@ -92,7 +92,7 @@ impl Run {
 
     fn condition(&self) -> &str {
         let error = self.report.as_ref().and_then(|report| report.stream_error.as_ref());
-        error.map_or("", |error| error.condition())
+        error.map_or("", |error| error.condition().as_str())
     }
 
     fn lost(&self) -> usize {
@@ -210,21 +210,21 @@ fn judge(situation: Situation, expected: &Expected, run: &Run) -> Vec<String> {
 
 /// The columns that are the same in each run.
 fn describe(situation: Situation, way: Way, expected: &Expected) -> String {
-    let outcomes: Vec<_> = expected.outcomes.iter().map(|outcome| outcome.name()).collect();
+    let outcomes: Vec<_> = expected.outcomes.iter().map(|outcome| outcome.as_str()).collect();
     let loss = |loss, whose| match loss {
         Loss::None => String::new(),
         Loss::Possible => format!(", may lose {whose}"),
         Loss::Certain => format!(", loses {whose}"),
     };
     let outcomes = if outcomes.is_empty() { "does not wait".into() } else { outcomes.join(" or ") };
-    let losses = loss(expected.lost, "theirs") + &loss(expected.ours_lost, "ours");
+    let losses = loss(expected.lost, "messages to us") + &loss(expected.ours_lost, "messages of ours");
     let losses = if losses.is_empty() { ", 0 lost".into() } else { losses };
     format!("{} | {} | {outcomes}{losses}", situation.title(), way.title())
 }
 
 /// The columns that may differ from run to run.
 fn figures(runs: &[Run]) -> String {
-    let outcomes = distinct(runs.iter().map(|run| run.outcome().map_or("–", Outcome::name)));
+    let outcomes = distinct(runs.iter().map(|run| run.outcome().map_or("–", Outcome::as_str)));
     let conditions = distinct(runs.iter().map(Run::condition));
     let alerts = distinct(runs.iter().map(|run| match &run.report {
         Some(report) if report.tls.used => {
@@ -295,8 +295,8 @@ fn report(sheets: &[Sheet]) {
     for sheet in sheets {
         for (title, _) in &sheet.rows {
             let start = format!("| {} | {title} |", sheet.link);
-            let section = page.split(&format!("## {} ", sheet.server)).nth(1).unwrap_or_default();
-            let section = section.split("\n## ").next().unwrap_or_default();
+            let section = page.split(&format!("\n### {} ", sheet.server)).nth(1).unwrap_or_default();
+            let section = section.split("\n##").next().unwrap_or_default();
             assert!(
                 section.lines().any(|line| line.starts_with(&start)),
                 "{PAGE} does not say of {}: {start}\nWrite it anew: INTEROP_REPORT={PAGE} cargo test --all-features --test interop",
@@ -310,7 +310,7 @@ fn tables(sheets: &[Sheet]) -> String {
     let mut text = String::new();
     for (i, sheet) in sheets.iter().enumerate() {
         if i == 0 || sheets[i - 1].server != sheet.server {
-            write!(text, "\n## {} {}\n\n", sheet.server, sheet.version).unwrap();
+            write!(text, "\n### {} {}\n\n", sheet.server, sheet.version).unwrap();
             text += "| over | situation | our side | expected | seen | begun by | stream error | close_notify came \
                      | late | stored | bounced | **lost** | **ours lost** | ms |\n";
             text += "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";

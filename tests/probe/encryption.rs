@@ -56,7 +56,7 @@ fn over_loopback_starttls_is_not_begun_unasked() {
     let (address, told) = server_with(STARTTLS);
     let output = probe(&[&address, "--json"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert_eq!(Json::parse(&output.stdout)["tls"], Json::Null);
+    assert!(json(&output).says_null("tls"));
     assert!(!told.recv().unwrap().contains("starttls"));
 }
 

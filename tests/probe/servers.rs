@@ -12,7 +12,7 @@ fn a_component_closes_cleanly_with_prosody() {
     let address = prosody.component.to_string();
     let output = probe(&[&address, "--component", COMPONENT, "--secret", PASSWORD, "--json"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let result = Json::parse(&output.stdout);
+    let result = json(&output);
     assert_eq!((result["jid"].text(), result["report"]["outcome"].text()), (COMPONENT, "clean"));
     assert!(!output.stdout.contains(PASSWORD), "{output:?}");
 
@@ -47,13 +47,13 @@ fn tls_with_prosody_ends_with_both_alerts() {
             [(run(&["--insecure"], nothing), false), (run(&[], &prosody.home.join("cert.pem")), true)]
         {
             assert_eq!(output.status.code(), Some(0), "{way}: {output:?}");
-            let result = Json::parse(&output.stdout);
-            assert_eq!(result["tls"]["certificate_checked"], Json::Bool(checked), "{way}");
+            let result = json(&output);
+            assert_eq!(result["tls"]["certificate_checked"], checked, "{way}");
             assert!(result["jid"].text().starts_with(&format!("{jid}/")), "{way}");
             let report = &result["report"];
             assert_eq!(report["outcome"].text(), "clean", "{way}");
-            assert_eq!(report["close_notify_sent"], Json::Bool(true), "{way}");
-            assert_eq!(report["close_notify_received"], Json::Bool(true), "{way}");
+            assert_eq!(report["close_notify_sent"], true, "{way}");
+            assert_eq!(report["close_notify_received"], true, "{way}");
             both_alerts_are_shown(&result["timeline"]);
         }
     }
@@ -61,10 +61,10 @@ fn tls_with_prosody_ends_with_both_alerts() {
 
 /// Both tags, and only then both alerts (TL-04).
 #[cfg(feature = "rustls")]
-fn both_alerts_are_shown(timeline: &Json) {
+fn both_alerts_are_shown(timeline: &Value) {
     let timeline = timeline.array();
     let find = |from, what: &str| {
-        let is = |entry: &Json| entry["from"].text() == from && entry["what"].text().ends_with(what);
+        let is = |entry: &Value| entry["from"].text() == from && entry["what"].text().ends_with(what);
         timeline.iter().position(is).unwrap_or_else(|| panic!("{what} from {from} in {timeline:?}"))
     };
     let tags = find("us", TAG).max(find("peer", TAG));

@@ -55,7 +55,7 @@ fn linger(mut socket: &TcpStream) -> io::Result<()> {
     read_to_end(&mut socket)
 }
 
-fn labels<'a>(result: &'a Json, from: &str) -> Vec<&'a str> {
+fn labels<'a>(result: &'a Value, from: &str) -> Vec<&'a str> {
     let entries = result["timeline"].array().iter().filter(|entry| entry["from"].text() == from);
     entries.map(|entry| entry["what"].text()).collect()
 }
@@ -81,7 +81,7 @@ fn the_certificate_is_checked_against_the_roots_and_the_domain() {
     let (own, other) = (home.join("cert.pem"), identity());
     let trusted = run("localhost", &own);
     assert_eq!(trusted.status.code(), Some(0), "{trusted:?}");
-    assert_eq!(Json::parse(&trusted.stdout)["tls"]["certificate_checked"], Json::Bool(true));
+    assert_eq!(json(&trusted)["tls"]["certificate_checked"], true);
     assert_failure(&run("example.org", &own), 8, "it is not for example.org");
     assert_failure(&run("localhost", &other.join("cert.pem")), 8, "no authority that this system trusts");
     assert_failure(&run("localhost", Path::new("/dev/null")), 8, "--insecure accepts any");
@@ -99,12 +99,12 @@ fn an_end_without_close_notify_after_both_tags_is_clean_and_shown() {
     });
     let output = direct(&address, &["--json", "--svg", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let result = Json::parse(&output.stdout);
+    let result = json(&output);
     let report = &result["report"];
     assert_eq!((report["outcome"].text(), report["stanzas"].number()), ("clean", 2.0));
     assert_eq!(
         (&report["close_notify_sent"], &report["close_notify_received"]),
-        (&Json::Bool(true), &Json::Bool(false))
+        (&Value::Bool(true), &Value::Bool(false))
     );
     assert_eq!(labels(&result, "peer").last(), Some(&"FIN without close_notify"));
     let ours = labels(&result, "us");
@@ -151,8 +151,8 @@ fn ends_of_tls_before_the_tag_are_told_apart() {
         });
         let output = direct(&address, &["--json"]);
         assert_failure(&output, 1, outcome);
-        let result = Json::parse(&output.stdout);
-        assert_eq!(result["report"]["close_notify_received"], Json::Bool(announced));
+        let result = json(&output);
+        assert_eq!(result["report"]["close_notify_received"], announced);
         assert!(labels(&result, "peer").contains(&label), "{result:?}");
     }
 }

@@ -53,7 +53,7 @@ fn a_half_close_is_answered_by_an_end_without_closing_tag() {
         // Should Prosody wake between our tag and our FIN, it has time to answer.
         let expected = if report.tag_received { Outcome::Clean } else { Outcome::PeerEof };
         assert_eq!(report.outcome, expected, "{report}");
-        outcomes.push(report.outcome.name());
+        outcomes.push(report.outcome.as_str());
     }
     println!("idle       | half-close, five times     | {}", outcomes.join(" "));
 }

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use xmpp_close::Condition;
+
 use crate::{
     client::{USUAL, connect},
     daemon::{DOMAIN, PASSWORD, PATIENCE},
@@ -36,7 +38,7 @@ fn prosody_tells_why_it_lets_nobody_in() {
         other => panic!("{other}"),
     }
     match try_login(server.addr, "<elsewhere>'&", PASSWORD, PATIENCE) {
-        LoginError::StreamError(error) => assert_eq!(error.condition(), "host-unknown"),
+        LoginError::StreamError(error) => assert_eq!(error.condition(), Condition::HostUnknown),
         other => panic!("{other}"),
     }
     server.wait_for_clients(0);

@@ -75,7 +75,7 @@ fn close_unaware(client: Client) -> Report {
 }
 
 fn condition(report: &Report) -> &str {
-    report.stream_error.as_ref().map_or("no error", |error| error.condition())
+    report.stream_error.as_ref().map_or("no error", |error| error.condition().as_str())
 }
 
 fn print(how: &str, report: &Report) {
@@ -112,10 +112,10 @@ fn stopped_and_told(how: &str, end: impl Fn(Client) -> Report) -> Report {
 fn a_server_that_stops_is_reported_with_its_stream_error() {
     let report = stopped_and_told("reading client", close_when_told);
     assert_eq!(report.initiator, Some(Initiator::Peer));
-    assert_eq!(report.stream_error.unwrap().get_text(), Some("Received SIGTERM"));
+    assert_eq!(report.stream_error.unwrap().text(), Some("Received SIGTERM"));
 
     let report = stopped_and_told("closing client", close_unaware);
-    assert_eq!(report.stream_error.unwrap().get_text(), Some("Received SIGTERM"));
+    assert_eq!(report.stream_error.unwrap().text(), Some("Received SIGTERM"));
 }
 
 #[test]

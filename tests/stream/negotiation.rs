@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use socket2::SockRef;
-use xmpp_close::{CloseOptions, Error, Incoming, Stream, StreamError};
+use xmpp_close::{CloseOptions, Condition, Error, Incoming, Stream, StreamError};
 
 use crate::{HEADER, PLAIN_HEADER, TAG, peer};
 
@@ -174,6 +174,6 @@ fn a_detach_says_nothing_about_what_was_wrong() {
     assert_eq!((report.outcome, report.tag_sent), (Outcome::Cancelled, false), "{report}");
     peer.join().unwrap();
     let (ours, _theirs) = peer::pair();
-    let options = CloseOptions::new().stream_error(StreamError::new("reset").unwrap());
+    let options = CloseOptions::new().stream_error(StreamError::new(Condition::Reset).unwrap());
     assert!(matches!(Stream::new(ours).detach(&options), Err(Error::Invalid(_))));
 }

@@ -1,6 +1,8 @@
 //! A stream that ends before our header is out: header, error, closing tag (RFC 6120 section 4.9.1.2).
 
-use xmpp_close::{CloseOptions, Error, Incoming, Initiator, Outcome, Report, Stream, StreamError, xml::Header};
+use xmpp_close::{
+    CloseOptions, Condition, Error, Incoming, Initiator, Outcome, Report, Stream, StreamError, xml::Header,
+};
 
 use crate::{HEADER, PLAIN_HEADER, TAG, peer};
 
@@ -56,7 +58,7 @@ fn a_close_before_any_header_sends_header_and_tag() {
     let (got, report) = closed(HEADER.as_bytes(), |_| (), &CloseOptions::new(), TAG);
     assert_eq!(got, [LEAST, TAG].concat(), "and it need not have been read");
     assert!(report.is_clean(), "{report}");
-    let options = CloseOptions::new().stream_error(StreamError::new("system-shutdown").unwrap());
+    let options = CloseOptions::new().stream_error(StreamError::new(Condition::SystemShutdown).unwrap());
     let (got, report) = closed(b"", |_| (), &options, OPENED_AND_CLOSED);
     assert_eq!(got, [LEAST, &error("system-shutdown"), TAG].concat());
     assert_eq!((report.outcome, report.initiator), (Outcome::Clean, Some(Initiator::Us)), "{report}");
@@ -66,7 +68,7 @@ fn a_close_before_any_header_sends_header_and_tag() {
 fn the_header_of_the_peer_is_answered() {
     let header = "<?xml version='1.0'?><stream:stream xmlns='jabber:server' from='romeo.example' to='juliet.example' \
                   xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>";
-    let options = CloseOptions::new().stream_error(StreamError::new("policy-violation").unwrap());
+    let options = CloseOptions::new().stream_error(StreamError::new(Condition::PolicyViolation).unwrap());
     let (got, report) = closed(header.as_bytes(), read_one, &options, TAG);
     let ours = got.strip_suffix(&(error("policy-violation") + TAG)).expect(&got);
     let ours = Header::parse(ours.strip_prefix("<?xml version='1.0'?>").expect(&got)).unwrap();
@@ -108,7 +110,7 @@ fn a_header_of_ones_own_is_sent_once_and_the_tag_is_that_of_it() {
         peer.read_until("</stream>").send(TAG).expect_eof();
         assert!(peer.text().contains("<error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></error></stream>"));
     });
-    let report = options.clone().stream_error(StreamError::new("reset").unwrap()).close(ours).unwrap();
+    let report = options.clone().stream_error(StreamError::new(Condition::Reset).unwrap()).close(ours).unwrap();
     assert!(report.is_clean(), "{report}");
     peer.join().unwrap();
     // One that is out already is not sent again.
@@ -160,7 +162,7 @@ fn a_batch_takes_streams_that_were_never_opened() {
         }
         batch.add_stream(stream, &CloseOptions::new(), |_| {}).unwrap();
     }
-    let options = BatchOptions::new().stream_error(StreamError::new("system-shutdown").unwrap());
+    let options = BatchOptions::new().stream_error(StreamError::new(Condition::SystemShutdown).unwrap());
     let reports = batch.run(options).unwrap().reports;
     let outcomes: Vec<_> = reports.iter().map(|report| report.outcome).collect();
     assert_eq!(outcomes, [Outcome::Clean, Outcome::Malformed, Outcome::Clean], "{reports:?}");

@@ -9,7 +9,7 @@ use std::{
 };
 
 use xmpp_close::{
-    Engine, Fact, Found, Frame, Framer, Interest, StreamError, Transport,
+    Condition, Engine, Fact, Found, Frame, Framer, Interest, StreamError, Transport,
     ffi::{self, xmpp_close_fact::*, xmpp_close_options, xmpp_close_report, xmpp_close_want::*},
 };
 
@@ -147,7 +147,7 @@ impl Loop<'_> {
         while let Some(frame) = framer.next(&mut rest) {
             let fact = match frame {
                 Frame::Stanza(xml) if xml.starts_with(b"<stream:error") => {
-                    Fact::StreamError(StreamError::new("conflict").unwrap())
+                    Fact::StreamError(StreamError::new(Condition::Conflict).unwrap())
                 }
                 Frame::Stanza(xml) => {
                     self.machine.tell(Fact::Stanzas(1), now);

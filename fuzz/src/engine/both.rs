@@ -4,7 +4,7 @@
 
 use std::{ffi::CString, ptr, time::Duration};
 
-use xmpp_close::{CloseOptions, Engine, Fact, Found, Report, SendError, StreamError, Tls, ffi::*};
+use xmpp_close::{CloseOptions, Condition, Engine, Fact, Found, Report, SendError, StreamError, Tls, ffi::*};
 
 use super::{incoming::Kind, model::Limits};
 
@@ -79,7 +79,7 @@ impl Both {
     }
 
     pub fn finish(&mut self, condition: Option<&str>, now: Duration) {
-        self.rust.finish(condition.map(|name| StreamError::new(name).unwrap()).as_ref(), now);
+        self.rust.finish(condition.map(|name| StreamError::new(name.parse().unwrap()).unwrap()).as_ref(), now);
         let name = condition.map(|name| CString::new(name).unwrap());
         let error = xmpp_close_error {
             struct_size: size_of::<xmpp_close_error>(),
@@ -188,7 +188,7 @@ impl Both {
 
     /// The peer's stream error, one that nobody can name.
     pub fn peer_error(&mut self, now: Duration) {
-        self.rust.tell(Fact::StreamError(StreamError::new("conflict").unwrap()), now).unwrap();
+        self.rust.tell(Fact::StreamError(StreamError::new(Condition::Conflict).unwrap()), now).unwrap();
         // SAFETY: as above.
         assert_eq!(unsafe { xmpp_close_peer_error(self.c, ptr::null(), ms(now)) }, 0);
     }

@@ -51,7 +51,8 @@ impl Kind {
             Frame::Stanza(_) => (Self::Stanza, ""),
             Frame::Oversize(_) => (Self::Oversize, ""),
             Frame::End => (Self::End, ""),
-            Frame::Malformed(why) => (Self::Malformed, why.condition()),
+            Frame::Malformed(why) => (Self::Malformed, why.condition().as_str()),
+            other => panic!("{other:?}"),
         }
     }
 }

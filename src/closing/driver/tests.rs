@@ -16,6 +16,7 @@ use wire::Scripted;
 
 use super::*;
 use crate::{
+    condition::Condition,
     engine::SendError,
     options::{LastWords, Said},
     report::{Initiator, Limit, Outcome},
@@ -198,7 +199,7 @@ fn the_last_words_come_behind_all_that_was_written_until_nothing_is_said() {
     options.last_words = Some(compose);
     let mut driver = start(&wire, options);
     driver.send(b"<q/>").unwrap();
-    driver.finish(Some(&StreamError::defined("reset")));
+    driver.finish(Some(&StreamError::defined(Condition::Reset)));
     assert_eq!(run(&mut driver), ["<a/>"]);
     assert_eq!(asked.load(Relaxed), 0, "what goes before them is not written");
     wire.0.borrow_mut().blocked = false;
@@ -296,8 +297,8 @@ fn an_application_that_takes_its_time_cannot_hold_back_our_tag_for_longer_than_i
 fn the_first_finish_counts_and_a_fact_ends_it_all_the_same() {
     let wire = Scripted::default();
     let mut driver = start(&wire, CloseOptions::new());
-    driver.finish(Some(&StreamError::defined("reset")));
-    driver.finish(Some(&StreamError::defined("conflict")));
+    driver.finish(Some(&StreamError::defined(Condition::Reset)));
+    driver.finish(Some(&StreamError::defined(Condition::Conflict)));
     driver.tell(Fact::Malformed).unwrap();
     run(&mut driver);
     let got = wire.got().concat();
@@ -315,7 +316,7 @@ fn the_peers_error_is_answered_with_the_last_words_at_once() {
     let mut driver = start(&wire, options);
     run(&mut driver);
     assert_eq!(wire.got(), [format!("<f/><w/>{TAG}")]);
-    assert_eq!(driver.report().stream_error.unwrap().condition(), "conflict");
+    assert_eq!(driver.report().stream_error.unwrap().condition(), Condition::Conflict);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the handshake can be asked. A question changes nothing.
+//! The questions that the handshake answers. Asking changes nothing.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use crate::phase::{Phase, Phases};
 use crate::report::{Initiator, Limit, Report, TlsAlerts};
 
 impl Handshake {
-    /// What is to be done next. Asked twice, it answers the same.
+    /// What the program has to do next.
     pub(in crate::engine) fn wants(&self) -> Wants {
         let has = |fact| self.facts.has(fact);
         let (open, tls) = (self.theirs == Theirs::Open, self.tls == Tls::Yes);
         if self.is_over() {
-            // TL-01: close_notify goes before FIN, also when the time is up; but never behind half of our output.
+            // TL-01: close_notify goes out before the FIN even when the time is up, but never after only a part of our output.
             let complete = matches!(self.ours, Ours::Written | Ours::Ending | Ours::Ended);
             let notify = tls && complete && !has(Facts::BROKEN) && !has(Facts::DID_NOTIFY);
             return Wants::OVER.with(Wants::NOTIFY, notify);
@@ -36,7 +36,7 @@ impl Handshake {
         let after = |from: Duration, time| from.saturating_add(time);
         let began = self.times.began;
         let answer = self.ours == Ours::Open && (self.theirs != Theirs::Open || self.facts.has(Facts::FINISHING));
-        // Behind a half-close the peer's tag is awaited as well.
+        // After a half-close, too, the peer's tag is awaited.
         let awaited = match self.ours {
             Ours::Queued | Ours::Written => true,
             Ours::Ending | Ours::Ended => self.theirs == Theirs::Open,
@@ -51,7 +51,7 @@ impl Handshake {
         ]
     }
 
-    /// When [`tick`](Self::tick) is due; `None` before the close began, and after its end.
+    /// When [`tick`](Self::tick) is due; `None` before the close begins, and when it is over.
     pub(in crate::engine) fn deadline(&self) -> Option<Duration> {
         self.limits().into_iter().flatten().map(|(time, _)| time).min().filter(|_| !self.is_over())
     }
@@ -66,8 +66,8 @@ impl Handshake {
             .with(Phase::Ended, self.is_over())
     }
 
-    /// What is known so far, but for what has to do with bytes: the peer's stream error, what is
-    /// unacknowledged, and what was refused.
+    /// What is known so far. Three members are left for others to fill in: the peer's stream error, the unacknowledged
+    /// bytes, and what was refused.
     pub(in crate::engine) fn report(&self) -> Report {
         let has = |fact| self.facts.has(fact);
         let closed = self.theirs == Theirs::Closed;

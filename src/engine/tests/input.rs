@@ -10,9 +10,9 @@ fn found(engine: &mut Engine, mut data: &[u8]) -> Vec<String> {
             Found::Header(_) => "header".to_owned(),
             Found::Stanza(stanza) => stanza.name().to_owned(),
             Found::Oversize(_) => "oversize".to_owned(),
-            Found::StreamError(error) => error.condition().to_owned(),
+            Found::StreamError(error) => error.condition().to_string(),
             Found::PeerClosed => "closed".to_owned(),
-            Found::Malformed(why) => why.to_string(),
+            Found::Malformed(why) => why.condition().to_string(),
         });
     }
     assert!(data.is_empty(), "all is consumed");
@@ -30,7 +30,7 @@ fn what_comes_is_found_and_taken_in() {
     assert_eq!(found(&mut t.engine, rest.as_bytes()), ["message", "conflict", "conflict", "late", "closed"]);
     t.wants("RW").says(TAG);
     let report = t.engine.report();
-    assert_eq!(report.stream_error.as_ref().map(StreamError::condition), Some("conflict"));
+    assert_eq!(report.stream_error.as_ref().map(StreamError::condition), Some(Condition::Conflict));
     assert_eq!((report.stanzas, report.bytes_after_tag), (1, 4), "since the close began");
     assert_eq!(found(&mut t.engine, b"<more/>"), [""; 0]);
     assert_eq!(t.engine.report().bytes_after_tag, 11);

@@ -243,6 +243,7 @@ mod tests {
     use std::ptr;
 
     use super::{super::super::guard::NULL, *};
+    use crate::condition::Condition;
 
     fn to_rust(options: xmpp_close_options) -> Result<CloseOptions, Refusal> {
         // SAFETY: the tests below use literals, and lengths that fit.
@@ -305,8 +306,8 @@ mod tests {
         options.stream_error_text = c"no".as_ptr();
         options.stream_error_element = c"<too-many xmlns='urn:example'/>".as_ptr();
         let error = to_rust(options).unwrap().stream_error.unwrap();
-        assert_eq!((error.condition(), error.get_text()), ("undefined-condition", Some("no")));
-        assert_eq!(error.get_application(), Some("<too-many xmlns='urn:example'/>"));
+        assert_eq!((error.condition(), error.text()), (Condition::UndefinedCondition, Some("no")));
+        assert_eq!(error.application(), Some("<too-many xmlns='urn:example'/>"));
     }
 
     #[test]
@@ -315,7 +316,7 @@ mod tests {
         options.stream_error = c"see-other-host".as_ptr();
         options.stream_error_address = c"[2001:db8::1]:5222".as_ptr();
         let error = to_rust(options).unwrap().stream_error.unwrap();
-        assert_eq!((error.condition(), error.get_detail()), ("see-other-host", Some("[2001:db8::1]:5222")));
+        assert_eq!((error.condition(), error.detail()), (Condition::SeeOtherHost, Some("[2001:db8::1]:5222")));
     }
 
     #[test]

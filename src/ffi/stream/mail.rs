@@ -15,7 +15,7 @@ use std::{
 use super::body::Driven;
 use crate::{
     engine::{Fact, SendError, Wants},
-    error::Error,
+    error::{Error, Invalid},
     report::Report,
     stream_error::StreamError,
 };
@@ -118,7 +118,7 @@ impl Mail {
     /// Everything but sending.
     pub(super) fn order(&self, order: Order) -> Result<(), Error> {
         if matches!(order, Order::Tell(Fact::Restarted { .. })) && (self.unwritten.get() || self.room.get().is_none()) {
-            return Err(Error::Invalid("a stream restarts when all that was sent on it is written"));
+            return Err(Invalid::UnwrittenAtRestart.into());
         }
         if order.ends_sending() {
             self.room.set(None);

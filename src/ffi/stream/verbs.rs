@@ -267,13 +267,13 @@ unsafe fn theirs(error: *const xmpp_close_error) -> Result<StreamError, Refusal>
         let text = |word: *const c_char| (!word.is_null()).then(|| CStr::from_ptr(word).to_string_lossy().into_owned());
         let mut read = StreamError::received(&text(error.condition).unwrap_or_else(|| "undefined-condition".into()));
         if let Some(address) = text(error.address) {
-            read = read.detail(address);
+            read = read.with_detail(address);
         }
         if let Some(words) = text(error.text) {
-            read = read.text(words);
+            read = read.with_text(words);
         }
         if let Some(element) = text(error.element) {
-            read = read.application(element);
+            read = read.with_application(element);
         }
         Ok(read)
     }

@@ -1,4 +1,4 @@
-//! epoll(7), by itself: the timers that a portable layer sets for each wait cost more than the wait.
+//! epoll(7), called directly: a portable layer sets a timer for each wait, which costs more than the wait.
 
 use std::{
     io,
@@ -9,7 +9,7 @@ use std::{
 
 use super::{super::poll_millis, AT_ONCE, Interest};
 
-/// Descriptors that are waited for, each with a key.
+/// The descriptors that are watched, each with a key.
 pub(crate) struct Readiness {
     epoll: OwnedFd,
     events: Mutex<Vec<libc::epoll_event>>,
@@ -18,7 +18,7 @@ pub(crate) struct Readiness {
 impl Readiness {
     pub(crate) fn new() -> io::Result<Self> {
         #[allow(unsafe_code)]
-        // SAFETY: it takes a number and returns another.
+        // SAFETY: the call takes a number and returns a number.
         let fd = checked(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         #[allow(unsafe_code)]
         // SAFETY: the descriptor is new, so nobody else owns it.
@@ -28,7 +28,7 @@ impl Readiness {
         Ok(Self { epoll, events: Mutex::new(events) })
     }
 
-    /// Watches a descriptor for something else than before; `None` is for not at all.
+    /// Watches a descriptor for `now` instead of `before`. `None` means that it is not watched.
     pub(crate) fn watch(
         &self,
         fd: BorrowedFd<'_>,
@@ -52,17 +52,17 @@ impl Readiness {
     }
 
     pub(crate) fn forget(&self, fd: BorrowedFd<'_>) {
-        // It fails for one that is not watched.
+        // It fails when the descriptor is not watched.
         let _ = self.watch(fd, 0, Some(Interest::READ), None);
     }
 
-    /// Waits until something is ready, or `limit` has passed; stores the keys of what is ready.
+    /// Waits until something is ready, or `limit` has passed; appends the keys of what is ready.
     pub(crate) fn wait(&self, limit: Duration, ready: &mut Vec<usize>) -> io::Result<()> {
         let millis = poll_millis(limit);
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         let room = events.spare_capacity_mut();
         #[allow(unsafe_code)]
-        // SAFETY: the system stores at most as many events as there is room for, and says how many.
+        // SAFETY: the system stores at most as many events as there is room for, and returns their number.
         let result = unsafe {
             libc::epoll_wait(self.epoll.as_raw_fd(), room.as_mut_ptr().cast(), room.len() as libc::c_int, millis)
         };
@@ -70,7 +70,7 @@ impl Readiness {
             Ok(count) => {
                 let events = room.iter().take(count as usize);
                 #[allow(unsafe_code)]
-                // SAFETY: so many have been stored.
+                // SAFETY: the system has stored the first `count` events.
                 ready.extend(events.map(|event| unsafe { event.assume_init_ref() }.u64 as usize));
                 Ok(())
             }

@@ -1,4 +1,4 @@
-//! kqueue(2), event ports and what else `polling` knows.
+//! kqueue(2), event ports and whatever else the crate `polling` knows.
 
 use std::{
     io,
@@ -12,7 +12,7 @@ use polling::{Event, Events, PollMode, Poller};
 
 use super::{AT_ONCE, Interest};
 
-/// Descriptors that are waited for, each with a key.
+/// The descriptors that are watched, each with a key.
 pub(crate) struct Readiness {
     poller: Poller,
     events: Mutex<Events>,
@@ -24,7 +24,7 @@ impl Readiness {
         Ok(Self { poller: Poller::new()?, events: Mutex::new(Events::with_capacity(at_once)) })
     }
 
-    /// Watches a descriptor for something else than before; `None` is for not at all.
+    /// Watches a descriptor for `now` instead of `before`. `None` means that it is not watched.
     pub(crate) fn watch(
         &self,
         fd: BorrowedFd<'_>,
@@ -35,8 +35,8 @@ impl Readiness {
         match (before, now) {
             (None, None) => Ok(()),
             #[allow(unsafe_code)]
-            // SAFETY: whoever watches a descriptor forgets it before it is closed. Should a program close one of its own
-            // all the same, epoll and kqueue forget it by themselves; no memory depends on it.
+            // SAFETY: a batch forgets each descriptor before it is closed. If a program closes its descriptor earlier all the
+            // same, epoll and kqueue forget it by themselves. No memory depends on it.
             (None, Some(on)) => unsafe { self.poller.add_with_mode(&fd, event(key, on), PollMode::Level) },
             (Some(_), Some(on)) => self.poller.modify_with_mode(fd, event(key, on), PollMode::Level),
             (Some(_), None) => self.poller.delete(fd),
@@ -44,11 +44,11 @@ impl Readiness {
     }
 
     pub(crate) fn forget(&self, fd: BorrowedFd<'_>) {
-        // It fails for one that is not watched.
+        // It fails when the descriptor is not watched.
         let _ = self.poller.delete(fd);
     }
 
-    /// Waits until something is ready, or `limit` has passed; stores the keys of what is ready.
+    /// Waits until something is ready, or `limit` has passed; appends the keys of what is ready.
     pub(crate) fn wait(&self, limit: Duration, ready: &mut Vec<usize>) -> io::Result<()> {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.clear();

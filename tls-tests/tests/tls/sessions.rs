@@ -152,7 +152,7 @@ fn a_blocking_rustls_stream_is_taken_over() {
         let mut two = [0; 2];
         blocking.read_exact(&mut two).unwrap();
         assert_eq!(&two, b"ab");
-        let report = xmpp_close::close(RustlsTransport::from(blocking)).unwrap();
+        let report = xmpp_close::close(RustlsTransport::from(blocking));
         assert_eq!((report.outcome, report.stanzas), (Outcome::Clean, 5), "{report}");
         assert_eq!(report.initiator, Some(Initiator::Us));
         peer.join();
@@ -194,7 +194,7 @@ fn a_tag_that_a_blocking_rustls_stream_has_decrypted_crosses_ours() {
         });
         let mut blocking = StreamOwned::new(setup::rustls_client(version), ours);
         blocking.read_exact(&mut [0; 2]).unwrap();
-        let report = xmpp_close::close(RustlsTransport::from(blocking)).unwrap();
+        let report = xmpp_close::close(RustlsTransport::from(blocking));
         assert_eq!((report.outcome, report.initiator), (Outcome::Clean, Some(Initiator::Crossing)), "{report}");
         peer.join();
     }
@@ -210,7 +210,7 @@ fn a_rustls_session_that_has_not_begun_shakes_hands_within_the_close() {
         let peer = script::start(case, theirs, deliveries, |mut peer| {
             peer.read_tag().send(TAG).notify().expect_notify_and_fin();
         });
-        let report = xmpp_close::close(RustlsTransport::new(setup::rustls_client(version), ours)).unwrap();
+        let report = xmpp_close::close(RustlsTransport::new(setup::rustls_client(version), ours));
         assert_eq!((report.outcome, alerts(&report)), (Outcome::Clean, (true, true)), "{report}");
         peer.join();
 
@@ -239,7 +239,7 @@ fn a_borrowed_socket_below_tls_comes_back_as_it_was() {
             let ssl = SslStream::new(setup::openssl(case.version, true), ours.try_clone().unwrap()).unwrap();
             let mut transport = over(OpensslSession(ssl), ours.as_fd()).unwrap();
             transport.handshake(PATIENCE).unwrap();
-            assert!(xmpp_close::close(transport).unwrap().is_clean());
+            assert!(xmpp_close::close(transport).is_clean());
             assert_eq!(socket2::SockRef::from(&ours).nonblocking().unwrap(), nonblocking);
             peer.join();
         });
@@ -278,7 +278,7 @@ fn a_thousand_closes_leave_no_descriptor_behind() {
         let (ours, _, peer) = connect(case, peer::pair(), |mut peer| {
             peer.read_tag().send(TAG).notify().expect_notify_and_fin();
         });
-        assert!(xmpp_close::close(ours).unwrap().is_clean());
+        assert!(xmpp_close::close(ours).is_clean());
         peer.join();
     };
     let cases = Case::all();
