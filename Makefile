@@ -2,6 +2,7 @@
 #
 #   make                        target/capi/libxmpp_close.a and .so
 #   make check                  every check and test there is
+#   make quick                  formatting, lints, and the tests that take seconds: under a minute on a tree that is built
 #   make netem                  as root, on Linux: closes over bad networks; CLOSES=200 in short
 #   make install PREFIX=/usr    headers, libraries, pkg-config file; also DESTDIR, LIBDIR, INCLUDEDIR
 #   make uninstall              the same variables
@@ -66,7 +67,7 @@ THEN_framing    := fuzz_corpus
 THEN_closing    := batch batch_memory deadlines endings faults fuzz_corpus nothing_lost stream
 MUTANTS_OUT     := $(TARGET)/mutation
 
-.PHONY: all check netem bench model soak sanitize miri fuzz coverage fuzz-coverage mutants install uninstall clean
+.PHONY: all check quick netem bench model soak sanitize miri fuzz coverage fuzz-coverage mutants install uninstall clean
 
 all:
 	@mkdir -p $(BUILD)
@@ -85,10 +86,17 @@ check:
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
 	$(CARGO) clippy --workspace --all-features --test netem -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --all-features --no-deps
-	@$(CAN_NETEM) || echo "NOT RUN: closes over bad networks. On Linux, as root that can make network namespaces:  make netem"
-	$(CARGO) test --workspace --all-features
-	@# Where root can make namespaces, it must work. Last come the words of the tests.
-	@if $(CAN_NETEM); then $(MAKE) --no-print-directory netem CLOSES=200; fi
+	.ci/suites
+	@# Last come the words of the tests.
+	@if $(CAN_NETEM); then $(NETEM) round_trip; fi
+
+# Those that need neither C nor a server.
+QUICK := lib batch cancel deadlines endings framing fuzz_corpus handshake known_bugs last_words layers no_allocation \
+    nothing_lost peer_header pending printing readme sender step stream transport
+quick:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
+	.ci/suites $(QUICK)
 
 CAN_NETEM = { [ "$$(uname)" = Linux ] && [ "$$(id -u)" = 0 ] && unshare --net true; }
 

@@ -12,7 +12,7 @@ use xmpp_close::{
     ffi::{self, xmpp_close_options, xmpp_close_report},
 };
 
-use crate::{
+use super::{
     callbacks,
     case::{Case, How, Side},
     ours::Ours,

@@ -13,7 +13,7 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use crate::{
+use super::{
     apis::Api,
     model::Model,
     ours::{Ours, Over},

@@ -10,21 +10,14 @@ mod event_loop;
 #[path = "../support/peer.rs"]
 mod peer;
 
-mod apis;
-#[allow(dead_code, reason = "shared with the soak")]
-mod case;
+#[path = "mod.rs"]
+#[allow(dead_code, reason = "the soak and the tests over TLS use all of it")]
+mod faults;
 mod matrix;
-mod model;
-#[allow(dead_code, reason = "shared with the tests over TLS")]
-mod ours;
-mod random;
-mod script;
-mod stop;
-mod through_loop;
 #[path = "no_tls.rs"]
 mod tls;
 
-use case::Wire;
+use faults::case::Wire;
 
 const WIRES: [Wire; 3] = [Wire::Tcp, Wire::Chopped, Wire::Unix];
 

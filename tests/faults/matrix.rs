@@ -16,12 +16,14 @@ use proptest::{
 
 use crate::{
     WIRES,
-    apis::Api,
-    case::{Case, ENDS, How, SIDES, Side, crossing},
-    random::{HOWS, case},
-    script::{
-        End, Script,
-        Step::{self, *},
+    faults::{
+        apis::Api,
+        case::{Case, ENDS, How, SIDES, Side, crossing},
+        random::{HOWS, case},
+        script::{
+            End, Script,
+            Step::{self, *},
+        },
     },
     times,
 };

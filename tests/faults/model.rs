@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use xmpp_close::Outcome::{self, *};
 
-use crate::{
+use super::{
     apis::{Api, Ended},
     case::{
         Case,

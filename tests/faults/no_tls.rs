@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 
-use crate::{apis::Api, ours::Ours, script::Line};
+use crate::faults::{apis::Api, ours::Ours, script::Line};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Tls {}

@@ -9,7 +9,7 @@ use std::{
 
 use xmpp_close::{Incoming, Interest, Stream, Transport};
 
-use crate::{
+use super::{
     callbacks::Callbacks,
     case::{HEADER, Side},
     peer::PATIENCE,

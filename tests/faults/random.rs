@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
-use crate::{
+use super::{
     apis::Api,
     case::{Case, How, SIDES, Wire, crossing},
     script::{

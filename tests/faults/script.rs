@@ -13,7 +13,7 @@ use std::{
 use socket2::{SockRef, Socket};
 use xmpp_close::Transport;
 
-use crate::{
+use super::{
     peer::{self, TAG},
     stop::Stop,
 };

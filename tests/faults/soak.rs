@@ -22,9 +22,8 @@ use xmpp_close::Outcome;
 
 use crate::{
     WIRES,
-    case::Case,
+    faults::{case::Case, random::case},
     peer::{PATIENCE, wait_until},
-    random::case,
 };
 
 /// Most of them wait.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use xmpp_close::{CloseOptions, Engine, Tls};
 
-use crate::{
+use super::{
     apis::{Ended, c_options, empty_report},
     case::{Case, How, Side},
     event_loop::{InC, Loop, Machine},

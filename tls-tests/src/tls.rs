@@ -13,12 +13,14 @@ use socket2::SockRef;
 use xmpp_close::{RustlsTransport, TlsError, TlsSession, over};
 
 use crate::{
-    apis::Api,
     callbacks::{self, Callbacks},
+    faults::{
+        apis::Api,
+        ours::{Ours, Over},
+        script::Line,
+    },
     openssl_session::OpensslSession,
-    ours::{Ours, Over},
     peer::PATIENCE,
-    script::Line,
     setup::{self, Library, Version},
 };
 
