@@ -42,7 +42,7 @@ pub unsafe extern "C" fn xmpp_close_fd(
     })
 }
 
-/// Closes over whatever transport `open` makes, once the options are known to make sense.
+/// Closes over the transport that `open` makes. `open` is called when the options are known to make sense.
 ///
 /// # Safety
 /// The pointers are NULL, or what the header says.
@@ -87,8 +87,8 @@ fn run<T: Transport>(transport: T, options: CloseOptions, taker: &Taker) -> Resu
 }
 
 impl Taker {
-    /// Hands on what has been read. What the program asks of the stream meanwhile is done by `carry_out`, before what its
-    /// callback answers; where it has freed the stream, it has no more to say.
+    /// Hands over what was read. If a callback asks something of the stream, `carry_out` does that first, and what the callback
+    /// returned counts after that. If the callback has freed the stream, what it returned does not count.
     pub(super) fn take<T: Transport>(
         &self,
         driver: &mut Driver<T>,
@@ -126,7 +126,7 @@ impl Taker {
     }
 }
 
-/// Misuse is told apart from a connection that broke, which is an outcome.
+/// A connected socket, or an error: a wrong descriptor is misuse, but a connection that broke is an outcome.
 pub(super) fn connected_socket<'fd>(fd: RawFd) -> Result<BorrowedFd<'fd>, Refusal> {
     let fd = lent(fd)?;
     check_connected(fd).map_err(|error| INVALID.because(os_error(&error)))?;
@@ -138,7 +138,7 @@ pub(super) fn lent<'fd>(fd: RawFd) -> Result<BorrowedFd<'fd>, Refusal> {
     if fd < 0 {
         return Err(INVALID.because(libc::EBADF));
     }
-    // SAFETY: it is no reserved number. That it is open, and stays so during the call, is the header's condition; should
-    // it not be, system calls fail with EBADF, and the close with them.
+    // SAFETY: it is no reserved number. The header demands that it is open and stays open. If it is not, system calls fail with
+    // EBADF, and the close with them.
     Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }

@@ -219,7 +219,7 @@ pub(super) unsafe fn start<T: Transport + Send + 'static>(
     unsafe { guard::give(xmpp_close_stream { body: Rc::new(body) }, out) }
 }
 
-/// What on_farewell sends by xmpp_close_send() goes in front of what it says.
+/// What on_farewell sends by xmpp_close_send() goes out in front of what it stores.
 fn with_what_was_sent(words: LastWords, mail: &Rc<Mail>) -> LastWords {
     let mail = OneThread(mail.clone());
     LastWords::new(move || {
@@ -229,12 +229,12 @@ fn with_what_was_sent(words: LastWords, mail: &Rc<Mail>) -> LastWords {
                 sent if sent.is_empty() => Said::Some(words),
                 sent => Said::Sent(sent, words),
             },
-            said => said, // what was sent is carried out as ever
+            said => said, // what was sent is queued as usual
         }
     })
 }
 
-/// A stream is used by one thread at a time.
+/// Something that one thread uses at a time.
 struct OneThread(Rc<Mail>);
 
 // SAFETY: as the header says, a stream is used by one thread at a time, its callbacks included.
@@ -256,7 +256,7 @@ pub unsafe extern "C" fn xmpp_close_free(s: *mut xmpp_close_stream) {
         // SAFETY: NULL, or from a function here and not freed, as the header says.
         if let Some(stream) = unsafe { s.as_ref() } {
             let body = stream.body.clone();
-            // SAFETY: it is the handle of this body.
+            // SAFETY: `s` is the handle of this body.
             guard_or((), || unsafe { body.free(s) });
         }
     });
@@ -280,7 +280,7 @@ pub(in crate::ffi) unsafe fn give(body: Rc<Body>, out: *mut *mut xmpp_close_stre
     unsafe { guard::give(xmpp_close_stream { body }, out) }
 }
 
-/// Does `work` on a stream, and answers an int.
+/// Does `work` on a stream, for a function that returns a result.
 ///
 /// # Safety
 /// `s` is NULL, or a stream that no other thread uses now.
@@ -292,7 +292,7 @@ unsafe fn call(s: *const xmpp_close_stream, work: impl FnOnce(&Rc<Body>) -> Resu
     })
 }
 
-/// The same for a function that answers no result: with what it says of NULL, and of a dead stream.
+/// Does `work` on a stream, for a function that returns something else: `null` for NULL, and `dead` for a dead stream.
 ///
 /// # Safety
 /// As for `call`.

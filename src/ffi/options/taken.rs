@@ -1,4 +1,4 @@
-// A program's options as Rust takes them, and who has a use for which.
+// A program's options in their Rust form, and which function has a use for which of them.
 
 use std::{
     ffi::{c_int, c_void},
@@ -22,12 +22,12 @@ use crate::{
 
 type Compose = unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int;
 
-/// What usually follows the farewell, a tag and perhaps an error, so that it need not be moved for them.
+/// Room for what usually follows the farewell, our tag and perhaps an error, so that the farewell need not be moved.
 const ENDING: usize = 256;
-/// How much on_farewell may say.
+/// How many bytes on_farewell may store.
 const LAST_WORDS: usize = 4096;
 
-/// On a started stream, whose program may send to the last, it is asked again and again.
+/// The last words by on_farewell. On a started stream it is asked again and again, since its program may send until then.
 fn last_words(compose: Compose, userdata: *mut c_void, user: User) -> LastWords {
     let userdata = Userdata(userdata);
     LastWords::new(move || {
@@ -46,20 +46,20 @@ fn last_words(compose: Compose, userdata: *mut c_void, user: User) -> LastWords 
     })
 }
 
-/// Who takes the options. What it has no use for is refused, never ignored.
+/// The function that takes the options. An option that it has no use for is refused, never ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::ffi) enum User {
     /// `xmpp_close_new()`, which reads nothing and calls nothing back.
     Engine,
-    /// `xmpp_close_start()` and `xmpp_close_start_with()`: how it is closed is said later.
+    /// `xmpp_close_start()` and `xmpp_close_start_with()`. How the stream is closed is said later.
     Started,
-    /// A close that nobody finishes: the blocking calls, and what is added to a batch.
+    /// A close that no _finish follows: the blocking calls, and streams that are added to a batch.
     Call,
 }
 
 pub(in crate::ffi) type Callback = unsafe extern "C" fn(*mut c_void, *const u8, usize) -> c_int;
 
-/// Who gets what still arrives.
+/// The callback that gets what still arrives.
 #[derive(Clone, Copy)]
 pub(in crate::ffi) enum Taker {
     Nobody,
@@ -67,7 +67,7 @@ pub(in crate::ffi) enum Taker {
     Data(Callback, *mut c_void),
 }
 
-// SAFETY: the header says that the program uses one object in one thread at a time, whichever that is.
+// SAFETY: the header says that a program uses an object in one thread at a time.
 unsafe impl Send for Taker {}
 
 impl xmpp_close_options {
@@ -129,7 +129,7 @@ impl xmpp_close_options {
         }
     }
 
-    /// The options as Rust has them; nothing in the result points into the program's memory.
+    /// The options in their Rust form. Nothing in the result points into the program's memory.
     ///
     /// # Safety
     /// The pointers are what the header says.
