@@ -29,6 +29,17 @@
 //! | one connection beside others in an event loop of one's own | [`Closing::step`] |
 //! | an event loop with its own socket, TLS and parser | [`Engine`], which says what is to be done; [`Framer`] |
 //! | C and C++ | `include/xmpp_close.h` (feature `capi`) |
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `batch` | `Batch`: many streams in one thread |
+//! | `rustls` | `RustlsTransport`: a stream over rustls; the program chooses the provider of the cryptography |
+//! | `capi` | the functions of `include/xmpp_close.h`, for C and C++; turns on `batch` |
+//! | `header` | nothing for programs: the library's maintainers generate `include/xmpp_close.h` with it |
 
 #[cfg(feature = "batch")]
 mod batch;
