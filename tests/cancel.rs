@@ -1,5 +1,5 @@
-//! The bell behind `Canceller` and `Waker`, under every interleaving of the threads that use it: no wake is lost, there
-//! are never two bytes, and with the flag down there is none. The code is the library's own, on loom's types.
+//! The bell behind `Canceller` and `Waker`, under every interleaving of the threads that use it. No wake is lost, there
+//! are never two bytes in the bell, and none while its flag is down. The code is the library's own, on loom's types.
 
 #[path = "../src/cancel/bell.rs"]
 mod bell;
@@ -66,8 +66,8 @@ fn assert_whole(bell: &Bell) {
     assert_eq!(usize::from(bell.rings()), *bell.pair.bytes.lock().unwrap(), "the flag, and the bytes in the pair");
 }
 
-/// Each of `ringers` threads posts a letter and rings; this one, as `Stream::receive` does, takes the ring or waits, until
-/// it has all letters. They are relaxed, so that it is the bell alone that makes them visible.
+/// Each of `ringers` threads posts a letter and rings; this one, as `Stream::receive` does, takes the ring or waits,
+/// until it has all letters. They are relaxed, so that it is the bell alone that makes them visible.
 fn all_letters_come(ringers: usize, silence: fn(&Bell) -> bool) {
     model(move || {
         let bell = bell();
@@ -105,8 +105,8 @@ fn no_wake_is_lost_and_no_byte_is_left_behind() {
     all_letters_come(2, Bell::silence);
 }
 
-/// Two threads ring the bell of one stream: a waker, of whom the application is told once, and a sender, whose letter is
-/// found without a word.
+/// Two threads ring the bell of one stream: a waker, of whom the application is told once, and a sender, whose letter
+/// is found without a word.
 fn both_reasons_come(silence: fn(&Wake) -> Option<bool>) {
     model(move || {
         let wake = Arc::new(Wake::new(Pair::new()));
@@ -153,7 +153,7 @@ fn a_wake_that_is_told_of_twice_is_found() {
     both_reasons_come(|wake| wake.bell.silence().then(|| wake.asked.load(Ordering::SeqCst)));
 }
 
-/// As it was once: the flag falls also when the byte has not come yet, which stays in the pair for ever.
+/// An old fault: the flag falls although the byte has not come yet, and then the byte stays in the pair for ever.
 #[test]
 #[should_panic = "the flag, and the bytes in the pair"]
 fn a_flag_that_falls_before_its_byte_has_come_is_found() {
@@ -167,7 +167,7 @@ fn a_flag_that_falls_before_its_byte_has_come_is_found() {
     });
 }
 
-/// The other order: whoever rings in between puts a second byte into the pair.
+/// The other order: a thread that rings in between puts a second byte into the pair.
 #[test]
 #[should_panic = "bytes in the pair"]
 fn a_flag_that_falls_before_its_byte_is_taken_is_found() {
@@ -180,7 +180,7 @@ fn a_flag_that_falls_before_its_byte_is_taken_is_found() {
     });
 }
 
-/// Nobody takes the byte of a canceller, so that it ends every wait; whoever it ends sees the flag.
+/// Nobody takes the byte of a canceller, so it ends every wait; a thread whose wait has ended sees the flag.
 #[test]
 fn a_canceller_stops_all_closes_from_any_number_of_threads() {
     for (closes, cancels) in [(2, 1), (1, 2)] {

@@ -1,5 +1,5 @@
 //! The fifteen bugs that users of other implementations met when a stream, a WebSocket or a TLS session was closed:
-//! one test each, numbered as they were collected, and named after what must hold here.
+//! one test for each bug, numbered as the bugs were collected, and named after what must hold here.
 #![allow(unsafe_code, reason = "CPU time is read through libc")]
 
 #[path = "support/peer.rs"]
@@ -43,7 +43,7 @@ fn thread_cpu() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// 1: a timeout for each read, restarted by each message, held others for ever.
+/// 1: a timeout for each read, which each message restarted, made others wait for ever.
 #[test]
 fn traffic_never_restarts_the_clock() {
     let (ours, theirs) = peer::pair();
@@ -204,7 +204,7 @@ fn an_answer_to_a_peer_that_is_gone_is_mere_detail() {
 
 /// 10: stanzas, acks and a second tag went out behind the tag.
 #[test]
-fn whatever_comes_there_is_one_tag_and_nothing_behind_it() {
+fn whatever_comes_we_write_one_tag_and_nothing_behind_it() {
     let (ours, theirs) = peer::pair();
     let peer = peer::peer(theirs, |mut peer| {
         peer.send(HEADER).read_tag();
@@ -258,7 +258,7 @@ fn requests_during_the_wait_are_delivered_and_do_no_harm() {
     assert_eq!(report.stream_error.unwrap().condition(), Condition::Conflict);
 }
 
-/// 12: a RST destroyed the last bytes, for there was unread input when the socket was closed.
+/// 12: a RST destroyed the last bytes, because there was unread input when the socket was closed.
 #[test]
 fn our_last_stanza_arrives_although_the_peer_goes_on_talking() {
     let (report, _) = close(&patient().farewell("<message id='last'/>"), |mut peer| {

@@ -1,5 +1,5 @@
-//! The engine allocates its handle and what is to be said, so that an event loop never waits for an allocator. A close
-//! that is warm hands on what still comes without allocating, and holds little while it waits.
+//! The engine allocates only its handle and what is to be sent, so that an event loop never waits for an allocator. A
+//! close that is warm hands over what still comes without allocating, and holds little while it waits.
 
 #![allow(unsafe_code)]
 
@@ -122,7 +122,7 @@ fn an_engine_holds_no_more_than_its_limits_whatever_is_sent_and_comes() {
     assert_eq!(HELD.get(), before);
 }
 
-/// Closes a stream, and calls for each late stanza.
+/// Closes a stream, and calls a function for each late stanza.
 type Close = fn(TcpStream, &(dyn Fn() + Sync));
 
 const WAYS: [(&str, Close); 3] = [

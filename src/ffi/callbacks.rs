@@ -1,7 +1,7 @@
 //! One call, over a transport of your own
 //!
-//! For OpenSSL, GnuTLS, or anything else that makes non-blocking attempts on a
-//! descriptor.
+//! For OpenSSL, GnuTLS, or any functions that make non-blocking attempts to read
+//! and write.
 //!
 //! ```c
 //! #define XMPP_CLOSE_TRANSPORT_INIT                                              \
@@ -28,32 +28,35 @@ use super::{
 };
 use crate::transport::{Interest, PAUSE, Transport, check_connected, os_error, poll};
 
-/// What the callbacks of a transport return, beside 0 and errno values.
+/// What the callbacks of a transport may return, beside 0 and errno values.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum xmpp_close_attempt {
-    /// It would block until the descriptor is readable.
+    /// Nothing could be done until the descriptor is readable.
     XMPP_CLOSE_WANT_READ = -1,
-    /// It would block until the descriptor is writable.
+    /// Nothing could be done until the descriptor is writable.
     XMPP_CLOSE_WANT_WRITE = -2,
-    /// Over TLS: TCP ended without close_notify, or it cannot be told whether
-    /// there was one.
+    /// Over TLS: TCP ended without close_notify, or the TLS layer cannot tell
+    /// whether a close_notify came.
     XMPP_CLOSE_TLS_EOF = -3,
-    /// The TLS layer failed. What was not written will never be.
+    /// The TLS layer failed. What is not written will never be.
     XMPP_CLOSE_TLS_ERROR = -4,
-    /// From read only: not now, for you do not want to read. The descriptor is
-    /// not polled for reading, and no_progress_ms does not count such a time.
-    /// The next step tries again; blocking calls and batches every 100 ms.
+    /// From read only: you do not want to read now. The descriptor is not polled
+    /// for reading, and no_progress_ms does not count this time. The next
+    /// xmpp_close_step() tries again; blocking calls and batches do so every 100
+    /// ms.
     XMPP_CLOSE_PAUSED = -5,
 }
 
 /// A byte stream of your own.
 ///
 /// Each callback makes one attempt, without blocking, and returns 0, an
-/// xmpp_close_attempt or an errno value. EAGAIN means that the obvious
-/// direction is not ready, EINTR "again", and any other errno value that the
-/// connection is gone. `*n` is 0 before each call. A socket under them is
-/// O_NONBLOCK, or the first attempt may never come back.
+/// xmpp_close_attempt or an errno value. EAGAIN means that read waits until the
+/// descriptor is readable, and the other callbacks until it is writable. EINTR
+/// means "again". Any other errno value means that the connection is gone.
+///
+/// `*n` is 0 before each call. A socket below must be O_NONBLOCK, or the first
+/// attempt may never return.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct xmpp_close_transport {
@@ -61,42 +64,43 @@ pub struct xmpp_close_transport {
     pub struct_size: usize,
     /// Passed to the callbacks as it is.
     pub userdata: *mut c_void,
-    /// Reads up to len bytes to buf, stores their number in `*n` and returns
-    /// 0. With `*n` 0 this is the end: of TCP, or over TLS the close_notify.
+    /// Reads up to len bytes into buf, stores their number in `*n` and returns 0.
+    /// With `*n` 0 this is the end: of TCP, or over TLS the peer's close_notify.
     pub read: Option<unsafe extern "C" fn(userdata: *mut c_void, buf: *mut u8, len: usize, n: *mut usize) -> c_int>,
-    /// Writes up to len bytes from buf, stores their number in `*n` and
-    /// returns 0. They are called written when the kernel has them, or flush
-    /// tells what it has not. After "would block" it is called again, over TLS
-    /// with the same bytes. It must not raise SIGPIPE. With OpenSSL, set
-    /// SSL_MODE_ENABLE_PARTIAL_WRITE, so that progress is seen, and
+    /// Writes up to len bytes from buf, stores their number in `*n` and returns
+    /// 0. These bytes count as written: they are with the kernel, or flush tells
+    /// how many are not. When an attempt would block, write is called again
+    /// later, over TLS with the same bytes. It must not raise SIGPIPE. With
+    /// OpenSSL, set SSL_MODE_ENABLE_PARTIAL_WRITE, so that progress is seen, and
     /// SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER.
     pub write: Option<unsafe extern "C" fn(userdata: *mut c_void, buf: *const u8, len: usize, n: *mut usize) -> c_int>,
     /// Over TLS: sends close_notify, and does not wait for the peer's. It is
-    /// called again after "would block", and never after XMPP_CLOSE_TLS_ERROR.
-    /// NULL: the TLS layer does that by itself, and the peer's is not awaited.
+    /// called again when it would block, but never after XMPP_CLOSE_TLS_ERROR.
+    /// NULL: the TLS layer sends close_notify by itself, and the peer's is not
+    /// awaited.
     pub notify: Option<unsafe extern "C" fn(userdata: *mut c_void) -> c_int>,
-    /// Ends TCP's output, when all is written and, over TLS, both close_notify
-    /// are through. NULL: shutdown(fd, SHUT_WR) is called.
+    /// Ends TCP's output. Called when all is written and, over TLS, both sides
+    /// have sent close_notify. NULL: shutdown(fd, SHUT_WR).
     pub shut: Option<unsafe extern "C" fn(userdata: *mut c_void) -> c_int>,
-    /// The descriptor under it. It is polled between attempts; over TLS it is
-    /// also read, to its end, after the peer's close_notify. If it is a stream
-    /// socket, it must be connected.
+    /// The descriptor below. It is polled between attempts. Over TLS it is also
+    /// read to its end after the peer's close_notify. If it is a stream socket,
+    /// it must be connected.
     pub fd: c_int,
-    /// 1: this is TLS, so that the end of TCP alone is not the end.
+    /// 1: this is TLS, where the end of TCP without close_notify is a truncation.
     pub tls: u32,
-    /// For a write or notify that keeps bytes, such as records in a memory BIO:
-    /// moves them on without blocking, and stores in `*pending` how many are
-    /// left; then the descriptor is polled for writing. Nothing counts as sent,
-    /// and TCP is not ended, before it stores 0. Results are those of write.
-    /// NULL: nothing is ever kept.
+    /// For a write or notify that keeps bytes in memory, such as records in a
+    /// memory BIO: writes them without blocking, and stores in `*pending` how
+    /// many are left. While some are left, the descriptor is polled for writing,
+    /// nothing counts as sent, and TCP is not ended. Its results are those of
+    /// write. NULL: nothing is ever kept.
     pub flush: Option<unsafe extern "C" fn(userdata: *mut c_void, pending: *mut usize) -> c_int>,
 }
 
 // SAFETY: repr(C), the size comes first, and zero is a number, NULL, or no function.
 unsafe impl Versioned for xmpp_close_transport {}
 
-/// Does what xmpp_close_fd() does, over a transport of your own: transport,
-/// which must have read, write and fd.
+/// Closes like xmpp_close_fd(), over a transport of your own, which must have
+/// read, write and fd.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_with(
     transport: *const xmpp_close_transport,
@@ -111,22 +115,22 @@ pub unsafe extern "C" fn xmpp_close_with(
 
 /// How often an attempt is made again at once after EINTR.
 const RETRIES: u32 = 8;
-/// A program's functions as a transport. Nothing that they return or store is trusted.
+/// A program's functions as a transport. What they return and store is checked.
 pub(super) struct Callbacks {
     functions: xmpp_close_transport,
     read: unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int,
     write: unsafe extern "C" fn(*mut c_void, *const u8, usize, *mut usize) -> c_int,
-    /// What the last read waits for; over TLS that may be the other direction.
+    /// What the last read waits for. Over TLS that may be to write.
     read_wants: Interest,
-    /// The same for write, flush and notify.
+    /// What the last write, flush or notify waits for.
     write_wants: Interest,
-    /// The last read was not to be made now.
+    /// The last read answered that it is not to be made now.
     paused: bool,
-    /// The program has freed the stream, in a callback: no other is called any more.
+    /// The program has freed the stream in a callback: no other callback is called any more.
     is_freed: Option<Rc<Cell<bool>>>,
 }
 
-// SAFETY: the header says that the program uses one object in one thread at a time, whichever that is.
+// SAFETY: the header says that a program uses an object in one thread at a time.
 unsafe impl Send for Callbacks {}
 
 impl Callbacks {
@@ -153,18 +157,18 @@ impl Callbacks {
         }
     }
 
-    /// For a stream that its callbacks may free.
+    /// These callbacks may free their stream: `is_freed` tells when.
     pub(super) fn until(self, is_freed: Rc<Cell<bool>>) -> Self {
         Self { is_freed: Some(is_freed), ..self }
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: not -1, as it was open. Should a callback have closed it, system calls fail with EBADF.
+        // SAFETY: it was open, so it is not -1. If a callback has closed it, system calls fail with EBADF.
         unsafe { BorrowedFd::borrow_raw(self.functions.fd) }
     }
 
-    /// What the descriptor must become ready for, so that a direction of `interest` can move; and whether an attempt is
-    /// due after a pause, whatever it becomes.
+    /// What the descriptor must become ready for so that a direction of `interest` can move; and whether an attempt is due after
+    /// a pause, ready or not.
     fn below(&self, interest: Interest) -> (Interest, bool) {
         let (mut on, mut pauses) = (Interest::NEITHER, false);
         for (asked, wants) in [(interest.read, self.read_wants), (interest.write, self.write_wants)] {
@@ -175,7 +179,7 @@ impl Callbacks {
         (on, pauses)
     }
 
-    /// Makes one attempt to move up to `len` bytes; after EINTR, a few. With the direction to wait for when it is blocked.
+    /// Makes one attempt to move up to `len` bytes, and a few more after EINTR. `natural` is what EAGAIN waits for.
     fn attempt(&self, len: usize, natural: Interest, mut call: impl FnMut(&mut usize) -> c_int) -> Attempt {
         for _ in 0..RETRIES {
             if self.is_freed.as_ref().is_some_and(|is_freed| is_freed.get()) {
@@ -204,10 +208,10 @@ impl Callbacks {
             PAUSED if natural == Interest::READ => Attempt::Paused,
             TLS_EOF if self.is_tls() => Attempt::Failed(io::ErrorKind::UnexpectedEof.into()),
             TLS_ERROR if self.is_tls() => Attempt::Failed(io::ErrorKind::InvalidData.into()),
-            // They may be two numbers or one, so they cannot be patterns.
+            // On some systems these are one number, so they cannot be patterns.
             code if code == libc::EAGAIN || code == libc::EWOULDBLOCK => Attempt::Blocked(natural),
             code if code > 0 => Attempt::Failed(io::Error::from_raw_os_error(code)),
-            // A count that cannot be, or a code that means nothing.
+            // An impossible count, or a code without a meaning.
             _ => Attempt::Failed(io::Error::from_raw_os_error(libc::EPROTO)),
         }
     }
@@ -221,7 +225,7 @@ enum Attempt {
 }
 
 impl Attempt {
-    /// Notes what the next wait must know.
+    /// Turns the attempt into a result, and stores in `wants` what the next wait is for.
     fn note(self, wants: &mut Interest) -> io::Result<usize> {
         match self {
             Self::Blocked(direction) => {
@@ -250,7 +254,7 @@ impl Transport for Callbacks {
         // SAFETY: as above.
         let call = |count: &mut usize| unsafe { (self.write)(self.functions.userdata, start, len, count) };
         let attempt = match self.attempt(len, Interest::WRITE, call) {
-            // Nothing was taken, and nothing said about it.
+            // Nothing was taken, without a reason.
             Attempt::Moved(0) if !bytes.is_empty() => Attempt::Blocked(Interest::WRITE),
             attempt => attempt,
         };
@@ -263,7 +267,7 @@ impl Transport for Callbacks {
         // SAFETY: as above.
         let call = |_: &mut usize| unsafe { flush(self.functions.userdata, &raw mut left) };
         match self.attempt(0, Interest::WRITE, call) {
-            // As much cannot be.
+            // No memory holds that much.
             Attempt::Moved(_) if isize::try_from(left).is_err() => {
                 return Err(io::Error::from_raw_os_error(libc::EPROTO));
             }
@@ -271,7 +275,7 @@ impl Transport for Callbacks {
             Attempt::Moved(_) => {}
             Attempt::Blocked(direction) => {
                 self.write_wants = direction;
-                left = left.max(1); // or what would it wait for?
+                left = left.max(1); // it waits, so something is left
             }
             attempt => return attempt.note(&mut self.write_wants),
         }
@@ -288,7 +292,7 @@ impl Transport for Callbacks {
     fn shut(&mut self) -> io::Result<()> {
         let Some(shut) = self.functions.shut else {
             return match self.fd().shut() {
-                // Not a socket: its end is seen when it is closed.
+                // Not a socket: the peer sees the end when the descriptor is closed.
                 Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => Ok(()),
                 result => result,
             };

@@ -21,61 +21,66 @@ use crate::{
     stream_error::StreamError,
 };
 
-/// How it went. Numbers that do not fit are the largest that do.
+/// How a close went. A number that does not fit is the largest that does.
+///
+/// Counts begin with the close. For an engine that is made later, or that is told
+/// of the peer's tag when it is made (peer_closed), they are 0 for everything
+/// that came before.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct xmpp_close_report {
-    /// Set by XMPP_CLOSE_REPORT_INIT; never changed, so a report can be used
-    /// again and again.
+    /// Set by XMPP_CLOSE_REPORT_INIT, and never changed: a report can be used
+    /// again.
     pub struct_size: usize,
     /// An xmpp_close_outcome.
     pub outcome: u32,
     /// An xmpp_close_initiator.
     pub initiator: u32,
-    /// 1: our closing tag, and all before it, was taken by the kernel.
+    /// 1: the kernel has our tag, and all bytes in front of it.
     pub tag_sent: u32,
-    /// 1: the peer's closing tag was seen.
+    /// 1: the peer's tag came.
     pub tag_received: u32,
-    /// Stanzas that arrived while closing, and were handed on or discarded.
+    /// Late stanzas: those that arrived while closing, handed over or discarded.
     pub stanzas: u32,
-    /// Stanzas that arrived while closing and were over stanza_limit.
+    /// Late stanzas that were longer than stanza_limit.
     pub oversize: u32,
-    /// Bytes of the peer's stream read while closing, residual and its closing
-    /// tag included.
+    /// Bytes of the peer's stream that were read while closing, with residual and
+    /// the peer's tag.
     pub bytes_read: u64,
-    /// Bytes that came after the peer's tag; they were discarded.
+    /// Bytes that came behind the peer's tag. They were discarded.
     pub bytes_after_tag: u64,
-    /// Bytes of ours that the kernel, or the transport, never took.
+    /// Our bytes that neither the kernel nor the transport took.
     pub bytes_unsent: u64,
-    /// Bytes of ours that the peer's kernel had not acknowledged at the end.
-    /// Linux and TCP only; elsewhere 0.
+    /// Our bytes that the peer's kernel had not acknowledged at the end. Always 0
+    /// but on Linux over TCP.
     pub bytes_unacked: u64,
-    /// XMPP_CLOSE_TLS_* bits; 0 in plaintext.
+    /// XMPP_CLOSE_TLS_* bits; 0 without TLS.
     pub tls: u32,
-    /// The first errno that was met, or 0. It explains the outcome, or the
-    /// refusal of the descriptor, but may also be mere detail.
+    /// The first errno that occurred, or 0. It may explain the outcome, or why
+    /// the descriptor was refused, or be a mere detail.
     pub os_error: i32,
-    /// From the start of the close to its end.
+    /// The time from the beginning of the close to its end.
     pub elapsed_ms: u32,
     /// Always 0.
     pub reserved: u32,
-    /// The condition of the peer's stream error, or "". One that RFC 6120 does
-    /// not define is "undefined-condition". This and the strings below are UTF-8,
-    /// end in NUL, and are cut between two characters if they are too long.
+    /// The condition of the peer's stream error, or "". A condition that RFC 6120
+    /// does not define is "undefined-condition". This string and those below are
+    /// UTF-8 and end in NUL. A string that is too long is cut between two
+    /// characters.
     pub stream_error: [c_char; 48],
-    /// What it says to people, or "".
+    /// The text for people of the peer's stream error, or "".
     pub stream_error_text: [c_char; 256],
-    /// Where to go instead, if it is "see-other-host"; otherwise "". It is not
-    /// checked: whoever could send the error could send any address.
+    /// Where to go instead, if the condition is "see-other-host", or "". It is
+    /// not checked: whoever could send the error could send any address.
     pub stream_error_address: [c_char; 256],
-    /// The name of its application element as "{namespace}name", or "".
+    /// The name of the application's element in the stream error, as
+    /// "{namespace}name", or "".
     pub stream_error_element: [c_char; 512],
-    /// The name of its condition as it came, if RFC 6120 does not define it, or
-    /// "".
+    /// The condition's name as it came, if RFC 6120 does not define it, or "".
     pub stream_error_name: [c_char; 48],
-    /// An xmpp_close_limit: which one ended it.
+    /// An xmpp_close_limit: the limit that ended the close.
     pub limit: u32,
-    /// How often xmpp_close_send() answered XMPP_CLOSE_REFUSED.
+    /// How often xmpp_close_send() returned XMPP_CLOSE_REFUSED.
     pub refused: u32,
 }
 
@@ -91,7 +96,7 @@ impl xmpp_close_report {
         Self { struct_size: size_of::<Self>(), ..unsafe { zeroed() } }
     }
 
-    /// What it says of the peer's stream error.
+    /// The peer's stream error, as far as the report has it.
     fn error(&self) -> Option<StreamError> {
         let name =
             [text(&self.stream_error_name), text(&self.stream_error)].into_iter().find(|name| !name.is_empty())?;
@@ -109,7 +114,7 @@ impl xmpp_close_report {
         Some(error)
     }
 
-    /// Tells what is known of the peer's stream error.
+    /// Stores what is known of the peer's stream error.
     pub(super) fn set_error(&mut self, error: &StreamError) {
         let address = if error.condition() == Condition::SeeOtherHost { error.detail() } else { None };
         self.stream_error = chars(error.condition().as_str());
@@ -150,7 +155,7 @@ impl From<&Report> for xmpp_close_report {
     }
 }
 
-/// The report as Rust has it, which has the words for a log.
+/// The report in its Rust form, which has the words for a log.
 impl From<&xmpp_close_report> for Report {
     fn from(report: &xmpp_close_report) -> Self {
         let find = |number: u32| Initiator::ALL.iter().copied().find(|known| *known as u32 == number);
@@ -184,13 +189,13 @@ impl From<&xmpp_close_report> for Report {
     }
 }
 
-/// What stands in an array of a struct; all of it, where no NUL ends it.
+/// The text in an array of a struct, up to its NUL; all of the array, if there is no NUL.
 fn text(chars: &[c_char]) -> String {
     let bytes: Vec<u8> = chars.iter().map(|char| *char as u8).take_while(|byte| *byte != 0).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A text as C has it: cut between two characters rather than without its NUL.
+/// A text for C, with its NUL. If it is too long, it is cut between two characters.
 fn chars<const ROOM: usize>(text: &str) -> [c_char; ROOM] {
     let mut chars = [0; ROOM];
     let length = (0..text.len().min(ROOM - 1) + 1).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
@@ -284,7 +289,7 @@ mod tests {
     #[cfg(target_pointer_width = "64")]
     fn there_is_no_padding_in_which_a_later_member_could_land() {
         assert_eq!(size_of::<xmpp_close_report>(), 1208);
-        assert_eq!(size_of::<super::super::options::xmpp_close_options>(), 208);
+        assert_eq!(size_of::<super::super::options::xmpp_close_options>(), 216);
     }
 
     #[test]

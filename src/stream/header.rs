@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_answers_in_the_name_of_a_host_that_he_does_not_serve() {
+    fn no_answer_comes_in_the_name_of_a_host_that_is_not_served() {
         let peer = format!("<s:stream xmlns='jabber:client' xmlns:s='{NS_STREAMS}' from='a@b' to='elsewhere.example'>");
         let error = StreamError::new(Condition::HostUnknown).unwrap();
         let answer = read(&compose(peer.as_bytes(), Some(&error)));

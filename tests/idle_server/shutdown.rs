@@ -49,7 +49,7 @@ fn mail_that_waits_goes_out_before_the_tag() {
 }
 
 #[test]
-fn who_never_answers_does_not_hold_it_up() {
+fn a_client_that_never_answers_does_not_delay_the_shutdown() {
     let mut server = Server::start(&["--idle", "3600", "--limit", "2"]);
     let (mut alice, mut bob) = (Client::alice(&server), Client::bob(&server));
     server.terminate();
@@ -100,7 +100,7 @@ fn those_whose_turn_comes_later_are_served_until_then() {
     assert!(line.contains("clean") && line.contains("1 late stanzas"), "{line}");
     bob.send("<message to='bob@localhost'><body>still here</body></message>");
     assert!(bob.until("</message>").contains("<body>still here</body>"));
-    // Who closes by himself is answered as ever.
+    // A client that closes by itself is answered as ever.
     bob.send(TAG);
     assert!(bob.until(TAG).ends_with(TAG));
     assert_eq!(bob.rest(), "");

@@ -29,35 +29,35 @@ use crate::{
     transport::{Interest, Transport},
 };
 
-/// What is known of a stream that is in the batch.
+/// What is known of one stream in the batch.
 pub(super) struct Member {
     pub(super) userdata: Userdata,
     place: Rc<Place>,
-    /// Who has the handle, if anybody has.
+    /// The handle, if there is one.
     handle: Option<(*mut xmpp_close_stream, Rc<Body>)>,
     taker: Taker,
 }
 
-// SAFETY: the header says that the program uses a batch and its streams in one thread at a time.
+// SAFETY: the header says that a program uses a batch and its streams in one thread at a time.
 unsafe impl Send for Member {}
 
-/// Where a stream is, for whoever has its handle.
+/// Where the stream of a handle is: in this batch, at this index.
 struct Place {
     intake: Arc<Intake<'static>>,
     known: Arc<Mutex<Known>>,
     index: usize,
     fd: RawFd,
     canceller: Option<Canceller>,
-    /// It is on its way out.
+    /// The stream is on its way out.
     left: Cell<bool>,
 }
 
 impl Place {
-    /// The stream leaves, and nobody is told; soon it goes to `to`.
+    /// The stream leaves the batch without on_end. Soon it goes to `to`.
     fn release(&self, to: Leaving<'static>) {
         if !self.left.replace(true) {
             lock(&self.known).members.remove(&self.index);
-            // SAFETY: it is open, for the stream that is on it is in the batch. Should it not be, system calls fail.
+            // SAFETY: its stream is in the batch, so the header demands that it is open. If it is not, system calls fail.
             let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
             self.intake.release(self.index, fd, self.canceller.as_ref(), to);
         }
@@ -74,7 +74,7 @@ impl Host for Place {
     }
 }
 
-/// A stream that its program goes on using.
+/// A stream in the batch that its program goes on using.
 struct Lent {
     body: Rc<Body>,
     taker: Taker,
@@ -110,14 +110,16 @@ impl Owner<'static> for Lent {
 }
 
 /// Adds a stream on a connected stream socket, as for xmpp_close_fd(): between
-/// turns, or from a callback. It is closed as soon as the batch has a turn, or
-/// when its moment in the spread comes. Nothing is read or written before; from
-/// _add until its end, or until _free, the descriptor must stay open, and the
-/// callbacks and their userdata valid. All else is copied. index NULL: not
-/// wanted; the first is 0, the next 1, and none is used twice.
+/// turns, or in a callback. Its close begins as soon as the batch has a turn, or
+/// when its moment in the spread comes. Nothing is read or written before. Until
+/// the stream has ended, or until _free, its descriptor must stay open, and its
+/// callbacks and their userdata valid.
+///
+/// Stores the stream's index, unless index is NULL: the first is 0, the next 1,
+/// and no index is used twice.
 ///
 /// XMPP_CLOSE_ERR_INVALID, beside the usual reasons: the descriptor is in the
-/// batch already, its time is up, or it was stopped.
+/// batch already, or the time of the batch is up, or the batch was stopped.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_add(
@@ -130,8 +132,8 @@ pub unsafe extern "C" fn xmpp_close_batch_add(
     guard(|| unsafe { add(batch, options, index, || connected_socket(fd)) })
 }
 
-/// The same over a transport of your own, as for xmpp_close_with(). Its
-/// descriptor must be one that epoll or kqueue can wait for.
+/// Adds a stream over a transport of your own, as for xmpp_close_with(). epoll or
+/// kqueue must be able to wait for its descriptor.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_add_with(
@@ -157,7 +159,8 @@ unsafe fn add<T: Transport + Send + 'static>(
     let taker = options.taker()?;
     // SAFETY: as the caller promises.
     let rust = unsafe { options.to_rust(User::Call) }?;
-    let driver = Driver::new(Box::new(options::fit(open()?, &rust)?) as AnyTransport<'static>, rust)?;
+    let mut driver = Driver::new(Box::new(options::fit(open()?, &rust)?) as AnyTransport<'static>, rust)?;
+    driver.log_to(options.logger().map(|logger| logger.until(|| false)));
     reserve(batch)?;
     let (fd, canceller) = (descriptor(&driver), driver.canceller().cloned());
     let added =
@@ -169,15 +172,15 @@ unsafe fn add<T: Transport + Send + 'static>(
     unsafe { store(index, added) }
 }
 
-/// Adds a stream of xmpp_close_start() or xmpp_close_start_with(). From now on the
-/// batch steps it, and finishes it when its turn comes, or when its peer closes; it
-/// may have been finished already. All else stays as it was: send, finish, detach
-/// and tell it, ask it, and free it, which takes it out. Only _step does nothing.
-/// When it has ended, it is out of the batch before on_end is called, whose
-/// stream_userdata is that of its options.
+/// Adds a started stream. From now on the batch steps the stream. It finishes the
+/// stream when its turn comes, or when its peer closes; you may have finished it
+/// already. You can do everything with it as before: send, finish, detach and
+/// tell it, ask it, and free it, which takes it out. Only _step does nothing.
+/// When the stream has ended, it leaves the batch, and then on_end is called with
+/// the userdata of its options.
 ///
-/// XMPP_CLOSE_ERR_INVALID, beside the reasons of _add: an engine, a stream that is
-/// in a batch already, one that is over, or s from one of its own callbacks.
+/// XMPP_CLOSE_ERR_INVALID, beside the reasons of _add: s is an engine, is in a
+/// batch already, or is over, or this is one of its own callbacks.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_add_stream(
@@ -196,7 +199,7 @@ pub unsafe extern "C" fn xmpp_close_batch_add_stream(
         let on_input = Box::new(move |driver: &mut Driven| handed.hand_over(driver));
         let fd = descriptor(&driver);
         let canceller = driver.canceller().cloned();
-        let added = batch.intake.add(driver, on_input, Some(Box::new(lent)))?; // or it is home again
+        let added = batch.intake.add(driver, on_input, Some(Box::new(lent)))?; // on failure the driver has gone home
         let place = Rc::new(place(batch, added, fd, canceller));
         body.went(place.clone());
         let member = Member { userdata, place, handle: Some((s, body)), taker };
@@ -229,15 +232,17 @@ unsafe fn store(index: *mut usize, added: usize) -> Result<c_int, Refusal> {
     Ok(0)
 }
 
-/// Takes a stream out before its end, whether its close has begun or not: it goes
-/// on where it was, nothing is lost, and on_end is not called. Stores its handle,
-/// which is yours to step or to free; of what was added by _add or _add_with, a new
-/// one, whose descriptor has to stay open until then. MAY_SEND among its wants: its
-/// close has not begun.
+/// Takes a stream out before its end, whether its close has begun or not. The
+/// stream goes on where it was, nothing is lost, and on_end is not called.
+/// MAY_SEND among its wants means that its close has not begun.
 ///
-/// From a callback of the batch, the stream can be stepped once that has returned;
-/// all else may be done with it at once. XMPP_CLOSE_ERR_INVALID: no such stream is
-/// in the batch.
+/// Stores the stream's handle, which is yours to step or to free. A stream that
+/// was added by _add or _add_with gets a new handle; its descriptor must stay
+/// open until you free that.
+///
+/// In a callback of the batch, the stream can be stepped once the callback has
+/// returned; everything else can be done with it at once. XMPP_CLOSE_ERR_INVALID:
+/// no such stream is in the batch.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_remove(
@@ -269,10 +274,10 @@ pub unsafe extern "C" fn xmpp_close_batch_remove(
         };
         let lent = Lent { body, taker, userdata };
         place.release(Box::new(move |mut driver: Driven| {
-            let _ = lent.leave(&mut driver); // in a callback of its own
+            let _ = lent.leave(&mut driver); // for a release in one of its own callbacks
             lent.take_back(driver);
         }));
-        // Between two turns it is home at once.
+        // Between two turns the stream is home at once.
         if let Some(mut members) = batch.batch.take() {
             members.let_go();
             batch.batch.set(Some(members));
@@ -281,9 +286,9 @@ pub unsafe extern "C" fn xmpp_close_batch_remove(
     })
 }
 
-/// Stores how a stream ended. As long as it is in the batch, its outcome is
-/// XMPP_CLOSE_PENDING. Reports are kept until _free, but where on_end is given only
-/// those of _run, until the next one. For any other index it is
+/// Stores how a stream ended. While the stream is in the batch, the outcome is
+/// XMPP_CLOSE_PENDING. Without on_end, reports are kept until _free. With on_end,
+/// only those of _run are kept, until the next _run. Any other index is
 /// XMPP_CLOSE_ERR_INVALID.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_report(

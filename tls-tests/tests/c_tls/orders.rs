@@ -1,4 +1,4 @@
-//! Every order in which tags, alerts and the end of TCP can come (requirements 2.3).
+//! Every order in which tags, alerts and the end of TCP can come.
 
 use std::time::Duration;
 
@@ -35,7 +35,8 @@ fn stanza_tag_and_notify_in_one_burst() {
     });
 }
 
-/// The peer begins: all that it ever says comes at once, with its header, and what we owe it is sent all the same (HS-07).
+/// The peer begins: all that it ever says comes at once, with its header, and what we owe it is sent all the same
+/// (HS-07).
 #[test]
 fn everything_in_one_burst_before_ours_is_answered() {
     each(Cell::all(), |cell| {
@@ -90,7 +91,7 @@ fn tag_and_fin_before_ours_are_answered() {
 }
 
 #[test]
-fn notify_before_the_tag_is_an_end_without_it() {
+fn notify_before_the_tag_is_an_end_without_a_tag() {
     each(Cell::all(), |cell| {
         let closed = close(cell, &[], |mut peer| {
             peer.read_tag().send(peer::stanzas(2)).until_delivered(2).expect_silence();
@@ -118,7 +119,7 @@ fn notify_crosses_ours() {
         let closed = close(cell, &[], |mut peer| {
             peer.read_tag().expect_silence();
             peer.send(TAG);
-            // Ours is there, but has not been read when theirs goes.
+            // Our alert has arrived, but has not been read when the peer's is sent.
             assert!(peer.tcp.peek(&mut [0; 5]).unwrap() > 0);
             peer.notify().expect_notify_and_fin();
         });
@@ -139,7 +140,7 @@ fn a_notify_lost_to_a_reset_leaves_the_close_clean() {
     });
 }
 
-/// TL-02: ours is out, and TCP is not ended before theirs has come.
+/// TL-02: our alert is out, and TCP is not ended before the peer's has come.
 #[test]
 fn a_notify_that_comes_late_is_waited_for() {
     each_at_once(Cell::all(), |cell| {

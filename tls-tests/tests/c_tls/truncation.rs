@@ -1,4 +1,4 @@
-//! The end of the data is told apart from its truncation (TL-07), and TLS's own messages are no end.
+//! The end of the peer's data is told apart from a truncation (TL-07), and TLS's own messages are no end.
 
 use crate::{
     close::{Cell, HEADER, Listener, close, close_over, each, read_header},
@@ -64,7 +64,8 @@ fn tls13_against_rustls() -> Vec<Cell> {
     Cell::against_rustls().into_iter().filter(|cell| cell.version == Version::Tls13).collect()
 }
 
-/// They come in front of the peer's header, in pieces, so that waiting for that is ended for nothing, again and again.
+/// TLS's own messages come in front of the peer's header, in pieces: each ends a wait for the header, and brings
+/// nothing.
 #[test]
 fn session_tickets_are_neither_data_nor_an_end() {
     each(tls13_against_rustls(), |cell| {
@@ -101,7 +102,8 @@ fn a_key_update_does_not_end_the_wait() {
     });
 }
 
-/// What TLS has decrypted and not handed out does not show in poll(2), and is delivered all the same: nothing else comes.
+/// What TLS has decrypted and not handed out does not show in poll(2), and is delivered all the same: nothing else
+/// comes.
 #[test]
 fn what_is_pending_inside_tls_is_delivered_at_once() {
     each(Cell::all(), |cell| {
