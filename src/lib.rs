@@ -2,17 +2,17 @@
 //! XEP-0190 and the ProtoJEP "Best Practice for Closing Idle Streams".
 //!
 //! ```text
-//! we                                peer
-//!  │                                  │
-//!  │──<message/> </stream:stream>────►│ 1
-//!  │                                  │
-//!  │◄──────────<message/> <message/>──│ 2
-//!  │                                  │
-//!  │◄───────────────</stream:stream>──│ 3
-//!  │                                  │
-//!  │──FIN────────────────────────────►│ 4
-//!  │                                  │
-//!  │◄────────────────────────────FIN──│ 5
+//!   we                          peer
+//!   │                              │
+//! 1 │─<message/> </stream:stream>─►│
+//!   │                              │
+//! 2 │◄────<message/> <message/>────│
+//!   │                              │
+//! 3 │◄───────</stream:stream>──────│
+//!   │                              │
+//! 4 │─────────────FIN─────────────►│
+//!   │                              │
+//! 5 │◄────────────FIN──────────────│
 //! ```
 //!
 //! 1. Our last stanzas and our closing tag go out. Nothing may be sent behind the tag.
@@ -66,7 +66,7 @@
 //! | many connections at once | [`Batch`] (feature `batch`) |
 //! | a connection over TLS | [`RustlsTransport`] (feature `rustls`), or [`over`] with any other TLS crate |
 //! | something else that reads and writes bytes | an implementation of [`Transport`] |
-//! | C or C++ | `include/xmpp_close.h`, `include/xmpp_close.hpp` (feature `capi`) |
+//! | C or C++ | the headers in `include/` (feature `capi`) |
 //!
 //! [`Canceller`] stops closes from another thread. [`xml`] reads stanzas and stream headers.
 //!
@@ -84,9 +84,9 @@
 //! # let (socket, peer) = UnixStream::pair()?;
 //! # drop(peer);
 //! match CloseOptions::new().closing_tag("</stream>").close(socket) {
-//!     Ok(report) if report.outcome == Outcome::Clean => println!("the peer has all that we sent, and we have all of it"),
+//!     Ok(report) if report.outcome == Outcome::Clean => println!("both closing tags were exchanged"),
 //!     Ok(report) => println!("not clean, and nothing more can be done: {report}"),
-//!     Err(Error::Invalid(Invalid::ClosingTag)) => eprintln!("this is no closing tag"), // a mistake in the program
+//!     Err(Error::Invalid(Invalid::ClosingTag)) => eprintln!("mend the options"),
 //!     Err(error) => eprintln!("nothing was sent: {error}"),
 //! }
 //! # Ok(()) }
@@ -102,16 +102,12 @@
 //! 2. To close, read until a read would block, and answer what came. Then call [`Engine::finish`]. A program that does not
 //!    read first tells how much is unread ([`Fact::Arrived`]).
 //! 3. In each turn of the loop, do what [`Engine::wants`] says:
-//!
-//!    | it says | the program does | then it calls |
-//!    |---|---|---|
-//!    | `read` | reads once | [`input`](Engine::input); at the end, [`tell`](Engine::tell) |
-//!    | `write` | writes [`output`](Engine::output) | [`wrote`](Engine::wrote) |
-//!    | `answer` | sends what is still owed to the peer | [`finish`](Engine::finish) |
-//!    | `notify` | sends TLS's `close_notify` | `tell(Fact::DidNotify)` |
-//!    | `shut` | `shutdown(SHUT_WR)` | `tell(Fact::DidShut)` |
-//!    | `over` | takes the [`report`](Engine::report), closes the connection | |
-//!
+//!    - `read`: read once, and hand the bytes to [`Engine::input`]; [tell](Engine::tell) the end, or an error.
+//!    - `write`: write [`Engine::output`], and call [`Engine::wrote`]; tell an error.
+//!    - `answer`: send what is still owed to the peer, then call [`Engine::finish`].
+//!    - `notify`: send TLS's `close_notify`, and tell [`Fact::DidNotify`].
+//!    - `shut`: call `shutdown(SHUT_WR)`, and tell [`Fact::DidShut`].
+//!    - `over`: take the [`Engine::report`], and close the connection.
 //! 4. At [`Engine::deadline`], and whenever it is convenient, call [`Engine::tick`].
 //!
 //! The page of [`Engine`] has the whole loop as an example, [`Fact`] one with a parser of the program's own.
@@ -120,14 +116,14 @@
 //!
 //! None is on by default.
 //!
-//! | feature | what it adds |
-//! |---|---|
-//! | `batch` | [`Batch`]: many streams in one thread |
-//! | `rustls` | [`RustlsTransport`]: a stream over the `rustls` crate |
-//! | `capi` | the C functions of `include/xmpp_close.h`; contains `batch` |
-//! | `header` | for maintainers only: makes the C header |
+//! - `batch`: [`Batch`], many streams in one thread.
+//! - `rustls`: [`RustlsTransport`], a stream over the `rustls` crate.
+//! - `log`: one event of the `log` crate for each phase of a close, with the target `xmpp_close`. The end is logged at the
+//!   level `info`, the other phases at `debug`.
+//! - `capi`: the functions of `include/xmpp_close.h`; contains `batch`. Rust programs do not need it.
+//! - `header`: for maintainers of this crate only, makes `include/xmpp_close.h`.
 //!
-//! It runs on Unix-like systems, and has no async runtime and no thread of its own.
+//! The crate runs on Unix-like systems. It starts no thread, and needs no async runtime.
 //!
 #![cfg_attr(feature = "batch", doc = " [`Batch`]: Batch")]
 #![cfg_attr(not(feature = "batch"), doc = " [`Batch`]: crate#features")]
