@@ -7,9 +7,10 @@ mod facts;
 mod handshake;
 mod incoming;
 mod outgoing;
+mod send_error;
 mod wants;
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use close::Close;
 pub use facts::{Fact, Tls};
@@ -18,6 +19,7 @@ pub use handshake::TRAILING_LIMIT;
 pub use incoming::Found;
 use incoming::{Incoming, text};
 use outgoing::{Last, Outgoing};
+pub use send_error::SendError;
 pub use wants::Wants;
 
 use crate::{
@@ -29,45 +31,6 @@ use crate::{
     stream_error::StreamError,
     xml::{self, Scope, Stanza},
 };
-
-/// Why [`Engine::send`] or [`Sender::send`](crate::Sender::send) took nothing.
-///
-/// ```
-/// use std::time::Duration;
-/// use xmpp_close::{CloseOptions, Engine, SendError, Tls};
-///
-/// # fn main() -> Result<(), xmpp_close::Error> {
-/// let mut engine = Engine::new(&CloseOptions::new().output_limit(10), Tls::No)?;
-/// assert_eq!(engine.send(b"<presence/>"), Err(SendError::Full)); // 11 bytes
-/// engine.finish(None, Duration::ZERO);
-/// assert_eq!(engine.send(b"<iq/>"), Err(SendError::Refused));
-/// assert_eq!(engine.report().refused, 1);
-/// # Ok(()) }
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SendError {
-    /// Our closing tag is due, or writing failed. Nothing can be sent on this stream any more: store the stanza, or return
-    /// it to its sender.
-    Refused,
-    /// Too many bytes are queued. Try again when some of them are written.
-    Full,
-    /// The bytes are not whole stanzas; the reason says why. Only a [`Sender`](crate::Sender) checks this, the engine does
-    /// not.
-    Invalid(Invalid),
-}
-
-impl fmt::Display for SendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused => f.write_str("nothing more is sent on this stream"),
-            Self::Full => f.write_str("too much is queued for sending"),
-            Self::Invalid(why) => why.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for SendError {}
 
 /// The closing handshake of one stream without I/O, for a program that owns the socket and the TLS session itself. The
 /// engine says which bytes go out, what the program has to do next, and when.
