@@ -29,7 +29,8 @@
  * - A call reads its options where they are. It copies and allocates only what C copies and allocates.
  * - An exception that leaves a callable does not enter C. It stops that stream: the outcome is XMPP_CLOSE_CANCELLED, or, from a
  *   callable of a transport, XMPP_CLOSE_RESET by ECANCELED. No other callable of the stream is called any more. When the C
- *   function has returned, the exception is thrown on. In a batch the other streams go on, and one exception comes out.
+ *   function has returned, the exception is thrown on; of a started stream, that is step(). In a batch the other streams go
+ *   on, and one exception comes out. An exception of on_log stops nothing before another callable of the stream is due.
  * - Times are milliseconds or std::chrono. A limit is rounded up. A limit that is too long is the longest there is. A duration
  *   of zero or less is 1 ms, since the number 0 means the default.
  * - Exceptions and RTTI are not needed. A file that is compiled without exceptions has other types than a file with them: a
@@ -94,6 +95,12 @@ enum class fact : int {
     read_failed = XMPP_CLOSE_FACT_READ_FAILED, write_failed = XMPP_CLOSE_FACT_WRITE_FAILED,
     tls_failed = XMPP_CLOSE_FACT_TLS_FAILED, did_notify = XMPP_CLOSE_FACT_DID_NOTIFY, did_shut = XMPP_CLOSE_FACT_DID_SHUT,
     stanzas = XMPP_CLOSE_FACT_STANZAS, oversize = XMPP_CLOSE_FACT_OVERSIZE
+};
+
+/// xmpp_close_phase.
+enum class phase : int {
+    begun = XMPP_CLOSE_PHASE_BEGUN, tag_sent = XMPP_CLOSE_PHASE_TAG_SENT,
+    tag_received = XMPP_CLOSE_PHASE_TAG_RECEIVED, ended = XMPP_CLOSE_PHASE_ENDED
 };
 
 /// What became of what was to be sent: an xmpp_close_result.
@@ -263,6 +270,7 @@ struct options {
     std::string header{};
     size_t output_limit = 0;
     bool own_parser = false; ///< for stream::engine() only
+    std::function<void(xmpp_close::phase phase, const char *line)> on_log{};
 };
 
 /// xmpp_close_error.
@@ -432,6 +440,11 @@ struct callables : boundary {
         c.header_len = with->header.size();
         c.output_limit = with->output_limit;
         c.own_parser = with->own_parser;
+        if (with->on_log)
+            c.on_log = [](void *userdata, int phase, const char *line) {
+                const auto tell = [&]() { return of(userdata).with->on_log(xmpp_close::phase(phase), line), 0; };
+                (void)of(userdata).call(0, tell);
+            };
         return c;
     }
 
@@ -537,9 +550,14 @@ struct bytes {
 /// to.
 class stream : public detail::owner<xmpp_close_stream, xmpp_close_free> {
 public:
-    /// xmpp_close_new(): bytes in, bytes out, your clock; no I/O, and no callables.
-    XMPP_CLOSE_HPP_NODISCARD static stream engine(const options &with, moment now, int *code = nullptr) noexcept
+    /// xmpp_close_new(): bytes in, bytes out, your clock; no I/O, and no callables but on_log.
+    XMPP_CLOSE_HPP_NODISCARD static stream engine(const options &with, moment now, int *code = nullptr)
     {
+        if (with.on_log) {
+            const std::shared_ptr<detail::kept> kept = keep({}, options(with));
+            const xmpp_close_options c = kept->calls.c_options();
+            return made(make<stream>(code, xmpp_close_new, &c, std::uint64_t(now)), kept);
+        }
         xmpp_close_options c = detail::callables(with).c_options();
         c.userdata = nullptr; // an engine has no callbacks
         return make<stream>(code, xmpp_close_new, &c, std::uint64_t(now));

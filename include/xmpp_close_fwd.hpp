@@ -21,6 +21,7 @@ enum class outcome : std::uint32_t;
 enum class initiator : std::uint32_t;
 enum class limit : std::uint32_t;
 enum class fact : int;
+enum class phase : int;
 enum class sent : int;
 enum class frame : int;
 

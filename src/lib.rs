@@ -40,6 +40,8 @@ mod error;
 mod framing;
 mod names;
 mod options;
+#[cfg(any(feature = "capi", feature = "log"))]
+mod phase;
 mod process;
 mod report;
 mod stream;

@@ -9,7 +9,8 @@ use std::{
 use super::{
     guard::{INVALID, Refusal, guard},
     options::{
-        self, Taker, User, XMPP_CLOSE_MID_ELEMENT, XMPP_CLOSE_NOT_XMPP, XMPP_CLOSE_PEER_CLOSED, xmpp_close_options,
+        self, Logger, Taker, User, XMPP_CLOSE_MID_ELEMENT, XMPP_CLOSE_NOT_XMPP, XMPP_CLOSE_PEER_CLOSED,
+        xmpp_close_options,
     },
     report::xmpp_close_report,
     sized::Out,
@@ -55,11 +56,11 @@ pub(super) unsafe fn close<T: Transport>(
     let mut out = unsafe { Out::open_or_null(report) }?;
     let answer = || {
         // SAFETY: as the caller promises.
-        let (options, taker) = unsafe {
+        let (options, taker, logger) = unsafe {
             let options = options::read(options)?;
-            (options.to_rust(User::Call)?, options.taker()?)
+            (options.to_rust(User::Call)?, options.taker()?, options.logger())
         };
-        run(open()?, options, &taker)
+        run(open()?, options, &taker, logger)
     };
     match answer() {
         Ok(result) => {
@@ -77,8 +78,14 @@ pub(super) unsafe fn close<T: Transport>(
     }
 }
 
-fn run<T: Transport>(transport: T, options: CloseOptions, taker: &Taker) -> Result<Report, Refusal> {
+fn run<T: Transport>(
+    transport: T,
+    options: CloseOptions,
+    taker: &Taker,
+    logger: Option<Logger>,
+) -> Result<Report, Refusal> {
     let mut driver = Driver::new(options::fit(transport, &options)?, options)?;
+    driver.log_to(logger.map(|logger| logger.until(|| false)));
     driver.begin();
     while driver.next_chunk() {
         taker.take(&mut driver, &Cell::new(false), &mut |_| ());

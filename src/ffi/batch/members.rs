@@ -159,7 +159,8 @@ unsafe fn add<T: Transport + Send + 'static>(
     let taker = options.taker()?;
     // SAFETY: as the caller promises.
     let rust = unsafe { options.to_rust(User::Call) }?;
-    let driver = Driver::new(Box::new(options::fit(open()?, &rust)?) as AnyTransport<'static>, rust)?;
+    let mut driver = Driver::new(Box::new(options::fit(open()?, &rust)?) as AnyTransport<'static>, rust)?;
+    driver.log_to(options.logger().map(|logger| logger.until(|| false)));
     reserve(batch)?;
     let (fd, canceller) = (descriptor(&driver), driver.canceller().cloned());
     let added =

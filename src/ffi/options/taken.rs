@@ -1,7 +1,7 @@
 // A program's options in their Rust form, and which function has a use for which of them.
 
 use std::{
-    ffi::{c_int, c_void},
+    ffi::{CString, c_char, c_int, c_void},
     mem,
     time::Duration,
 };
@@ -15,8 +15,10 @@ use super::{
     XMPP_CLOSE_LATER, xmpp_close_options,
 };
 use crate::{
+    closing::OnLog,
     engine::Tls,
     options::{CloseOptions, LastWords, Limits, Said},
+    phase::Phase,
     transport::Transport,
 };
 
@@ -59,6 +61,30 @@ pub(in crate::ffi) enum User {
 
 pub(in crate::ffi) type Callback = unsafe extern "C" fn(*mut c_void, *const u8, usize) -> c_int;
 
+/// Who is told of each phase.
+#[derive(Clone, Copy)]
+pub(in crate::ffi) struct Logger {
+    callback: unsafe extern "C" fn(*mut c_void, c_int, *const c_char),
+    userdata: Userdata,
+}
+
+impl Logger {
+    pub(in crate::ffi) fn tell(&self, phase: Phase, line: &str) {
+        let line = CString::new(line).unwrap_or_default(); // a line has no control characters
+        // SAFETY: the header says what the function must be; the line outlives the call.
+        unsafe { (self.callback)(self.userdata.get(), phase as c_int, line.as_ptr()) };
+    }
+
+    /// For a driver, which asks `is_freed` before each phase.
+    pub(in crate::ffi) fn until(self, is_freed: impl Fn() -> bool + Send + 'static) -> OnLog {
+        Box::new(move |phase, line| {
+            if !is_freed() {
+                self.tell(phase, line);
+            }
+        })
+    }
+}
+
 /// The callback that gets what still arrives.
 #[derive(Clone, Copy)]
 pub(in crate::ffi) enum Taker {
@@ -93,9 +119,10 @@ impl xmpp_close_options {
             .any(|word| !word.is_null())
     }
 
+    /// All but on_log, which an engine has, too.
     fn has_callbacks(&self) -> bool {
-        let on_farewell = self.on_farewell.is_some();
-        on_farewell || self.on_stanza.is_some() || self.on_data.is_some() || !self.userdata.is_null()
+        let userdata = !self.userdata.is_null() && self.on_log.is_none();
+        userdata || self.on_farewell.is_some() || self.on_stanza.is_some() || self.on_data.is_some()
     }
 
     fn check_user(&self, user: User) -> Result<(), Refusal> {
@@ -108,6 +135,10 @@ impl xmpp_close_options {
             User::Call => engine_only || self.output_limit != 0,
         };
         if useless { Err(INVALID) } else { Ok(()) }
+    }
+
+    pub(in crate::ffi) fn logger(&self) -> Option<Logger> {
+        self.on_log.map(|callback| Logger { callback, userdata: Userdata(self.userdata) })
     }
 
     /// What lies below the stream of an engine.

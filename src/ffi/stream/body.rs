@@ -12,7 +12,7 @@ use std::{
 use super::{
     super::{
         guard::{self, INVALID, Refusal},
-        options::Taker,
+        options::{Logger, Taker},
     },
     mail::{Mail, Order, Seen},
     xmpp_close_stream,
@@ -22,6 +22,7 @@ use crate::{
     closing::Driver,
     engine::{Engine, SendError},
     error::Error,
+    phase::{Phase, Phases},
 };
 
 pub(in crate::ffi) type Driven = Driver<AnyTransport<'static>>;
@@ -53,6 +54,9 @@ pub(super) struct Lone {
     pub(super) own_parser: bool,
     /// The latest `now` that was passed.
     pub(super) now: Duration,
+    pub(super) logger: Option<Logger>,
+    /// The phases that it was told.
+    pub(super) told: Phases,
 }
 
 /// A stream that the library moves.
@@ -81,6 +85,13 @@ impl Lone {
     pub(super) fn look_at_clock(&mut self, now: u64) -> Duration {
         self.now = self.at(now);
         self.now
+    }
+
+    /// What is to be logged next.
+    fn next_phase(&mut self) -> Option<(Logger, Phase, String)> {
+        let logger = self.logger?;
+        let phase = self.told.next(self.engine.phases())?;
+        Some((logger, phase, phase.line(&self.engine.report())))
     }
 
     fn carry_out(&mut self, order: Order, now: Duration) -> Result<(), Error> {
@@ -127,9 +138,24 @@ impl Body {
 
     /// Does `work` with an engine. A started stream is `INVALID`.
     pub(super) fn engine<R>(&self, work: impl FnOnce(&mut Lone) -> Result<R, Refusal>) -> Result<R, Refusal> {
-        match &mut *self.kind.borrow_mut() {
-            Kind::Engine(lone) => work(lone),
-            _ => Err(INVALID),
+        let (result, logs) = match &mut *self.kind.borrow_mut() {
+            Kind::Engine(lone) => (work(lone), lone.logger.is_some()),
+            _ => return Err(INVALID),
+        };
+        if logs {
+            self.log();
+        }
+        result
+    }
+
+    /// Tells who logs an engine each phase that is new. The callback may use the engine.
+    pub(super) fn log(&self) {
+        let next = || match &mut *self.kind.borrow_mut() {
+            Kind::Engine(lone) => lone.next_phase(),
+            _ => None,
+        };
+        while let Some((logger, phase, line)) = next() {
+            logger.tell(phase, &line);
         }
     }
 
@@ -190,9 +216,11 @@ impl Body {
 
     /// Gives the stream an order. Only engines look at `now`.
     pub(super) fn order(&self, order: Order, now: u64) -> Result<c_int, Refusal> {
-        if let Kind::Engine(lone) = &mut *self.kind.borrow_mut() {
-            let now = lone.look_at_clock(now);
-            return Ok(lone.carry_out(order, now).map(|()| 0)?);
+        if self.is_engine() {
+            return self.engine(|lone| {
+                let now = lone.look_at_clock(now);
+                Ok(lone.carry_out(order, now).map(|()| 0)?)
+            });
         }
         // Only one of the two closures is called, and takes the order.
         let order = Cell::new(Some(order));
@@ -229,6 +257,9 @@ impl Body {
     /// # Safety
     /// `handle` is that of this stream, and used by nobody after that.
     pub(super) unsafe fn free(&self, handle: *mut xmpp_close_stream) {
+        if let Kind::Engine(lone) = &mut *self.kind.borrow_mut() {
+            lone.logger = None;
+        }
         let host = match &*self.kind.borrow() {
             Kind::Lent if !self.is_dead.get() => None,
             Kind::Away(_) if self.is_moving.get() => None,
