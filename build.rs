@@ -1,5 +1,5 @@
-//! Writes the C header to `OUT_DIR` when the feature `header` is on, for tests/header.rs to compare with
-//! include/xmpp_close.h. Without it, as for every user of the crate, it does nothing.
+//! Writes the C header to `OUT_DIR`, and tests/header.rs compares it with include/xmpp_close.h. Without the feature `header`,
+//! and so in every program that uses the crate, it does nothing.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -11,7 +11,7 @@ fn main() {
 mod header {
     use std::{env, fmt::Write, fs, path::Path};
 
-    /// The files that declare something for C, in the order in which somebody who reads the header needs them.
+    /// The files that declare something for C, in the order in which a reader of the header needs them.
     const SECTIONS: [&str; 16] = [
         "codes",
         "options",
@@ -59,17 +59,18 @@ mod header {
         fs::write(Path::new(&env::var("OUT_DIR").unwrap()).join("xmpp_close.h"), header).unwrap();
     }
 
-    /// The `//!` lines at the top of a file as a C comment; what stands in ```` ```c ```` there goes out as code.
+    /// The `//!` lines at the top of a file as a C comment. What stands in ```` ```c ```` there becomes code; what stands in
+    /// ```` ```text ```` or ```` ```example ```` is indented.
     fn comment(source: &str) -> String {
         let (mut text, mut code) = (String::new(), String::new());
         let mut fence = "";
         for line in source.lines().map_while(|line| line.strip_prefix("//!")) {
             match line.trim() {
                 "```" => fence = "",
-                "```c" | "```text" => fence = line.trim(),
+                "```c" | "```text" | "```example" => fence = line.trim(),
                 _ if fence == "```c" => writeln!(code, "{}", line.strip_prefix(' ').unwrap_or(line)).unwrap(),
                 "" => text += "\n",
-                _ if fence == "```text" => writeln!(text, "   {line}").unwrap(),
+                _ if !fence.is_empty() => writeln!(text, "   {line}").unwrap(),
                 _ => writeln!(text, "{line}").unwrap(),
             }
         }
@@ -87,7 +88,7 @@ mod header {
         let mut text = Vec::new();
         cbindgen::Builder::new().with_config(config).with_src(path).generate().unwrap().write(&mut text);
         let text = String::from_utf8(text).unwrap();
-        // Types of other sections are known by their typedef only; so that all look alike, those of this one are too.
+        // A type of another section is written by its typedef alone, so a type of this section is, too.
         let plain = |line: &str| match line.starts_with("typedef") {
             true => format!("{line}\n"),
             false => format!("{}\n", line.replace("struct xmpp_close_", "xmpp_close_")),

@@ -133,7 +133,7 @@ static void scene_start(enum where where, int frees, int over)
     actor->at_end = act_at_end;
 }
 
-static void its_own_functions_are_defined_in_every_callback(void)
+static void a_batchs_own_functions_are_defined_in_every_callback(void)
 {
     int way;
     for (way = 0; way < 4 * PLACES; way++) {
@@ -401,7 +401,7 @@ static void the_canceller_of_a_close_may_be_freed_in_its_callback(void)
 int main(int argc, char **argv)
 {
     check_start(argc, argv);
-    RUN(its_own_functions_are_defined_in_every_callback);
+    RUN(a_batchs_own_functions_are_defined_in_every_callback);
     RUN(a_run_that_was_refused_leaves_it_as_it_was);
     RUN(one_callback_may_add_many);
     RUN(whoever_always_adds_another_does_not_outlive_the_total);

@@ -194,7 +194,7 @@ static void a_verdict_is_kept_when_time_runs_out(void)
     ends(XMPP_CLOSE_TRUNCATED, XMPP_CLOSE_INITIATOR_US, 1, 0);
 }
 
-static void a_pause_of_ours_is_no_silence_of_the_peers(void)
+static void a_pause_of_ours_does_not_count_as_the_peers_silence(void)
 {
     xmpp_close_options options = defaults();
     options.no_progress_ms = 1000;
@@ -243,7 +243,7 @@ int main(int argc, char **argv)
     RUN(after_answer_ms_our_tag_goes_out_by_itself);
     RUN(when_we_began_there_is_nothing_to_answer);
     RUN(a_verdict_is_kept_when_time_runs_out);
-    RUN(a_pause_of_ours_is_no_silence_of_the_peers);
+    RUN(a_pause_of_ours_does_not_count_as_the_peers_silence);
     RUN(odd_times_are_harmless);
     return check_done();
 }

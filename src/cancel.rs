@@ -1,4 +1,4 @@
-//! Waking a thread that waits for the peer: to stop its close, or because there is something to send.
+//! Wakes a thread that waits for the peer: to stop its close, or because another thread has something to send.
 
 mod bell;
 
@@ -18,38 +18,70 @@ use bell::{Bell, Wake};
 
 use crate::process::Owner;
 
-/// Stops a close in progress at once, from any thread of the process that made it; the outcome is then
-/// [`Cancelled`](crate::Outcome::Cancelled). Clones stop the same closes.
+/// Stops closes at once, from any thread; their outcome is then [`Cancelled`](crate::Outcome::Cancelled). Clones stop the
+/// same closes.
+///
+/// A canceller works in the process that made it. In a forked child, `cancel` stops nothing that the parent does.
+///
+/// ```
+/// use std::{os::unix::net::UnixStream, thread};
+/// use xmpp_close::{Canceller, CloseOptions, Outcome};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (socket, _silent_peer) = UnixStream::pair()?;
+/// let canceller = Canceller::new()?;
+/// let options = CloseOptions::new().canceller(&canceller);
+/// let close = thread::spawn(move || options.close(socket));
+/// canceller.cancel(); // the program ends: it does not wait for the peer
+/// let report = close.join().unwrap()?;
+/// assert_eq!(report.outcome, Outcome::Cancelled);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Canceller(Arc<Bell>);
 
 impl Canceller {
-    /// A canceller that has not been used yet. It holds two file descriptors.
+    /// A canceller that has not been used yet. It holds two file descriptors until its last clone is dropped.
     ///
     /// # Errors
-    /// When the system has no more of them.
+    /// When the system has no file descriptor left.
     pub fn new() -> io::Result<Self> {
         Ok(Self(Arc::new(Bell::new(Pair::new()?))))
     }
 
-    /// Stops every close that was given this canceller, now and later.
+    /// Stops every close that was given this canceller: those that go on now, and those that begin later.
     pub fn cancel(&self) {
         self.0.ring();
     }
 
-    /// [`cancel`](Self::cancel) was called.
+    /// Whether [`cancel`](Self::cancel) was called.
     pub fn is_cancelled(&self) -> bool {
         self.0.rings()
     }
 
-    /// Readable from [`cancel`](Self::cancel) on.
+    /// The descriptor that is readable from [`cancel`](Self::cancel) on.
     pub(crate) fn wake(&self) -> BorrowedFd<'_> {
         self.0.pair.receiver.as_fd()
     }
 }
 
-/// Wakes the thread that waits in [`Stream::receive`](crate::Stream::receive) in the process that made it. That returns
-/// [`Woken`](crate::Incoming::Woken): because another thread has put something into its mailbox, say.
+/// Wakes the thread that waits in [`Stream::receive`](crate::Stream::receive), from any thread: `receive` returns
+/// [`Woken`](crate::Incoming::Woken). Made by [`Stream::waker`](crate::Stream::waker); clones wake the same stream.
+///
+/// A waker works in the process that made it. In a forked child, `wake` wakes nobody.
+///
+/// ```
+/// use std::{os::unix::net::UnixStream, thread};
+/// use xmpp_close::{Incoming, Stream};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (socket, _silent_peer) = UnixStream::pair()?;
+/// let mut stream = Stream::new(socket);
+/// let waker = stream.waker()?;
+/// thread::spawn(move || waker.wake()); // for example, because the server shuts down
+/// assert!(matches!(stream.receive()?, Incoming::Woken));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Waker(Arc<Wake>);
 
@@ -58,17 +90,18 @@ impl Waker {
         Ok(Self(Arc::new(Wake::new(Pair::new()?))))
     }
 
-    /// Wakes the stream's thread, or lets its next `receive` return at once. Calls in quick succession count as one.
+    /// Ends the `receive` that waits now, or makes the next one return at once. Several calls before that `receive` count as
+    /// one.
     pub fn wake(&self) {
         self.0.wake();
     }
 
-    /// Ends the wait of the stream's thread, without a word to the application.
+    /// Ends the wait of the stream's thread, without telling the application.
     pub(crate) fn nudge(&self) {
         self.0.nudge();
     }
 
-    /// `None`: nobody was here since the last time. Otherwise, whether it was [`wake`](Self::wake).
+    /// `None`: no call since the last `take`. Otherwise, whether one of the calls was [`wake`](Self::wake).
     pub(crate) fn take(&self) -> Option<bool> {
         self.0.silence()
     }
@@ -78,7 +111,7 @@ impl Waker {
     }
 }
 
-/// Two sockets, for one byte from any thread to the one that waits.
+/// Two connected sockets. Through them, any thread sends one byte to the thread that waits.
 #[derive(Debug)]
 struct Pair {
     sender: UnixStream,
@@ -94,16 +127,17 @@ impl Pair {
         Ok(Self { sender, receiver, owner: Owner::this_process() })
     }
 
-    /// In a child of the process that made it, nothing: there the pair is the parent's as well, but the flag is not.
+    /// Sends the byte. In a forked child it does nothing: the sockets are shared with the parent, the flag is not.
     fn put(&self) {
         if !self.owner.is_this_process() {
             return;
         }
-        // Cannot fail: the pair is empty and its other end is open. The flag would do for all but a wait.
+        // This cannot fail: the pair is empty, and its other end is open. If it did, only a wait would miss it, not a look
+        // at the flag.
         let _ = (&self.sender).write(&[1]);
     }
 
-    /// Whether there was a byte.
+    /// Takes the byte; false when there was none.
     fn take(&self) -> bool {
         self.owner.is_this_process() && matches!((&self.receiver).read(&mut [0; 1]), Ok(1))
     }
@@ -115,7 +149,7 @@ mod tests {
 
     use super::*;
 
-    /// A byte left behind would end every later wait at once.
+    /// A byte that was left behind would end every later wait at once.
     #[test]
     fn a_waker_taken_while_it_is_used_leaves_nothing_behind() {
         const ROUNDS: u32 = 20_000;

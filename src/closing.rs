@@ -19,20 +19,27 @@ pub use step::{Step, Wait};
 
 use crate::{error::Error, options::CloseOptions, report::Report, transport::Transport, xml::Stanza};
 
-/// Closes the stream on `transport` with the default [`CloseOptions`], and TCP after it.
+/// Closes the stream on `transport` with the default [`CloseOptions`], then TCP. Blocks for 30 s at most
+/// ([`Limits::total`](crate::Limits::total)).
 ///
-/// What still arrives is read and counted but not kept: to process it, as the handshake asks, use
-/// [`CloseOptions::begin`]. Blocks for [`DEFAULT_TOTAL`](crate::DEFAULT_TOTAL) at most. This cannot fail: however the stream
-/// ended, the report says how.
+/// Stanzas that still arrive are counted and discarded. A program should process them instead, as the handshake asks: with
+/// [`CloseOptions::begin`]. This cannot fail: the report says how the stream ended, also when the connection broke.
 ///
-/// ```no_run
-/// # fn f(tcp: std::net::TcpStream) {
-/// let report = xmpp_close::close(tcp);
+/// ```
+/// use std::{io::Write, net::Shutdown, os::unix::net::UnixStream};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (socket, mut peer) = UnixStream::pair()?;
+/// peer.write_all(b"</stream:stream>")?;
+/// peer.shutdown(Shutdown::Write)?;
+///
+/// let report = xmpp_close::close(socket);
 /// println!("{report}");
-/// # }
+/// assert_eq!(report.outcome, xmpp_close::Outcome::Clean);
+/// # Ok(()) }
 /// ```
 ///
-/// Nothing can be written after the closing tag, for the stream is gone:
+/// `close` takes the transport, so nothing can be written behind the closing tag:
 ///
 /// ```compile_fail,E0382
 /// # use std::{io::Write, net::TcpStream};
@@ -46,16 +53,35 @@ pub fn close<T: Transport>(transport: T) -> Report {
 }
 
 impl CloseOptions {
-    /// Closes the stream; what still arrives is read and counted, but not kept.
+    /// Closes the stream, then TCP. Stanzas that still arrive are counted and discarded. Blocks for
+    /// [`total`](Self::total) at most.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the closing tag is not one; nothing has been sent then.
+    /// [`Error::Invalid`] when the options contradict each other, or one of them is not the tag, header or whole stanzas that
+    /// it must be ([`Invalid`](crate::Invalid) lists the reasons); [`Error::Io`] when the system refuses the memory for a large farewell. Nothing has been sent then, and
+    /// the transport is dropped. The report says how the stream ended, also when the connection broke.
     pub fn close<T: Transport>(&self, transport: T) -> Result<Report, Error> {
         Ok(self.begin(transport)?.finish())
     }
 
-    /// Begins to close the stream; the closing tag leaves as far as it can without
-    /// waiting, and the [`Closing`] does the rest and hands over what still arrives.
+    /// Begins to close the stream. What can be written without waiting leaves at once, our closing tag if possible. The
+    /// [`Closing`] hands over the stanzas that still arrive, and does the rest.
+    ///
+    /// ```
+    /// use std::{io::Write, net::Shutdown, os::unix::net::UnixStream, time::Duration};
+    /// use xmpp_close::{CloseOptions, Outcome};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (socket, mut peer) = UnixStream::pair()?;
+    /// peer.write_all(b"<message id='late'/></stream:stream>")?;
+    /// peer.shutdown(Shutdown::Write)?;
+    ///
+    /// let mut closing = CloseOptions::new().total(Duration::from_secs(10)).begin(socket)?;
+    /// let late: Vec<String> = closing.by_ref().map(|stanza| stanza.to_string()).collect();
+    /// assert_eq!(late, ["<message id='late'/>"]);
+    /// assert_eq!(closing.finish().outcome, Outcome::Clean);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As for [`close`](Self::close).
@@ -64,33 +90,48 @@ impl CloseOptions {
         Ok(Closing::begin(Driver::new(transport, self.clone())?))
     }
 
-    /// Ends TCP without a closing tag, so that an XEP-0198 session stays resumable (SE-04), once the farewell is sent.
-    /// What still arrives is discarded: it is unacknowledged, so the peer sends it again.
+    /// Sends the farewell, then ends TCP without a closing tag, so that an XEP-0198 session stays resumable. What still
+    /// arrives is discarded: it is not acknowledged, so the peer sends it again when the session is resumed.
+    ///
+    /// The outcome is [`Cancelled`](crate::Outcome::Cancelled) when nothing goes wrong;
+    /// [`Report::bytes_unsent`](crate::Report::bytes_unsent) is 0 when all went out.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for options with a stream error, which is always a close. Otherwise the report's outcome is
-    /// [`Cancelled`](crate::Outcome::Cancelled), and its `bytes_unsent` tells whether all went out.
+    /// As for [`close`](Self::close), and [`Error::Invalid`] for options with a stream error, because a stream error always
+    /// closes the stream.
+    // SE-04
     pub fn detach<T: Transport>(&self, transport: T) -> Result<Report, Error> {
         Ok(Self { detach: true, ..self.clone() }.begin(transport)?.finish())
     }
 }
 
-/// A stream that is being closed: still readable, never writable.
+/// A stream that is being closed: the program can still read from it, and not write to it.
 ///
-/// Iterates over the stanzas that arrive until the peer's closing tag, or the end. Then [`finish`](Self::finish) tells
-/// how it ended. Dropping it abandons the handshake: TCP is ended at once, without waiting.
+/// The iterator blocks and returns the stanzas that still arrive; it ends with the peer's closing tag, or the end of the
+/// connection. Then [`finish`](Self::finish) waits for the end of TCP and says how the stream ended. To drop a `Closing`
+/// abandons the handshake: TCP ends at once, without waiting.
 ///
-/// ```no_run
-/// # fn f(tcp: std::net::TcpStream) -> Result<(), xmpp_close::Error> {
-/// let mut closing = xmpp_close::CloseOptions::new().begin(tcp)?;
+/// ```
+/// use std::{io::Write, net::Shutdown, os::unix::net::UnixStream};
+/// use xmpp_close::CloseOptions;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (socket, mut peer) = UnixStream::pair()?;
+/// # peer.write_all(b"<message/></stream:stream>")?;
+/// # peer.shutdown(Shutdown::Write)?;
+/// let mut closing = CloseOptions::new().begin(socket)?;
 /// for stanza in &mut closing {
 ///     println!("still came: {stanza}");
 /// }
 /// let report = closing.finish();
+/// println!("{report}");
+/// # assert_eq!((report.outcome, report.stanzas), (xmpp_close::Outcome::Clean, 1));
 /// # Ok(()) }
 /// ```
 ///
-/// There is nothing to write with while it closes (RFC 6120 section 4.4):
+/// A program with an event loop calls [`step`](Self::step) instead of the iterator.
+///
+/// Nothing may be sent behind the closing tag (RFC 6120 section 4.4), so a `Closing` has nothing to write with:
 ///
 /// ```compile_fail,E0599
 /// # use std::{io::Write, net::TcpStream};
@@ -100,8 +141,9 @@ impl CloseOptions {
 /// # Ok(()) }
 /// ```
 ///
-/// Not even a look at the transport: one at a `TcpStream` is enough to write to it. What is wanted of it is asked before, of
-/// the [`Stream`](crate::Stream::get_ref).
+/// It does not lend the transport either, because a program can write to a `&TcpStream`. A program that needs something of
+/// the transport asks for it before the close ([`Stream::get_ref`](crate::Stream::get_ref)), or after its end
+/// ([`into_transport`](Self::into_transport)).
 ///
 /// ```compile_fail,E0599
 /// # use std::{io::Write, net::TcpStream};
@@ -121,13 +163,14 @@ impl<T: Transport> Closing<T> {
         Self { driver }
     }
 
-    /// The close goes on that somebody else has begun.
+    /// A close that has begun already, and goes on.
     #[cfg(feature = "batch")]
     pub(crate) fn of(driver: Driver<T>) -> Self {
         Self { driver }
     }
 
-    /// Reads and counts what is left, waits for the end, and ends TCP.
+    /// Reads, counts and discards the stanzas that are left, waits for the end of the stream, and ends TCP. Blocks for
+    /// [`CloseOptions::total`] at most, counted from the beginning of the close.
     pub fn finish(mut self) -> Report {
         while self.driver.next_chunk() {
             self.driver.frame(None);
@@ -135,8 +178,9 @@ impl<T: Transport> Closing<T> {
         self.driver.report()
     }
 
-    /// What still arrives as plain bytes, for a parser of one's own: up to and including the peer's closing tag, then
-    /// the end of file. Bytes of a stanza that the iterator has begun to collect are not among them.
+    /// What still arrives, as plain bytes for the program's own parser: all bytes up to the peer's closing tag, with the tag,
+    /// then the end of file. Where the iterator has begun to collect a stanza, the bytes of that stanza that came before are
+    /// missing.
     pub fn bytes(&mut self) -> LateBytes<'_, T> {
         LateBytes { closing: self, buffer: Vec::new(), taken: 0 }
     }
@@ -145,7 +189,7 @@ impl<T: Transport> Closing<T> {
 impl<T: Transport> Iterator for Closing<T> {
     type Item = Stanza;
 
-    /// Blocks until a stanza came, or none can come any more.
+    /// Blocks until a stanza has come, or none can come any more.
     fn next(&mut self) -> Option<Stanza> {
         let mut stanza = None;
         self.driver.next_stanza(&mut |lent| stanza = Some(lent.into_owned()));
@@ -159,7 +203,24 @@ impl<T: Transport> fmt::Debug for Closing<T> {
     }
 }
 
-/// The late bytes of a [`Closing`]; reading them never fails, for how the stream ended is in the report.
+/// What still arrives on a [`Closing`], as plain bytes: made by [`Closing::bytes`]. Reading never fails: however the stream
+/// ended, the bytes end, and the report says how.
+///
+/// ```
+/// use std::{io::{Read, Write}, net::Shutdown, os::unix::net::UnixStream};
+/// use xmpp_close::{CloseOptions, Outcome};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (socket, mut peer) = UnixStream::pair()?;
+/// # peer.write_all(b"<message/></stream:stream>")?;
+/// # peer.shutdown(Shutdown::Write)?;
+/// let mut closing = CloseOptions::new().begin(socket)?;
+/// let mut late = String::new();
+/// closing.bytes().read_to_string(&mut late)?; // for the program's own parser
+/// assert_eq!(late, "<message/></stream:stream>");
+/// assert_eq!(closing.finish().outcome, Outcome::Clean);
+/// # Ok(()) }
+/// ```
 pub struct LateBytes<'a, T: Transport> {
     closing: &'a mut Closing<T>,
     buffer: Vec<u8>,

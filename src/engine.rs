@@ -1,4 +1,5 @@
-//! One stream without I/O: bytes in, bytes out, a clock handed in. The library's own closes run on it ([`driven`]).
+//! One stream without I/O: the program hands in bytes and times, and gets bytes and deadlines back. The library's own
+//! closes run on the same engine, with what [`driven`] adds.
 
 mod close;
 mod driven;
@@ -11,7 +12,7 @@ mod wants;
 use std::{fmt, time::Duration};
 
 use close::Close;
-pub use facts::Tls;
+pub use facts::{Fact, Tls};
 use handshake::Handshake;
 pub use handshake::TRAILING_LIMIT;
 pub use incoming::Found;
@@ -29,67 +30,30 @@ use crate::{
     xml::{self, Scope, Stanza},
 };
 
-/// A fact about the stream or its connection, for [`Engine::tell`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Fact {
-    /// Stop at once.
-    Cancel,
-    /// The application's parser saw the peer's closing tag; so many of the bytes received last lie behind it.
-    PeerClosed {
-        /// Bytes behind the tag.
-        behind: u64,
-    },
-    /// The application's parser refuses what the peer sent.
-    Malformed,
-    /// The application's parser saw the peer's stream error (see [`StreamError::from_element`]).
-    StreamError(StreamError),
-    /// The application does not read now (`true`), or does again.
-    Paused(bool),
-    /// New headers follow, both ways: after STARTTLS or SASL. The one of [`CloseOptions::header`] counts as not out again.
-    Restarted {
-        /// What lies below the stream from now on.
-        tls: Tls,
-    },
-    /// The application has written our header itself.
-    HeaderOut,
-    /// So many bytes of the peer's stream lie unread: told before [`Engine::finish`] by who did not read until it would block.
-    Arrived(u64),
-    /// TCP was read to its end; `inside` an element or not.
-    Eof {
-        /// The end came inside an element or tag.
-        inside: bool,
-    },
-    /// The peer's `close_notify` was read; `inside` an element or not.
-    Notified {
-        /// The end came inside an element or tag.
-        inside: bool,
-    },
-    /// Reading failed with this `errno`, or 0.
-    ReadFailed(i32),
-    /// Writing failed with this `errno`, or 0.
-    WriteFailed(i32),
-    /// The TLS layer failed.
-    TlsFailed,
-    /// What [`Wants::notify`] asked for is with the TLS layer.
-    DidNotify,
-    /// What [`Wants::shut`] asked for is done, or there is no such call.
-    DidShut,
-    /// So many more late stanzas were handled.
-    Stanzas(u64),
-    /// So many more were over the limit.
-    Oversize(u64),
-}
-
-/// Why [`Engine::send`] took nothing.
+/// Why [`Engine::send`] or [`Sender::send`](crate::Sender::send) took nothing.
+///
+/// ```
+/// use std::time::Duration;
+/// use xmpp_close::{CloseOptions, Engine, SendError, Tls};
+///
+/// # fn main() -> Result<(), xmpp_close::Error> {
+/// let mut engine = Engine::new(&CloseOptions::new().output_limit(10), Tls::No)?;
+/// assert_eq!(engine.send(b"<presence/>"), Err(SendError::Full)); // 11 bytes
+/// engine.finish(None, Duration::ZERO);
+/// assert_eq!(engine.send(b"<iq/>"), Err(SendError::Refused));
+/// assert_eq!(engine.report().refused, 1);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SendError {
-    /// Our tag is due, or writing failed: for ever. The stanza is to be stored or bounced.
+    /// Our closing tag is due, or writing failed. Nothing can be sent on this stream any more: store the stanza, or return
+    /// it to its sender.
     Refused,
-    /// Too much is queued: perhaps later.
+    /// Too many bytes are queued. Try again when some of them are written.
     Full,
-    /// It is not whole stanzas, for this reason. Only a [`Sender`](crate::Sender) looks.
+    /// The bytes are not whole stanzas; the reason says why. Only a [`Sender`](crate::Sender) checks this, the engine does
+    /// not.
     Invalid(Invalid),
 }
 
@@ -105,58 +69,115 @@ impl fmt::Display for SendError {
 
 impl std::error::Error for SendError {}
 
-/// One stream's closing handshake without I/O, for whoever owns the socket, TLS and parser: it says what goes out and
-/// when, and what is to be done next.
+/// The closing handshake of one stream without I/O, for a program that owns the socket and the TLS session itself. The
+/// engine says which bytes go out, what the program has to do next, and when.
 ///
-/// It has no clock: times are those of one monotonic clock of the caller's, counted from any fixed point. What it
-/// [wants](Self::wants) it asks for again until it is done, so that no order of events can go wrong.
+/// A stream has two halves, and each half only ever moves forward:
+///
+/// ```text
+/// ours    open
+///           │   finish, or the peer's doing
+///         our closing tag is due
+///           │   all bytes are with the kernel
+///         written
+///           │   close_notify, SHUT_WR
+///         ended
+///
+/// theirs  open
+///           │   one of three:
+///           ├─► closed   the closing tag came
+///           ├─► void     malformed, or no tag
+///           └─► ignored  we detached
+/// ```
+///
+/// The close is over when our half has ended or cannot be written, the peer's half is no longer open, and TCP is read to
+/// its end; or when a [deadline](Self::deadline) passes.
+///
+/// # The loop
+///
+/// Each turn of the program's loop asks what the engine [wants](Self::wants), and does that. The engine asks again for
+/// what was not done, so no order of events can go wrong. It has no clock: the program hands in the time of one monotonic
+/// clock, counted from any fixed point.
 ///
 /// ```
-/// use std::time::Instant;
-/// use xmpp_close::{CloseOptions, Engine, Fact, Outcome, Tls};
+/// use std::io::{ErrorKind::WouldBlock, Read, Write};
+/// use std::{net::Shutdown, os::unix::net::UnixStream, time::Instant};
+/// use xmpp_close::{CloseOptions, Engine, Fact, Found, Outcome, Tls};
 ///
-/// # fn main() -> Result<(), xmpp_close::Error> {
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (mut socket, mut peer) = UnixStream::pair()?;
+/// peer.write_all(b"<message id='late'/></stream:stream>")?;
+/// peer.shutdown(Shutdown::Write)?;
+///
+/// socket.set_nonblocking(true)?;
 /// let clock = Instant::now();
 /// let mut engine = Engine::new(&CloseOptions::new(), Tls::No)?;
-/// // What has arrived was read, handled and answered. Now we close:
-/// engine.finish(None, clock.elapsed());
-/// let bytes = engine.output().to_vec(); // to be written, as much as the socket takes
-/// assert_eq!(bytes, b"</stream:stream>");
-/// engine.wrote(bytes.len(), 0, clock.elapsed());
-/// assert!(engine.wants().read() && !engine.wants().may_send());
-/// // 16 bytes came. They are the peer's stream, so the parser gets them, and sees the closing tag:
-/// assert!(engine.received(16, clock.elapsed()));
-/// engine.tell(Fact::PeerClosed { behind: 0 }, clock.elapsed())?;
-/// assert!(engine.wants().shut()); // shutdown(SHUT_WR)
-/// engine.tell(Fact::DidShut, clock.elapsed())?;
-/// engine.tell(Fact::Eof { inside: false }, clock.elapsed())?;
-/// assert!(engine.wants().over());
-/// assert_eq!(engine.report().outcome, Outcome::Clean);
+/// engine.finish(None, clock.elapsed()); // our closing tag is due
+/// let mut buffer = [0; 4096];
+/// let report = loop {
+///     let (wants, now) = (engine.wants(), clock.elapsed());
+///     if wants.over() {
+///         break engine.report();
+///     }
+///     if wants.write() {
+///         match socket.write(engine.output()) {
+///             Ok(count) => engine.wrote(count, 0, now),
+///             Err(error) if error.kind() == WouldBlock => {}
+///             Err(error) => engine.tell(Fact::WriteFailed(error.raw_os_error().unwrap_or(0)), now)?,
+///         }
+///     }
+///     if wants.shut() {
+///         let _ = socket.shutdown(Shutdown::Write); // it fails only when the connection is gone
+///         engine.tell(Fact::DidShut, now)?;
+///     }
+///     if wants.read() {
+///         match socket.read(&mut buffer) {
+///             Ok(0) => engine.tell(Fact::Eof { inside: engine.is_inside() }, now)?,
+///             Ok(count) => {
+///                 let mut data = &buffer[..count];
+///                 while let Some(found) = engine.input(&mut data, now) {
+///                     if let Found::Stanza(stanza) = found {
+///                         println!("still came: {stanza}");
+///                     }
+///                 }
+///             }
+///             Err(error) if error.kind() == WouldBlock => {}
+///             Err(error) => engine.tell(Fact::ReadFailed(error.raw_os_error().unwrap_or(0)), now)?,
+///         }
+///     }
+///     engine.tick(clock.elapsed()); // applies the limits
+///     // A real loop waits here, in poll(2): for wants().read() and wants().write(), until deadline().
+/// };
+/// assert_eq!(report.outcome, Outcome::Clean);
+/// assert_eq!(report.stanzas, 1);
 /// # Ok(()) }
 /// ```
 ///
-/// Who has no parser hands in what came by [`input`](Self::input) instead of telling its length by
-/// [`received`](Self::received): the engine finds the stanzas, the closing tag and whatever else is in it, and takes in
-/// what that means.
+/// Over TLS a loop also does what [`Wants::notify`] asks for, and tells the peer's `close_notify` as
+/// [`Fact::Notified`]. A program that has an XML parser of its own calls [`received`](Self::received) in the place of
+/// [`input`](Self::input), and tells what its parser found as [facts](Fact).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Engine {
     close: Close,
     incoming: Incoming,
     /// How much [`send`](Self::send) queues at most.
     output_limit: usize,
-    /// How often it was too late for that.
+    /// How often [`send`](Self::send) came too late.
     refused: u32,
-    /// Bytes that were to be sent, when it turned out that nothing could be any more.
+    /// Bytes that were to be sent when it turned out that nothing could be sent any more.
     lost: usize,
 }
 
 impl Engine {
-    /// An engine on an open stream, between two stanzas of the peer's; for one whose headers are still to come, tell
-    /// [`Fact::Restarted`]. It takes no notice of the options that belong to a transport: what was read before, who cancels,
-    /// and what is composed at the last moment.
+    /// An engine for an open stream; the peer is between two stanzas. Where the headers are still to come, tell
+    /// [`Fact::Restarted`] first.
+    ///
+    /// Three options belong to a transport, and the engine ignores them: [`residual`](CloseOptions::residual),
+    /// [`canceller`](CloseOptions::canceller) and [`farewell_with`](CloseOptions::farewell_with).
     ///
     /// # Errors
-    /// [`Error::Invalid`] for options that make no sense together.
+    /// [`Error::Invalid`] when the options contradict each other, or ask for a half-close over TLS; [`Error::Io`] when the
+    /// system refuses the memory for a large farewell.
     pub fn new(options: &CloseOptions, tls: Tls) -> Result<Self, Error> {
         options.check()?;
         if options.limits.half_close && tls != Tls::No {
@@ -182,10 +203,12 @@ impl Engine {
         }
     }
 
-    /// Queues whole stanzas; the first may be the rest of one that is half written.
+    /// Queues whole stanzas; the first may be the rest of a stanza that is half written. The engine copies the bytes, and
+    /// does not check them.
     ///
     /// # Errors
-    /// [`SendError`]; nothing was queued then.
+    /// [`SendError::Refused`] when our closing tag is due, or nothing can be written any more; [`SendError::Full`] when more
+    /// than [`CloseOptions::output_limit`] would be queued. Nothing was queued then.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
         match self.room() {
             None => {
@@ -200,46 +223,52 @@ impl Engine {
         }
     }
 
-    /// How much may still be sent; `None`: nothing may.
+    /// How many bytes may still be queued; `None`: nothing may be sent any more.
     pub(crate) fn room(&self) -> Option<usize> {
         self.close.may_send().then(|| self.output_limit.saturating_sub(self.close.outgoing.queued()))
     }
 
-    /// All is said: our tag is due, behind a stream error or not. We close, or answer. The first call counts.
+    /// Says that the program sends nothing more: our closing tag is due, behind `error` if there is one. This begins the
+    /// close, or answers the peer's. Only the first call counts.
     pub fn finish(&mut self, error: Option<&StreamError>, now: Duration) {
         self.close.finish(error, now);
     }
 
-    /// What is queued goes out, then TCP is ended without a tag; what still comes is discarded.
+    /// Says that the program leaves the stream resumable (XEP-0198): what is queued goes out, then TCP ends without a
+    /// closing tag. What still comes is discarded.
     pub fn detach(&mut self, now: Duration) {
         self.close.detach(now);
     }
 
-    /// The next bytes to write. They never change while they are not taken; the last that ever come are our tag.
+    /// The next bytes to write; empty when there are none. They stay the same until [`wrote`](Self::wrote) takes some of
+    /// them. Our closing tag is the last that ever comes.
     pub fn output(&mut self) -> &[u8] {
         if self.close.may_write() { self.close.outgoing.next() } else { &[] }
     }
 
-    /// `taken` of the bytes of [`output`](Self::output) were taken. Of all that was ever taken, and of what the application's own
-    /// queue or TLS layer holds besides, `pending` bytes are not with the kernel.
+    /// Says what became of [`output`](Self::output): the socket or the TLS layer has taken its first `taken` bytes. `pending`
+    /// bytes of ours lie in the program's own queue or in its TLS layer, and not yet with the kernel; 0 for a plain socket.
+    /// Only when nothing is pending does our closing tag count as written.
     ///
     /// # Panics
-    /// When more is taken than was handed out.
+    /// When `taken` is more than [`output`](Self::output) has handed out.
     pub fn wrote(&mut self, taken: usize, pending: usize, now: Duration) {
         assert!(taken <= self.close.outgoing.handed(), "more was taken than was handed out");
         self.close.wrote(taken, pending, now);
     }
 
-    /// For who has a parser of his own: so many bytes came. `true` when they are for the parser, `false` when they are to be
-    /// discarded. Before they are parsed.
+    /// For a program with a parser of its own: this many bytes came. Call it before they are parsed. `true` means that the
+    /// parser is to have them, `false` that they are to be discarded: they lie behind the end of the peer's stream.
     #[must_use]
     pub fn received(&mut self, bytes: usize, now: Duration) -> bool {
         self.close.handshake.received(bytes as u64, now)
     }
 
-    /// For who has none: what came. It is consumed up to the end of what is found in it, and what that means for the close is
-    /// taken in already. Call it until it returns `None`, even when `data` is empty; then all of it is consumed. Behind the
-    /// peer's last word all is discarded.
+    /// For a program without a parser: finds the next stanza, or the end of the stream, in the bytes that came. What is
+    /// found is taken off the front of `data`, and the engine acts on it by itself.
+    ///
+    /// Call it until it returns `None`, even when `data` is empty; then all of `data` is consumed. Bytes behind the end of
+    /// the peer's stream are discarded.
     ///
     /// ```
     /// use std::{fmt, time::Duration};
@@ -249,12 +278,11 @@ impl Engine {
     /// let mut engine = Engine::new(&CloseOptions::new(), Tls::No)?;
     /// let mut data: &[u8] = b"<message/></stream:stream>";
     /// while let Some(found) = engine.input(&mut data, Duration::ZERO) {
-    ///     match found {
-    ///         Found::Stanza(stanza) => println!("{stanza}"), // to be answered by `send`
-    ///         _ => {}
+    ///     if let Found::Stanza(stanza) = found {
+    ///         println!("{stanza}"); // `send` answers it
     ///     }
     /// }
-    /// assert!(engine.wants().answer()); // the peer has closed: send what is still owed, then finish
+    /// assert!(engine.wants().answer()); // the peer has closed: `send` the last answers, then `finish`
     /// # Ok(()) }
     /// ```
     pub fn input<'a, 'i: 'a>(&'a mut self, data: &mut &'i [u8], now: Duration) -> Option<Found<'a>> {
@@ -274,7 +302,7 @@ impl Engine {
                 Found::Header(text(tag))
             }
             Frame::Stanza(stanza) if xml::is_stream_error(stanza, header) => {
-                // Only the first is read: a peer can send as many as it likes.
+                // Only the first error is read: a peer can send as many as it likes.
                 let error = stream_error.get_or_insert_with(|| Box::new(xml::stream_error(stanza, header)));
                 close.peer_error(now);
                 Found::StreamError(error)
@@ -298,16 +326,17 @@ impl Engine {
         })
     }
 
-    /// What [`input`](Self::input) was given ends inside an element or tag, and so would the stream if its end came now:
-    /// for [`Fact::Eof`] and [`Fact::Notified`].
+    /// Whether the bytes that [`input`](Self::input) has had end inside an element or tag. If the stream ended now, it would
+    /// be cut: [`Fact::Eof`] and [`Fact::Notified`] say this.
     pub fn is_inside(&self) -> bool {
         self.incoming.is_inside()
     }
 
-    /// Takes a fact. One that is no news changes nothing.
+    /// Takes in what the program knows; see [`Fact`].
     ///
     /// # Errors
-    /// [`Error::Invalid`] when a stream is restarted while something of it is still to be written.
+    /// [`Error::Invalid`] for a [`Fact::Restarted`] while something is still to be written, or when our closing tag is due.
+    /// No other fact is ever refused.
     pub fn tell(&mut self, fact: Fact, now: Duration) -> Result<(), Error> {
         match fact {
             Fact::Malformed => self.close.malformed(Condition::NotWellFormed, now),
@@ -337,24 +366,25 @@ impl Engine {
         Ok(())
     }
 
-    /// What is to be done next. Asked twice, it answers the same.
+    /// What the program has to do next. Asking changes nothing.
     pub fn wants(&self) -> Wants {
         self.close.handshake.wants()
     }
 
-    /// When [`tick`](Self::tick) is due; `None` before the close began, and after its end.
+    /// When [`tick`](Self::tick) is due, on the clock whose times are handed in; `None` before the close begins, and when
+    /// it is over.
     pub fn deadline(&self) -> Option<Duration> {
         self.close.handshake.deadline()
     }
 
-    /// Applies the limits, and only this does. What has arrived is read before.
+    /// Applies the limits; no other call does. Read what has arrived before, so that a late call loses nothing.
     pub fn tick(&mut self, now: Duration) {
         if self.close.handshake.tick(now) {
             self.finish(None, now);
         }
     }
 
-    /// As of the last call; complete once it is over.
+    /// What is known so far. The report is complete once [`Wants::over`] says so.
     pub fn report(&self) -> Report {
         let report = self.close.handshake.report();
         let bytes_unsent = report.bytes_unsent.saturating_add(self.lost as u64);

@@ -1,7 +1,7 @@
-//! The process that an object belongs to.
+//! The process to which an object belongs.
 
-/// After fork(2) the child has a copy of every object, but shares with its parent what the descriptors in it stand for.
-/// What it does there reaches the parent, so it does nothing.
+/// After fork(2) the child has a copy of every object, but shares with its parent the sockets behind the descriptors. What
+/// the child did to these sockets would reach the parent, so in the child the object does nothing.
 #[derive(Debug)]
 pub(crate) struct Owner(u32);
 
@@ -10,7 +10,7 @@ impl Owner {
         Self(std::process::id())
     }
 
-    /// No: this is a child of that process.
+    /// Whether this is the process that made the object. Otherwise this is a forked child.
     pub(crate) fn is_this_process(&self) -> bool {
         self.0 == std::process::id()
     }

@@ -1,4 +1,4 @@
-//! A whole session's stream on one thread: what is sent, what comes, and the close at the end.
+//! The stream of a whole session on one thread: what is sent, what comes, and the close at the end.
 
 mod header;
 mod moving;
@@ -26,6 +26,28 @@ use crate::{
 };
 
 /// What [`Stream::receive`] found.
+///
+/// ```
+/// use std::{io::Write, os::unix::net::UnixStream};
+/// use xmpp_close::{Incoming, Stream};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (socket, mut peer) = UnixStream::pair()?;
+/// # peer.write_all(b"<stream:stream xmlns='jabber:client' \
+/// #     xmlns:stream='http://etherx.jabber.org/streams'><message/></stream:stream>")?;
+/// let mut stream = Stream::new(socket);
+/// loop {
+///     match stream.receive()? {
+///         Incoming::Header(tag) => println!("the peer's header: {tag}"),
+///         Incoming::Stanza(stanza) => println!("a stanza: {stanza}"),
+///         Incoming::Oversize(bytes) => println!("a stanza of {bytes} bytes was passed over"),
+///         Incoming::StreamError(error) => break println!("the peer closes with an error: {error}"),
+///         Incoming::PeerClosed => break println!("the peer's closing tag"),
+///         other => println!("no data came: {other:?}"), // a wake, a silence, or the end of a limit
+///     }
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Incoming {
@@ -33,58 +55,75 @@ pub enum Incoming {
     Header(String),
     /// A whole stanza, or another first-level element.
     Stanza(Stanza),
-    /// A stanza of this many bytes was over the limit and passed over (XM-08: close with `policy-violation`, or ignore it).
+    /// A stanza of this many bytes was larger than [`Stream::stanza_limit`], and was passed over. Ignore it, or close the
+    /// stream with the stream error `policy-violation`.
     Oversize(u64),
-    /// The peer's stream error; the first one again, when it sends more. Only [`Stream::close`] makes sense now (ER-02).
+    /// The peer's stream error. Call [`Stream::close`] now: nothing may be sent any more. A peer that sends more errors: the
+    /// first one again.
     StreamError(StreamError),
-    /// The peer's closing tag. What is still owed may be sent; then [`Stream::close`] answers (HS-07, HS-08).
+    /// The peer's closing tag. Send what is still owed to the peer, then call [`Stream::close`], which answers the tag.
     PeerClosed,
     /// Another thread called [`Waker::wake`].
     Woken,
     /// The peer has been silent for as long as [`Stream::idle_after`] says.
     Idle,
-    /// Nothing whole came within the limit of [`Stream::receive_within`].
+    /// No whole stanza came within the limit of [`Stream::receive_within`].
     TimedOut,
 }
 
-/// An XMPP stream over a transport, framed from its first byte, so that nothing is stranded between a reader and the close.
+/// The XMPP stream of a whole session, from its first byte to its end, on one thread. The `Stream` owns the transport and
+/// reads all of it, so no byte is lost between the session and the close.
 ///
-/// ```no_run
-/// # fn f(tcp: std::net::TcpStream) -> Result<(), xmpp_close::Error> {
-/// use std::time::Duration;
-/// use xmpp_close::{CloseOptions, Incoming, Stream};
+/// ```
+/// use std::{io::{Read, Write}, net::{TcpListener, TcpStream}, thread, time::Duration};
+/// use xmpp_close::{CloseOptions, Incoming, Outcome, Stream};
 ///
-/// let mut stream = Stream::new(tcp);
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let listener = TcpListener::bind("127.0.0.1:0")?;
+/// # let address = listener.local_addr()?;
+/// # let server = thread::spawn(move || -> std::io::Result<()> {
+/// #     let (mut tcp, _) = listener.accept()?;
+/// #     tcp.write_all(b"<stream:stream xmlns='jabber:client' \
+/// #         xmlns:stream='http://etherx.jabber.org/streams'><message/></stream:stream>")?;
+/// #     tcp.read_to_end(&mut Vec::new())?;
+/// #     Ok(())
+/// # });
+/// let mut stream = Stream::new(TcpStream::connect(address)?);
 /// stream.idle_after(Some(Duration::from_secs(600)));
 /// stream.send("<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>")?;
 /// loop {
 ///     match stream.receive()? {
-///         Incoming::Stanza(stanza) => println!("{stanza}"),
-///         Incoming::Idle | Incoming::PeerClosed => break,
+///         Incoming::Stanza(stanza) if stanza.name() == "message" => stream.send("<presence/>")?,
+///         Incoming::Idle | Incoming::PeerClosed | Incoming::StreamError(_) => break,
 ///         _ => {}
 ///     }
 /// }
-/// let report = stream.close(&CloseOptions::new())?;
+/// let report = stream.close(&CloseOptions::new())?; // sends our closing tag, waits for the peer's, ends TCP
+/// assert_eq!(report.outcome, Outcome::Clean);
+/// # drop(server.join());
 /// # Ok(()) }
 /// ```
+///
+/// A `Stream` that is dropped ends TCP at once, without the closing handshake.
 pub struct Stream<T: Transport> {
-    /// The same that closes it in the end.
+    /// Moves the stream until its end, through the close as well.
     driver: Driver<T>,
-    /// Frames what we send: each call sends whole elements, and our closing tag is that of our own header (HS-12, HS-13).
+    /// Frames what we send: each call must send whole elements, and our closing tag is that of our own header (HS-12, HS-13).
     outgoing: Framer,
-    /// The start tag of the peer's header, until ours is out: who closes before that has to answer it.
+    /// The start tag of the peer's header, until ours is out: a close before that must send a header that answers it.
     unanswered: Vec<u8>,
     idle_after: Option<Duration>,
-    /// When the silence of the peer began: with its last byte, or when it was last told.
+    /// When the silence of the peer began: with its last byte, or when the application was last told of a silence.
     silent_since: Instant,
     write_limit: Duration,
     waker: Option<Waker>,
-    /// What other threads send.
+    /// What other threads send; `None`: nobody asked for a [`Sender`].
     mailbox: Option<Mailbox>,
 }
 
 impl<T: Transport> Stream<T> {
-    /// A stream on which nothing has been sent or received yet.
+    /// A stream on which nothing has been sent or received yet. It sets no option of the transport: the transport may be
+    /// blocking or not.
     pub fn new(transport: T) -> Self {
         Self {
             driver: Driver::at_the_start(transport),
@@ -98,30 +137,31 @@ impl<T: Transport> Stream<T> {
         }
     }
 
-    /// The transport, to be looked at: its addresses, or its TLS session.
+    /// The transport, to look at its addresses or its TLS session. Read and write through the `Stream` only.
     pub fn get_ref(&self) -> &T {
         self.driver.get_ref()
     }
 
     /// Makes [`receive`](Self::receive) return [`Incoming::Idle`] when the peer has been silent for this long. `None`, the
-    /// default: never, because leaving an idle stream alone is better than closing it without need (HS-15).
+    /// default: never, because leaving an idle stream open is better than closing it without need.
     ///
-    /// The silence begins with the peer's last byte, and before its first byte when the stream was made or
-    /// [upgraded](Self::upgrade). It goes on from call to call, whatever is sent, whoever wakes `receive`, and whenever this
-    /// limit is set: a limit that has passed already is told by the next `receive`. Each byte of the stream ends it, be it
-    /// white space, a part of a stanza, or read while `send` was waiting; and what has arrived is read before a silence is
-    /// told.
-    ///
-    /// A silence that goes on is told again after as long again, not by each call: who does not close for it can go on
-    /// receiving.
+    /// - A silence begins with the peer's last byte; before the first byte, when the stream was made or
+    ///   [upgraded](Self::upgrade).
+    /// - Each byte of the peer's ends the silence: white space, a part of a stanza, or a byte that came while `send` was
+    ///   waiting. What has arrived is read before a silence is told.
+    /// - What we send does not end the silence, nor does a [`Waker`], nor a new limit. A limit that has passed already makes
+    ///   the next `receive` return at once.
+    /// - When the silence goes on, `receive` tells it again after the same time. So a program that does not want to close may
+    ///   just go on receiving.
     pub fn idle_after(&mut self, silence: Option<Duration>) {
         self.idle_after = silence;
     }
 
-    /// Lets other threads wake [`receive`](Self::receive).
+    /// Lets other threads wake [`receive`](Self::receive). The first call takes two file descriptors, which the stream and all
+    /// its wakers share.
     ///
     /// # Errors
-    /// When the system has no more file descriptors.
+    /// When the system has no file descriptor left.
     pub fn waker(&mut self) -> io::Result<Waker> {
         let waker = match self.waker.take() {
             Some(waker) => waker,
@@ -130,47 +170,37 @@ impl<T: Transport> Stream<T> {
         Ok(self.waker.insert(waker).clone())
     }
 
-    /// Lets other threads send, without waiting, while this one receives and writes what they have queued.
-    ///
-    /// ```no_run
-    /// # fn f(mut stream: xmpp_close::Stream<std::net::TcpStream>) -> Result<(), xmpp_close::Error> {
-    /// use xmpp_close::{CloseOptions, Incoming, SendError};
-    ///
-    /// let sender = stream.sender()?;
-    /// std::thread::spawn(move || match sender.send("<presence/>") {
-    ///     Err(SendError::Refused) => { /* the stream is being closed: to be stored, or bounced */ }
-    ///     result => drop(result),
-    /// });
-    /// while !matches!(stream.receive()?, Incoming::PeerClosed) {}
-    /// let report = stream.close(&CloseOptions::new())?; // what was queued leaves in front of our tag
-    /// # Ok(()) }
-    /// ```
+    /// Lets other threads send, without waiting. They queue; the thread that calls [`receive`](Self::receive) writes. See
+    /// [`Sender`] for an example. The first call takes two file descriptors, as [`waker`](Self::waker) does.
     ///
     /// # Errors
-    /// When the system has no more file descriptors.
+    /// When the system has no file descriptor left.
     pub fn sender(&mut self) -> io::Result<Sender> {
         let waker = self.waker()?;
         Ok(self.mailbox.get_or_insert_with(Mailbox::new).sender(waker))
     }
 
-    /// How long [`send`](Self::send) waits while not a byte can be written; 30 s by default.
+    /// Sets how long [`send`](Self::send) waits while not a byte can be written; 30 s by default.
     pub fn write_limit(&mut self, limit: Duration) {
         self.write_limit = limit;
     }
 
-    /// The largest stanza to deliver, in bytes; never below 10 000 (XM-08).
+    /// Sets the size of the largest stanza to deliver, in bytes: 1 MiB by default, and never below 10 000. A larger stanza is
+    /// passed over, and told as [`Incoming::Oversize`].
     pub fn stanza_limit(&mut self, bytes: usize) {
         self.driver.limit_stanzas(bytes);
     }
 
-    /// Sends our header, or whole stanzas. What the peer sends meanwhile is kept for [`receive`](Self::receive).
+    /// Sends our header, or whole stanzas, and blocks until all of it is written. What the peer sends meanwhile is kept for
+    /// [`receive`](Self::receive).
     ///
     /// # Errors
-    /// [`Error::Invalid`] when `xml` does not end between stanzas, or holds a closing tag, or anything but white space
-    /// beside stanzas: nothing of it was sent then.
-    /// [`Error::Closed`] after the peer's stream error. [`Error::Io`] when the connection broke, or with
-    /// [`TimedOut`](io::ErrorKind::TimedOut) when nothing could be written in time; the rest is then sent by the next
-    /// `send`, or by the close.
+    /// - [`Error::Invalid`] when `xml` ends inside a stanza, holds a closing tag, or has text beside the stanzas. Nothing of it
+    ///   was sent.
+    /// - [`Error::Closed`] after the peer's stream error, or when what the peer sent was no XMPP stream.
+    /// - [`Error::Io`] with [`TimedOut`](io::ErrorKind::TimedOut) when not a byte could be written within
+    ///   [`write_limit`](Self::write_limit). The next `send` or the close sends the rest, so do not send it again.
+    /// - [`Error::Io`] with another kind when the connection broke. Call [`close`](Self::close) for the report.
     pub fn send(&mut self, xml: impl AsRef<[u8]>) -> Result<(), Error> {
         let xml = xml.as_ref();
         if self.driver.stream_error().is_some() {
@@ -187,15 +217,18 @@ impl<T: Transport> Stream<T> {
     /// Blocks until something came.
     ///
     /// # Errors
-    /// [`Error::Io`] when the connection ended or broke; [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) is an end
-    /// without closing tag. [`Error::Malformed`] when the peer does not send an XMPP stream. [`Error::Closed`] after
-    /// the peer's closing tag.
+    /// After each of these errors, call [`close`](Self::close): it ends TCP, and its report says how the stream ended.
+    ///
+    /// - [`Error::Io`] with [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when the connection ended without a closing tag;
+    ///   with another kind, such as [`ConnectionReset`](io::ErrorKind::ConnectionReset), when it broke.
+    /// - [`Error::Malformed`] when what the peer sends is no XMPP stream.
+    /// - [`Error::Closed`] after [`Incoming::PeerClosed`]: nothing more can come.
     pub fn receive(&mut self) -> Result<Incoming, Error> {
         self.receive_until(None)
     }
 
-    /// The same, but returns [`Incoming::TimedOut`] when nothing whole came within `limit`, whatever trickled in
-    /// meanwhile. What has arrived is read first, also when `limit` is zero.
+    /// As [`receive`](Self::receive), but returns [`Incoming::TimedOut`] when no whole stanza came within `limit`, even if
+    /// parts of one came. What has arrived is read first, so a `limit` of zero finds it.
     ///
     /// # Errors
     /// As for [`receive`](Self::receive).
@@ -203,27 +236,28 @@ impl<T: Transport> Stream<T> {
         self.receive_until(Instant::now().checked_add(limit))
     }
 
-    /// A new header follows in both directions, over the same transport: after SASL (RFC 6120 section 4.3.3, NG-01). What
-    /// the peer has sent behind the element that agreed to it is the beginning of its new stream, and is kept: a peer
-    /// need not wait for us (XEP-0305). For another transport, as after STARTTLS, see [`upgrade`](Self::upgrade).
+    /// Says that new headers follow in both directions, over the same transport: after SASL (RFC 6120 section 4.3.3). What
+    /// the peer has sent behind its `<success/>` is the beginning of its new stream, and is kept, because a peer may send it
+    /// without waiting for us (XEP-0305). After STARTTLS, [`upgrade`](Self::upgrade) the stream instead.
     pub fn restart(&mut self) {
         self.driver.restart();
-        self.outgoing = Framer::new(); // not even white space of ours comes in front of it
+        self.outgoing = Framer::new(); // not even white space of ours may come in front of the new header
     }
 
-    /// [Restarts](Self::restart) the stream over another transport: after `<proceed/>` of STARTTLS, `tls` makes the TLS
-    /// session of the socket, which is as it was when the stream was made. The TLS handshake may block.
+    /// [Restarts](Self::restart) the stream over another transport. After the `<proceed/>` of STARTTLS, `tls` gets the socket,
+    /// makes the TLS session over it, and may block for the TLS handshake. The socket has the flags and timeouts that it had
+    /// when the stream was made.
     ///
-    /// What came behind `<proceed/>` in the clear is dropped, because anybody may have put it there (RFC 6120 section
-    /// 5.4.3.3). The same is done for compression (XEP-0138), where nothing can be there: behind `<compress/>` or
-    /// `<compressed/>` the peer waits for the other side.
+    /// What came behind `<proceed/>` without TLS is dropped, because an attacker may have put it there (RFC 6120 section
+    /// 5.4.3.3). With compression (XEP-0138) this loses nothing: behind `<compress/>` or `<compressed/>` the peer waits for
+    /// us.
     ///
     /// # Errors
-    /// Those of `tls`; the connection is then gone, without a closing tag (NG-02).
+    /// What `tls` returns. The connection is then gone, without a closing tag.
     pub fn upgrade<U: Transport, E>(self, tls: impl FnOnce(T) -> Result<U, E>) -> Result<Stream<U>, E> {
         Ok(Stream {
             driver: self.driver.upgrade(tls)?,
-            outgoing: Framer::new(), // not even white space of ours comes in front of the new header
+            outgoing: Framer::new(), // not even white space of ours may come in front of the new header
             unanswered: self.unanswered,
             idle_after: self.idle_after,
             silent_since: Instant::now(),
@@ -233,19 +267,22 @@ impl<T: Transport> Stream<T> {
         })
     }
 
-    /// Closes the stream; what still arrives is read and counted, but not kept.
+    /// Closes the stream, then TCP. Stanzas that still arrive are counted and discarded. Blocks for
+    /// [`CloseOptions::total`] at most.
     ///
-    /// If none of our headers has been sent since the stream was made or [restarted](Self::restart), one goes out in front
-    /// of the stream error, if there is one, and the closing tag, because neither can stand alone (RFC 6120 section
-    /// 4.9.1.2): that of [`CloseOptions::header`], or the least that answers the peer's.
+    /// When our header has not been sent since the stream was made or [restarted](Self::restart), it goes out now, because
+    /// neither a stream error nor a closing tag can stand without it (RFC 6120 section 4.9.1.2): the header of
+    /// [`CloseOptions::header`], or else the shortest one that answers the peer's.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for options that make no sense; TCP is ended all the same.
+    /// As for [`CloseOptions::close`]; the stream is dropped then, which ends TCP. The report says how the stream ended, also
+    /// when the connection broke.
     pub fn close(self, options: &CloseOptions) -> Result<Report, Error> {
         Ok(self.begin(options)?.finish())
     }
 
-    /// Begins to close the stream; the [`Closing`] hands over what still arrives.
+    /// Begins to close the stream. The [`Closing`] hands over the stanzas that still arrive; to process them is what the
+    /// handshake asks for.
     ///
     /// # Errors
     /// As for [`close`](Self::close).
@@ -253,7 +290,7 @@ impl<T: Transport> Stream<T> {
         Ok(Closing::begin(self.into_driver(options)?))
     }
 
-    /// What a close needs: our tag is that of our header, which is out or goes out with it.
+    /// The driver, with all that a close needs: our closing tag is that of our header, which is out or goes out first.
     pub(crate) fn into_driver(self, options: &CloseOptions) -> Result<Driver<T>, Error> {
         let mut options = options.clone();
         match self.outgoing.root() {
@@ -262,7 +299,7 @@ impl<T: Transport> Stream<T> {
                 options.closing_tag.get_or_insert_with(|| format!("</{root}>"));
             }
             None if options.header.is_none() => {
-                // After a restart the peer's new header may be still to come: then it is known what kind of stream it was.
+                // After a restart, the peer's new header may not have come yet: then its header before shows the kind of stream.
                 let before = self.driver.header().start_tag();
                 let peer = if self.unanswered.is_empty() { before.as_bytes() } else { &self.unanswered };
                 options.header = Some(header::compose(peer, options.stream_error.as_ref()));
@@ -273,7 +310,7 @@ impl<T: Transport> Stream<T> {
         self.hand_over(options)
     }
 
-    /// A session again, that was to be closed and is not.
+    /// A stream that was to be closed, and now is not.
     #[cfg(feature = "batch")]
     pub(crate) fn of(mut driver: Driver<T>) -> Self {
         let root = driver.unset();
@@ -290,16 +327,20 @@ impl<T: Transport> Stream<T> {
         }
     }
 
-    /// Sends what is queued, then [detaches](CloseOptions::detach), with the same errors.
+    /// Sends what is queued, then ends TCP without a closing tag, so that an XEP-0198 session stays resumable: see
+    /// [`CloseOptions::detach`].
+    ///
+    /// # Errors
+    /// As for [`CloseOptions::detach`].
     pub fn detach(self, options: &CloseOptions) -> Result<Report, Error> {
         Ok(Closing::begin(self.hand_over(CloseOptions { detach: true, ..options.clone() })?).finish())
     }
 
-    /// The same driver moves on, as `options` say.
+    /// The driver, which closes the stream as `options` say.
     fn hand_over(mut self, mut options: CloseOptions) -> Result<Driver<T>, Error> {
         if let Some(mailbox) = self.mailbox {
             let mut queued = mailbox.close();
-            // Where nothing can be sent any more, or not before our header, it goes out with what the close says first.
+            // When nothing can be sent any more, or our header must go out first, the farewell begins with what was queued.
             if self.outgoing.root().is_none() || self.driver.send(&queued).is_err() {
                 queued.append(&mut options.farewell);
                 options.farewell = queued;
@@ -312,14 +353,14 @@ impl<T: Transport> Stream<T> {
     }
 }
 
-/// To wait for, not to read from or to write to.
+/// For poll(2) and its like. Nothing may be read from the descriptor, or written to it.
 impl<T: Transport + AsFd> AsFd for Stream<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.get_ref().as_fd()
     }
 }
 
-/// To wait for, not to read from or to write to.
+/// For poll(2) and its like. Nothing may be read from the descriptor, or written to it.
 impl<T: Transport + AsRawFd> AsRawFd for Stream<T> {
     fn as_raw_fd(&self) -> RawFd {
         self.get_ref().as_raw_fd()

@@ -1,5 +1,5 @@
-//! What a stream that is being closed in a batch holds on the heap, counted by the allocator: it does not depend on how
-//! many there are, nor on what has come before, and stays below 4 KiB.
+//! What a stream that is being closed in a batch holds on the heap, counted by the allocator. That depends neither on
+//! the number of streams nor on what has come before, and stays below 4 KiB.
 #![allow(unsafe_code)]
 
 #[path = "support/peer.rs"]
@@ -171,8 +171,8 @@ fn remains_of_many(spread: Duration) -> usize {
     HELD.load(Ordering::Relaxed).saturating_sub(held)
 }
 
-/// A server turns its batch for months; what is over leaves nothing behind, be it a limit that would have been reached much
-/// later, a moment in the spread, or a canceller of its own.
+/// A server turns its batch for months; what is over leaves nothing behind, be it a limit that would have been reached
+/// much later, a moment in the spread, or a canceller of its own.
 #[test]
 fn a_batch_that_goes_on_for_ever_holds_no_more_for_what_is_over() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);

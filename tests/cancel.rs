@@ -1,5 +1,5 @@
-//! The bell behind `Canceller` and `Waker`, under every interleaving of the threads that use it: no wake is lost, there
-//! are never two bytes, and with the flag down there is none. The code is the library's own, on loom's types.
+//! The bell behind `Canceller` and `Waker`, under every interleaving of the threads that use it. No wake is lost, there
+//! are never two bytes in the bell, and none while its flag is down. The code is the library's own, on loom's types.
 
 #[path = "../src/cancel/bell.rs"]
 mod bell;
@@ -66,8 +66,8 @@ fn assert_whole(bell: &Bell) {
     assert_eq!(usize::from(bell.rings()), *bell.pair.bytes.lock().unwrap(), "the flag, and the bytes in the pair");
 }
 
-/// Each of `ringers` threads posts a letter and rings; this one, as `Stream::receive` does, takes the ring or waits, until
-/// it has all letters. They are relaxed, so that it is the bell alone that makes them visible.
+/// Each of `ringers` threads posts a letter and rings; this one, as `Stream::receive` does, takes the ring or waits,
+/// until it has all letters. They are relaxed, so that it is the bell alone that makes them visible.
 fn all_letters_come(ringers: usize, silence: fn(&Bell) -> bool) {
     model(move || {
         let bell = bell();
@@ -105,8 +105,8 @@ fn no_wake_is_lost_and_no_byte_is_left_behind() {
     all_letters_come(2, Bell::silence);
 }
 
-/// Two threads ring the bell of one stream: a waker, of whom the application is told once, and a sender, whose letter is
-/// found without a word.
+/// Two threads ring the bell of one stream: a waker, of whom the application is told once, and a sender, whose letter
+/// is found without a word.
 fn both_reasons_come(silence: fn(&Wake) -> Option<bool>) {
     model(move || {
         let wake = Arc::new(Wake::new(Pair::new()));

@@ -210,7 +210,7 @@ fn with_no_time_at_all_what_has_arrived_still_counts() {
 }
 
 #[test]
-fn without_progress_it_returns_before_the_total() {
+fn without_progress_a_close_returns_before_the_total() {
     let (ours, _theirs) = peer::pair();
     let start = Instant::now();
     let options = CloseOptions::new().total(PATIENCE).no_progress(Duration::from_millis(300));

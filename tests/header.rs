@@ -93,3 +93,33 @@ fn no_line_is_wider_than_a_terminal() {
         assert!(line.chars().count() <= 85 && line.trim_end() == line, "line {}: {line}", index + 1);
     }
 }
+
+/// The programs at the top of the header: what stands in ```` ```example ```` in src/ffi.rs.
+fn programs() -> String {
+    let comment = include_str!("../src/ffi.rs").lines().map_while(|line| line.strip_prefix("//!"));
+    let (mut code, mut is_code) = (String::new(), false);
+    for line in comment.map(|line| line.strip_prefix(' ').unwrap_or(line)) {
+        match line {
+            "```example" => is_code = true,
+            "```" => is_code = false,
+            _ if is_code => {
+                assert!(GENERATED.contains(line), "the header lacks: {line}");
+                code += line;
+                code += "\n";
+            }
+            _ => {}
+        }
+    }
+    code
+}
+
+#[test]
+fn the_programs_at_the_top_of_the_header_compile() {
+    let programs = programs();
+    for use_of in ["xmpp_close_fd(", "xmpp_close_step(", "xmpp_close_new(", "xmpp_close_batch_run("] {
+        assert!(programs.contains(use_of), "no program with {use_of}");
+    }
+    for (compiler, language, standard) in [("gcc", "c", "c99"), ("clang", "c", "c17"), ("g++", "c++", "c++11")] {
+        compiles(compiler, language, standard, &programs);
+    }
+}

@@ -1,5 +1,5 @@
-//! include/xmpp_close.hpp compiles by itself with every compiler and standard, with and without exceptions; and what it
-//! is to refuse, it refuses. What it does is tested by ffi-tests/hpp.cc.
+//! include/xmpp_close.hpp compiles by itself with every compiler and standard, with and without exceptions, and
+//! refuses the code that it must refuse. ffi-tests/hpp.cc tests what it does.
 
 #[path = "support/clib.rs"]
 mod clib;
@@ -108,7 +108,7 @@ fn compiles(compiler: &str, standard: &str, more: &[&str], program: &str) {
 }
 
 #[test]
-fn every_standard_takes_it_with_and_without_exceptions() {
+fn every_standard_takes_the_header_with_and_without_exceptions() {
     for compiler in ["g++", "clang++"] {
         for standard in STANDARDS {
             for exceptions in EXCEPTIONS {

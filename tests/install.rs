@@ -1,4 +1,4 @@
-//! `make install` gives C and C++ programs all they need, and `make uninstall` takes it away.
+//! `make install` gives C and C++ programs everything that they need, and `make uninstall` removes all of it.
 
 #[path = "support/clib.rs"]
 mod clib;

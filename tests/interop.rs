@@ -1,5 +1,5 @@
 //! The other ends that exist: Prosody, ejabberd and jabberd2 from Debian's packages, each in every situation in which
-//! a stream ends, and beside the handshake what is lost the old way.
+//! a stream ends; and what is lost when a stream ends the old way.
 //!
 //! `cargo test --all-features --test interop -- --nocapture` shows the figures;
 //! with `INTEROP_REPORT=docs/interop.md` in front, it writes them there.

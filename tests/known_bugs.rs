@@ -1,5 +1,5 @@
 //! The fifteen bugs that users of other implementations met when a stream, a WebSocket or a TLS session was closed:
-//! one test each, numbered as they were collected, and named after what must hold here.
+//! one test for each bug, numbered as the bugs were collected, and named after what must hold here.
 #![allow(unsafe_code, reason = "CPU time is read through libc")]
 
 #[path = "support/peer.rs"]
@@ -204,7 +204,7 @@ fn an_answer_to_a_peer_that_is_gone_is_mere_detail() {
 
 /// 10: stanzas, acks and a second tag went out behind the tag.
 #[test]
-fn whatever_comes_there_is_one_tag_and_nothing_behind_it() {
+fn whatever_comes_we_write_one_tag_and_nothing_behind_it() {
     let (ours, theirs) = peer::pair();
     let peer = peer::peer(theirs, |mut peer| {
         peer.send(HEADER).read_tag();

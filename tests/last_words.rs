@@ -68,7 +68,7 @@ fn the_last_words_count_every_stanza_that_had_arrived() {
 }
 
 #[test]
-fn they_are_said_when_nobody_takes_the_stanzas_and_when_they_are_taken_as_bytes() {
+fn last_words_are_said_when_nobody_takes_the_stanzas_and_when_these_are_taken_as_bytes() {
     let handled = Handled::default();
     let options = handled.options(); // for several closes
     for round in 1..4 {
@@ -112,7 +112,7 @@ fn a_whole_sessions_last_words_count_what_it_had_read_but_not_handled() {
 }
 
 #[test]
-fn an_error_stands_behind_them() {
+fn a_stream_error_stands_behind_the_last_words() {
     let xmlns = "xmlns='urn:ietf:params:xml:ns:xmpp-streams'";
     let error = |name| format!("<f/><a h='0'/><stream:error><{name} {xmlns}/></stream:error>{TAG}");
     let handled = Handled::default();
@@ -149,7 +149,7 @@ fn malformed_bytes_that_had_arrived_are_told_the_peer_if_they_are_handled_before
 }
 
 #[test]
-fn they_belong_to_an_answer_too() {
+fn last_words_belong_to_an_answer_too() {
     let (ours, theirs) = peer::pair();
     let peer = peer::peer(theirs, |mut peer| {
         peer.send(HEADER).send("<b/>").send(TAG).read_tag().expect_eof();
@@ -166,7 +166,7 @@ fn they_belong_to_an_answer_too() {
 }
 
 #[test]
-fn they_wait_until_a_long_queue_is_written() {
+fn last_words_wait_until_a_long_queue_is_written() {
     let (ours, theirs) = peer::pair_with_buffers(1 << 16);
     let mut queue = vec![b' '; 3 << 20];
     queue[100_000..100_007].copy_from_slice(b"<mark/>");
@@ -215,7 +215,7 @@ fn who_never_stops_sending_cannot_hold_back_our_tag() {
 }
 
 #[test]
-fn a_detach_says_them_and_then_ends_tcp() {
+fn a_detach_says_the_last_words_and_then_ends_tcp() {
     let handled = Handled::default();
     let end = |theirs| {
         peer::peer(theirs, |mut peer| {
@@ -242,7 +242,7 @@ fn a_detach_says_them_and_then_ends_tcp() {
 }
 
 #[test]
-fn a_detach_says_them_also_when_there_is_nothing_else_to_say() {
+fn a_detach_says_the_last_words_also_when_nothing_else_is_queued() {
     let (ours, theirs) = peer::pair();
     let peer = peer::peer(theirs, |mut peer| {
         peer.rest().unwrap(); // to the EOF
@@ -255,7 +255,7 @@ fn a_detach_says_them_also_when_there_is_nothing_else_to_say() {
 }
 
 #[test]
-fn a_detach_whose_last_words_are_none_says_nothing_and_owes_no_tag() {
+fn a_detach_whose_last_words_are_refused_says_nothing_and_owes_no_tag() {
     let (ours, theirs) = peer::pair();
     let peer = peer::peer(theirs, |mut peer| {
         peer.rest().unwrap(); // to the EOF
@@ -273,7 +273,8 @@ fn answer_at_once(mut peer: TcpStream) -> String {
     listen(peer)
 }
 
-/// Says nothing, so that a close that is stopped leaves nothing unread, which would be answered by a RST; tells what came.
+/// Says nothing, so that a close that is stopped leaves nothing unread, which would be answered by a RST; tells what
+/// came.
 fn listen(mut peer: TcpStream) -> String {
     let mut sent = String::new();
     peer.read_to_string(&mut sent).unwrap();

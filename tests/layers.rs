@@ -1,5 +1,5 @@
-//! The layer rule of CONTRIBUTING.md, read off the sources: nothing points up, each dependency has one door, and each
-//! struct can be held in the head.
+//! The layer rule of CONTRIBUTING.md, read off the sources: nothing points up, each dependency is used in one
+//! place, and no struct has too many fields.
 
 #[path = "layers/sources.rs"]
 mod sources;

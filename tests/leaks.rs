@@ -1,5 +1,5 @@
-//! However a close ends, and however it is given up, the process has the descriptors and the threads it had before. (For C,
-//! each test of `ffi-tests` looks at both.)
+//! However a close ends, and however it is abandoned, the process then has the descriptors and the threads that it had
+//! before. (For C, each test of `ffi-tests` looks at both.)
 
 #[path = "support/peer.rs"]
 mod peer;

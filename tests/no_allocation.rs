@@ -1,5 +1,5 @@
-//! The engine allocates its handle and what is to be said, so that an event loop never waits for an allocator. A close
-//! that is warm hands on what still comes without allocating, and holds little while it waits.
+//! The engine allocates only its handle and what is to be sent, so that an event loop never waits for an allocator. A
+//! close that is warm hands over what still comes without allocating, and holds little while it waits.
 
 #![allow(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Everything both sides wrote before their closing tags arrives, and nothing is on the wire after ours.
+//! Everything that both sides wrote before their closing tags arrives, and nothing is on the wire behind our tag.
 
 #[path = "support/peer.rs"]
 mod peer;
@@ -24,7 +24,8 @@ fn stanza(n: usize, bytes: usize) -> String {
     start + &filler + end
 }
 
-/// The peer writes `theirs` bytes, then its tag, and only then reads; we have `ours` bytes pending. Nobody may wait for ever.
+/// The peer writes `theirs` bytes, then its tag, and only then reads; we have `ours` bytes pending. Nobody may wait for
+/// ever.
 fn both_write_before_reading((ours, theirs): (TcpStream, TcpStream), our_bytes: usize, their_bytes: usize) {
     const SIZE: usize = 4096;
     let farewell: String = (0..our_bytes / SIZE).map(|n| stanza(n, SIZE)).collect();

@@ -1,4 +1,5 @@
-//! `.ci/packages`, which every check begins with: what is installed, but of no use, is named, and nothing is changed.
+//! `.ci/packages`, with which every check begins: it names packages that are installed but of no use, and changes
+//! nothing.
 
 #[path = "support/clib.rs"]
 mod clib;

@@ -1,4 +1,5 @@
-//! The peer's header, for a close of a stream that someone else has opened: stream errors are known under any prefix.
+//! The peer's header, for a close of a stream that someone else has opened: stream errors are recognized under any
+//! prefix.
 
 #[path = "support/peer.rs"]
 mod peer;

@@ -1,5 +1,5 @@
-//! Transports between which and the kernel there is something: one that takes at once what it is given and lets the
-//! kernel have it slowly, as a TLS layer over memory does; and one that does not want to read for a while.
+//! Transports that stand between the library and the kernel. One takes bytes at once and passes them to the kernel
+//! slowly, as a TLS layer over memory does. Another one pauses: it does not want to read for a while.
 
 #[path = "support/peer.rs"]
 mod peer;
@@ -226,7 +226,7 @@ fn what_never_reaches_the_kernel_is_not_sent() {
 
 /// What is readable all the time is looked at ten times a second, and the peer is not to blame.
 #[test]
-fn who_does_not_read_for_a_while_is_asked_again_after_a_while() {
+fn a_transport_that_pauses_is_asked_again_after_a_while() {
     const PAUSES: u32 = 6;
     const NO_PROGRESS: Duration = Duration::from_millis(250); // of which there would be two
     each_way(|close| {
@@ -248,7 +248,7 @@ fn who_does_not_read_for_a_while_is_asked_again_after_a_while() {
 
 /// `send` is through when the kernel has it, and whoever receives does not ask again and again.
 #[test]
-fn a_session_waits_for_the_kernel_and_for_who_does_not_read() {
+fn a_session_waits_for_the_kernel_and_for_a_transport_that_pauses() {
     const PAUSES: u32 = 6;
     let (ours, mut theirs) = peer::pair();
     let header = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";

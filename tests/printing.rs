@@ -1,4 +1,4 @@
-//! What a program's log shows of the public types, their defaults, and the shortest form of a close.
+//! What a log shows of the public types; their defaults; and the shortest form of a close.
 
 use std::{
     error::Error as _,

@@ -1,4 +1,4 @@
-//! The `probe` example, as it is run by people and by scripts.
+//! The `probe` example, as people and scripts run it.
 
 #[path = "support/daemon.rs"]
 mod daemon;
@@ -175,7 +175,7 @@ fn the_handshake_loses_nothing_where_the_old_way_does() {
 }
 
 #[test]
-fn without_arguments_it_prints_both_endings_for_people() {
+fn without_arguments_the_probe_prints_both_endings_for_people() {
     let output = probe(&[]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
@@ -395,7 +395,7 @@ fn a_login_that_fails_has_its_own_code() {
 }
 
 #[test]
-fn a_diagram_that_cannot_be_written_is_said_so() {
+fn a_diagram_that_cannot_be_written_is_reported() {
     let output = probe(&["--svg", "/nonexistent/probe.svg"]);
     assert_failure(&output, 7, "/nonexistent/probe.svg");
 }

@@ -5,6 +5,8 @@
 mod figures;
 #[path = "readme/links.rs"]
 mod links;
+#[path = "readme/names.rs"]
+mod names;
 #[path = "readme/requirements.rs"]
 mod requirements;
 

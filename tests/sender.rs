@@ -1,5 +1,5 @@
-//! What other threads send on a stream while its own receives: all that was accepted is on the wire, in order and in front
-//! of our tag, or counted as unsent.
+//! What other threads send on a stream while its own thread receives: everything that was accepted is on the wire, in
+//! order and in front of our tag, or is counted as unsent.
 
 #[path = "support/peer.rs"]
 mod peer;

@@ -241,7 +241,7 @@ fn bytes_that_were_read_before_are_handled_first() {
 }
 
 #[test]
-fn a_closing_tag_that_is_none_is_refused_before_anything_is_sent() {
+fn a_text_that_is_no_closing_tag_is_refused_before_anything_is_sent() {
     for tag in ["", "</>", "stream", "</a b>", "</stream:stream>\n", "<stream:stream/>", "</a></b>"] {
         let (ours, theirs) = peer::pair();
         assert!(matches!(CloseOptions::new().closing_tag(tag).close(ours), Err(Error::Invalid(_))), "{tag:?}");
@@ -349,7 +349,7 @@ fn another_thread_can_wake_the_one_that_waits_for_the_peer() {
 
 /// Until the close nobody can do anything about its limits, so they begin with it.
 #[test]
-fn who_takes_his_time_for_what_the_peer_is_owed_has_all_of_the_time_to_close() {
+fn an_application_that_was_slow_to_close_has_the_whole_limit_from_then_on() {
     const TOTAL: Duration = Duration::from_secs(2);
     let (ours, theirs) = peer::pair();
     let peer = peer::peer(theirs, |mut peer| peer.send(HEADER).send("<a/>").send(TAG).read_tag().expect_eof());

@@ -1,4 +1,4 @@
-//! What a close asks of its transport, call by call, and what it makes of each answer.
+//! What a close asks of its transport, call by call, and what it concludes from each answer.
 
 use std::{
     cell::RefCell,
@@ -165,7 +165,7 @@ fn whatever_comes_instead_of_the_peers_tag_the_output_is_ended_once() {
 }
 
 #[test]
-fn nothing_to_end_is_no_failure_but_nothing_to_write_to_is_one() {
+fn a_peer_that_is_gone_fails_a_write_but_not_the_end_of_output() {
     let begun = [Read(Err(WouldBlock)), written(TAG), ReadWithin(Ok(TAG)), Shut(Err(NotConnected))];
     let report = close(&CloseOptions::new(), Plain, begun.into_iter().chain([ReadWithin(Ok(""))]));
     assert_eq!((report.outcome, report.os_error), (Outcome::Clean, None));
@@ -179,7 +179,8 @@ fn nothing_to_end_is_no_failure_but_nothing_to_write_to_is_one() {
     assert_eq!((report.bytes_unsent, report.os_error), (TAG.len() as u64, Some(libc::EIO)));
 }
 
-/// ER-09: an error goes behind the last words, as long as none of our tag is out. What a blocked TLS layer was given is.
+/// ER-09: an error goes behind the last words, as long as none of our tag is out. What a blocked TLS layer was given
+/// counts as out.
 #[test]
 fn an_error_stands_in_front_of_a_tag_that_is_blocked_but_not_over_tls() {
     let options = CloseOptions::new().farewell_with(|| b"<bye/>".to_vec());
@@ -223,7 +224,7 @@ fn an_interrupted_wait_goes_on_and_a_failed_one_is_the_end() {
 
 /// Without TLS these are errors like any other: what has arrived is still read (TC-05).
 #[test]
-fn the_errors_of_tls_mean_it_only_over_tls() {
+fn the_errors_of_tls_mean_a_tls_failure_only_over_tls() {
     let failed = || [Read(Err(WouldBlock)), not_written(TAG, InvalidData)];
     let report = close(&CloseOptions::new(), Tls, failed());
     assert_eq!((report.outcome, report.tag_sent), (Outcome::TlsFailed, false));

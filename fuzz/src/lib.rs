@@ -1,5 +1,5 @@
 //! What must hold for every input. The fuzzer runs these functions, and so does tests/fuzz_corpus.rs, which includes
-//! this file: over the corpus, and over what it makes of it.
+//! this file: over the corpus, and over mutations of the corpus.
 
 mod bytes;
 mod capi;

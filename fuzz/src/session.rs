@@ -1,4 +1,4 @@
-//! The rest of a peer's stream, in the middle of which we close; and stream headers.
+//! The rest of a peer's stream, when we close in the middle of it; and stream headers.
 
 use std::{
     io::{self, ErrorKind},

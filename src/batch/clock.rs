@@ -1,4 +1,4 @@
-//! What is due when: whose turn it is to begin, and whose time is to be looked at.
+//! What is due when: which stream begins, and which stream's limits are to be looked at.
 
 use std::{
     cmp::Reverse,
@@ -7,16 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// As good as.
+/// A time that is as good as for ever: 136 years.
 pub(super) const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// A moment so long after another.
+/// The moment `time` after `start`.
 pub(super) fn after(start: Instant, time: Duration) -> Instant {
     start.checked_add(time).unwrap_or(start + FOR_EVER)
 }
 
-/// Times at which streams want to be looked at, the earliest first. Those of streams that are gone stay until they are due,
-/// or in the way.
+/// The times at which streams are to be looked at, the earliest first. The entry of a stream that is gone stays until it is
+/// due, or until [`shrink`](Self::shrink) drops it.
 #[derive(Default)]
 pub(super) struct Timers(BinaryHeap<Reverse<(Instant, usize)>>);
 
@@ -29,7 +29,7 @@ impl Timers {
         self.0.peek().map(|Reverse((time, _))| *time)
     }
 
-    /// Who is due, with the time that was set.
+    /// Takes the first stream that is due, with the time that was set.
     pub(super) fn take(&mut self, now: Instant) -> Option<(Instant, usize)> {
         self.next().filter(|time| *time <= now)?;
         self.0.pop().map(|Reverse(entry)| entry)
@@ -39,8 +39,8 @@ impl Timers {
         self.0.clear();
     }
 
-    /// Drops those that nobody waits for, once they are many beside so many streams: a batch that goes on for months holds
-    /// no more for it.
+    /// Drops the entries that no stream waits for, when they are many beside the number of streams. So a batch that runs for
+    /// months does not grow.
     pub(super) fn shrink(&mut self, streams: usize, is_set: impl Fn(Instant, usize) -> bool) {
         if self.0.len() > 4 * streams + 1024 {
             self.0.retain(|Reverse((time, index))| is_set(*time, *index));
@@ -48,15 +48,16 @@ impl Timers {
     }
 }
 
-/// What is to be done for whom, and when.
+/// What is to be done for which stream, and when.
 #[derive(Default)]
 pub(super) struct Schedule {
-    /// When those begin that have not.
+    /// When the streams begin that have not begun.
     pub(super) beginnings: Timers,
+    /// When the limits of streams are to be looked at, and when their pauses end.
     pub(super) timers: Timers,
-    /// Streams that could still move when the others got their turn, each once.
+    /// Streams that had more to do when the others got their turn. Each is here once at most.
     pub(super) unfinished: VecDeque<usize>,
-    /// How many streams are not watched, since they make pauses.
+    /// How many streams are not watched because they pause.
     pub(super) pausing: u32,
 }
 
@@ -64,9 +65,9 @@ pub(super) struct Schedule {
 pub(super) struct Spread {
     start: Instant,
     time: Duration,
-    /// Those that come later have a part in it, too.
+    /// Whether streams that are added later are spread as well.
     for_all: bool,
-    /// Keys of the system's random numbers, which is all the randomness that is needed.
+    /// The random keys of a hash map: the standard library has no other random numbers, and these are good enough here.
     random: RandomState,
 }
 
@@ -75,12 +76,12 @@ impl Spread {
         Self { start, time, for_all, random: RandomState::new() }
     }
 
-    /// It is everyone's turn.
+    /// Whether the time is over, so that every stream may begin.
     pub(super) fn is_over(&self) -> bool {
         self.time.is_zero() || self.start.elapsed() >= self.time
     }
 
-    /// A moment for each of those that are there: in random order, evenly over the time there is.
+    /// A moment for each of these streams: in random order, evenly over the whole time.
     pub(super) fn moments(&self, indices: &mut [usize]) -> impl Iterator<Item = (Instant, usize)> {
         for last in (1..indices.len()).rev() {
             indices.swap(last, (self.random.hash_one(last) % (last as u64 + 1)) as usize);
@@ -89,7 +90,7 @@ impl Spread {
         indices.iter().zip(0..).map(move |(index, position)| (after(self.start, step.saturating_mul(position)), *index))
     }
 
-    /// The moment of one that came later.
+    /// The moment for a stream that was added later.
     pub(super) fn moment(&self, index: usize) -> Instant {
         let now = Instant::now();
         let left = self.time.saturating_sub(now.saturating_duration_since(self.start));

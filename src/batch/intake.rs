@@ -1,4 +1,4 @@
-//! Where streams come in: before the batch runs, from its callbacks, and from other threads.
+//! Where streams enter the batch: before it runs, from its callbacks, and from other threads.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,34 +23,41 @@ use crate::{
     xml::Stanza,
 };
 
-/// The key of the bell.
+/// The key under which the bell is watched.
 const BELL: usize = usize::MAX;
-/// Keys from here on are those of cancellers, by their descriptors.
+/// Keys from here on belong to cancellers: this number and their descriptor.
 const CANCELLERS: usize = usize::MAX / 2;
 
-/// Puts streams into a [`Batch`](super::Batch) from its own callbacks, and from other threads: it wakes the batch. Clones
-/// are for the same batch; once that is gone, nothing can be added any more.
+/// Adds streams to a [`Batch`](super::Batch) from the batch's own callbacks and from other threads, and wakes the batch. Clones
+/// belong to the same batch. A handle may outlive its batch; then it adds nothing any more.
 ///
-/// ```no_run
-/// # fn f(idle: std::net::TcpStream) -> Result<(), Box<dyn std::error::Error>> {
-/// use std::{thread, time::Duration};
-/// use xmpp_close::{Batch, CloseOptions};
+/// ```
+/// use std::{io::Write, net::Shutdown, os::unix::net::UnixStream, sync::mpsc, thread, time::Duration};
+/// use xmpp_close::{Batch, BatchOptions, CloseOptions, Outcome};
 ///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (idle, mut peer) = UnixStream::pair()?;
+/// # peer.write_all(b"</stream:stream>")?;
+/// # peer.shutdown(Shutdown::Write)?;
+/// let (reports, ended) = mpsc::channel();
 /// let mut batch = Batch::new()?;
+/// batch.set(BatchOptions::new().on_end(move |_, report| _ = reports.send(report.clone())))?;
 /// let handle = batch.handle();
-/// // One thread closes what the others are done with.
+/// // This thread closes the streams that the other threads are done with.
 /// thread::spawn(move || while batch.turn(Duration::MAX).is_ok() {});
+///
 /// handle.add(idle, &CloseOptions::new(), |stanza| println!("still came: {stanza}"))?;
+/// assert_eq!(ended.recv()?.outcome, Outcome::Clean);
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
 pub struct BatchHandle<'a>(pub(super) Arc<Intake<'a>>);
 
 impl<'a> BatchHandle<'a> {
-    /// As [`Batch::add`](super::Batch::add).
+    /// Adds the open stream on `transport`, as [`Batch::add`](super::Batch::add) does.
     ///
     /// # Errors
-    /// As there; and [`Error::Invalid`] when the time of the batch is up, or it was stopped, or is gone.
+    /// As for [`Batch::add`](super::Batch::add), and [`Error::Invalid`] when the batch was dropped.
     pub fn add<T: Transport + Send + 'a>(
         &self,
         transport: T,
@@ -62,7 +69,7 @@ impl<'a> BatchHandle<'a> {
         self.0.add(driver, hand_over(on_stanza), None)
     }
 
-    /// As [`Batch::add_stream`](super::Batch::add_stream).
+    /// Adds a whole session's stream, as [`Batch::add_stream`](super::Batch::add_stream) does.
     ///
     /// # Errors
     /// As for [`add`](Self::add).
@@ -78,8 +85,8 @@ impl<'a> BatchHandle<'a> {
 }
 
 impl BatchHandle<'_> {
-    /// Ends the wait of a [`turn`](super::Batch::turn), or lets the next one not wait: so that the thread that turns it looks
-    /// at what else there is.
+    /// Ends the wait of a [`turn`](super::Batch::turn), or makes the next turn not wait, so that the thread that calls `turn`
+    /// can look after other things.
     pub fn wake(&self) {
         self.0.ring();
     }
@@ -91,14 +98,14 @@ impl fmt::Debug for BatchHandle<'_> {
     }
 }
 
-/// Shared by the batch and whoever adds to it, so that nobody needs the batch itself, which is moving a stream when a
-/// callback is called.
+/// Shared by the batch and its handles. While a callback runs, the batch itself is busy with a stream, so a callback adds
+/// streams here.
 pub(crate) struct Intake<'a> {
     readiness: Readiness,
-    /// Rings when something is to be done that shows on no descriptor.
+    /// Rings when there is something to do that no stream's descriptor shows.
     bell: Waker,
     process: process::Owner,
-    /// There is one among the entries that is to leave.
+    /// Whether a stream among the entries is to leave.
     leaves: AtomicBool,
     entries: Mutex<Entries<'a>>,
 }
@@ -107,18 +114,18 @@ pub(crate) struct Intake<'a> {
 pub(crate) type Leaving<'a> = Box<dyn FnOnce(Driver<AnyTransport<'a>>) + Send + 'a>;
 
 struct Entries<'a> {
-    /// Added, and not looked at by the batch yet.
+    /// Streams that were added, and that the batch has not taken yet.
     added: Vec<(usize, Box<Member<'a>>)>,
-    /// Something was asked of these.
+    /// Streams of which their owners asked something.
     called: Vec<usize>,
-    /// These are to leave, and where they go.
+    /// Streams that are to leave, and where they go.
     leaving: Vec<(usize, Leaving<'a>)>,
-    /// The descriptors of those that have not ended; in a pause none is watched, but it is in the batch.
+    /// The descriptors of all streams that have not ended, also of those that are not watched during a pause.
     descriptors: HashSet<RawFd>,
-    /// Those that wake the batch, and how many need each.
+    /// The cancellers that wake the batch, each with the number of its users.
     cancellers: HashMap<RawFd, (Canceller, usize)>,
     next_index: usize,
-    /// Why nothing can begin any more.
+    /// Why no stream can be added any more.
     shut: Option<Invalid>,
 }
 
@@ -151,17 +158,18 @@ impl<'a> Intake<'a> {
         })
     }
 
-    /// No callback is called while it is held.
+    /// No callback may be called while this lock is held.
     fn entries(&self) -> MutexGuard<'_, Entries<'a>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is waited for in a child of the process that made it, the parent would wait for.
+    /// Refuses a forked child of the process that made the batch: a descriptor that the child watches would be watched by
+    /// the parent.
     pub(super) fn check_owner(&self) -> Result<(), Error> {
         if self.process.is_this_process() { Ok(()) } else { Err(Invalid::Forked.into()) }
     }
 
-    /// In C with an owner, who goes on using it.
+    /// Adds a stream. A stream from C has an owner, which goes on using it.
     pub(crate) fn add(
         &self,
         driver: Driver<AnyTransport<'a>>,
@@ -177,7 +185,7 @@ impl<'a> Intake<'a> {
         result
     }
 
-    /// Takes it, unless it is refused.
+    /// Takes the member, or refuses it and leaves it where it is.
     fn insert(&self, member: &mut Option<Box<Member<'a>>>) -> Result<usize, Error> {
         let Some(added) = member.as_deref() else { return Err(Error::Closed) };
         let canceller = added.driver.canceller().cloned();
@@ -203,7 +211,7 @@ impl<'a> Intake<'a> {
             self.readiness.forget(fd);
             entries.descriptors.remove(&number);
             return Err(match error.kind() {
-                // So epoll says of a file; where kqueue can wait for one, it may be in a batch.
+                // This is what epoll says about a file. Where kqueue can wait for a file, it may be in a batch.
                 io::ErrorKind::PermissionDenied => Invalid::Unwaitable.into(),
                 _ => error.into(),
             });
@@ -215,7 +223,7 @@ impl<'a> Intake<'a> {
         Ok(index)
     }
 
-    /// A stream is not in the batch any more.
+    /// Forgets a stream that is not in the batch any more.
     pub(super) fn forget(&self, member: &Member<'_>) {
         let (fd, canceller) = (member.fd(), member.driver.canceller());
         self.leave(&mut self.entries(), fd, canceller);
@@ -231,15 +239,15 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Something was asked of a stream: it has a turn soon.
+    /// The owner has asked something of a stream, so the stream gets a turn soon.
     #[cfg(feature = "capi")]
     pub(crate) fn call(&self, index: usize) {
         self.entries().called.push(index);
         self.bell.wake();
     }
 
-    /// A stream leaves, and nobody is told. It goes to `to` as soon as the batch is not busy with another; its descriptor is
-    /// forgotten at once, for its owner may close that.
+    /// A stream leaves, and no callback is told. `to` gets it as soon as the batch is not busy with another stream. Its
+    /// descriptor is forgotten at once, because the owner may close it.
     #[cfg(feature = "capi")]
     pub(crate) fn release(&self, index: usize, fd: BorrowedFd<'_>, canceller: Option<&Canceller>, to: Leaving<'a>) {
         let mut entries = self.entries();
@@ -250,28 +258,28 @@ impl<'a> Intake<'a> {
         self.bell.wake();
     }
 
-    /// Of what something was asked since the last time.
+    /// Takes the streams of which something was asked.
     pub(super) fn take_called(&self) -> Vec<usize> {
         std::mem::take(&mut self.entries().called)
     }
 
-    /// Which are to leave, if there are any.
+    /// Takes the streams that are to leave.
     pub(super) fn take_leaving(&self) -> Vec<(usize, Leaving<'a>)> {
         if self.leaves.swap(false, Relaxed) { std::mem::take(&mut self.entries().leaving) } else { Vec::new() }
     }
 
-    /// What was added since the last time, in the order of its indices.
+    /// Takes the streams that were added, in the order of their indices.
     pub(super) fn take(&self) -> Vec<(usize, Box<Member<'a>>)> {
         std::mem::take(&mut self.entries().added)
     }
 
-    /// Something was added or asked since.
+    /// Whether streams were added, are to leave, or were asked for something.
     pub(super) fn has_news(&self) -> bool {
         let entries = self.entries();
         !(entries.added.is_empty() && entries.called.is_empty() && entries.leaving.is_empty())
     }
 
-    /// How many were added since.
+    /// How many streams were added, and not taken yet.
     pub(super) fn waiting(&self) -> usize {
         self.entries().added.len()
     }
@@ -281,7 +289,7 @@ impl<'a> Intake<'a> {
         self.watch_canceller(&mut self.entries(), canceller)
     }
 
-    /// Nobody needs it for this any more.
+    /// Lets a canceller not wake the batch any more, unless a stream needs it.
     pub(super) fn drop_canceller(&self, canceller: &Canceller) {
         self.unwatch_canceller(&mut self.entries(), canceller);
     }
@@ -308,7 +316,7 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Watches the descriptor of a stream for something else than before.
+    /// Watches the descriptor of a stream for other directions than before.
     pub(super) fn watch(
         &self,
         fd: BorrowedFd<'_>,
@@ -324,7 +332,7 @@ impl<'a> Intake<'a> {
         self.readiness.wait(limit, ready)
     }
 
-    /// What a key stands for. A canceller that was used goes on ringing, so it is not watched any more.
+    /// What a key stands for. A canceller that was used stays readable for ever, so it is not watched any more.
     pub(super) fn ready(&self, key: usize) -> Ready {
         if key < CANCELLERS {
             return Ready::Stream(key);
@@ -348,7 +356,7 @@ impl<'a> Intake<'a> {
         self.bell.take();
     }
 
-    /// Refuses all that comes now, for a reason; `None` ends that.
+    /// Refuses all streams that are added from now on, for this reason. `None` takes them again.
     pub(super) fn shut(&self, reason: Option<Invalid>) {
         self.entries().shut = reason;
     }

@@ -1,4 +1,4 @@
-//! The batch as its program has it: set, turned beside an event loop, or run to its end.
+//! What a program does with a batch: it sets the options, gives the batch turns from an event loop, or runs it to its end.
 
 use std::{
     io, mem,
@@ -14,14 +14,15 @@ use super::{
 };
 use crate::{cancel::Canceller, error::Error, stream_error::StreamError};
 
-/// What holds for all, by [`Batch::set`].
+/// What [`Batch::set`] or [`Batch::run`] set for all streams.
 pub(super) struct Settings {
     pub(super) deadline: Option<Instant>,
     pub(super) spread: Spread,
     pub(super) stream_error: Option<StreamError>,
     pub(super) canceller: Option<Canceller>,
-    /// When it was found that the time is up.
+    /// When the batch first found its deadline passed.
     pub(super) late: Option<Instant>,
+    /// The canceller or a callback has stopped the batch.
     pub(super) stopped: bool,
 }
 
@@ -37,7 +38,7 @@ impl Settings {
         }
     }
 
-    /// The deadline has passed, and what had arrived by then was taken for long enough.
+    /// Whether the deadline has passed, and the [`GRACE`] for what had arrived by then as well.
     pub(super) fn time_is_up(&mut self) -> bool {
         let now = Instant::now();
         self.deadline.is_some_and(|deadline| now >= deadline) && now >= *self.late.get_or_insert(now) + GRACE
@@ -45,12 +46,16 @@ impl Settings {
 }
 
 impl<'a> Batch<'a> {
-    /// Sets what holds for all that is in it, and for all that is added, in the place of what was set before: from now on
-    /// for its total and its spread. The default is none of it.
+    /// Sets options for the streams in the batch and those that are added later, in the place of all options set before. The
+    /// [total](BatchOptions::total) and the [spread](BatchOptions::spread) count from now on. A new batch has neither, and no
+    /// callbacks.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the spread is not shorter than the total, and in a forked child of the process that made the
-    /// batch; [`Error::Io`] when the system cannot wait for the canceller. Nothing has changed then.
+    /// Nothing has changed then:
+    ///
+    /// - [`Error::Invalid`] when the spread is not shorter than the total;
+    /// - [`Error::Invalid`] in a forked child of the process that made the batch;
+    /// - [`Error::Io`] when the system cannot wait for the canceller.
     pub fn set(&mut self, options: BatchOptions<'a>) -> Result<(), Error> {
         options.check(options.total)?;
         let total = options.total;
@@ -61,19 +66,21 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Does what can be done now, a bounded amount of it: each kind of work ends after half a millisecond, and a stream that
-    /// has more to do has its next turn later. It waits only if there is nothing to do, and for `wait` at most:
-    /// [`Duration::ZERO`] is not at all, [`Duration::MAX`] until there is something; also with no stream in it, for another
-    /// thread may [add](super::BatchHandle::add) one. Returns how many streams are left.
+    /// Does what can be done now, and returns how many streams are left. The work of one turn is bounded: each kind of work
+    /// ends after half a millisecond, and a stream that has more to do goes on in a later turn.
+    ///
+    /// Only when there is nothing to do, the turn waits, for `wait` at most. [`Duration::ZERO`] does not wait at all,
+    /// [`Duration::MAX`] waits until there is something to do. It waits even with no stream in the batch, because another
+    /// thread may [add](super::BatchHandle::add) one.
     ///
     /// # Errors
-    /// When the system cannot wait; and [`InvalidInput`](io::ErrorKind::InvalidInput) in a forked child of the process that
-    /// made the batch.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) in a forked child of the process that made the batch; the error of the
+    /// system when it cannot wait.
     pub fn turn(&mut self, wait: Duration) -> io::Result<usize> {
         self.turn_and(wait, true)
     }
 
-    /// The same; it waits in vain, with no stream in it, only if another is expected.
+    /// As [`turn`](Self::turn). With no stream in the batch it waits only when another stream is expected.
     pub(crate) fn turn_and(&mut self, wait: Duration, expects: bool) -> io::Result<usize> {
         self.intake.check_owner().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let mut callbacks = mem::take(&mut self.callbacks);
@@ -86,19 +93,19 @@ impl<'a> Batch<'a> {
         result.map(|()| self.len())
     }
 
-    /// When the next [`turn`](Self::turn) is due, whether the descriptor is readable by then or not; `None` while only that
-    /// can tell.
+    /// When the next [`turn`](Self::turn) is due even though the batch's descriptor is not readable. `None`: only the
+    /// descriptor can tell.
     pub fn deadline(&self) -> Option<Instant> {
         if self.has_work() || self.intake.has_news() { Some(Instant::now()) } else { self.next_time(&self.callbacks) }
     }
 
-    /// Closes all streams, each by its handshake, and blocks until all have ended, or the time is up. Then it is empty, and
-    /// its options hold no more, nor those that were [set](Self::set) before.
+    /// Closes all streams, each with its handshake, and blocks until all have ended, or the [total](BatchOptions::total) of 30 s
+    /// by default is over. Then the batch is empty and has no options, neither these nor those that were [set](Self::set)
+    /// before.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the spread is not shorter than the total, and in a forked child of the process that made the
-    /// batch; [`Error::Io`] when the system cannot wait for the
-    /// canceller. Nothing has been sent then, and the streams are still in it. Once it runs it always ends with a report.
+    /// As for [`set`](Self::set). Nothing has been sent then, and the streams are still in the batch. A run that has begun
+    /// always ends with a report.
     pub fn run(&mut self, options: BatchOptions<'_>) -> Result<BatchReport, Error> {
         let total = options.total_of_run();
         options.check(Some(total))?;
@@ -111,7 +118,7 @@ impl<'a> Batch<'a> {
         Ok(BatchReport { summary, reports: reports.into_values().collect() })
     }
 
-    /// Everything that holds from now on but the callbacks, which are returned.
+    /// Puts all options into effect but the callbacks, which it returns.
     fn settle<'o>(
         &mut self,
         options: BatchOptions<'o>,
@@ -133,7 +140,7 @@ impl<'a> Batch<'a> {
         Ok(options.callbacks)
     }
 
-    /// Nothing is set any more.
+    /// Forgets all that was set.
     pub(super) fn forget_settings(&mut self) {
         self.intake.shut(None);
         if let Some(canceller) = mem::replace(&mut self.settings, Settings::none()).canceller {
@@ -141,7 +148,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Those that have not begun get their moments; those that have, a deadline.
+    /// Gives a moment to each stream that has not begun, and the deadline to each that has.
     fn begin_anew(&mut self) {
         let mut open: Vec<_> =
             self.members.iter().filter(|(_, member)| !member.begun).map(|(index, _)| *index).collect();
@@ -162,13 +169,13 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Takes in what was added and what was asked; true when something was added.
+    /// Takes in the streams that were added, and what the owners of streams asked for. Returns whether any was added.
     pub(super) fn take_in(&mut self) -> bool {
         let any = self.insert_added();
         self.let_go();
         for index in self.intake.take_called() {
             let Some(member) = self.members.get_mut(&index) else { continue };
-            member.timer = None; // it may be another time by now
+            member.timer = None; // what was asked may have changed the time
             if !mem::replace(&mut member.put_off, true) {
                 self.schedule.unfinished.push_back(index);
             }
@@ -197,7 +204,7 @@ impl<'a> Batch<'a> {
         any
     }
 
-    /// Lets those leave that are to, also when they have just come.
+    /// Hands over the streams that are to leave, even if they have just been added.
     pub(crate) fn let_go(&mut self) {
         let leaving = self.intake.take_leaving();
         if leaving.is_empty() {
@@ -220,21 +227,21 @@ impl<'a> Batch<'a> {
         Some(member)
     }
 
-    /// It has ended.
+    /// Takes a stream that has ended out of the batch.
     pub(super) fn take(&mut self, index: usize) -> Option<Box<Member<'a>>> {
         let member = self.remove_member(index)?;
         self.intake.forget(&member);
         Some(member)
     }
 
-    /// It leaves before its end.
+    /// Takes a stream out of the batch before its end.
     pub(super) fn take_out(&mut self, index: usize) -> Option<Box<Member<'a>>> {
         let member = self.take(index)?;
         self.progress.summary.forget(member.begun);
         Some(member)
     }
 
-    /// There is something to do that shows on no stream's descriptor.
+    /// Whether there is something to do that no stream's descriptor shows.
     fn has_work(&self) -> bool {
         let now = Instant::now();
         let begins = self.schedule.beginnings.next().is_some_and(|moment| moment <= now);
@@ -242,7 +249,7 @@ impl<'a> Batch<'a> {
         !self.members.is_empty() && (begins || ends || !self.schedule.unfinished.is_empty())
     }
 
-    /// When something is due.
+    /// When something is due next.
     pub(super) fn next_time(&self, callbacks: &Callbacks<'_>) -> Option<Instant> {
         if self.members.is_empty() {
             return None;
@@ -252,7 +259,7 @@ impl<'a> Batch<'a> {
         [self.schedule.beginnings.next(), self.schedule.timers.next(), progress, end].into_iter().flatten().min()
     }
 
-    /// How long nothing is to be done.
+    /// How long there is nothing to do.
     pub(super) fn patience(&self, callbacks: &Callbacks<'_>) -> Duration {
         self.next_time(callbacks).map_or(FOR_EVER, |next| next.saturating_duration_since(Instant::now()))
     }

@@ -13,42 +13,44 @@ use crate::{
 /// Handles what was read from one stream.
 pub(crate) type OnInput<'a> = Box<dyn FnMut(&mut Driver<AnyTransport<'a>>) + Send + 'a>;
 
-/// Whoever goes on using a stream while it is in the batch, as programs do in C.
+/// The owner of a stream that goes on using the stream while it is in the batch, as programs do in C.
 pub(crate) trait Owner<'a>: Send {
-    /// The batch takes the stream up: what was asked of it meanwhile is carried out. False: its owner has no use for it any
-    /// more, so it leaves, and nobody is told.
+    /// Called when the batch begins to work on the stream: carries out what the program asked for since. False: the owner has
+    /// no use for the stream any more, so the stream leaves, and no callback is told.
     fn enter(&self, driver: &mut Driver<AnyTransport<'a>>) -> bool;
 
-    /// The same while the batch has it, behind each callback. False: no other is to be called.
+    /// Called after each callback while the batch works on the stream: carries out what the program asked for since. False: no
+    /// other callback may be called.
     fn exchange(&self, driver: &mut Driver<AnyTransport<'a>>) -> bool;
 
-    /// The batch lets it rest. False as for [`enter`](Self::enter).
+    /// Called when the batch has done its work on the stream for now. False as for [`enter`](Self::enter).
     fn leave(&self, driver: &mut Driver<AnyTransport<'a>>) -> bool;
 
-    /// It is not in the batch any more.
+    /// Called when the stream is not in the batch any more.
     fn take_back(&self, driver: Driver<AnyTransport<'a>>);
 }
 
 pub(super) struct Member<'a> {
     pub(super) driver: Driver<AnyTransport<'a>>,
     pub(super) on_input: OnInput<'a>,
-    /// `None`: nobody uses it but the batch.
+    /// `None`: only the batch uses the stream.
     pub(super) owner: Option<Box<dyn Owner<'a> + 'a>>,
+    /// The close has begun.
     pub(super) begun: bool,
-    /// Its next turn will come, whether it becomes ready or not.
+    /// The stream is among the unfinished: it gets its next turn whether it becomes ready or not.
     pub(super) put_off: bool,
-    /// When its time is looked at next.
+    /// When the limits of the stream are looked at next.
     pub(super) timer: Option<Instant>,
     pub(super) watch: Watch,
 }
 
-/// How it is found out that a stream can move.
+/// How the batch finds out that a stream can move.
 pub(super) struct Watch {
-    /// What its descriptor is watched for, if it is.
+    /// The directions for which the descriptor is watched; `None`: it is not watched.
     pub(super) on: Option<Interest>,
-    /// What has come does not always show: it is tried again and again, with pauses.
+    /// The descriptor does not always show what has come, so the stream is tried again after pauses.
     pub(super) holds_back: bool,
-    /// When its pause ends, if it has one.
+    /// When the pause of the stream ends, if it pauses.
     pub(super) pause: Option<Instant>,
 }
 
@@ -63,33 +65,33 @@ impl<'a> Member<'a> {
         Self { driver, on_input, owner, begun: false, put_off: false, timer: None, watch }
     }
 
-    /// Its close begins, with an error if it is to have one, and ends at `deadline` at the latest.
+    /// Begins the close, which ends at `deadline` at the latest. `error` is sent unless the peer has ended its stream.
     pub(super) fn start_by(&mut self, deadline: Option<Instant>, error: Option<&StreamError>) {
         #[cfg(feature = "capi")]
         if self.owner.is_some() {
-            return self.driver.finish_by(deadline, error); // its owner may still answer what has arrived
+            return self.driver.finish_by(deadline, error); // the owner may still answer what has arrived
         }
         self.driver.start_by(deadline, error);
     }
 
-    /// To its owner, or it ends here.
+    /// Gives the stream back to its owner. A stream without one is dropped.
     pub(super) fn give_back(self: Box<Self>) {
         if let Some(owner) = self.owner {
             owner.take_back(self.driver);
         }
     }
 
-    /// True when the batch may move it.
+    /// To be called before the batch works on the stream. True when it may.
     pub(super) fn enter(&mut self) -> bool {
         self.owner.as_ref().is_none_or(|owner| owner.enter(&mut self.driver))
     }
 
-    /// Behind whatever may have called a callback. True when the batch may go on.
+    /// To be called after whatever may have called a callback. True when the batch may go on.
     pub(super) fn exchange(&mut self) -> bool {
         self.owner.as_ref().is_none_or(|owner| owner.exchange(&mut self.driver))
     }
 
-    /// True when it stays.
+    /// To be called when the batch has done its work on the stream for now. True when the stream stays in the batch.
     pub(super) fn leave(&mut self) -> bool {
         self.owner.as_ref().is_none_or(|owner| owner.leave(&mut self.driver))
     }
@@ -98,8 +100,8 @@ impl<'a> Member<'a> {
         self.driver.transport().watch(Interest::READ).map(|(fd, _)| fd)
     }
 
-    /// Something is to be done before anything comes: what the application has read already is handled first, and whoever
-    /// was closed by its peer is answered.
+    /// Whether there is something to do at once: the application has read input that is to be handled, the peer has closed and
+    /// is to be answered, the descriptor does not always show what has come, or the close was cancelled.
     pub(super) fn is_urgent(&self) -> bool {
         self.driver.must_start() || self.driver.has_input() || self.watch.holds_back || self.is_cancelled()
     }
@@ -108,7 +110,7 @@ impl<'a> Member<'a> {
         self.driver.canceller().is_some_and(Canceller::is_cancelled)
     }
 
-    /// One of its times.
+    /// Whether the stream is to be looked at at this time.
     pub(super) fn waits_for(&self, time: Instant) -> bool {
         self.timer == Some(time) || self.watch.pause == Some(time)
     }

@@ -1,4 +1,4 @@
-//! How to close a set of streams.
+//! How to close the streams of a batch.
 
 use std::{fmt, time::Duration};
 
@@ -14,7 +14,23 @@ use crate::{
 type OnProgress<'a> = Box<dyn FnMut(&Summary) -> bool + Send + 'a>;
 type OnEnd<'a> = Box<dyn FnMut(usize, &Report) + Send + 'a>;
 
-/// What holds for all streams of a [`Batch`](super::Batch).
+/// Options for all streams of a [`Batch`](super::Batch), for [`run`](super::Batch::run) or [`set`](super::Batch::set).
+///
+/// ```
+/// use std::time::Duration;
+/// use xmpp_close::{Batch, BatchOptions, Condition, StreamError};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let options = BatchOptions::new()
+///     .total(Duration::from_secs(20)) // all streams have ended by then
+///     .spread(Duration::from_secs(5)) // the closing tags go out over 5 s
+///     .stream_error(StreamError::new(Condition::SystemShutdown)?)
+///     .on_progress(|so_far| println!("{so_far}"))
+///     .on_end(|index, report| println!("stream {index}: {report}"));
+/// let report = Batch::new()?.run(options)?;
+/// assert_eq!(report.summary.streams, 0);
+/// # Ok(()) }
+/// ```
 #[must_use = "options do nothing until `Batch::run` or `Batch::set`"]
 pub struct BatchOptions<'a> {
     pub(super) total: Option<Duration>,
@@ -24,10 +40,10 @@ pub struct BatchOptions<'a> {
     pub(super) callbacks: Callbacks<'a>,
 }
 
-/// What the application is told.
+/// The application's callbacks.
 #[derive(Default)]
 pub(super) struct Callbacks<'a> {
-    /// False stops all.
+    /// Returning false stops the batch.
     pub(super) on_progress: Option<OnProgress<'a>>,
     pub(super) on_end: Option<OnEnd<'a>>,
 }
@@ -39,7 +55,8 @@ impl Default for BatchOptions<'_> {
 }
 
 impl<'a> BatchOptions<'a> {
-    /// All closing tags at once; nobody is told of anything.
+    /// The defaults: all closing tags go out at once, no stream error, no canceller, no callbacks, and the
+    /// [total](Self::total) as said there.
     pub fn new() -> Self {
         Self {
             total: None,
@@ -50,36 +67,40 @@ impl<'a> BatchOptions<'a> {
         }
     }
 
-    /// Bounds the whole set, from [`run`](super::Batch::run) or [`set`](super::Batch::set) on: all that is in it, or is added,
-    /// ends by then. The limits of each stream hold inside it. The default: 30 s for `run`, none for `set`.
+    /// Bounds the whole batch, counted from [`run`](super::Batch::run) or [`set`](super::Batch::set): by then every stream has
+    /// ended, and none can be added any more. The limits of each stream still hold. The default is 30 s for `run`, and no
+    /// limit for `set`.
     pub fn total(mut self, limit: Duration) -> Self {
         self.total = Some(limit);
         self
     }
 
-    /// Sends the closing tags over this time, evenly and in random order, so that not all peers come back at once (BK-04).
-    /// It must be shorter than the [`total`](Self::total). A stream whose turn has not come is read like an open one, and
-    /// its stanzas are not counted as late; if its peer closes first, it is answered at once. What is added later begins at
-    /// once in [`run`](super::Batch::run), and after [`set`](super::Batch::set) at a random moment of what is left of it.
+    /// Spreads the closing tags over this time, evenly and in random order, so that not all peers reconnect at once. It must be
+    /// shorter than the [`total`](Self::total). Zero, the default: all tags go out at once.
+    ///
+    /// - A stream whose moment has not come is read like an open stream, and its stanzas are not counted as late. When its
+    ///   peer closes first, it is answered at once.
+    /// - A stream that is added later begins at once in [`run`](super::Batch::run), and after [`set`](super::Batch::set) at a
+    ///   random moment of the time that is left.
     pub fn spread(mut self, time: Duration) -> Self {
         self.spread = time;
         self
     }
 
-    /// Closes every stream whose options have no stream error with this one: `system-shutdown` (BK-05). Not those whose
-    /// peer has closed already.
+    /// Closes with this stream error, such as `system-shutdown`, every stream whose own options have none. A stream whose peer
+    /// has closed already is answered without it.
     pub fn stream_error(mut self, error: StreamError) -> Self {
         self.stream_error = Some(error);
         self
     }
 
-    /// Lets another thread stop all at once.
+    /// Lets another thread stop all streams of the batch at once.
     pub fn canceller(mut self, canceller: &Canceller) -> Self {
         self.canceller = Some(canceller.clone());
         self
     }
 
-    /// Called about ten times a second while there are streams, and once when there are none any more.
+    /// Sets what is called about ten times a second while there are streams, and once more when the last one has ended.
     pub fn on_progress(mut self, mut tell: impl FnMut(&Summary) + Send + 'a) -> Self {
         self.callbacks.on_progress = Some(Box::new(move |so_far| {
             tell(so_far);
@@ -88,21 +109,21 @@ impl<'a> BatchOptions<'a> {
         self
     }
 
-    /// Called with its index as soon as a stream has ended; its transport is gone by then. Where there is no such callback,
-    /// the reports are kept for [`Batch::report`](super::Batch::report).
+    /// Sets what is called as soon as a stream has ended, with the stream's index and report. The transport is dropped by then.
+    /// Without this callback, the reports are kept for [`Batch::report`](super::Batch::report).
     pub fn on_end(mut self, tell: impl FnMut(usize, &Report) + Send + 'a) -> Self {
         self.callbacks.on_end = Some(Box::new(tell));
         self
     }
 
-    /// The same as `on_progress`; false stops all.
+    /// As `on_progress`, but a callback that returns false stops the batch.
     #[cfg(feature = "capi")]
     pub(crate) fn while_progress(mut self, tell: impl FnMut(&Summary) -> bool + Send + 'a) -> Self {
         self.callbacks.on_progress = Some(Box::new(tell));
         self
     }
 
-    /// For a run there is always a total.
+    /// Checks that the spread is shorter than `total`; a run always has one.
     pub(super) fn check(&self, total: Option<Duration>) -> Result<(), Error> {
         match self.spread.is_zero() || total.is_none_or(|total| self.spread < total) {
             true => Ok(()),
@@ -110,7 +131,7 @@ impl<'a> BatchOptions<'a> {
         }
     }
 
-    /// Of a run.
+    /// The total of a run.
     pub(super) fn total_of_run(&self) -> Duration {
         self.total.unwrap_or(DEFAULT_TOTAL)
     }

@@ -1,4 +1,4 @@
-//! How a set of streams ended.
+//! How the streams of a batch ended.
 
 use std::{
     fmt,
@@ -7,38 +7,56 @@ use std::{
 
 use crate::report::{Outcome, Report};
 
-/// How many streams of a batch ended how.
+/// How many streams of a batch ended in which way. Its `Display` is one line for a log.
+///
+/// ```
+/// use std::{io::Write, net::Shutdown, os::unix::net::UnixStream};
+/// use xmpp_close::{Batch, BatchOptions, CloseOptions, Outcome};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (socket, mut peer) = UnixStream::pair()?;
+/// # peer.write_all(b"<message/></stream:stream>")?;
+/// # peer.shutdown(Shutdown::Write)?;
+/// let mut batch = Batch::new()?;
+/// batch.add(socket, &CloseOptions::new(), |_| ())?;
+/// let summary = batch.run(BatchOptions::new())?.summary;
+/// println!("{summary}"); // 1 streams: 1 clean; 1 late stanzas; 0 ms
+/// assert_eq!(summary.count(Outcome::Clean), 1);
+/// assert_eq!((summary.streams, summary.ended), (1, 1));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Summary {
-    /// How many there are.
+    /// How many streams there were in all since [`Batch::run`](super::Batch::run) or [`set`](super::Batch::set), with those
+    /// that have ended, without those that were [removed](super::Batch::remove).
     pub streams: usize,
-    /// How many closes have begun.
+    /// How many closes have begun, with those that are over.
     pub begun: usize,
-    /// How many are over.
+    /// How many closes are over.
     pub ended: usize,
-    /// Stanzas that arrived while closing, of all streams that are over.
+    /// How many stanzas arrived while the streams were closing. Only streams that have ended count.
     pub stanzas: u64,
-    /// Time from [`Batch::run`](super::Batch::run) or [`set`](super::Batch::set) on.
+    /// The time since [`Batch::run`](super::Batch::run) or [`set`](super::Batch::set).
     pub elapsed: Duration,
     outcomes: [usize; Outcome::ALL.len()],
 }
 
 impl Summary {
-    /// There are so many more.
+    /// This many more streams are in the batch.
     pub(super) fn expect(&mut self, streams: usize) {
         self.streams += streams;
         self.outcomes[Outcome::Pending as usize] += streams;
     }
 
-    /// One of them left before its end.
+    /// A stream left the batch before its end.
     pub(super) fn forget(&mut self, begun: bool) {
         self.streams -= 1;
         self.begun -= usize::from(begun);
         self.outcomes[Outcome::Pending as usize] -= 1;
     }
 
-    /// How many have ended like this; [`Outcome::Pending`] are those that have not.
+    /// How many streams have ended with this outcome. [`Outcome::Pending`]: how many have not ended.
     pub fn count(&self, outcome: Outcome) -> usize {
         self.outcomes[outcome as usize]
     }
@@ -63,10 +81,10 @@ impl fmt::Display for Summary {
     }
 }
 
-/// How often progress is told.
+/// The time between two calls of `on_progress`.
 const PROGRESS: Duration = Duration::from_millis(100);
 
-/// What is told about a set that has not ended.
+/// What `on_progress` is told.
 pub(super) struct Progress {
     pub(super) summary: Summary,
     start: Instant,
@@ -79,12 +97,12 @@ impl Progress {
         Self { summary: Summary::default(), start: now, told: now }
     }
 
-    /// When it is told next.
+    /// When `on_progress` is called next.
     pub(super) fn due(&self) -> Instant {
         self.told + PROGRESS
     }
 
-    /// It is told now.
+    /// What is told now.
     pub(super) fn look(&mut self) -> &Summary {
         self.told = Instant::now();
         self.summary.elapsed = self.start.elapsed();
@@ -92,12 +110,24 @@ impl Progress {
     }
 }
 
-/// What happened to all of them.
+/// What [`Batch::run`](super::Batch::run) returns: how all streams ended.
+///
+/// ```
+/// use xmpp_close::{Batch, BatchOptions, Outcome};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let report = Batch::new()?.run(BatchOptions::new())?;
+/// println!("{}", report.summary);
+/// for report in report.reports.iter().filter(|report| report.outcome != Outcome::Clean) {
+///     println!("not clean: {report}");
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct BatchReport {
-    /// The counts.
+    /// How many streams ended in which way.
     pub summary: Summary,
-    /// Each stream's, in the order of their indices.
+    /// The report of each stream, in the order of their indices.
     pub reports: Vec<Report>,
 }

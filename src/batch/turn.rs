@@ -1,4 +1,5 @@
-//! One turn of all: begins what is due, moves what is ready, ends what is late.
+//! One turn of the whole batch: it begins the closes that are due, moves the streams that are ready, and ends those that are
+//! late.
 
 use std::{
     io, mem, thread,
@@ -13,35 +14,38 @@ use crate::{
     transport::{Interest, PAUSE, PAUSED, Transport},
 };
 
-/// How many closes begin before those that have begun are looked after: few enough that what their answers touch is
-/// still in the cache.
+/// How many closes begin before streams that have begun get their turn: few enough that the memory of these streams is still
+/// in the processor's cache when their answers come.
 const BEGIN_AT_ONCE: usize = 128;
-/// How long each kind of work goes on in a run before it is looked for others.
+/// How long each kind of work lasts in a run before the next kind has its turn.
 const ROUND: Duration = Duration::from_millis(2);
-/// The same beside an event loop, which has others to serve.
+/// As [`ROUND`], in a turn that a program's event loop gives: the loop has other descriptors to serve.
 const SHARE: Duration = Duration::from_micros(500);
-/// How much one stream may move before the others get their turn, in reads and writes: 80 KiB, and most stanzas whole.
+/// How many reads and writes one stream may do before the others get their turn: 80 KiB, enough for most stanzas to come
+/// whole.
 const STEPS: u32 = 16;
-/// How long at most in a run, even in the middle of what was read: an application may take its time for each stanza.
+/// How long one stream may take in a run before the others get their turn, even in the middle of what was read: the
+/// application's callback may need time for each stanza.
 const LONGEST: Duration = Duration::from_millis(20);
-/// As [`STEPS`] for one whose time has come, for many may have the same deadline: a silent stream needs three steps to end.
+/// As [`STEPS`], for a stream whose deadline has come. A silent stream needs three steps to end, and many streams may have
+/// the same deadline.
 const DUE_STEPS: u32 = 4;
-/// How long after the deadline streams may still take what has arrived, all of them together.
+/// How long after the deadline the streams, all of them together, may still take what has arrived.
 pub(super) const GRACE: Duration = Duration::from_millis(100);
-/// By how much a pause is longer for each stream that makes one: many together take no more than a part of the processor.
+/// Each stream that pauses makes a pause longer by this much, so that many such streams use only a part of the processor.
 const PAUSE_SHARE: Duration = Duration::from_micros(200);
 
-/// The batch, while something is done.
+/// The batch while it works.
 pub(super) struct Turn<'b, 'a, 'o> {
     pub(super) batch: &'b mut Batch<'a>,
     pub(super) callbacks: &'b mut Callbacks<'o>,
-    /// Until all have ended, rather than beside an event loop.
+    /// True in a run to the end, false in a turn that an event loop gives.
     pub(super) runs: bool,
-    /// It waits for what other threads add, also when there is nothing else to wait for.
+    /// Another thread may add a stream, so the batch waits even without streams.
     pub(super) expects: bool,
 }
 
-/// What a callback that panics has left half done, nobody can go on with: the streams end here.
+/// A callback that panics leaves a stream in the middle of its work. So all streams are dropped then.
 impl Drop for Turn<'_, '_, '_> {
     fn drop(&mut self) {
         if thread::panicking() {
@@ -52,11 +56,11 @@ impl Drop for Turn<'_, '_, '_> {
 }
 
 impl<'a> Turn<'_, 'a, '_> {
-    /// Until all have ended.
+    /// Gives turns until all streams have ended.
     pub(super) fn all(mut self) -> Summary {
         loop {
             if self.batch.is_empty() {
-                // Looked at behind the beginnings, for a stream may begin and end without a wait.
+                // A stream may have begun and ended in the last turn, without a wait. So progress is told before the run ends.
                 self.tell_progress();
                 if !self.batch.take_in() {
                     return self.batch.progress.summary.clone();
@@ -68,7 +72,7 @@ impl<'a> Turn<'_, 'a, '_> {
         }
     }
 
-    /// One turn, in which it waits for so long at most, if there is nothing to do.
+    /// One turn. When there is nothing to do, it waits for `wait` at most.
     pub(super) fn go(&mut self, wait: Duration) -> io::Result<()> {
         self.batch.intake.silence();
         let ended = self.batch.progress.summary.ended;
@@ -105,14 +109,14 @@ impl<'a> Turn<'_, 'a, '_> {
         while let Some((time, index)) = self.batch.schedule.timers.take(now) {
             self.is_due(index, time);
             if self.batch.settings.time_is_up() || now.elapsed() >= self.round() {
-                break; // the others stay due
+                break; // the other streams stay due
             }
         }
         self.tell_progress_after(ended);
         result
     }
 
-    /// From time to time; and when there are none any more, unless a run has its last words for that.
+    /// Tells progress when that is due, and when the last stream has ended. In a run, `all` tells the latter.
     fn tell_progress_after(&mut self, ended: usize) {
         let last = !self.runs && self.has_ended_some(ended) && self.batch.is_empty();
         if last || Instant::now() >= self.batch.progress.due() {
@@ -124,17 +128,18 @@ impl<'a> Turn<'_, 'a, '_> {
         self.batch.progress.summary.ended > before
     }
 
-    /// The time is up, or all was stopped: nothing can begin any more, and what is there ends, some of it in each turn.
+    /// Whether the time is up, or the batch was stopped. Then no stream can be added any more, and each turn ends some of those
+    /// that are left.
     fn ends(&mut self) -> bool {
         let Batch { settings, intake, members, .. } = &mut *self.batch;
         if let Some(canceller) = settings.canceller.take_if(|canceller| canceller.is_cancelled()) {
-            intake.drop_canceller(&canceller); // it goes on ringing
+            intake.drop_canceller(&canceller); // a used canceller stays readable, so it must not be watched
             settings.stopped = true;
         }
         if settings.stopped {
             intake.shut(Some(Invalid::BatchStopped));
         } else if settings.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            intake.shut(Some(Invalid::BatchTime)); // or whoever always adds another never lets it end
+            intake.shut(Some(Invalid::BatchTime)); // a program that keeps adding must not keep the batch alive
         }
         if members.is_empty() {
             return false;
@@ -148,7 +153,7 @@ impl<'a> Turn<'_, 'a, '_> {
             let (deadline, error) = (settings.deadline, settings.stream_error.take());
             self.end_some(|member| {
                 if !member.begun {
-                    member.start_by(deadline, error.as_ref()); // its tag is sent all the same
+                    member.start_by(deadline, error.as_ref()); // our tag is sent even so
                 }
                 member.driver.expire();
             });
@@ -157,25 +162,25 @@ impl<'a> Turn<'_, 'a, '_> {
         up
     }
 
-    /// True when there are more.
+    /// Begins the closes that are due. True when more of them are due than could begin now.
     fn begin_what_is_due(&mut self) -> bool {
         let now = Instant::now();
         for _ in 0..BEGIN_AT_ONCE {
             if now.elapsed() >= self.round() {
-                break; // others are looked after, so that few streams hold half of a stanza
+                break; // streams that have begun get their turn, so that few of them hold a part of a stanza
             }
             let Some((_, index)) = self.batch.schedule.beginnings.take(now) else { return false };
             self.take_up(index, |turn| {
                 if !turn.begin(index) {
                     return;
                 }
-                // What came with the beginning is handled at once, so that few streams hold a buffer; and what follows it,
-                // too. But a large buffer was not lent: what is in it came before, and a peer may have decided how much.
+                // What came with the beginning, and what follows it, is handled at once, so that few streams hold a buffer.
+                // A large buffer is no lent one. It holds what came before the close, perhaps very much, and has to wait.
                 let Some(member) = turn.batch.members.get(&index) else { return };
                 if member.driver.has_input() && !member.driver.has_large_buffer() {
                     turn.step(index, STEPS);
                 }
-                // Before those that have had their turn already.
+                // This stream goes in front of those that have had their turn already.
                 if turn.put_off(index) {
                     turn.batch.schedule.unfinished.push_front(index);
                 }
@@ -184,7 +189,7 @@ impl<'a> Turn<'_, 'a, '_> {
         self.batch.schedule.beginnings.next().is_some_and(|due| due <= now)
     }
 
-    /// False when it is over, or has begun already.
+    /// Begins the close of a stream. False when the stream has ended, or has begun already.
     fn begin(&mut self, index: usize) -> bool {
         let Batch { members, buffer, settings, progress, .. } = &mut *self.batch;
         let Some(member) = members.get_mut(&index).filter(|member| !member.begun) else { return false };
@@ -195,7 +200,7 @@ impl<'a> Turn<'_, 'a, '_> {
         true
     }
 
-    /// Does something with one stream, unless that is gone.
+    /// Works on one stream, between [`Member::enter`] and [`Member::leave`]. `None` when the stream is gone.
     fn take_up<R>(&mut self, index: usize, work: impl FnOnce(&mut Self) -> R) -> Option<R> {
         self.batch.let_go();
         let stays = self.batch.members.get_mut(&index)?.enter();
@@ -206,7 +211,7 @@ impl<'a> Turn<'_, 'a, '_> {
         result
     }
 
-    /// Moves what can be moved on one stream, in so many steps; false when that was nothing.
+    /// Moves what can be moved on one stream, in `most` steps at most. False when nothing could be moved.
     fn move_on(&mut self, index: usize, most: u32) -> bool {
         self.take_up(index, |turn| turn.step(index, most)).unwrap_or(true)
     }
@@ -217,7 +222,7 @@ impl<'a> Turn<'_, 'a, '_> {
         loop {
             self.batch.let_go();
             let Some(member) = self.batch.members.get_mut(&index) else { return true };
-            // Without a spread it is everyone's turn; what comes from then on counts as late.
+            // When the spread is over, every stream begins. What comes from then on counts as late.
             if !member.begun && (member.driver.must_start() || self.batch.settings.spread.is_over()) {
                 self.begin(index);
                 continue;
@@ -238,7 +243,7 @@ impl<'a> Turn<'_, 'a, '_> {
             if !member.exchange() {
                 return true;
             }
-            // What was read is better finished, for until then the stream keeps the buffer.
+            // Input that was read is handled beyond `most` steps, because the stream keeps the lent buffer until then.
             if steps >= most && !member.driver.has_input() || member.driver.looked_at() >= end {
                 self.put_last(index);
                 return true;
@@ -246,7 +251,8 @@ impl<'a> Turn<'_, 'a, '_> {
         }
     }
 
-    /// Lets the others have their turn first: true when it is not among the unfinished already, and to be put there.
+    /// Lets the other streams have their turn first. True when the caller is to put this one among the unfinished; false when
+    /// it is there already, or is gone.
     fn put_off(&mut self, index: usize) -> bool {
         let Some(member) = self.batch.members.get_mut(&index) else { return false };
         member.driver.return_buffer(&mut self.batch.buffer);
@@ -259,7 +265,7 @@ impl<'a> Turn<'_, 'a, '_> {
         }
     }
 
-    /// Moves those that were put off, as long as a round may take.
+    /// Moves the unfinished streams, for one round at most.
     fn go_on(&mut self) {
         let start = Instant::now();
         for _ in 0..self.batch.schedule.unfinished.len() {
@@ -276,7 +282,7 @@ impl<'a> Turn<'_, 'a, '_> {
 
     fn is_ready(&mut self, index: usize) {
         if self.batch.members.get(&index).is_none_or(|member| member.put_off) {
-            return; // it has one turn, like the others
+            return; // it gets its turn among the unfinished, and only one, like the others
         }
         if !self.move_on(index, STEPS) {
             if let Some(member) = self.batch.members.get_mut(&index) {
@@ -295,7 +301,8 @@ impl<'a> Turn<'_, 'a, '_> {
         }
     }
 
-    /// Waits for a direction of one stream, and for its deadline.
+    /// Prepares the wait for one stream: watches its descriptor for these directions, and sets timers for its deadline and its
+    /// pause.
     fn settle(&mut self, index: usize, interest: Interest) {
         let Batch { members, buffer, schedule, intake, .. } = &mut *self.batch;
         let Some(member) = members.get_mut(&index) else { return };
@@ -351,7 +358,7 @@ impl<'a> Turn<'_, 'a, '_> {
         }
     }
 
-    /// Ends some that have not ended yet.
+    /// Ends streams with `end`, for one round at most.
     fn end_some(&mut self, mut end: impl FnMut(&mut Member<'a>)) {
         let start = Instant::now();
         while let Some(index) = self.batch.members.keys().next().copied() {
@@ -370,7 +377,7 @@ impl<'a> Turn<'_, 'a, '_> {
         }
     }
 
-    /// A canceller was used: its streams find out by themselves in their turns.
+    /// A canceller was used. Its streams get a turn, in which they find that out themselves.
     fn cancelled(&mut self) {
         let Batch { members, schedule, .. } = &mut *self.batch;
         for (index, member) in members.iter_mut() {

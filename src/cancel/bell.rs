@@ -1,20 +1,22 @@
-//! The order in which the flag and the byte change. `tests/cancel.rs` tries it under every interleaving, with loom's
-//! types in the place of those that come from `super`.
+//! The order in which the flag and the byte change. `tests/cancel.rs` compiles this file with loom's types in the place of
+//! those from `super`, and tries every interleaving of the threads.
 
 use super::{AtomicBool, Ordering, Pair};
 
-/// A flag that can be waited for in poll(2).
+/// A flag for which poll(2) can wait.
 #[derive(Debug)]
 pub(super) struct Bell {
     pub(super) rings: AtomicBool,
-    /// While it rings, there is one byte in this pair.
+    /// While the flag is set, one byte is in this pair, or on its way.
     pub(super) pair: Pair,
 }
 
-/// A bell that is rung for two reasons: because somebody wants to be told of, or only to end a wait.
+/// A bell that rings for two reasons: to tell the application something ([`wake`](Self::wake)), or only to end a wait
+/// ([`nudge`](Self::nudge)).
 #[derive(Debug)]
 pub(super) struct Wake {
     pub(super) bell: Bell,
+    /// `wake` was called since the last [`silence`](Self::silence).
     pub(super) asked: AtomicBool,
 }
 
@@ -24,7 +26,7 @@ impl Wake {
     }
 
     pub(super) fn wake(&self) {
-        // A swap as below, so that the model follows.
+        // A swap, not a store, for the reason given in `Bell::silence`; and loom follows a swap.
         self.asked.swap(true, Ordering::SeqCst);
         self.bell.ring();
     }
@@ -33,8 +35,8 @@ impl Wake {
         self.bell.ring();
     }
 
-    /// `None`: it did not ring. Otherwise it rings no more, and this is whether [`wake`](Self::wake) was called since the last
-    /// time. Who calls it just now is told of then or by the next ring, which is his.
+    /// Stops the ringing. `None`: the bell did not ring. Otherwise, whether [`wake`](Self::wake) was called since the last
+    /// time. A `wake` at the same moment counts now, or rings again and counts the next time.
     pub(super) fn silence(&self) -> Option<bool> {
         self.bell.silence().then(|| self.asked.swap(false, Ordering::SeqCst))
     }
@@ -55,13 +57,16 @@ impl Bell {
         self.rings.load(Ordering::SeqCst)
     }
 
-    /// Whether it rang; now it does no more. False while the byte is still on its way into the pair: a wait ends as soon
-    /// as it is there. The flag falls after the byte was taken, so that there is never a second one; who rings in between
-    /// is answered by the turn to come.
+    /// Stops the ringing, and returns whether the bell rang. While the byte is still on its way into the pair, this returns
+    /// false; a wait ends as soon as the byte is there.
+    ///
+    /// The byte is taken first, then the flag is cleared, so that the pair never holds two bytes. A ring between these two
+    /// steps writes no byte; the caller looks after the reason for it anyway, in the turn that it does now.
     pub(super) fn silence(&self) -> bool {
         let rang = self.rings() && self.pair.take();
         if rang {
-            // A swap, for a store would not show what was done before a ring that was the second, and wrote no byte.
+            // A swap reads the flag as well. So this thread sees what another thread did before a second ring, which found
+            // the flag set and wrote no byte. A store would not show that.
             self.rings.swap(false, Ordering::SeqCst);
         }
         rang

@@ -1,16 +1,16 @@
-//! What was read and is not yet handled.
+//! Bytes that were read, and are not handled yet.
 
 use std::io;
 
-/// The first read: enough for most of what is still under way when an idle stream is closed.
+/// The size of the first read: enough for most of what is still in flight when an idle stream is closed.
 const FIRST: usize = 1024;
-/// The reads after one that was full. Large enough that a system call is amortised, small enough that a closing stream
-/// takes less than 10 KiB, with what it needs of its thread's stack.
+/// The size of a read after one that filled its buffer: large enough that a system call costs little for each byte, small
+/// enough that a closing stream takes less than 10 KiB, its part of the thread's stack included.
 const CHUNK: usize = 5 * 1024;
 
 #[derive(Default)]
 pub(crate) struct Buffer {
-    /// As long as the largest read so far, so that no byte is zeroed twice.
+    /// As long as the largest read so far, so that each byte is zeroed once only.
     bytes: Vec<u8>,
     taken: usize,
     filled: usize,
@@ -30,45 +30,46 @@ impl Buffer {
         self.taken == self.filled
     }
 
-    /// The last read was not full, so it got all there was.
+    /// Whether the last read did not fill its buffer, so that it got all there was.
     pub(crate) fn is_drained(&self) -> bool {
         self.filled < self.bytes.len()
     }
 
-    /// It has no room, for nothing was read yet.
+    /// Whether the buffer has no room, because nothing was read yet.
     #[cfg(feature = "batch")]
     pub(crate) fn is_unused(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// It is larger than what is read at a time: it held what was read before the close, or while something was sent.
+    /// Whether the buffer is larger than one read needs, because it held what was read before the close, or while something
+    /// was sent.
     pub(crate) fn is_large(&self) -> bool {
         self.bytes.capacity() > CHUNK
     }
 
-    /// Gives back what is larger than reads need, once it has been handled.
+    /// Gives back the memory of a buffer that is larger than one read needs, when all of it has been handled.
     pub(crate) fn shrink(&mut self) {
         if self.is_large() && self.is_empty() {
             *self = Self::default();
         }
     }
 
-    /// What is still to be handled, and the count of handled bytes, to be raised while it is looked at.
+    /// What is still to be handled, and the count of handled bytes, which the caller raises while it looks at them.
     pub(crate) fn parts(&mut self) -> (&[u8], &mut usize) {
         (&self.bytes[self.taken..self.filled], &mut self.taken)
     }
 
-    /// The bytes that were handled last, as many.
+    /// The `count` bytes that were handled last.
     pub(crate) fn handled(&self, count: usize) -> &[u8] {
         &self.bytes[self.taken - count..self.taken]
     }
 
-    /// So many bytes of the rest have been handled.
+    /// This many bytes of the rest have been handled.
     pub(crate) fn take(&mut self, bytes: usize) {
         self.taken += bytes;
     }
 
-    /// Reads once, in the place of all that has been handled.
+    /// Reads once, over what was in the buffer: all of that has been handled, or is dropped.
     pub(crate) fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
         self.taken = self.filled;
         self.fill_behind(read)
@@ -76,11 +77,11 @@ impl Buffer {
 
     /// Reads once, behind what is still to be handled.
     pub(crate) fn fill_behind(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
-        // A read that was full might have been longer.
+        // When the last read filled its buffer, there was perhaps more to read.
         let full = !self.bytes.is_empty() && self.filled == self.bytes.len();
         let more = if full { CHUNK } else { FIRST };
-        // What is kept moves to the front only when that is no more than was handled since: so each byte moves once at
-        // most, however small the pieces are in which the peer sends.
+        // What is kept moves to the front only when at least as many bytes have been handled. So moving costs no more than
+        // handling did, however small the pieces are in which the peer sends.
         if self.filled - self.taken <= self.taken {
             self.bytes.copy_within(self.taken..self.filled, 0);
             self.filled -= self.taken;
@@ -94,7 +95,7 @@ impl Buffer {
         result
     }
 
-    /// Appends what was read by someone else.
+    /// Appends what the application has read.
     pub(crate) fn append(&mut self, bytes: &[u8]) {
         self.bytes.truncate(self.filled);
         self.bytes.extend_from_slice(bytes);

@@ -1,6 +1,9 @@
-//! The driver: one stream over a transport. It moves bytes between the transport and the engine, under the engine's deadlines.
+//! The driver: one stream over a transport. It moves bytes between the transport and the engine, under the deadlines that
+//! the engine sets.
 
 mod attempts;
+#[cfg(feature = "batch")]
+mod batched;
 mod input;
 mod last_words;
 mod session;
@@ -8,8 +11,6 @@ mod session;
 mod started;
 mod turn;
 
-#[cfg(feature = "batch")]
-use std::convert::Infallible;
 use std::{
     mem,
     time::{Duration, Instant},
@@ -34,73 +35,77 @@ use crate::{
 
 /// A stream over a transport, from its beginning to its end. Nothing is read or written before the first step.
 ///
-/// While it is open, each step reads, hands over, and writes what was sent. Its end is one of three: `finish`, when what has
-/// arrived may still be answered; [`close`](Self::close), when nobody can send any more; [`detach`](Self::detach). None of
-/// these moves a byte: the steps do.
+/// While the stream is open, each step reads, hands over what came, and writes what was sent. There are three ways to end it:
+///
+/// - `finish`, when what has arrived may still be answered;
+/// - [`close`](Self::close), when the application cannot send any more;
+/// - [`detach`](Self::detach), which sends no closing tag.
+///
+/// None of these three moves a byte: the steps that follow do.
 pub(crate) struct Driver<T> {
     transport: T,
     engine: Engine,
-    /// Bytes read and not yet handled.
+    /// Bytes that were read, and are not handled yet.
     input: Buffer,
     clock: Clock,
     canceller: Option<Canceller>,
     pace: Pace,
     words: Words,
     plan: Plan,
-    /// What the last step found that it has to wait for. `None`: there is something to do at once.
+    /// What the last step has to wait for. `None`: there is something to do at once.
     blocked: Option<Blocked>,
-    /// `close_notify` was read: what still comes is below TLS, and only discarded.
+    /// The peer's `close_notify` was read. What still comes, comes below TLS, and is discarded.
     below_tls: bool,
     noted: Noted,
 }
 
 struct Clock {
     start: Instant,
-    /// What it showed last, from zero: before each turn, and after each wait.
+    /// The time since `start`, as of the last look at the clock: before each turn, and after each wait.
     now: Duration,
-    /// What was moved since the deadline has passed, or since our tag could have been due.
+    /// How many bytes were moved since the deadline passed, or since our tag could have been due.
     moved: usize,
 }
 
-/// What is to be waited for.
+/// What the next step waits for.
 #[derive(Clone, Copy, Default)]
 struct Blocked {
-    /// For what the descriptor must become ready.
+    /// The directions in which the descriptor must become ready.
     on: Interest,
-    /// When it is tried again all the same, because that does not always show.
+    /// When the step is tried again anyway, because the descriptor does not always show that it is ready.
     until: Option<Duration>,
-    /// When that was found.
+    /// When the step found that it has to wait.
     at: Duration,
 }
 
-/// What is still to come.
+/// What is still to be done.
 #[derive(Default)]
 struct Plan {
-    /// The close that comes, or goes on, is a detach.
+    /// The close is, or will be, a detach.
     detach: bool,
-    /// The close has begun, and the first step of it is still to be made.
+    /// The close has begun, and its first step is still to be done.
     first_step: bool,
-    /// How the last read ended, if there is nothing more to read, and nobody was told.
+    /// The end that the last read found, when the engine was not told of it yet.
     end: Option<ReadEnd>,
 }
 
-/// What only the report wants to know.
+/// What is kept for the report alone.
 #[derive(Default)]
 struct Noted {
-    /// The end was noted.
+    /// The close is over, and all that belongs to the end is done.
     over: bool,
-    /// How TCP's output ended, if it has.
+    /// How our output on TCP ended, if it has.
     ended: Option<Ended>,
     tls_failure: Option<i32>,
     unacked: u64,
 }
 
-/// How TCP's output ended.
+/// How our output on TCP ended.
 #[derive(Clone, Copy, PartialEq)]
 enum Ended {
     /// With a FIN.
     Fin,
-    /// There was nothing to end any more.
+    /// The connection was gone before.
     Gone,
 }
 
@@ -113,8 +118,8 @@ fn tls_of<T: Transport>(transport: &T) -> Tls {
 }
 
 impl<T: Transport> Driver<T> {
-    /// An open stream, between two stanzas. The options [make sense](CloseOptions::check). What may be large in them is taken
-    /// over, not copied; memory that the system refuses is an error.
+    /// An open stream, between two stanzas. The options have been [checked](CloseOptions::check). The large parts of them are
+    /// moved, not copied. It is an error when the system refuses memory.
     pub(crate) fn new(transport: T, options: CloseOptions) -> Result<Self, Error> {
         let engine = Engine::between_stanzas(&options, tls_of(&transport))?;
         let mut driver = Self::with(transport, engine);
@@ -144,7 +149,7 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// The same over a transport that is made of this one.
+    /// The same driver over another transport, which `make` makes of this one.
     fn try_map<U, E>(self, make: impl FnOnce(T) -> Result<U, E>) -> Result<Driver<U>, E> {
         Ok(Driver {
             transport: make(self.transport)?,
@@ -161,7 +166,7 @@ impl<T: Transport> Driver<T> {
         })
     }
 
-    /// Says how it is to be closed.
+    /// Sets how the stream is to be closed.
     pub(crate) fn set(&mut self, mut options: CloseOptions) -> Result<(), Error> {
         self.engine.set(&mut options, self.clock.now)?;
         if self.input.is_empty() {
@@ -178,7 +183,8 @@ impl<T: Transport> Driver<T> {
         Ok(())
     }
 
-    /// Begins to close a stream on which nobody can send any more: our tag is due at once, but behind the last words.
+    /// Begins to close a stream on which the application cannot send any more: our tag is due as soon as the last words have
+    /// been asked for.
     pub(crate) fn close(&mut self) {
         self.look_at_clock();
         let now = self.clock.now;
@@ -186,9 +192,9 @@ impl<T: Transport> Driver<T> {
         if self.plan.detach {
             self.detach();
         }
-        // What is never written because of the end below is unsent all the same.
+        // The farewell is queued before the engine learns of the end below: if it is never written, it counts as unsent.
         self.engine.queue_farewell(now);
-        // An end that came before makes this an answer to the peer.
+        // When the peer's stream ended before, the close is an answer to the peer.
         if let Some(end) = self.plan.end.take() {
             self.on_read(end.again());
         }
@@ -202,19 +208,20 @@ impl<T: Transport> Driver<T> {
         self.blocked = None;
     }
 
-    /// The same, and what fits leaves at once.
+    /// Begins to [close](Self::close), and writes at once what can be written without waiting.
     pub(crate) fn begin(&mut self) {
         self.close();
         self.plan.first_step = false;
         self.first_step();
     }
 
-    /// What is queued goes out, with the last words; then TCP is ended without a tag. What still comes is discarded.
+    /// Begins to detach: what is queued goes out, and the last words; then TCP ends without a closing tag. What still comes
+    /// is discarded.
     pub(crate) fn detach(&mut self) {
         self.look_at_clock();
         if self.engine.may_send() {
             (self.plan.detach, self.plan.first_step) = (true, true);
-            // Where nothing is queued, our output is at its end with the detach: whoever has more to say is asked before.
+            // When nothing is queued, the detach ends our output at once. So the last words are asked for before.
             while self.words.are_due() && !self.words.wait() {
                 self.ask();
             }
@@ -231,7 +238,7 @@ impl<T: Transport> Driver<T> {
         Ok(())
     }
 
-    /// Some of what was read is still to be handled.
+    /// Whether bytes that were read are still to be handled.
     pub(crate) fn has_input(&self) -> bool {
         !self.input.is_empty()
     }
@@ -240,14 +247,14 @@ impl<T: Transport> Driver<T> {
         self.engine.is_over()
     }
 
-    /// Stops at once.
+    /// Stops the close at once.
     pub(crate) fn cancel(&mut self) {
         self.look_at_clock();
         self.note_fact(Fact::Cancel);
         self.blocked = None;
     }
 
-    /// When the next step is due, if nothing becomes ready before.
+    /// When the next step is due even though nothing has become ready.
     pub(crate) fn due(&self) -> Option<Instant> {
         let next = match self.blocked {
             None => Some(self.clock.now).filter(|_| !self.is_done()),
@@ -256,7 +263,7 @@ impl<T: Transport> Driver<T> {
         next.and_then(|time| self.clock.start.checked_add(time))
     }
 
-    /// For what the descriptor must become ready, as of the last step.
+    /// The directions in which the descriptor must become ready, as of the last step.
     pub(crate) fn waits_for(&self) -> Interest {
         self.blocked.map_or_else(Interest::default, |blocked| blocked.on)
     }
@@ -265,7 +272,7 @@ impl<T: Transport> Driver<T> {
         self.transport
     }
 
-    /// The report; complete once the close is over.
+    /// What is known so far; complete when the close is over.
     pub(crate) fn report(&self) -> Report {
         let mut report = self.engine.report();
         report.bytes_unacked = self.noted.unacked;
@@ -278,18 +285,19 @@ impl<T: Transport> Driver<T> {
     }
 
     fn note_fact(&mut self, fact: Fact) {
-        let _ = self.engine.tell(fact, self.clock.now); // only a restart can be refused
+        let _ = self.engine.tell(fact, self.clock.now); // only `Restarted` can be refused, and it is not told here
         self.note();
     }
 
-    /// Our tag is due without the application's word when the time to answer is over.
+    /// Applies the limits. When the time to answer is over, our tag becomes due without the application.
     fn tick(&mut self) {
         self.engine.tick(self.clock.now);
         self.note();
     }
 
-    /// Behind whatever the engine was told: what comes last is said as soon as our tag is due. When the close is over, what
-    /// can still be said without waiting is said, and what is only known now is noted; once.
+    /// To be called each time the engine was told something. As soon as our tag is due, the last words are asked for. When
+    /// the close is over, this does once what belongs to the end: it asks how much the peer has not acknowledged, and sends
+    /// `close_notify` and FIN as far as that is possible without waiting.
     fn note(&mut self) {
         self.say_last_words();
         if !self.is_done() || mem::replace(&mut self.noted.over, true) {
@@ -297,109 +305,17 @@ impl<T: Transport> Driver<T> {
         }
         self.noted.unacked = self.transport.unacked();
         if self.noted.ended == Some(Ended::Fin) {
-            self.noted.unacked = self.noted.unacked.saturating_sub(1); // the FIN counts as one (TC-11)
+            self.noted.unacked = self.noted.unacked.saturating_sub(1); // the kernel counts the FIN as one byte (TC-11)
         }
-        // TL-01: close_notify goes before FIN, also when the time is up; but never behind half of our output.
+        // TL-01: close_notify goes out before the FIN even when the time is up, but never after only a part of our output.
         if self.engine.wants().notify() && self.transport.notify().is_ok() {
             self.note_fact(Fact::DidNotify);
             let _ = self.transport.try_flush();
         }
-        // HS-01: nothing can be written to this connection any more, not even by a second close.
+        // HS-01: from now on nothing can be written to this connection, not even by a second close.
         if self.noted.ended.is_none() && self.engine.may_end_output() && self.engine.pending() == 0 {
             let _ = self.transport.shut();
         }
-    }
-}
-
-/// What only a set of streams needs, which starts each when its turn has come, and waits for all at once.
-#[cfg(feature = "batch")]
-impl<T: Transport> Driver<T> {
-    /// The same over a transport that is made of this one.
-    pub(crate) fn map<U>(self, make: impl FnOnce(T) -> U) -> Driver<U> {
-        match self.try_map(|transport| Ok::<_, Infallible>(make(transport))) {
-            Ok(driver) => driver,
-            Err(never) => match never {},
-        }
-    }
-
-    /// It is not to be closed after all. Returns the name of our root, if our header is out.
-    pub(crate) fn unset(&mut self) -> Option<String> {
-        self.words = Words::default();
-        self.plan.detach = false;
-        self.canceller = None;
-        let is_out = !self.engine.unset();
-        is_out.then(|| self.engine.root().to_owned())
-    }
-
-    pub(crate) fn transport(&self) -> &T {
-        &self.transport
-    }
-
-    pub(crate) fn canceller(&self) -> Option<&Canceller> {
-        self.canceller.as_ref()
-    }
-
-    pub(crate) fn pace(&mut self) -> &mut Pace {
-        &mut self.pace
-    }
-
-    /// The closing began, or the peer leaves no choice but to begin.
-    pub(crate) fn must_start(&self) -> bool {
-        self.plan.end.is_some() || !self.engine.is_open()
-    }
-
-    /// Starts, with a stream error if the stream is to be closed with one and nothing is wrong with it already; ends
-    /// at `deadline` at the latest. What fits leaves at once.
-    pub(crate) fn start_by(&mut self, deadline: Option<Instant>, error: Option<&crate::stream_error::StreamError>) {
-        self.look_at_clock();
-        self.engine.begin_anew(self.clock.now);
-        self.end_by(deadline);
-        if let Some(error) = error.filter(|_| !self.must_start() && !self.plan.detach) {
-            self.engine.set_error(error);
-        }
-        self.begin();
-    }
-
-    /// Ends at `deadline` at the latest.
-    pub(crate) fn end_by(&mut self, deadline: Option<Instant>) {
-        self.look_at_clock();
-        if let Some(deadline) = deadline {
-            self.engine.bound(deadline.saturating_duration_since(self.clock.start), self.clock.now);
-        }
-    }
-
-    /// When it was looked at the clock last.
-    pub(crate) fn looked_at(&self) -> Instant {
-        self.clock.start + self.clock.now
-    }
-
-    /// Ends it, for its time is up and what has arrived was taken for long enough.
-    pub(crate) fn expire(&mut self) {
-        self.look_at_clock();
-        self.tick();
-        self.note_fact(Fact::Cancel); // nothing, when the time was up for this one, too
-    }
-
-    /// Takes the buffer that is lent to whoever is moved, unless it has one.
-    pub(crate) fn borrow_buffer(&mut self, lent: &mut Buffer) {
-        if self.input.is_unused() {
-            self.input = mem::take(lent);
-        }
-    }
-
-    /// Gives it back, once what is in it has been handled: those that wait hold no memory for it.
-    pub(crate) fn return_buffer(&mut self, lent: &mut Buffer) {
-        if !self.has_input() {
-            self.input.shrink();
-            if !self.input.is_unused() {
-                *lent = mem::take(&mut self.input);
-            }
-        }
-    }
-
-    /// What is to be handled was not all read into the buffer that is lent.
-    pub(crate) fn has_large_buffer(&self) -> bool {
-        self.input.is_large()
     }
 }
 

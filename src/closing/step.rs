@@ -1,4 +1,4 @@
-//! One step of a close, for an event loop that waits by itself.
+//! One step of a close, for a program whose event loop does the waiting.
 
 use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
@@ -8,50 +8,77 @@ use std::{
 use super::{Closing, driver::Driver};
 use crate::{report::Report, transport::Transport, xml::Stanza};
 
-/// How far [`Closing::step`] came.
+/// What [`Closing::step`] has to say.
+///
+/// ```
+/// use std::{io::Write, net::Shutdown, os::unix::net::UnixStream};
+/// use xmpp_close::{CloseOptions, Outcome, Step};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (socket, mut peer) = UnixStream::pair()?;
+/// # peer.write_all(b"<message/></stream:stream>")?;
+/// # peer.shutdown(Shutdown::Write)?;
+/// let mut closing = CloseOptions::new().begin(socket)?;
+/// let report = loop {
+///     match closing.step() {
+///         Step::Stanza(stanza) => println!("still came: {stanza}"),
+///         Step::Wait(wait) => { /* poll(2), as `wait` says */ }
+///         Step::Over(report) => break report,
+///         _ => {}
+///     }
+/// };
+/// assert_eq!(report.outcome, Outcome::Clean);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
-    /// A stanza still came. There may be more to do: step again.
+    /// A stanza still came. There may be more to do at once: call `step` again.
     Stanza(Stanza),
-    /// Nothing is left to do at once, or the step has done enough for now.
+    /// Nothing is left to do at once, or this step has done enough for one turn. Wait before the next step.
     Wait(Wait),
-    /// The close is over, and so it stays.
+    /// The close is over. Each further step says so again.
     Over(Report),
 }
 
-/// What to wait for before the next [`Closing::step`].
+/// What to wait for before the next [`Closing::step`]: until the descriptor is ready, or the deadline has passed.
+///
+/// As a call of poll(2), with the `rustix` crate:
+///
+/// ```
+/// use std::time::Instant;
+/// use rustix::event::{PollFd, PollFlags, Timespec, poll};
+/// use xmpp_close::{Closing, Transport, Wait};
+///
+/// fn wait_for<T: Transport + std::os::fd::AsFd>(closing: &Closing<T>, wait: Wait) -> std::io::Result<()> {
+///     let mut events = PollFlags::empty();
+///     events.set(PollFlags::IN, wait.read);
+///     events.set(PollFlags::OUT, wait.write);
+///     // With neither, the descriptor is left out: a connection that hung up is always ready.
+///     let mut set = if events.is_empty() { vec![] } else { vec![PollFd::new(closing, events)] };
+///     let left = wait.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+///     let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+///     poll(&mut set, timeout.as_ref())?;
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Wait {
-    /// Until there is something to read: this very step has found that there was nothing.
+    /// Wait until there is something to read: this step has found nothing.
     pub read: bool,
-    /// Until something can be written: this very step has found that nothing could be. Neither this nor [`read`](Self::read):
-    /// the descriptor is to be taken out of the set, for one that has hung up would be ready all the time.
+    /// Wait until something can be written: in this step nothing could be. When both `write` and `read` are false, take the
+    /// descriptor out of the set, because a connection that hung up is ready all the time.
     pub write: bool,
-    /// But no longer than until then. In the past: the step has done enough for now, so that others get their turn.
+    /// Call `step` at this time at the latest. A time in the past means that there is more to do, but others are to have
+    /// their turn first.
     pub deadline: Option<Instant>,
 }
 
 impl<T: Transport> Closing<T> {
-    /// Does all that can be done without waiting, but a bounded amount of it: 32 reads and writes at most. Call it when the
-    /// connection is ready, at the deadline, or at any other time; it may be level-triggered or edge-triggered readiness.
-    ///
-    /// ```no_run
-    /// # fn f(tcp: std::net::TcpStream) -> Result<(), xmpp_close::Error> {
-    /// use xmpp_close::{CloseOptions, Step};
-    ///
-    /// let mut closing = CloseOptions::new().begin(tcp)?;
-    /// loop {
-    ///     match closing.step() {
-    ///         Step::Stanza(stanza) => println!("still came: {stanza}"),
-    ///         Step::Wait(wait) => { /* poll(2) for wait.read and wait.write, until wait.deadline */ }
-    ///         Step::Over(report) => break println!("{report}"),
-    ///         _ => {}
-    ///     }
-    /// }
-    /// # Ok(()) }
-    /// ```
+    /// Does what can be done without waiting: 32 reads and writes at most, and it returns earlier with each stanza. Call it
+    /// when the connection is ready, at the deadline, or at any other time. Readiness may be level-triggered or
+    /// edge-triggered. [`Step`] has an example, [`Wait`] one with poll(2).
     pub fn step(&mut self) -> Step {
         let mut stanza = None;
         self.driver
@@ -63,18 +90,19 @@ impl<T: Transport> Closing<T> {
         }
     }
 
-    /// Stops at once, if it is not over.
+    /// Stops the close at once; the outcome is then [`Cancelled`](crate::Outcome::Cancelled). Once the close is over, this
+    /// does nothing.
     pub fn cancel(&mut self) {
         self.driver.cancel();
     }
 
-    /// What is known so far; complete once it is over.
+    /// What is known so far. The report is complete when the close is over.
     pub fn report(&self) -> Report {
         self.driver.report()
     }
 
-    /// The transport, once it is over: for what is to be done before it is dropped. `None` before, for nothing may be written
-    /// to it then; it is dropped in that case, which abandons the handshake.
+    /// The transport, when the close is over: a program may want to look at it before it is dropped. `None` when the close is
+    /// not over, because nothing may be written to the transport then; it is dropped, which abandons the handshake.
     pub fn into_transport(self) -> Option<T> {
         if self.driver.is_done() { Some(self.driver.into_transport()) } else { None }
     }
@@ -87,14 +115,14 @@ impl<T: Transport> Driver<T> {
     }
 }
 
-/// To wait for, not to read from or to write to.
+/// For poll(2) and its like. Nothing may be read from the descriptor, or written to it.
 impl<T: Transport + AsFd> AsFd for Closing<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.driver.get_ref().as_fd()
     }
 }
 
-/// To wait for, not to read from or to write to.
+/// For poll(2) and its like. Nothing may be read from the descriptor, or written to it.
 impl<T: Transport + AsRawFd> AsRawFd for Closing<T> {
     fn as_raw_fd(&self) -> RawFd {
         self.driver.get_ref().as_raw_fd()

@@ -1,4 +1,5 @@
-//! The handshake together with what goes out: each step of the one is a step of the other.
+//! The handshake together with the bytes that go out. Each step of the handshake changes what goes out, and the other way
+//! round.
 
 use std::time::Duration;
 
@@ -16,31 +17,31 @@ pub(super) struct Close {
 }
 
 impl Close {
-    /// The application may still send.
+    /// Whether the application may still send.
     pub(super) fn may_send(&self) -> bool {
         self.handshake.ours() == Ours::Open && !self.handshake.is_over()
     }
 
-    /// What comes is still the peer's stream.
+    /// Whether what comes is still the peer's stream.
     pub(super) fn parses(&self) -> bool {
         self.handshake.theirs() == Theirs::Open && !self.handshake.is_over()
     }
 
-    /// What is queued can still be written.
+    /// Whether what is queued can still be written.
     pub(super) fn may_write(&self) -> bool {
         self.handshake.ours() != Ours::Lost && !self.handshake.is_over()
     }
 
     pub(super) fn wrote(&mut self, taken: usize, pending: usize, now: Duration) {
         if self.handshake.is_over() {
-            return; // what the report says is fixed
+            return; // the report does not change any more
         }
         let moved = taken > 0 || pending < self.outgoing.pending();
         self.outgoing.took(taken, pending);
         self.update(moved, now);
     }
 
-    /// Tells the handshake how much is not with the kernel.
+    /// Tells the handshake how many bytes are not with the kernel.
     pub(super) fn update(&mut self, moved: bool, now: Duration) {
         let bytes = self.outgoing.unsent();
         self.handshake.unsent_is(bytes, moved, now);
@@ -71,7 +72,7 @@ impl Close {
         self.update(false, now);
     }
 
-    /// What the peer sends is no stream: it is told so, if anything can still be said.
+    /// What the peer sends is no XMPP stream. A stream error tells the peer so, if our tag is not written yet.
     pub(super) fn malformed(&mut self, condition: Condition, now: Duration) {
         if !self.parses() {
             return;
@@ -83,12 +84,12 @@ impl Close {
                 self.outgoing.insert_error(&error);
                 self.update(false, now);
             }
-            _ => {} // ER-09: nothing may be said any more
+            _ => {} // ER-09: nothing may be sent behind our tag
         }
         self.handshake.malformed(now);
     }
 
-    /// The peer's stream error came: we close in return.
+    /// The peer's stream error came, so we close in return.
     pub(super) fn peer_error(&mut self, now: Duration) {
         if !self.parses() {
             return;
@@ -99,7 +100,7 @@ impl Close {
         self.handshake.peer_error(now);
     }
 
-    /// New headers follow. False: something of the stream before is still to be written.
+    /// New headers follow. Returns false when something of the stream before is still to be written, or our tag is due.
     pub(super) fn restart(&mut self, tls: Tls) -> bool {
         let may = self.handshake.ours() == Ours::Open && self.handshake.unsent() == 0;
         if may {

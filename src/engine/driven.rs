@@ -1,4 +1,5 @@
-//! What only the library's own driver needs, which owns the socket as well.
+//! What only the library's own driver needs. The driver owns the socket, which a program with an engine of its own keeps to
+//! itself.
 
 use std::{io, mem, time::Duration};
 
@@ -16,17 +17,17 @@ use crate::{
 };
 
 impl Engine {
-    /// An engine on a stream of which nothing has been sent or received.
+    /// An engine for a stream on which nothing has been sent or received.
     pub(crate) fn at_the_start(tls: Tls) -> Self {
         Self::with(Incoming::with(Framer::new(), Scope::default()), tls)
     }
 
-    /// An engine on a stream whose headers have been exchanged, to be closed with the default options.
+    /// An engine for a stream whose headers have been exchanged, and that is closed with the default options.
     pub(crate) fn usual(tls: Tls) -> Self {
         Self::with(Incoming::new(), tls)
     }
 
-    /// An engine on a stream whose headers have been exchanged; of the peer's is known what the options say.
+    /// An engine for a stream whose headers have been exchanged. The peer's header is known if the options hold it.
     pub(crate) fn between_stanzas(options: &CloseOptions, tls: Tls) -> Result<Self, Error> {
         let Some(header) = &options.peer_header else {
             return Ok(Self::usual(tls));
@@ -34,14 +35,15 @@ impl Engine {
         let mut framer = Framer::new().limit(usize::MAX);
         let mut rest = header.as_bytes();
         let scope = match framer.next(&mut rest) {
-            // `<stream:stream/>` would be the end of the stream as well.
+            // `<stream:stream/>` would end the stream at once.
             Some(Frame::Header(tag)) if rest.is_empty() && !tag.ends_with(b"/>") => Scope::of(tag),
             _ => return Err(Invalid::PeerHeader.into()),
         };
         Ok(Self::with(Incoming::with(framer, scope), tls))
     }
 
-    /// How it is to be closed; the options make sense. What may be large in them is taken over, not copied.
+    /// Sets how the stream is to be closed. The options have been [checked](CloseOptions::check). The large parts of them
+    /// are moved, not copied.
     pub(crate) fn set(&mut self, options: &mut CloseOptions, now: Duration) -> Result<(), Error> {
         let root = options.root()?;
         if options.own_parser {
@@ -53,7 +55,7 @@ impl Engine {
         let header = options.header.take().filter(|_| !options.detach).unwrap_or_default().into_bytes();
         let farewell = mem::take(&mut options.farewell);
         let last = Last { farewell, error: options.stream_error.take().map(Box::new), tag: !options.tag_sent };
-        // What the peer did may have made our tag due, before it was known what comes last. A detach says nothing about it.
+        // The peer may have made our tag due before these options said what comes in front of it. A detach sends no tag.
         let was_due = self.close.outgoing.take_tail_back();
         if options.detach {
             self.close.handshake.reopen();
@@ -69,50 +71,52 @@ impl Engine {
         Ok(())
     }
 
-    /// Counts from now on, when the peer has begun to close: until now nobody could do anything about it.
+    /// Lets the limits count from now on, if the peer has begun to close already: until now the application could do nothing
+    /// about it.
     pub(crate) fn begin_anew(&mut self, now: Duration) {
         self.close.handshake.begin_anew(now);
     }
 
-    /// New headers follow, whatever is still to be written; ours is the application's own.
+    /// New headers follow, whatever is still to be written. The application sends ours itself.
     pub(crate) fn restart_input(&mut self, tls: Tls) {
         self.close.handshake.set_tls(tls);
         self.incoming.restart();
     }
 
-    /// Queues without a limit, for who waits until it is written.
+    /// Queues without a limit, for an application that waits until all is written.
     pub(crate) fn unlimited(mut self) -> Self {
         self.output_limit = usize::MAX;
         self
     }
 
-    /// The largest stanza to deliver.
+    /// Sets the size of the largest stanza to deliver.
     pub(crate) fn limit_stanzas(&mut self, bytes: usize) {
         self.incoming.set(bytes, self.close.outgoing.root());
     }
 
-    /// The close begins, and our tag is due when what has arrived is handled: then comes [`finish`](Self::finish).
+    /// The close begins. Our tag becomes due when what has arrived is handled: the driver then calls
+    /// [`finish`](Self::finish).
     pub(crate) fn finishing(&mut self, now: Duration) {
         self.close.handshake.finishing(now);
     }
 
-    /// The close has begun, and [`finish`](Self::finish) is awaited.
+    /// Whether the close has begun, and [`finish`](Self::finish) is still to be called.
     pub(crate) fn is_finishing(&self) -> bool {
         self.close.handshake.is_finishing() && !self.is_over()
     }
 
-    /// So much of ours is not written.
+    /// How many bytes of ours are not written.
     pub(crate) fn unsent(&self) -> usize {
         self.close.outgoing.unsent()
     }
 
-    /// The farewell goes out now, for nothing is sent in front of it any more.
+    /// Queues the farewell, now that nothing more is sent in front of it.
     pub(crate) fn queue_farewell(&mut self, now: Duration) {
         self.close.outgoing.queue_farewell();
         self.close.update(false, now);
     }
 
-    /// Says more in front of an error and of our tag. Where it is too late for that, it is unsent.
+    /// Sends `words` in front of our stream error and our tag. If these have gone out already, `words` count as unsent.
     pub(crate) fn add_farewell(&mut self, words: &[u8], now: Duration) {
         let may = matches!(self.close.handshake.ours(), Ours::Open | Ours::Queued) && !self.is_over();
         if may && self.close.outgoing.add_farewell(words) {
@@ -122,7 +126,8 @@ impl Engine {
         }
     }
 
-    /// Queues what its application was told is queued: if our tag has become due since, in front of it.
+    /// Queues bytes of which the application was told already that they are queued. If our tag has become due since, they go
+    /// in front of it.
     #[cfg(feature = "capi")]
     pub(crate) fn send_anyway(&mut self, bytes: &[u8], now: Duration) {
         if self.may_send() {
@@ -132,8 +137,8 @@ impl Engine {
         }
     }
 
+    /// Sets our stream error, unless there is one already, or our tag was sent by the application.
     #[cfg(any(feature = "capi", feature = "batch"))]
-    /// Our error, unless there is one, or our tag has gone out already.
     pub(crate) fn set_error(&mut self, error: &StreamError) {
         self.close.outgoing.set_error(error);
     }
@@ -143,32 +148,33 @@ impl Engine {
         self.close.outgoing.root()
     }
 
-    /// The application may still send.
+    /// Whether the application may still send.
     pub(crate) fn may_send(&self) -> bool {
         self.close.may_send()
     }
 
-    /// The close has begun, and our last bytes are not written yet.
+    /// Whether the close has begun, and our last bytes are not written yet.
     pub(crate) fn owes_output(&self) -> bool {
         self.close.handshake.ours() == Ours::Queued || self.is_finishing()
     }
 
-    /// Our tag is due, and not written yet: what comes last can perhaps be said in front of it.
+    /// Whether our tag is due and not written yet: last words may still fit in front of it.
     pub(crate) fn is_tag_queued(&self) -> bool {
         self.close.handshake.ours() == Ours::Queued && !self.is_over()
     }
 
-    /// What was handed out and not taken may change again: a plain socket keeps nothing of a write that is blocked.
+    /// Lets the bytes that were handed out but not taken change again: a plain socket keeps nothing of a write that would
+    /// block.
     pub(crate) fn take_back(&mut self) {
         self.close.outgoing.take_back();
     }
 
-    /// The peer's stream error, if it was seen.
+    /// The peer's stream error, if one came.
     pub(crate) fn stream_error(&self) -> Option<&StreamError> {
         self.incoming.stream_error.as_deref()
     }
 
-    /// The peer's closing tag was seen.
+    /// Whether the peer's closing tag came.
     pub(crate) fn is_peer_closed(&self) -> bool {
         self.close.handshake.theirs() == Theirs::Closed
     }
@@ -178,40 +184,40 @@ impl Engine {
         self.incoming.why_malformed()
     }
 
-    /// What the peer's header puts in scope.
+    /// The namespaces that the peer's header declares.
     pub(crate) fn header(&self) -> &Scope {
         &self.incoming.header
     }
 
-    /// So many bytes were handed out, and not taken.
+    /// How many bytes were handed out, and not taken.
     #[cfg(feature = "capi")]
     pub(crate) fn handed(&self) -> usize {
         self.close.outgoing.handed()
     }
 
-    /// The application's parser is inside an element, or not.
+    /// Says whether the application's parser is inside an element.
     #[cfg(feature = "capi")]
     pub(crate) fn set_inside(&mut self, inside: bool) {
         self.incoming.parser_inside = inside;
     }
 
-    /// Those that wait hold no memory for a large stanza that has come already.
+    /// Gives back the memory that a large stanza needed, before the stream waits.
     pub(crate) fn shrink(&mut self) {
         self.incoming.shrink();
     }
 
-    /// The outcome is fixed.
+    /// Whether the outcome is fixed.
     pub(crate) fn is_over(&self) -> bool {
         self.close.handshake.is_over()
     }
 
-    /// What comes is still the peer's stream.
+    /// Whether what comes is still the peer's stream.
     pub(crate) fn parses(&self) -> bool {
         self.close.parses()
     }
 
-    /// It is over, and nothing keeps the last bytes of ours from ending with a FIN. Over TLS, that waits for the end of
-    /// what the peer sends (TL-02).
+    /// Whether a FIN may follow our last bytes, asked when the close is over. Over TLS the FIN waits for the end of what the
+    /// peer sends (TL-02).
     pub(crate) fn may_end_output(&self) -> bool {
         let outcome = self.close.handshake.outcome();
         let complete = self.close.handshake.is_sent() || outcome == Outcome::Stalled;
@@ -221,32 +227,32 @@ impl Engine {
             && self.close.handshake.awaits_no_alert()
     }
 
-    /// Neither is it over, nor did anything fail that would keep bytes from going out.
+    /// Whether bytes may still go out: the close is not over, and no read, write or TLS has failed.
     pub(crate) fn may_write(&self) -> bool {
         !self.is_over() && !self.close.handshake.is_broken()
     }
 
-    /// How much of what was taken is not with the kernel.
+    /// How many of the bytes that were taken are not with the kernel.
     pub(crate) fn pending(&self) -> usize {
         self.close.outgoing.pending()
     }
 }
 
-/// What only a set of streams needs.
+/// What only a batch needs.
 #[cfg(feature = "batch")]
 impl Engine {
-    /// Lets the whole close end at `end` at the latest.
+    /// Makes the whole close end at `end` at the latest.
     pub(crate) fn bound(&mut self, end: Duration, now: Duration) {
         self.close.handshake.bound(end, now);
     }
 
-    /// It is not to be closed after all. True: our header is not out.
+    /// Forgets how the stream was to be closed, because it is not closed after all. Returns true when our header is not out.
     pub(crate) fn unset(&mut self) -> bool {
         self.output_limit = usize::MAX;
         self.close.outgoing.unset()
     }
 
-    /// Nothing has begun.
+    /// Whether no close has begun.
     pub(crate) fn is_open(&self) -> bool {
         !self.close.handshake.has_begun()
     }

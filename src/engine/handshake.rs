@@ -1,14 +1,9 @@
 //! The closing handshake as facts: no I/O, no clock, no bytes, no XML.
 //!
-//! A stream has two halves, ours and theirs. Each half only ever moves one way, and what else happened is a set of facts
-//! that are kept whatever the halves are. All that is asked ([`wants`](Handshake::wants), [`deadline`](Handshake::deadline),
-//! [`report`](Handshake::report)) follows from these.
-//!
-//! ```text
-//!   ours:   open ──► queued ──► written ──► ending ──► ended        theirs:   open ──► closed    their tag
-//!             └─────────┴──► lost   (writing failed)                            ├────► void      malformed, or ended without tag
-//!                                                                               └────► ignored   we detach
-//! ```
+//! A stream has two halves, [ours](Ours) and [theirs](Theirs); the diagram stands at [`Engine`](crate::Engine). Each half
+//! only ever moves one way. Whatever else happens is a fact that is kept, whatever the halves are. The answers to all
+//! questions ([`wants`](Handshake::wants), [`deadline`](Handshake::deadline), [`report`](Handshake::report)) follow from
+//! the two halves and the facts.
 
 mod events;
 mod questions;
@@ -21,8 +16,9 @@ use crate::{
     report::{Initiator, Limit, Outcome},
 };
 
-/// How many bytes behind the end of the peer's stream, be that its closing tag or what made it malformed, are read and
-/// discarded before the peer is left alone with the rest (XM-09).
+/// How many bytes are read and discarded behind the end of the peer's stream: 16 MiB. A peer that sends more is not read
+/// any further. The stream ends with the peer's closing tag, or with what makes it malformed.
+// XM-09
 pub const TRAILING_LIMIT: u64 = 16 << 20;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -79,12 +75,12 @@ impl Handshake {
         self.unsent
     }
 
-    /// Another TLS layer lies below the stream now: STARTTLS is done, or the connection was handed over.
+    /// Says what lies below the stream now: TLS after STARTTLS, for example.
     pub(super) fn set_tls(&mut self, tls: Tls) {
         self.tls = tls;
     }
 
-    /// Lets the whole close end at `end` at the latest: for a set of streams that has a deadline of its own.
+    /// Makes the whole close end at `end` at the latest, for a batch that has a deadline of its own.
     #[cfg(feature = "batch")]
     pub(super) fn bound(&mut self, end: Duration, now: Duration) {
         let total = end.saturating_sub(self.times.began.unwrap_or(now));
@@ -99,7 +95,8 @@ impl Handshake {
         (self.limits, self.answer) = (limits, answer);
     }
 
-    /// Counts from now on, when the close has begun already: until now nobody could do anything about it.
+    /// Lets the limits count from now on, if the peer has begun to close already: until now the application could do nothing
+    /// about it.
     pub(super) fn begin_anew(&mut self, now: Duration) {
         self.clock(now);
         if self.times.began.is_some() && !self.is_over() {
@@ -108,7 +105,7 @@ impl Handshake {
         }
     }
 
-    /// Nothing of what the peer did has made our tag due: the application detaches instead.
+    /// Forgets that the peer made our tag due: the application detaches instead.
     pub(super) fn reopen(&mut self) {
         if self.ours == Ours::Queued {
             (self.ours, self.theirs, self.initiator) = (Ours::Open, Theirs::Open, None);
@@ -125,22 +122,22 @@ impl Handshake {
         self.facts.has(Facts::BROKEN)
     }
 
-    /// There is no `close_notify` of the peer's to wait for, or no longer.
+    /// Whether no `close_notify` of the peer's is awaited: it came, or it cannot come.
     pub(super) fn awaits_no_alert(&self) -> bool {
         self.tls != Tls::Yes || self.facts.has(Facts::NOTIFIED) || self.facts.has(Facts::EOF)
     }
 
-    /// Our tag is not due yet, although the close has begun.
+    /// Whether the close has begun, but our tag is not due yet.
     pub(super) fn is_finishing(&self) -> bool {
         self.ours == Ours::Open && self.facts.has(Facts::FINISHING)
     }
 
-    /// A clock that goes back stands still.
+    /// Takes over the time. Where the program's clock goes back, ours stands still.
     pub(super) fn clock(&mut self, now: Duration) {
         self.times.now = self.times.now.max(now);
     }
 
-    /// Takes up what has just happened, and goes on as far as that carries. Nothing once it is over.
+    /// Does `what`, then moves the halves as far as the new facts carry them. Once the close is over, it does nothing.
     fn take_up(&mut self, now: Duration, what: impl FnOnce(&mut Self)) {
         self.clock(now);
         if !self.is_over() {
@@ -160,7 +157,7 @@ impl Handshake {
         }
     }
 
-    /// What is reported is what came since now.
+    /// The report counts what comes from now on.
     fn start_counting(&mut self) {
         self.times.began = Some(self.times.now);
         self.times.progress = self.times.now;
@@ -168,7 +165,7 @@ impl Handshake {
         self.counts = Counts { arrived, discarded: self.counts.discarded, ..Counts::default() };
     }
 
-    /// Our tag went out. True for ever once it is.
+    /// Whether our tag went out. Once true, this stays true.
     pub(super) fn is_sent(&self) -> bool {
         matches!(self.ours, Ours::Written | Ours::Ending | Ours::Ended) && !self.facts.has(Facts::DETACHED)
     }
@@ -199,7 +196,7 @@ impl Handshake {
         }
     }
 
-    /// What the close has come to if it ends now.
+    /// The outcome if the close ends now.
     fn verdict(&self) -> Outcome {
         self.fixed().unwrap_or(match self.ours {
             Ours::Lost => Outcome::Reset,
@@ -208,7 +205,7 @@ impl Handshake {
         })
     }
 
-    /// What it comes to whatever follows, unless both tags do.
+    /// The outcome that is certain already, whatever follows; only an exchange of both tags still makes it clean.
     fn fixed(&self) -> Option<Outcome> {
         match self.theirs {
             Theirs::Void(verdict) => Some(verdict),
@@ -226,14 +223,14 @@ impl Handshake {
         self.times.over = Some(self.times.now);
     }
 
-    /// Applies the limits, and only this does. True: the time to answer is over, so our tag is due.
+    /// Applies the limits; no other call does. Returns true when the time to answer is over, which makes our tag due.
     pub(super) fn tick(&mut self, now: Duration) -> bool {
         self.clock(now);
         if self.is_over() {
             return false;
         }
         let passed = self.limits().into_iter().flatten().filter(|(time, _)| *time <= self.times.now);
-        // When more than one has passed, the total counts, since nothing comes after it; otherwise the first.
+        // When more than one limit has passed, the total counts, because it ends everything; otherwise the earliest.
         match passed.min_by_key(|(time, limit)| (*limit != Limit::Total, *time)) {
             Some((_, Limit::Answer)) => {
                 self.facts.add(Facts::UNANSWERED);

@@ -1,32 +1,32 @@
-//! What goes out, in the order in which it goes: our header, what was queued, the farewell, a stream error, our tag.
+//! What goes out, in this order: our header, the stanzas that were queued, the farewell, a stream error, our tag.
 
 use std::{borrow::Cow, mem};
 
 use crate::stream_error::StreamError;
 
-/// As much is handed out at a time, so that an error can still go in front of a tag that is far behind; but what comes last
-/// leaves in one segment.
+/// How many bytes are handed out at a time. What was handed out is fixed, so a stream error can go in front of our tag only
+/// while the tag was not handed out. The last bytes come whole, so that they leave in one segment.
 const PORTION: usize = 64 * 1024;
-/// As much of what was taken is forgotten at a time: so each byte is moved less than once.
+/// At least this many bytes that were taken are forgotten at a time, so that the bytes behind them are seldom moved.
 const FORGET: usize = 64 * 1024;
 
-/// Bytes are appended at the end, handed out from the front, and forgotten once they are taken. What was handed out
-/// never changes: TLS insists on being given the same bytes again.
+/// Bytes are appended at the end, handed out from the front, and forgotten when they are taken. Bytes that were handed out
+/// never change: a TLS layer insists on being given the same bytes again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Outgoing {
-    /// Our stream header, if the application has left it to us.
+    /// Our stream header, if the application does not send it itself.
     header: Box<[u8]>,
-    /// It has not gone out: it goes in front of whatever is said first (HS-11).
+    /// The header has not gone out: it goes in front of whatever is sent first (HS-11).
     header_due: bool,
     bytes: Vec<u8>,
-    /// So many of `bytes` were taken.
+    /// How many of `bytes` were taken.
     taken: usize,
-    /// So many were handed out.
+    /// How many of `bytes` were handed out.
     handed: usize,
-    /// Taken, but not with the kernel: in the application's own queue, or in its TLS layer.
+    /// How many bytes were taken, but are not with the kernel: they lie in the application's own queue or its TLS layer.
     pending: usize,
     last: Last,
-    /// Where it is, once it is among `bytes`.
+    /// Where the last part is, once it is among `bytes`.
     tail: Option<Tail>,
     /// The qualified name of our root, whose prefix a stream error takes.
     root: Cow<'static, str>,
@@ -35,11 +35,11 @@ pub(super) struct Outgoing {
 /// What comes last.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Last {
-    /// Goes in front of error and tag.
+    /// Goes in front of the stream error and our tag.
     pub(super) farewell: Vec<u8>,
-    /// Ours, unless another one is called for first.
+    /// The stream error that the options ask for; it takes the place of any other.
     pub(super) error: Option<Box<StreamError>>,
-    /// Our tag comes behind it. Otherwise it has gone out already, or is not to be sent.
+    /// Whether our tag is sent. If not, the application has sent it already, or we detach.
     pub(super) tag: bool,
 }
 
@@ -52,16 +52,16 @@ impl Default for Last {
 /// Positions in [`Outgoing::bytes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Tail {
-    /// Where it begins: with the farewell.
+    /// Where the farewell begins.
     start: usize,
-    /// Where the farewell ends, and a stream error fits in. `None`: that was taken.
+    /// Where the farewell ends, and a stream error fits in. `None`: bytes behind this place were taken already.
     farewell_end: Option<usize>,
-    /// There is an error, or no tag for it to stand in front of.
+    /// No stream error can be put in: there is one already, or no tag follows.
     full: bool,
 }
 
 impl Outgoing {
-    /// Nothing is queued, and our header is out, or goes out as the application's first bytes.
+    /// Nothing is queued. Our header is out, or the application sends it first.
     pub(super) fn new(root: Cow<'static, str>) -> Self {
         Self {
             header: Box::default(),
@@ -76,7 +76,8 @@ impl Outgoing {
         }
     }
 
-    /// Says what our root, our header if it is not out, and what comes last are. False: the system refuses the memory.
+    /// Sets the name of our root, our header if it is still to be sent, and what comes last. Returns false when the system
+    /// refuses the memory.
     pub(super) fn set(&mut self, root: Cow<'static, str>, header: Vec<u8>, last: Last) -> bool {
         self.root = root;
         self.header_due = !header.is_empty();
@@ -92,7 +93,8 @@ impl Outgoing {
         }
     }
 
-    /// Says nothing of how it ends any more, nor our header, which the application sends then. True: that is not out.
+    /// Forgets what [`set`](Self::set) said. From now on the application sends our header itself; returns true when that is
+    /// not out.
     #[cfg(feature = "batch")]
     pub(super) fn unset(&mut self) -> bool {
         self.last = Last::default();
@@ -100,7 +102,7 @@ impl Outgoing {
         mem::take(&mut self.header_due)
     }
 
-    /// What comes last is not among the bytes any more; false when it was not. Nothing of it was handed out.
+    /// Takes what comes last away from the bytes again; false when it was not among them. Nothing of it was handed out.
     pub(super) fn take_tail_back(&mut self) -> bool {
         let Some(tail) = self.tail.take() else { return false };
         debug_assert!(self.handed <= tail.start);
@@ -121,19 +123,19 @@ impl Outgoing {
         }
     }
 
-    /// Appends the farewell, now that nobody sends anything in front of it.
+    /// Appends the farewell, now that nothing more is sent in front of it.
     pub(super) fn queue_farewell(&mut self) {
         if !self.last.farewell.is_empty() {
             self.append_header();
         }
         if self.bytes.capacity() == 0 {
-            self.bytes = mem::take(&mut self.last.farewell); // which has room for what follows
+            self.bytes = mem::take(&mut self.last.farewell); // `set` made room in it for what follows
         } else {
             self.bytes.append(&mut self.last.farewell);
         }
     }
 
-    /// Makes the farewell longer: in front of an error and of our tag, if nothing behind it was handed out. Otherwise false.
+    /// Makes the farewell longer. Returns false when the bytes behind the farewell were handed out already.
     pub(super) fn add_farewell(&mut self, words: &[u8]) -> bool {
         let Some(tail) = &mut self.tail else {
             self.last.farewell.extend_from_slice(words);
@@ -146,7 +148,7 @@ impl Outgoing {
         true
     }
 
-    /// Appends what comes last: without an error of its own, with `error`.
+    /// Appends what comes last. `error` is used only if the options ask for no other stream error.
     pub(super) fn finish(&mut self, error: Option<&StreamError>) {
         let start = self.bytes.len();
         self.queue_farewell();
@@ -165,13 +167,13 @@ impl Outgoing {
         self.tail = Some(Tail { start, farewell_end, full: !error.is_empty() || !self.last.tag });
     }
 
-    /// The same without an error and without a tag.
+    /// Appends the farewell alone, without an error and without a tag.
     pub(super) fn detach(&mut self) {
         (self.last.error, self.last.tag) = (None, false);
         self.finish(None);
     }
 
-    /// Puts a stream error in front of the tag, if it still can be.
+    /// Puts a stream error in front of our tag, if that is still possible.
     pub(super) fn insert_error(&mut self, error: &StreamError) {
         let Some(tail) = self.tail.as_mut().filter(|tail| !tail.full) else { return };
         let Some(at) = tail.farewell_end else { return };
@@ -183,27 +185,27 @@ impl Outgoing {
         }
     }
 
-    /// The next bytes to write. Where the tail is next, or fits in, it comes whole, so that it leaves in one segment.
+    /// The next bytes to write. When the tail begins in this portion, it comes whole, so that it leaves in one segment.
     pub(super) fn next(&mut self) -> &[u8] {
         let queued = self.tail.map_or(self.bytes.len(), |tail| tail.start);
         let portion = self.taken + PORTION;
         let end = if queued <= portion { self.bytes.len() } else { portion };
-        // What was handed out once is handed out again.
+        // What was handed out once and not taken is handed out again.
         self.handed = self.handed.max(end);
         &self.bytes[self.taken..self.handed]
     }
 
-    /// What was handed out and not taken is as if it had not been.
+    /// Takes back what was handed out and not taken: it may change again.
     pub(super) fn take_back(&mut self) {
         self.handed = self.taken;
     }
 
-    /// How many bytes the last [`next`](Self::next) handed out that were not taken since.
+    /// How many bytes were handed out, and not taken.
     pub(super) fn handed(&self) -> usize {
         self.handed - self.taken
     }
 
-    /// So many of those handed out were taken; `pending` are not with the kernel.
+    /// `count` of the bytes that were handed out were taken; of all that were ever taken, `pending` are not with the kernel.
     pub(super) fn took(&mut self, count: usize, pending: usize) {
         self.taken += count;
         self.pending = pending;
@@ -221,12 +223,12 @@ impl Outgoing {
         }
     }
 
-    /// What is not with the kernel.
+    /// How many bytes are not with the kernel.
     pub(super) fn unsent(&self) -> usize {
         self.bytes.len() - self.taken + self.pending
     }
 
-    /// So much was queued by the application and not taken.
+    /// How many bytes are queued, and not taken.
     pub(super) fn queued(&self) -> usize {
         self.bytes.len() - self.taken
     }
@@ -245,8 +247,8 @@ impl Outgoing {
         self.header_due = !self.header.is_empty();
     }
 
+    /// Sets our stream error, unless there is one already, or our tag was sent by the application.
     #[cfg(any(feature = "capi", feature = "batch"))]
-    /// Our error, unless there is one, or our tag has gone out already.
     pub(super) fn set_error(&mut self, error: &StreamError) {
         if self.last.tag {
             self.last.error.get_or_insert_with(|| Box::new(error.clone()));

@@ -1,8 +1,22 @@
-//! What a stream waits for.
+//! What the program is asked to do next.
 
 use std::fmt;
 
-/// What is to be done next for a stream. It is level-triggered: what is not acted on is asked for again.
+/// What the program has to do next, as [`Engine::wants`](crate::Engine::wants) says. Each question stands for itself, and
+/// more than one can be true. What is not done is asked for again.
+///
+/// ```
+/// use std::time::Duration;
+/// use xmpp_close::{CloseOptions, Engine, Tls};
+///
+/// # fn main() -> Result<(), xmpp_close::Error> {
+/// let mut engine = Engine::new(&CloseOptions::new(), Tls::No)?;
+/// assert!(engine.wants().read() && engine.wants().may_send());
+/// engine.finish(None, Duration::ZERO);
+/// let wants = engine.wants(); // our closing tag is to be written, the peer's is awaited
+/// assert!(wants.read() && wants.write() && !wants.may_send());
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Wants(u16);
 
@@ -24,32 +38,34 @@ macro_rules! wants {
 }
 
 wants! {
-    /// Wait for the connection to be readable: what comes is handed in, also when it is only to be discarded.
+    /// Wait until the connection is readable, read, and hand in what comes, even when it is only discarded.
     READ read = 1;
-    /// Wait for the connection to be writable: there is something of ours that the kernel has not taken.
+    /// Wait until the connection is writable, and write: some bytes of ours are not yet with the kernel.
     WRITE write = 2;
-    /// Stanzas may still be sent. Once false, it stays so.
+    /// The program may still send stanzas. Once false, this stays false.
     MAY_SEND may_send = 4;
-    /// The peer has said its last: what is still owed is to be sent, and then our closing tag is due.
+    /// The peer's stream has ended: send what is still owed to the peer, then call
+    /// [`finish`](crate::Engine::finish).
     ANSWER answer = 8;
-    /// What is read is still the peer's stream. Once false, it stays so.
+    /// What is read is still the peer's stream. Once false, this stays false.
     PARSE parse = 16;
-    /// `close_notify` is to be sent now. Together with `over`: it is tried once, without waiting.
+    /// Send `close_notify` now, then tell [`DidNotify`](crate::Fact::DidNotify). Together with `over`: try it once, without
+    /// waiting.
     NOTIFY notify = 32;
-    /// `shutdown(SHUT_WR)` is to be called now.
+    /// Call `shutdown(SHUT_WR)` now, then tell [`DidShut`](crate::Fact::DidShut).
     SHUT shut = 64;
-    /// The outcome is fixed: the report is complete, the connection is to be closed.
+    /// The outcome is fixed and the report complete: close the connection.
     OVER over = 128;
 }
 
 impl Wants {
-    /// The same with `what`, or without it.
+    /// These wants with `what`, or without it.
     pub(crate) fn with(self, what: Self, is_wanted: bool) -> Self {
         Self(if is_wanted { self.0 | what.0 } else { self.0 & !what.0 })
     }
 }
 
-/// The names of all that is wanted: `READ | PARSE`.
+/// The names of what is wanted: `READ | PARSE`.
 impl fmt::Debug for Wants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = Self::NAMES.iter().filter(|(what, _)| self.0 & what.0 != 0).map(|(_, name)| *name);

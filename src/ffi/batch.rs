@@ -1,10 +1,11 @@
 //! Many streams at once
 //!
-//! Closes thousands of streams in one thread, each by its own handshake: a server
-//! hands over those that are idle and goes on serving, or all of them when it goes
-//! down, under one deadline. What a stream costs does not grow with their number.
+//! A batch closes thousands of streams in one thread, each by its own handshake.
+//! A server can hand over idle streams and go on serving, or hand over all
+//! streams when it goes down, under one deadline. The cost of a stream does not
+//! grow with their number.
 //!
-//! Beside an event loop: watch the batch's descriptor as you watch your own.
+//! Beside an event loop, which watches the descriptor of the batch like its own:
 //!
 //! ```text
 //! xmpp_close_batch_new(&batch);
@@ -27,12 +28,8 @@
 //! xmpp_close_batch_free(batch);
 //! ```
 //!
-//! A program that goes on using a stream, to send what is still owed, say, starts it
-//! itself, and hands it over by xmpp_close_batch_add_stream().
-//!
-//! Callbacks of the batch, and of its streams, may do anything with any stream, and
-//! with the batch all but _set, _turn and _run, which are XMPP_CLOSE_ERR_INVALID
-//! there; _free is put off.
+//! To go on using a stream in a batch, for example to send what is still owed,
+//! start the stream yourself, and hand it over by xmpp_close_batch_add_stream().
 //!
 //! ```c
 //! #define XMPP_CLOSE_SUMMARY_INIT                                                \
@@ -74,25 +71,26 @@ use crate::{
     report::{Outcome, Report},
 };
 
-/// How many streams ended how. Numbers that do not fit are the largest that do.
+/// How many streams ended how. A number that does not fit is the largest that
+/// does.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct xmpp_close_summary {
     /// Set by XMPP_CLOSE_SUMMARY_INIT.
     pub struct_size: usize,
-    /// How many there are.
+    /// How many streams there are.
     pub streams: u32,
     /// How many closes have begun.
     pub begun: u32,
-    /// How many are over.
+    /// How many streams have ended.
     pub ended: u32,
-    /// From _run or _set on.
+    /// The time since _run or _set was called.
     pub elapsed_ms: u32,
-    /// How many ended how, by xmpp_close_outcome; under XMPP_CLOSE_PENDING those
-    /// that have not ended.
+    /// How many streams ended how, by xmpp_close_outcome. Under
+    /// XMPP_CLOSE_PENDING: how many have not ended.
     pub outcomes: [u32; 10],
-    /// Late stanzas of all streams that are over; those of streams with on_data
-    /// are not counted.
+    /// Late stanzas of all streams that have ended. Streams with on_data do not
+    /// count theirs.
     pub stanzas: u64,
 }
 
@@ -106,37 +104,39 @@ unsafe impl Versioned for xmpp_close_summary {}
 pub struct xmpp_close_batch_options {
     /// Set by XMPP_CLOSE_BATCH_OPTIONS_INIT.
     pub struct_size: usize,
-    /// For the whole set: all that is in it, or is added, ends so long after this
-    /// call. The limits of each stream hold inside it. 0: 30000 for _run, for _set
-    /// no limit but theirs.
+    /// The limit for all: every stream that is in the batch, or is added, has
+    /// ended so long after the call of _set or _run. The limits of each stream
+    /// hold inside it. 0: 30000 for _run; for _set no limit but those of the
+    /// streams.
     pub total_ms: u32,
     /// The closing tags are sent over this time, evenly and in random order, so
     /// that not all peers come back at once. Less than total_ms. Until its turn
-    /// comes, a stream is read like an open one, and its stanzas are not counted
-    /// as late; if its peer closes first, it is answered at once. What is added
-    /// after _set has its turn at a random moment of what is left of this time.
-    /// 0: all at once.
+    /// comes, a stream is read like an open one, and its stanzas do not count as
+    /// late. If its peer closes first, it is answered at once. A stream that is
+    /// added after _set gets a random moment of what is left of this time. 0: all
+    /// tags at once.
     pub spread_ms: u32,
-    /// Stops all. NULL: cannot be cancelled.
+    /// Stops all closes. NULL: nothing can.
     pub canceller: *const xmpp_close_canceller,
-    /// A stream error for every stream whose options have none and whose peer
-    /// has not closed yet: "system-shutdown". NULL: none.
+    /// A stream error for every stream whose options have none and whose peer has
+    /// not closed yet, such as "system-shutdown". NULL: none.
     pub stream_error: *const c_char,
-    /// A text for people to go with it; it is escaped. NULL: none.
+    /// A text for people to go with stream_error. It is escaped. NULL: none.
     pub stream_error_text: *const c_char,
-    /// Called about ten times a second while there are streams, and once when there
-    /// are none any more: in _run, a moment for what else the thread has to do.
-    /// Return 0 to go on, anything else to stop all at once.
+    /// Called about ten times a second while there are streams, and once when
+    /// none are left. In _run it gives the thread a moment for other work. Return
+    /// 0 to go on, anything else to stop all closes at once.
     pub on_progress: Option<unsafe extern "C" fn(userdata: *mut c_void, so_far: *const xmpp_close_summary) -> c_int>,
-    /// Called as soon as a stream has ended: its descriptor is not used any more
-    /// and may be closed. stream_userdata is the userdata of its options, index
-    /// what _add has stored. NULL: the reports are kept for _report.
+    /// Called as soon as a stream has ended. Its descriptor is not used any more
+    /// and may be closed. stream_userdata is the userdata of the stream's
+    /// options, index is what _add stored. NULL: the reports are kept for
+    /// _report.
     pub on_end:
         Option<unsafe extern "C" fn(stream_userdata: *mut c_void, index: usize, report: *const xmpp_close_report)>,
     /// Passed to on_progress as it is.
     pub userdata: *mut c_void,
-    /// To go with stream_error "see-other-host", as in xmpp_close_options. NULL:
-    /// none.
+    /// Where the peers are to go instead, for stream_error "see-other-host", as
+    /// in xmpp_close_options. NULL: none.
     pub stream_error_address: *const c_char,
 }
 
@@ -147,8 +147,7 @@ unsafe impl Versioned for xmpp_close_batch_options {
 
 // A callback may use the batch that it is called by, so everything in it is changed through a shared reference.
 
-/// Streams that are closed together. Callbacks may use it: each function says
-/// what it does then.
+/// Streams that are closed together.
 pub struct xmpp_close_batch {
     /// `None` during a turn, and after a panic.
     batch: Cell<Option<Batch<'static>>>,
@@ -207,10 +206,10 @@ pub unsafe extern "C" fn xmpp_close_batch_new(out: *mut *mut xmpp_close_batch) -
     })
 }
 
-/// Sets what holds from this call on for all that is in the batch, and for all
-/// that is added, in the place of what was set before. At first nothing is set.
-/// options NULL: nothing. When options make no sense, and from a callback of the
-/// batch (XMPP_CLOSE_ERR_INVALID), nothing changes.
+/// Sets what holds from this call on, for all streams that are in the batch or
+/// are added, in place of what was set before. At first nothing is set. options
+/// NULL: nothing is set. When options make no sense, and in a callback of the
+/// batch, it is XMPP_CLOSE_ERR_INVALID and nothing changes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_set(
     batch: *mut xmpp_close_batch,
@@ -327,8 +326,8 @@ unsafe fn to_rust(
 }
 
 /// Frees it; NULL is fine. Streams that have not ended are left as they are, and
-/// their descriptors open. From one of its callbacks: that is put off until _turn
-/// is at its end, or, with all streams closed, _run.
+/// their descriptors open. In a callback of the batch, it is freed at the end of
+/// _turn; in _run, when all streams have ended.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_free(batch: *mut xmpp_close_batch) {
     // SAFETY: NULL, or from xmpp_close_batch_new() and not freed, as the header says.

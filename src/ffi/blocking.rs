@@ -21,13 +21,13 @@ use crate::{
     transport::{Transport, check_connected, os_error},
 };
 
-/// Closes the stream on a connected stream socket, and TCP after it. Blocks
-/// for total_ms at most. A socket that was never connected, or not yet, is
-/// XMPP_CLOSE_ERR_INVALID; one whose peer is gone is not.
+/// Closes the stream on a connected stream socket, and ends TCP. Blocks for
+/// total_ms at most. A socket that was never connected, or is not yet, is
+/// XMPP_CLOSE_ERR_INVALID. A socket whose peer is gone is accepted.
 ///
-/// The socket may be blocking or not; its flags, timeouts and options are left
-/// alone. It stays yours to close(), which loses nothing then. Nothing else
-/// may read from it or write to it during the call.
+/// The socket may be blocking or not. Its flags, timeouts and options are left as
+/// they are. Close the descriptor when the call has returned: that loses nothing
+/// then.
 ///
 /// options NULL: all defaults. report NULL: not wanted.
 #[unsafe(no_mangle)]

@@ -1,7 +1,7 @@
 //! One call, over a transport of your own
 //!
-//! For OpenSSL, GnuTLS, or anything else that makes non-blocking attempts on a
-//! descriptor.
+//! For OpenSSL, GnuTLS, or any functions that make non-blocking attempts to read
+//! and write.
 //!
 //! ```c
 //! #define XMPP_CLOSE_TRANSPORT_INIT                                              \
@@ -28,32 +28,35 @@ use super::{
 };
 use crate::transport::{Interest, PAUSE, Transport, check_connected, os_error, poll};
 
-/// What the callbacks of a transport return, beside 0 and errno values.
+/// What the callbacks of a transport may return, beside 0 and errno values.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum xmpp_close_attempt {
-    /// It would block until the descriptor is readable.
+    /// Nothing could be done until the descriptor is readable.
     XMPP_CLOSE_WANT_READ = -1,
-    /// It would block until the descriptor is writable.
+    /// Nothing could be done until the descriptor is writable.
     XMPP_CLOSE_WANT_WRITE = -2,
-    /// Over TLS: TCP ended without close_notify, or it cannot be told whether
-    /// there was one.
+    /// Over TLS: TCP ended without close_notify, or the TLS layer cannot tell
+    /// whether a close_notify came.
     XMPP_CLOSE_TLS_EOF = -3,
-    /// The TLS layer failed. What was not written will never be.
+    /// The TLS layer failed. What is not written will never be.
     XMPP_CLOSE_TLS_ERROR = -4,
-    /// From read only: not now, for you do not want to read. The descriptor is
-    /// not polled for reading, and no_progress_ms does not count such a time.
-    /// The next step tries again; blocking calls and batches every 100 ms.
+    /// From read only: you do not want to read now. The descriptor is not polled
+    /// for reading, and no_progress_ms does not count this time. The next
+    /// xmpp_close_step() tries again; blocking calls and batches do so every 100
+    /// ms.
     XMPP_CLOSE_PAUSED = -5,
 }
 
 /// A byte stream of your own.
 ///
 /// Each callback makes one attempt, without blocking, and returns 0, an
-/// xmpp_close_attempt or an errno value. EAGAIN means that the obvious
-/// direction is not ready, EINTR "again", and any other errno value that the
-/// connection is gone. `*n` is 0 before each call. A socket under them is
-/// O_NONBLOCK, or the first attempt may never come back.
+/// xmpp_close_attempt or an errno value. EAGAIN means that read waits until the
+/// descriptor is readable, and the other callbacks until it is writable. EINTR
+/// means "again". Any other errno value means that the connection is gone.
+///
+/// `*n` is 0 before each call. A socket below must be O_NONBLOCK, or the first
+/// attempt may never return.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct xmpp_close_transport {
@@ -61,42 +64,43 @@ pub struct xmpp_close_transport {
     pub struct_size: usize,
     /// Passed to the callbacks as it is.
     pub userdata: *mut c_void,
-    /// Reads up to len bytes to buf, stores their number in `*n` and returns
-    /// 0. With `*n` 0 this is the end: of TCP, or over TLS the close_notify.
+    /// Reads up to len bytes into buf, stores their number in `*n` and returns 0.
+    /// With `*n` 0 this is the end: of TCP, or over TLS the peer's close_notify.
     pub read: Option<unsafe extern "C" fn(userdata: *mut c_void, buf: *mut u8, len: usize, n: *mut usize) -> c_int>,
-    /// Writes up to len bytes from buf, stores their number in `*n` and
-    /// returns 0. They are called written when the kernel has them, or flush
-    /// tells what it has not. After "would block" it is called again, over TLS
-    /// with the same bytes. It must not raise SIGPIPE. With OpenSSL, set
-    /// SSL_MODE_ENABLE_PARTIAL_WRITE, so that progress is seen, and
+    /// Writes up to len bytes from buf, stores their number in `*n` and returns
+    /// 0. These bytes count as written: they are with the kernel, or flush tells
+    /// how many are not. When an attempt would block, write is called again
+    /// later, over TLS with the same bytes. It must not raise SIGPIPE. With
+    /// OpenSSL, set SSL_MODE_ENABLE_PARTIAL_WRITE, so that progress is seen, and
     /// SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER.
     pub write: Option<unsafe extern "C" fn(userdata: *mut c_void, buf: *const u8, len: usize, n: *mut usize) -> c_int>,
     /// Over TLS: sends close_notify, and does not wait for the peer's. It is
-    /// called again after "would block", and never after XMPP_CLOSE_TLS_ERROR.
-    /// NULL: the TLS layer does that by itself, and the peer's is not awaited.
+    /// called again when it would block, but never after XMPP_CLOSE_TLS_ERROR.
+    /// NULL: the TLS layer sends close_notify by itself, and the peer's is not
+    /// awaited.
     pub notify: Option<unsafe extern "C" fn(userdata: *mut c_void) -> c_int>,
-    /// Ends TCP's output, when all is written and, over TLS, both close_notify
-    /// are through. NULL: shutdown(fd, SHUT_WR) is called.
+    /// Ends TCP's output. Called when all is written and, over TLS, both sides
+    /// have sent close_notify. NULL: shutdown(fd, SHUT_WR).
     pub shut: Option<unsafe extern "C" fn(userdata: *mut c_void) -> c_int>,
-    /// The descriptor under it. It is polled between attempts; over TLS it is
-    /// also read, to its end, after the peer's close_notify. If it is a stream
-    /// socket, it must be connected.
+    /// The descriptor below. It is polled between attempts. Over TLS it is also
+    /// read to its end after the peer's close_notify. If it is a stream socket,
+    /// it must be connected.
     pub fd: c_int,
-    /// 1: this is TLS, so that the end of TCP alone is not the end.
+    /// 1: this is TLS, where the end of TCP without close_notify is a truncation.
     pub tls: u32,
-    /// For a write or notify that keeps bytes, such as records in a memory BIO:
-    /// moves them on without blocking, and stores in `*pending` how many are
-    /// left; then the descriptor is polled for writing. Nothing counts as sent,
-    /// and TCP is not ended, before it stores 0. Results are those of write.
-    /// NULL: nothing is ever kept.
+    /// For a write or notify that keeps bytes in memory, such as records in a
+    /// memory BIO: writes them without blocking, and stores in `*pending` how
+    /// many are left. While some are left, the descriptor is polled for writing,
+    /// nothing counts as sent, and TCP is not ended. Its results are those of
+    /// write. NULL: nothing is ever kept.
     pub flush: Option<unsafe extern "C" fn(userdata: *mut c_void, pending: *mut usize) -> c_int>,
 }
 
 // SAFETY: repr(C), the size comes first, and zero is a number, NULL, or no function.
 unsafe impl Versioned for xmpp_close_transport {}
 
-/// Does what xmpp_close_fd() does, over a transport of your own: transport,
-/// which must have read, write and fd.
+/// Closes like xmpp_close_fd(), over a transport of your own, which must have
+/// read, write and fd.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_with(
     transport: *const xmpp_close_transport,

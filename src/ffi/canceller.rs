@@ -8,7 +8,7 @@ use super::{
 };
 use crate::cancel::Canceller;
 
-/// Stores a canceller, for the canceller member of any number of options. It
+/// Stores a canceller, for the member canceller of any number of options. It
 /// holds two descriptors.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_canceller_new(out: *mut *mut xmpp_close_canceller) -> c_int {
@@ -21,9 +21,9 @@ pub unsafe extern "C" fn xmpp_close_canceller_new(out: *mut *mut xmpp_close_canc
     })
 }
 
-/// Stops, at once, every close that was given this canceller, and every one
-/// that will be: XMPP_CLOSE_CANCELLED. From any thread, any number of times;
-/// not from a signal handler.
+/// Stops at once every close that has this canceller or will have it; the outcome
+/// is XMPP_CLOSE_CANCELLED. May be called from any thread and any number of
+/// times, but not from a signal handler.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_canceller_cancel(canceller: *const xmpp_close_canceller) -> c_int {
     guard(|| {
@@ -33,7 +33,7 @@ pub unsafe extern "C" fn xmpp_close_canceller_cancel(canceller: *const xmpp_clos
     })
 }
 
-/// Frees it; NULL is fine. Closes that were given it are not disturbed.
+/// Frees it; NULL is fine. Closes that have this canceller are not disturbed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_canceller_free(canceller: *mut xmpp_close_canceller) {
     // SAFETY: NULL, or from xmpp_close_canceller_new() and not freed, as the header says.

@@ -1,6 +1,6 @@
 //! The framing by itself, for event loops without a parser
 //!
-//! Feed it the peer's bytes as they come; it tells where the stream header, each
+//! A framer takes the peer's bytes as they come. It finds where the header, each
 //! stanza and the stream end.
 //!
 //! ```text
@@ -33,21 +33,20 @@ use crate::{
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum xmpp_close_frame {
-    /// Nothing yet: all bytes are consumed, feed it more.
+    /// Nothing yet. All bytes are consumed: hand in more.
     XMPP_CLOSE_FRAME_MORE = 0,
-    /// The start tag of the peer's stream.
+    /// The peer's header.
     XMPP_CLOSE_FRAME_HEADER = 1,
-    /// A whole stanza, or another element of the first level, such as a
-    /// stream error.
+    /// A whole stanza, or another first-level element, such as a stream error.
     XMPP_CLOSE_FRAME_STANZA = 2,
-    /// The end of a stanza over the limit, which was passed over: `*xml` is
-    /// NULL, `*xml_len` its length.
+    /// The end of a stanza over the limit, which was passed over. `*xml` is NULL,
+    /// `*xml_len` is its length.
     XMPP_CLOSE_FRAME_OVERSIZE = 3,
-    /// The peer's closing tag. Every later call finds it again, and consumes
-    /// nothing.
+    /// The peer's tag. Every later call finds it again, and consumes nothing.
     XMPP_CLOSE_FRAME_END = 4,
-    /// What came is no XMPP stream; `*xml` is the stream error condition for
-    /// it, ending in NUL, such as "not-well-formed". As final as the end.
+    /// What came is no XMPP stream. `*xml` is the stream error condition to
+    /// answer with, such as "not-well-formed", and ends in NUL. Every later call
+    /// finds this again, and consumes nothing.
     XMPP_CLOSE_FRAME_MALFORMED = 5,
 }
 
@@ -131,11 +130,11 @@ pub unsafe extern "C" fn xmpp_close_framer_new(stanza_limit: usize, out: *mut *m
     guard(|| unsafe { give(Framer::new(), stanza_limit, out) })
 }
 
-/// The same from between two stanzas on. root is the name in the peer's stream
-/// header, usually "stream:stream": only an end tag with this name closes the
-/// stream. NULL: the name is unknown, and "stream" with any prefix or none
-/// closes it. Any other end tag between stanzas is
-/// XMPP_CLOSE_FRAME_MALFORMED.
+/// Stores a framer for a stream from between two stanzas on. root is the name in
+/// the peer's header, usually "stream:stream": only an end tag with this name is
+/// the peer's tag. NULL: the name is unknown, and an end tag with the name
+/// "stream", with any prefix or none, is the peer's tag. Any other end tag
+/// between stanzas is XMPP_CLOSE_FRAME_MALFORMED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_framer_new_inside(
     root: *const c_char,
@@ -165,7 +164,7 @@ pub unsafe extern "C" fn xmpp_close_framer_free(f: *mut xmpp_close_framer) {
 /// an xmpp_close_frame, or a negative xmpp_close_result. Call it again with the
 /// rest until it returns XMPP_CLOSE_FRAME_MORE, even if the rest is empty.
 ///
-/// `*xml` and `*xml_len` are the header or the stanza; they are valid until the
+/// `*xml` and `*xml_len` are the header or the stanza. They are valid until the
 /// next call on f, and as long as data is. xml and xml_len may be NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_framer_next(
@@ -197,10 +196,10 @@ pub unsafe extern "C" fn xmpp_close_framer_next(
     })
 }
 
-/// Expects a new stream header, as it follows STARTTLS, SASL and compression.
-/// What you have read behind the element that agreed to it is yours: after SASL
-/// feed it, for it begins the new stream; after STARTTLS drop it (RFC 6120,
-/// section 5.4.3.3); after compression it is compressed.
+/// Expects a new header, as after STARTTLS, SASL and compression. You may have
+/// read bytes behind the element that agreed to it. After SASL, hand them in:
+/// they begin the new stream. After STARTTLS, drop them (RFC 6120 section
+/// 5.4.3.3). After compression, they are compressed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_framer_restart(f: *mut xmpp_close_framer) -> c_int {
     guard(|| {
@@ -212,8 +211,8 @@ pub unsafe extern "C" fn xmpp_close_framer_restart(f: *mut xmpp_close_framer) ->
     })
 }
 
-/// 1 if the end of TCP would come between two stanzas here, 0 if inside one, or
-/// inside a tag. NULL: 0.
+/// Returns 1 if what was consumed ends between two stanzas, and 0 if it ends
+/// inside a stanza or a tag. NULL: 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_framer_between_stanzas(f: *const xmpp_close_framer) -> c_int {
     // SAFETY: NULL, or from xmpp_close_framer_new() and changed by nobody now, as the header says.

@@ -1,10 +1,10 @@
 //! What the peer says about idleness
 //!
-//! A server may announce after how long a silence of its peer it thinks the stream
-//! idle, and probes or ends it (XEP-0478). Whatever you send breaks the silence, be
-//! it whitespace between stanzas. To keep the stream, send something in time; to be
-//! rid of it, close it by handshake before the server ends it in its own way: after
-//! half of the announced time, or 30 seconds before its end, whichever is later.
+//! A server may announce how long you may send nothing before it calls the stream
+//! idle, and then probes or ends it (XEP-0478). Every byte that you send counts,
+//! be it white space between stanzas. Act before the limit is reached: send
+//! something to keep the stream, or close it by handshake. Half of the limit, or
+//! 30 seconds before its end, whichever is later, is early enough.
 
 use std::{
     ffi::{c_int, c_void},
@@ -18,13 +18,13 @@ use crate::{
     xml::{self, Scope},
 };
 
-/// Looks for idle-seconds in the peer's `<stream:features/>`, or in the `<bidi/>` of
-/// another server: features is the whole element, in len bytes. Limits may change
-/// with each announcement, so take those after the login.
+/// Looks for idle-seconds in the peer's `<stream:features/>`, or in the `<bidi/>`
+/// of another server: features is the whole element, len bytes long. Each
+/// announcement replaces the one before, so take the features after the login.
 ///
-/// Returns 1 and stores the seconds, never 0, if they are announced, and 0 if they
-/// are not or make no sense: then the limit is unknown, which is not "none".
-/// More than UINT32_MAX is stored as that.
+/// Returns 1 and stores the seconds, never 0, if they are announced. Returns 0 if
+/// they are not, or make no sense: then the limit is unknown, which does not mean
+/// that there is none. More than UINT32_MAX is stored as UINT32_MAX.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_idle_seconds(features: *const c_void, len: usize, seconds: *mut u32) -> c_int {
     guard(|| {

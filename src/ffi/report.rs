@@ -21,61 +21,66 @@ use crate::{
     stream_error::StreamError,
 };
 
-/// How it went. Numbers that do not fit are the largest that do.
+/// How a close went. A number that does not fit is the largest that does.
+///
+/// Counts begin with the close. For an engine that is made later, or that is told
+/// of the peer's tag when it is made (peer_closed), they are 0 for everything
+/// that came before.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct xmpp_close_report {
-    /// Set by XMPP_CLOSE_REPORT_INIT; never changed, so a report can be used
-    /// again and again.
+    /// Set by XMPP_CLOSE_REPORT_INIT, and never changed: a report can be used
+    /// again.
     pub struct_size: usize,
     /// An xmpp_close_outcome.
     pub outcome: u32,
     /// An xmpp_close_initiator.
     pub initiator: u32,
-    /// 1: our closing tag, and all before it, was taken by the kernel.
+    /// 1: the kernel has our tag, and all bytes in front of it.
     pub tag_sent: u32,
-    /// 1: the peer's closing tag was seen.
+    /// 1: the peer's tag came.
     pub tag_received: u32,
-    /// Stanzas that arrived while closing, and were handed on or discarded.
+    /// Late stanzas: those that arrived while closing, handed over or discarded.
     pub stanzas: u32,
-    /// Stanzas that arrived while closing and were over stanza_limit.
+    /// Late stanzas that were longer than stanza_limit.
     pub oversize: u32,
-    /// Bytes of the peer's stream read while closing, residual and its closing
-    /// tag included.
+    /// Bytes of the peer's stream that were read while closing, with residual and
+    /// the peer's tag.
     pub bytes_read: u64,
-    /// Bytes that came after the peer's tag; they were discarded.
+    /// Bytes that came behind the peer's tag. They were discarded.
     pub bytes_after_tag: u64,
-    /// Bytes of ours that the kernel, or the transport, never took.
+    /// Our bytes that neither the kernel nor the transport took.
     pub bytes_unsent: u64,
-    /// Bytes of ours that the peer's kernel had not acknowledged at the end.
-    /// Linux and TCP only; elsewhere 0.
+    /// Our bytes that the peer's kernel had not acknowledged at the end. Always 0
+    /// but on Linux over TCP.
     pub bytes_unacked: u64,
-    /// XMPP_CLOSE_TLS_* bits; 0 in plaintext.
+    /// XMPP_CLOSE_TLS_* bits; 0 without TLS.
     pub tls: u32,
-    /// The first errno that was met, or 0. It explains the outcome, or the
-    /// refusal of the descriptor, but may also be mere detail.
+    /// The first errno that occurred, or 0. It may explain the outcome, or why
+    /// the descriptor was refused, or be a mere detail.
     pub os_error: i32,
-    /// From the start of the close to its end.
+    /// The time from the beginning of the close to its end.
     pub elapsed_ms: u32,
     /// Always 0.
     pub reserved: u32,
-    /// The condition of the peer's stream error, or "". One that RFC 6120 does
-    /// not define is "undefined-condition". This and the strings below are UTF-8,
-    /// end in NUL, and are cut between two characters if they are too long.
+    /// The condition of the peer's stream error, or "". A condition that RFC 6120
+    /// does not define is "undefined-condition". This string and those below are
+    /// UTF-8 and end in NUL. A string that is too long is cut between two
+    /// characters.
     pub stream_error: [c_char; 48],
-    /// What it says to people, or "".
+    /// The text for people of the peer's stream error, or "".
     pub stream_error_text: [c_char; 256],
-    /// Where to go instead, if it is "see-other-host"; otherwise "". It is not
-    /// checked: whoever could send the error could send any address.
+    /// Where to go instead, if the condition is "see-other-host", or "". It is
+    /// not checked: whoever could send the error could send any address.
     pub stream_error_address: [c_char; 256],
-    /// The name of its application element as "{namespace}name", or "".
+    /// The name of the application's element in the stream error, as
+    /// "{namespace}name", or "".
     pub stream_error_element: [c_char; 512],
-    /// The name of its condition as it came, if RFC 6120 does not define it, or
-    /// "".
+    /// The condition's name as it came, if RFC 6120 does not define it, or "".
     pub stream_error_name: [c_char; 48],
-    /// An xmpp_close_limit: which one ended it.
+    /// An xmpp_close_limit: the limit that ended the close.
     pub limit: u32,
-    /// How often xmpp_close_send() answered XMPP_CLOSE_REFUSED.
+    /// How often xmpp_close_send() returned XMPP_CLOSE_REFUSED.
     pub refused: u32,
 }
 

@@ -1,28 +1,32 @@
 //! A stream of an event loop
 //!
-//! There are two kinds, with one kind of handle. Every function says what it does on
-//! each of them.
+//! There are two kinds of streams, with one kind of handle. Each function says
+//! what it does with either.
 //!
 //! ```text
-//! xmpp_close_new()    an engine: bytes in, bytes out, your clock. It does no I/O,
-//!                     calls nothing back and knows no descriptor: your program
-//!                     reads and writes, and tells it what happened
 //! xmpp_close_start()  a started stream: the library reads and writes, and hands
-//!                     over what came; you poll, and call xmpp_close_step(). It
-//!                     looks at the clock itself: pass 0 for each `now`
+//!                     over what came. You poll the descriptor and call
+//!                     xmpp_close_step(). The library has its own clock: pass 0
+//!                     for each `now`
+//! xmpp_close_new()    an engine: bytes in, bytes out, your clock. It does no I/O,
+//!                     calls nothing back and knows no descriptor. You read and
+//!                     write, and tell the engine what happened
 //! ```
 //!
-//! NULL in place of a stream *is* an open stream of which the library holds nothing:
-//! questions are answered for that, _wrote is XMPP_CLOSE_OK, and what would change
-//! it is XMPP_CLOSE_ERR_NULL. So a program may make a stream when its XMPP stream
-//! begins, or not before the close. What a stream wants, it says again until it is
-//! done: no order of events can go wrong, and nothing is missed by looking later.
+//! A stream may be made when your XMPP stream begins, or as late as its close.
+//! What a stream wants, it wants until it is done: events may come in any order,
+//! and nothing is missed by looking later.
+//!
+//! NULL in place of a stream means an open stream of which the library holds
+//! nothing. Questions are answered for such a stream, _wrote is XMPP_CLOSE_OK,
+//! and what would change the stream is XMPP_CLOSE_ERR_NULL.
 //!
 //! A started stream:
 //!
 //! ```text
-//! to close  xmpp_close_start(fd, &options, &s); what you have queued still:
-//!           xmpp_close_send(s, queue, len); xmpp_close_finish(s, NULL, 0);
+//! to close  xmpp_close_start(fd, &options, &s), if it was not started before;
+//!           xmpp_close_send(s, queue, len) for what you have queued;
+//!           xmpp_close_finish(s, NULL, 0);
 //! to send   xmpp_close_send(s, xml, len); if it is refused, store or bounce it
 //!
 //! fd is ready, or xmpp_close_timeout(s, 0) ms have passed
@@ -74,15 +78,10 @@
 //!                      in your TLS layer
 //! ```
 //!
-//! The callbacks of a started stream may use it. What they ask of it, by _send,
-//! _finish, _detach, _tell or _peer_error, is answered at once, and done as soon as
-//! the callback has returned; _step does nothing there, a question is answered as of
-//! before the callback, and _free is put off. Once freed, a stream calls nothing any
-//! more.
-//!
-//! `now` is milliseconds of one monotonic clock of yours, from any zero; an earlier
-//! one than before counts as that. The limits count from _finish, or from the peer's
-//! last word, whichever is first.
+//! `now` is the time in milliseconds of one monotonic clock of yours, from any
+//! zero. A time earlier than the one before counts as the one before. The limits
+//! count from the first _finish, or from the peer's last word if that comes
+//! first.
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
 
@@ -120,12 +119,12 @@ pub struct xmpp_close_stream {
     pub(super) body: Rc<Body>,
 }
 
-/// Stores an engine on an open stream, at any time before its close. It parses
-/// nothing yet. options NULL: all defaults. Refused: residual, on_stanza, on_data,
-/// on_farewell, userdata, canceller, detach and stream_error.
+/// Stores an engine for an open stream that stands between two stanzas of the
+/// peer. options NULL: all defaults. Refused as XMPP_CLOSE_ERR_INVALID: residual,
+/// on_stanza, on_data, on_farewell, userdata, canceller, detach and stream_error.
 ///
-/// With peer_closed it begins where the fact PEER_CLOSED leads; with tag_sent,
-/// where _finish does.
+/// With peer_closed, the engine begins as after the fact PEER_CLOSED. With
+/// tag_sent, it begins as after _finish.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_new(
@@ -163,11 +162,13 @@ unsafe fn engine(options: xmpp_close_options, now: Duration) -> Result<Lone, Ref
 }
 
 /// Stores a started stream on a connected stream socket, as for xmpp_close_fd().
-/// Nothing is read or written before the first _step; _timeout is 0 until then.
-/// The descriptor stays yours, and open, until the stream is freed; the callbacks
-/// and their userdata stay valid as long. Nothing else may read from it or write
-/// to it. options NULL: all defaults. Refused: tls, own_parser, detach and
-/// stream_error, for how it is closed is said later.
+/// Nothing is read or written before the first _step, and _timeout is 0 until
+/// then. The descriptor must stay open until the stream is freed, and the
+/// callbacks and their userdata must stay valid until then.
+///
+/// options NULL: all defaults. Refused as XMPP_CLOSE_ERR_INVALID: tls and
+/// own_parser, which are for engines; detach and stream_error, since _detach and
+/// _finish say so later.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_start(
@@ -179,8 +180,8 @@ pub unsafe extern "C" fn xmpp_close_start(
     guard(|| unsafe { start(options, out, |_| connected_socket(fd)) })
 }
 
-/// The same over a transport of your own, as for xmpp_close_with(). The struct is
-/// copied.
+/// Stores a started stream over a transport of your own, as for
+/// xmpp_close_with(). The struct is copied.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_start_with(
@@ -245,9 +246,10 @@ impl OneThread {
     }
 }
 
-/// Frees it; NULL is fine. It never waits, writes nothing, and leaves the
-/// descriptor open. From a callback of the stream, it is done as soon as the
-/// library has the stream back; in a batch, it leaves that first, without on_end.
+/// Frees it; NULL is fine. Never waits, writes nothing, and leaves the descriptor
+/// open. After this no callback of the stream is called any more. In a callback
+/// of the stream, the handle is freed when that has returned. A stream in a batch
+/// first leaves the batch, without on_end.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_free(s: *mut xmpp_close_stream) {
     uncancelled(|| {

@@ -12,24 +12,25 @@ use super::{
 };
 use crate::report::{Outcome, Report};
 
-/// One English sentence for an xmpp_close_result, or for any other number.
-/// Never NULL; it lives for ever.
+/// Returns one English sentence for an xmpp_close_result, or for any other
+/// number. Never NULL. It is never freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn xmpp_close_strerror(result: c_int) -> *const c_char {
     sentence(result).as_ptr()
 }
 
-/// A short name for an xmpp_close_outcome, for logs and statistics: "clean",
-/// "timed-out"; "unknown" for any other number. Never NULL; it lives for ever.
+/// Returns a short name for an xmpp_close_outcome, for logs and statistics, such
+/// as "clean" or "timed-out"; for any other number "unknown". Never NULL. It is
+/// never freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn xmpp_close_outcome_name(outcome: u32) -> *const c_char {
     name(outcome).as_ptr()
 }
 
-/// One line about a report, for a log: "clean: both closing tags were exchanged;
-/// begun by us; ...". As snprintf(3): at most len bytes are stored in buf, a NUL
-/// among them if len is not 0, and its whole length is returned. A character is
-/// never cut in two.
+/// Stores one line about a report, for a log: "clean: both closing tags were
+/// exchanged; begun by us; ...". As with snprintf(3), at most len bytes are
+/// stored in buf, a NUL among them if len is not 0, and the length of the whole
+/// line is returned. No character is cut in two.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_describe(report: *const xmpp_close_report, buf: *mut c_char, len: usize) -> c_int {
     guard_pure(|| {
@@ -48,8 +49,8 @@ pub unsafe extern "C" fn xmpp_close_describe(report: *const xmpp_close_report, b
     })
 }
 
-/// The XMPP_CLOSE_VERSION_NUMBER of the library in use, which may be another
-/// than that of the header.
+/// Returns the XMPP_CLOSE_VERSION_NUMBER of the library in use. The header may be
+/// that of another version.
 #[unsafe(no_mangle)]
 pub extern "C" fn xmpp_close_version_number() -> u32 {
     const VERSION: u32 = part(env!("CARGO_PKG_VERSION_MAJOR")) * 1_000_000
@@ -68,7 +69,7 @@ const fn part(digits: &str) -> u32 {
 fn sentence(result: c_int) -> &'static CStr {
     match result {
         0 => c"the stream was closed as far as it could be; the report says how it ended",
-        1 => c"nothing more is sent on this stream, for its closing tag is due, or writing failed",
+        1 => c"nothing more is sent on this stream: its closing tag is due, or writing failed",
         2 => c"too much is queued for sending",
         -1 => c"a pointer that is needed was NULL",
         -2 => {

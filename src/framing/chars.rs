@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_characters_takes_nothing_that_is_none() {
+    fn a_run_of_characters_takes_nothing_that_is_not_a_character() {
         for first in 0x80..=255 {
             for second in 0..=255 {
                 for tail in [[0x80, 0x80], [0xbe, 0x80], [0xbf, 0xbf], [0x80, 0x7f], [0x7f, 0x80], [0xc0, 0x80]] {

@@ -1,4 +1,4 @@
-//! Our own stream header, composed when a stream ends before the program has sent one.
+//! Our own stream header, which we compose when a stream ends before the program has sent one.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -8,13 +8,14 @@ use crate::{
     xml::{Header, NS_STREAMS},
 };
 
-/// A header that is longer than this is not answered in its own terms: reading it costs more than it is worth.
+/// The longest header of the peer's, in bytes, that is read to answer it. A longer one gets the shortest header, because
+/// reading it would cost too much.
 pub(super) const LONGEST: usize = 4096;
-/// The namespaces in which a stream is answered (RFC 6120 section 4.8.3, XEP-0114); the first, when the peer named none.
+/// The content namespaces that an answer repeats (RFC 6120 section 4.8.3, XEP-0114). Any other is answered with the first.
 const CONTENT: [&str; 4] = ["jabber:client", "jabber:server", "jabber:component:accept", "jabber:component:connect"];
 
-/// The header that goes in front of `error` and of our closing tag (RFC 6120 section 4.9.1.2). `peer` is the start tag of
-/// the peer's header, if it has sent one: then ours answers it, as section 4.7 says.
+/// The header that goes in front of `error` and our closing tag (RFC 6120 section 4.9.1.2). `peer` is the start tag of the
+/// peer's header, which ours answers as section 4.7 says; empty when the peer has sent none.
 pub(super) fn compose(peer: &[u8], error: Option<&StreamError>) -> String {
     let peer = Some(peer).filter(|peer| peer.len() <= LONGEST).and_then(|peer| std::str::from_utf8(peer).ok());
     let peer = peer.and_then(|peer| Header::parse(peer).ok());
@@ -24,7 +25,7 @@ pub(super) fn compose(peer: &[u8], error: Option<&StreamError>) -> String {
         format!("<?xml version='1.0'?><stream:stream xmlns='{content}' xmlns:stream='{NS_STREAMS}' version='1.0'");
     if let Some(peer) = peer {
         header += &format!(" id='{:016x}'", RandomState::new().hash_one(0));
-        // Whoever does not serve the host must not answer in its name (section 4.9.1.3).
+        // A server that does not serve the host must not answer in its name (section 4.9.1.3).
         let served = error.is_none_or(|error| error.condition() != Condition::HostUnknown);
         for (name, value) in [("from", peer.to.filter(|_| served)), ("to", peer.from)] {
             if let Some(value) = value {
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_answers_in_the_name_of_a_host_that_he_does_not_serve() {
+    fn no_answer_comes_in_the_name_of_a_host_that_is_not_served() {
         let peer = format!("<s:stream xmlns='jabber:client' xmlns:s='{NS_STREAMS}' from='a@b' to='elsewhere.example'>");
         let error = StreamError::new(Condition::HostUnknown).unwrap();
         let answer = read(&compose(peer.as_bytes(), Some(&error)));

@@ -1,4 +1,4 @@
-//! What moves the bytes of a session's stream, and waits while nothing does.
+//! Moves the bytes of a [`Stream`], and waits while none can be moved.
 
 use std::{
     io,
@@ -13,14 +13,15 @@ use crate::{
     transport::{Interest, Transport, is_passing},
 };
 
-/// How much of the peer's is kept while our own output is blocked, so that two writers do not wait for each other (TC-13).
+/// How many bytes of the peer's are read and kept while our own output is blocked: two sides that only write would wait for
+/// each other for ever (TC-13).
 const READ_AHEAD: usize = 1 << 20;
-/// How long a wait is at most. Nobody notices where it is cut.
+/// How long one wait is at most. The loop around it waits again, so nobody notices.
 const LONG: Duration = Duration::from_secs(3600);
 
 impl<T: Transport> Stream<T> {
-    /// Each time it reads what is there before it says anything else, and then tells a silence, a wake, the end of its time,
-    /// in this order: none of these can hold back another for ever.
+    /// In each turn of the loop it first reads what is there. Then it tells a silence, a wake or the end of the limit, in this
+    /// order, so that none of the three can hold back another for ever.
     pub(super) fn receive_until(&mut self, deadline: Option<Instant>) -> Result<Incoming, Error> {
         if self.driver.is_peer_closed() {
             return Err(Error::Closed);
@@ -55,7 +56,7 @@ impl<T: Transport> Stream<T> {
         }
     }
 
-    /// Writes once of what other threads have queued; false when nothing could be written.
+    /// Writes once of what other threads have queued. False when nothing could be written.
     fn post(&mut self) -> io::Result<bool> {
         let Some(mailbox) = &self.mailbox else { return Ok(false) };
         if !self.driver.may_send() {
@@ -65,7 +66,7 @@ impl<T: Transport> Stream<T> {
         if self.outgoing.root().is_some() {
             let bytes = mailbox.take(self.driver.queued());
             if !bytes.is_empty() {
-                let _ = self.driver.send(&bytes); // it may be sent, and there is no other limit than the mailbox's
+                let _ = self.driver.send(&bytes); // cannot fail: `may_send` was asked, and the mailbox has the only limit
             }
         }
         let wrote = if self.owes() { self.driver.write() } else { Ok(false) };
@@ -79,7 +80,7 @@ impl<T: Transport> Stream<T> {
         }
     }
 
-    /// Something is to be written while we receive. Without other threads that send, `send` and the close do that.
+    /// Whether `receive` has something to write. When no other thread sends, only `send` and the close write.
     fn owes(&self) -> bool {
         self.mailbox.is_some() && self.driver.may_send() && self.driver.queued() > 0
     }
@@ -104,7 +105,7 @@ impl<T: Transport> Stream<T> {
         }))
     }
 
-    /// Reads once, without waiting; false when nothing was there.
+    /// Reads once, without waiting. False when nothing was there.
     fn read(&mut self) -> io::Result<bool> {
         match self.driver.read_once(false) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -120,9 +121,9 @@ impl<T: Transport> Stream<T> {
         }
     }
 
-    /// Waits for something to read, or for the waker.
+    /// Waits until there is something to read, or to write, or the waker is used.
     fn wait(&mut self, limit: Duration) -> io::Result<()> {
-        self.driver.keep_little(); // of what was read while we sent
+        self.driver.keep_little(); // gives back the memory for what was read while we sent
         let wake = self.waker.as_ref().map(Waker::fd);
         let interest = if self.owes() { Interest::BOTH } else { Interest::READ };
         match self.driver.wait_for(interest, limit, wake) {
@@ -151,7 +152,7 @@ impl<T: Transport> Stream<T> {
             let room = self.driver.kept() < READ_AHEAD;
             let interest = if ahead && room { Interest::BOTH } else { Interest::WRITE };
             match self.driver.wait_for(interest, left, None) {
-                // At the end of what the peer sends, only the output matters; the next `receive` finds that end.
+                // When the peer's stream ends, only our output is left to wait for. The next `receive` finds that end.
                 Ok(ready) if ready.read => ahead = self.read_ahead(),
                 Ok(_) => {}
                 Err(error) if is_passing(&error) => {}
@@ -161,7 +162,7 @@ impl<T: Transport> Stream<T> {
         Ok(())
     }
 
-    /// Reads once behind what is kept already; false at the end.
+    /// Reads once, behind what is kept already. False at the end of what the peer sends.
     fn read_ahead(&mut self) -> bool {
         match self.driver.read_once(true) {
             Ok(0) => false,

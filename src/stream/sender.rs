@@ -1,4 +1,4 @@
-//! What other threads send on a stream: a queue, which the stream's own thread writes.
+//! What other threads send on a stream: they queue it, and the stream's own thread writes it.
 
 use std::{
     fmt, mem,
@@ -13,8 +13,32 @@ use crate::{
     options::DEFAULT_OUTPUT_LIMIT,
 };
 
-/// Sends stanzas on a [`Stream`](crate::Stream) from any thread, beside the one that receives: see
-/// [`Stream::sender`](crate::Stream::sender). Clones send on the same stream.
+/// Sends stanzas on a [`Stream`](crate::Stream) from any thread, while the stream's own thread receives. Made by
+/// [`Stream::sender`](crate::Stream::sender); clones send on the same stream.
+///
+/// ```
+/// use std::{io::Write, net::Shutdown, os::unix::net::UnixStream, thread};
+/// use xmpp_close::{CloseOptions, Incoming, SendError, Stream};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (socket, mut peer) = UnixStream::pair()?;
+/// # peer.write_all(b"<stream:stream xmlns='jabber:client' \
+/// #     xmlns:stream='http://etherx.jabber.org/streams'></stream:stream>")?;
+/// # peer.shutdown(Shutdown::Write)?;
+/// let mut stream = Stream::new(socket);
+/// stream.send("<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>")?;
+/// let sender = stream.sender()?;
+/// let other = thread::spawn(move || match sender.send("<presence/>") {
+///     Ok(()) => println!("queued: it is written in front of our closing tag"),
+///     Err(SendError::Refused) => println!("the stream is being closed: store it, or return it to its sender"),
+///     Err(error) => println!("{error}"),
+/// });
+/// while !matches!(stream.receive()?, Incoming::PeerClosed) {}
+/// let report = stream.close(&CloseOptions::new())?;
+/// # drop(other.join());
+/// # assert_eq!(report.outcome, xmpp_close::Outcome::Clean);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Sender {
     outbox: Arc<Outbox>,
@@ -22,17 +46,19 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Queues whole stanzas, without waiting. The thread that receives is woken and writes them, in the order in which they
-    /// were queued, and as soon as our header is out.
+    /// Queues whole stanzas, without waiting. The thread that receives is woken and writes them in the order in which they
+    /// were queued, but not before our header.
     ///
-    /// What was queued is on the wire in front of our closing tag, also when the stream is closed before it was written; or
-    /// it is counted in [`Report::bytes_unsent`](crate::Report::bytes_unsent). Only with a stream that is dropped without a
-    /// close it is dropped as well.
+    /// A close writes what is still queued in front of our closing tag. What cannot be written any more is counted in
+    /// [`Report::bytes_unsent`](crate::Report::bytes_unsent). A stream that is dropped without a close drops its queue.
     ///
     /// # Errors
-    /// [`SendError::Refused`] as soon as the stream is being closed or is in a batch, has received the peer's stream error, or
-    /// is broken; [`SendError::Full`] when 16 MiB are not written yet; [`SendError::Invalid`] for anything but whole stanzas,
-    /// as [`Stream::send`](crate::Stream::send) says. Nothing was queued then.
+    /// Nothing was queued then:
+    ///
+    /// - [`SendError::Refused`] when the stream is being closed, is in a batch, has received the peer's stream error, or is
+    ///   broken;
+    /// - [`SendError::Full`] when more than 16 MiB would be waiting to be written;
+    /// - [`SendError::Invalid`] when `xml` is not whole stanzas, as [`Stream::send`](crate::Stream::send) says.
     pub fn send(&self, xml: impl AsRef<[u8]>) -> Result<(), SendError> {
         let xml = xml.as_ref();
         check(&mut Framer::inside(None), xml).map_err(SendError::Invalid)?;
@@ -49,7 +75,7 @@ impl fmt::Debug for Sender {
     }
 }
 
-/// Whether `xml` is whole elements and nothing else, behind what `framer` has seen; why not.
+/// Checks that `xml` is whole elements and nothing else, behind what `framer` has seen. The error says what is wrong.
 pub(super) fn check(framer: &mut Framer, xml: &[u8]) -> Result<(), Invalid> {
     let stray = framer.stray_bytes();
     let mut rest = xml;
@@ -66,7 +92,7 @@ pub(super) fn check(framer: &mut Framer, xml: &[u8]) -> Result<(), Invalid> {
     if framer.stray_bytes() > stray { Err(Invalid::Text) } else { Ok(()) }
 }
 
-/// The stream's end of it. When it is dropped, nothing more is taken.
+/// The stream's end of the queue. When it is dropped, senders are refused.
 pub(super) struct Mailbox(Arc<Outbox>);
 
 impl Mailbox {
@@ -78,24 +104,24 @@ impl Mailbox {
         Sender { outbox: self.0.clone(), waker }
     }
 
-    /// What was queued. `ahead` bytes are with the stream and not written.
+    /// Takes what was queued. `ahead` is how many bytes the stream has taken before, and not written yet.
     pub(super) fn take(&self, ahead: usize) -> Vec<u8> {
         let mut queue = self.0.lock();
         queue.ahead = ahead + queue.bytes.len();
         mem::take(&mut queue.bytes)
     }
 
-    /// So many bytes are with the stream and not written.
+    /// Says how many bytes the stream has taken, and not written yet.
     pub(super) fn note(&self, ahead: usize) {
         self.0.lock().ahead = ahead;
     }
 
-    /// Takes no more.
+    /// Refuses all that is sent from now on.
     pub(super) fn shut(&self) {
         self.0.lock().shut = true;
     }
 
-    /// The same, and what is left.
+    /// Refuses all that is sent from now on, and takes what is queued.
     pub(super) fn close(self) -> Vec<u8> {
         let mut queue = self.0.lock();
         queue.shut = true;
@@ -115,7 +141,7 @@ struct Outbox(Mutex<Queue>);
 #[derive(Default)]
 struct Queue {
     bytes: Vec<u8>,
-    /// What is in front of them.
+    /// How many bytes the stream has taken before these, and not written yet.
     ahead: usize,
     shut: bool,
 }
@@ -125,7 +151,7 @@ impl Outbox {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it was empty, so that nobody is on the way to take it.
+    /// Queues bytes. Returns true when the queue was empty, so that the stream's thread must be woken.
     fn put(&self, bytes: &[u8]) -> Result<bool, SendError> {
         let mut queue = self.lock();
         let before = queue.bytes.len();

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_features_announce_it() {
+    fn features_announce_the_idle_limit() {
         assert_eq!(announced("840"), Some(840));
         assert_eq!(announced("\n  1800\t\r"), Some(1800));
         assert_eq!(announced("007"), Some(7));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn bidirectional_servers_announce_it_in_bidi() {
+    fn bidirectional_servers_announce_the_idle_limit_in_bidi() {
         let limits = format!("<limits {LIMITS}><idle-seconds>60</idle-seconds></limits>");
         assert_eq!(idle(&format!("<bidi xmlns='urn:xmpp:bidi'>{limits}</bidi>")), Some(60));
         for ns in NS_BIDI {
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn it_counts_only_where_it_belongs() {
+    fn an_idle_limit_counts_only_in_its_place() {
         let seconds = format!("<idle-seconds {LIMITS}>9</idle-seconds>");
         let limits = format!("<limits {LIMITS}>{seconds}</limits>");
         for xml in [

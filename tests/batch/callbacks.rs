@@ -1,4 +1,4 @@
-//! What a batch tells while it runs.
+//! What a batch tells its callbacks while it runs.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

@@ -1,4 +1,4 @@
-//! One deadline for the set, and the limits of each stream inside it.
+//! One deadline for the whole batch, and the limits of each stream inside that deadline.
 
 use std::{
     io::{self, Read, Write},
@@ -204,7 +204,7 @@ fn the_report_tells_the_limit_of_the_set_from_that_of_the_stream() {
 }
 
 #[test]
-fn a_limit_of_its_own_ends_a_stream_before_the_set() {
+fn a_streams_own_limit_ends_it_before_the_set() {
     let mut batch = Batch::new().unwrap();
     let (mute, mutes_end) = peer::pair();
     batch.add(mute, &CloseOptions::new().no_progress(Duration::from_millis(100)), ignore).unwrap();
@@ -292,7 +292,7 @@ fn a_canceller_of_one_stream_stops_that_one_only() {
 }
 
 #[test]
-fn a_canceller_used_before_stops_it_before_anything_is_sent() {
+fn a_canceller_used_before_stops_a_batch_before_anything_is_sent() {
     let canceller = Canceller::new().unwrap();
     canceller.cancel();
     let (ours, theirs) = peer::pair();

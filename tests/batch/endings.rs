@@ -1,4 +1,4 @@
-//! Each stream of a batch ends as it would alone.
+//! Each stream of a batch ends as it would end alone.
 
 use std::{sync::Mutex, thread, time::Duration};
 

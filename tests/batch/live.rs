@@ -202,7 +202,7 @@ fn another_thread_wakes_a_batch_that_waits_for_nothing() {
 }
 
 #[test]
-fn its_descriptor_is_readable_while_a_turn_has_something_to_do() {
+fn a_batchs_descriptor_is_readable_while_a_turn_has_something_to_do() {
     let mut batch = Batch::new().unwrap();
     assert!(!is_readable(&batch));
     assert_eq!(batch.deadline(), None);
@@ -227,7 +227,7 @@ fn its_descriptor_is_readable_while_a_turn_has_something_to_do() {
 
 /// What was read already shows on no descriptor.
 #[test]
-fn its_descriptor_is_readable_for_work_that_was_put_off() {
+fn a_batchs_descriptor_is_readable_for_work_that_was_put_off() {
     let mut batch = Batch::new().unwrap();
     let handled = Arc::new(AtomicUsize::new(0));
     let count = handled.clone();
@@ -374,8 +374,8 @@ fn floods_do_not_outlive_the_total_by_more_than_a_moment() {
     assert_eq!(ends.lock().unwrap().len(), 4);
 }
 
-/// With a minute for ten streams, none of those that come later has its turn at once, and all of them seldom do within six
-/// seconds.
+/// With a minute for ten streams, none of those that come later has its turn at once, and all of them seldom do within
+/// six seconds.
 #[test]
 fn a_spread_that_is_set_is_for_those_that_come_later_too() {
     let mut batch = Batch::new().unwrap();

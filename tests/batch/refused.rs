@@ -15,7 +15,7 @@ use crate::peer::{self, PATIENCE, TAG};
 fn ignore(_: Stanza<&str>) {}
 
 #[test]
-fn one_socket_cannot_be_closed_twice() {
+fn a_socket_cannot_be_in_a_batch_twice() {
     let (ours, theirs) = peer::pair();
     let peer = peer::peer(theirs, |mut peer| peer.read_tag().send(TAG).expect_eof());
     let mut batch = Batch::new().unwrap();

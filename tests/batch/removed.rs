@@ -1,4 +1,4 @@
-//! Streams that are taken out of a batch again, begun or not: nothing is lost, and nobody is told of an end.
+//! Streams that are taken out of a batch again, before or after their close began: nothing is lost, and no end is told.
 
 use std::{
     net::TcpStream,
@@ -14,7 +14,8 @@ const HEADER: &str = "<stream:stream xmlns:stream='http://etherx.jabber.org/stre
 
 fn ignore(_: Stanza<&str>) {}
 
-/// A batch in which no stream has its turn while a test lasts, but for the rarest of chances, and which is told of no end.
+/// A batch in which no stream has its turn while a test lasts, but for the rarest of chances, and which is told of no
+/// end.
 fn patient() -> Batch<'static> {
     let mut batch = Batch::new().unwrap();
     let day = Duration::from_secs(86_400);
@@ -73,7 +74,7 @@ fn what_has_not_begun_is_as_open_as_it_was() {
 }
 
 #[test]
-fn it_can_be_added_again() {
+fn a_stream_that_was_taken_out_can_be_added_again() {
     let mut batch = patient();
     let (ours, theirs) = peer::pair();
     let first = batch.add(ours, &CloseOptions::new(), ignore).unwrap();
@@ -118,7 +119,7 @@ fn what_has_begun_goes_on_as_a_close() {
 
 /// Before it had a turn, and between two streams that stay.
 #[test]
-fn it_can_be_taken_out_as_soon_as_it_is_in() {
+fn a_stream_can_be_taken_out_as_soon_as_it_is_in() {
     let mut batch = Batch::new().unwrap();
     let (streams, theirs): (Vec<_>, Vec<_>) = (0..3).map(|_| peer::pair()).unzip();
     for tcp in streams {
@@ -168,7 +169,7 @@ fn a_session_without_a_header_still_has_none() {
 }
 
 #[test]
-fn who_has_ended_cannot_be_taken_out() {
+fn a_stream_that_has_ended_cannot_be_taken_out() {
     let mut batch = Batch::new().unwrap();
     let (ours, theirs) = peer::pair();
     let peer = peer::peer(theirs, |mut peer| {

@@ -1,4 +1,4 @@
-//! What must hold.
+//! What must hold in every world that the exploration reaches.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Both ends at once: two engines and all that can happen between them, explored whole up to a bound.
+//! Both ends at once: two engines, and everything that can happen between them, explored completely up to a bound.
 
 mod check;
 mod part;
@@ -133,7 +133,7 @@ fn whatever_breaks_the_rules_hold() {
 }
 
 #[test]
-fn ends_that_others_have_built_lead_to_the_outcome_that_says_what_they_did() {
+fn ends_built_by_others_lead_to_the_outcome_that_says_what_they_did() {
     use peer::Behaviour::*;
     let ends: [(_, &[&str]); 10] = [
         (Answers, &["clean"]),

@@ -1,4 +1,4 @@
-//! What is under way between two ends.
+//! What is on its way between two ends.
 
 const TAG: &[u8] = b"</stream:stream>";
 const ERROR: &[u8] = b"<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";

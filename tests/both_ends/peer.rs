@@ -1,4 +1,4 @@
-//! Ends as others have built them, each as a small machine: what real servers and clients were seen to do.
+//! Ends as others have built them: what real servers and clients were seen to do, each as a small state machine.
 
 use crate::part::Part;
 

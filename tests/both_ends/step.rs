@@ -1,4 +1,4 @@
-//! What can happen next, and what it does.
+//! What can happen next in a world, and what the world is then.
 
 use std::{fmt, mem, time::Duration};
 

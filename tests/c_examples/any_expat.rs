@@ -1,4 +1,5 @@
-//! The examples with an expat that can put off parsing, and with one that cannot, whichever this machine has.
+//! The examples with an expat that can put off parsing, and with an expat that cannot, whichever of them this machine
+//! has.
 
 use std::process::Command;
 
@@ -37,7 +38,7 @@ fn with_an_expat_that_can_defer_the_servers_switch_it_off_for_each_stream() {
 }
 
 #[test]
-fn whoever_has_not_looked_is_told_by_the_compiler() {
+fn the_compiler_asks_for_the_expat_check_that_is_missing() {
     let file = clib::root().join("examples/c/stanza_parser.c");
     let output = Command::new("gcc").arg("-fsyntax-only").arg(file).output().unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr);

@@ -1,5 +1,5 @@
-//! Clients that want to take more than their share: of memory, of connections, of patience. `servers.rs` asks this of each
-//! server.
+//! Clients that want to take more than their share: of memory, of connections, of patience. `servers.rs` runs
+//! these tests against each server.
 
 use std::{
     io::{Read, Write},

@@ -1,4 +1,4 @@
-//! `thread_server`, `event_loop` and `step_fd`: the same behaviour is asked of each.
+//! `thread_server`, `event_loop` and `step_fd`: each server must behave the same.
 
 use std::{
     io::{ErrorKind, Write},

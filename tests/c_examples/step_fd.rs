@@ -1,4 +1,4 @@
-//! What is asked of `step_fd` beyond what is asked of every server.
+//! What `step_fd` must do beyond what every server must do.
 
 use std::{io::Write, net::Shutdown, thread, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[test]
-fn its_close_path_is_short_enough_to_be_read() {
+fn the_close_path_of_step_fd_is_short_enough_to_be_read() {
     let text = std::fs::read_to_string(crate::clib::root().join("examples/c/step_fd.c")).unwrap();
     let (_, path) = text.split_once("/* >>> ").expect("where it begins");
     let (path, _) = path.split_once("/* <<< ").expect("where it ends");

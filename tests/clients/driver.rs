@@ -1,4 +1,4 @@
-//! The clients: small programs on top of each library, which do as they are told.
+//! The clients: a small program on top of each library, which does what the test tells it.
 
 use std::{
     fs::{self, File},

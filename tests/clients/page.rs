@@ -1,4 +1,4 @@
-//! The figures of the clients as a table for docs/interop.md.
+//! The figures of the client libraries as a table for docs/interop.md.
 
 use std::{
     fmt::Write,

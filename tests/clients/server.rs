@@ -1,4 +1,4 @@
-//! The `idle_server` example as a running program, and a client of the plainest kind.
+//! The `idle_server` example as a running program, and a very simple client.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -32,7 +32,8 @@ pub struct Server {
 
 impl Server {
     pub fn start(options: &[&str]) -> Self {
-        // setpriv: the kernel ends the server when this thread dies, so nothing is left behind by a test that was killed.
+        // setpriv: the kernel ends the server when this thread dies, so nothing is left behind by a test that was
+        // killed.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]).arg(program()).arg("127.0.0.1:0").args(options);
         command.stdin(Stdio::null()).stdout(Stdio::piped());

@@ -1,4 +1,4 @@
-//! Servers that a test plays.
+//! Servers whose part a test plays.
 
 use std::{
     io::{ErrorKind, Read, Write},

@@ -1,4 +1,4 @@
-//! One row through one API: what it closes, and what of the report is compared.
+//! One row through one API: what is closed, and which parts of the report are compared.
 
 use std::{net::TcpStream, time::Duration};
 
@@ -39,8 +39,8 @@ impl<'a> Case<'a> {
     }
 }
 
-/// What the wire determines of a report. It does not determine how long it took, what the peer's kernel has acknowledged, nor
-/// of which system call the first errno was.
+/// What the wire determines of a report. It does not determine how long it took, what the peer's kernel has
+/// acknowledged, nor of which system call the first errno was.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ending {
     pub outcome: Outcome,

@@ -1,4 +1,4 @@
-//! An end tag that is not the root's ends no stream: what comes behind it is not thrown away as if all had been said.
+//! An end tag that is not the root's ends no stream: what comes behind it is not thrown away as trailing bytes.
 #![allow(unsafe_code, reason = "the machine and framer of C are among them")]
 
 use std::{ffi::c_char, ptr};

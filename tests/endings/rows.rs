@@ -1,4 +1,4 @@
-//! The wires, and what each of them is to be reported as.
+//! The wires, and the report that each of them must lead to.
 
 use xmpp_close::{
     Initiator::{self, *},
@@ -175,8 +175,8 @@ pub const ROWS: [Row; 40] = [
         ends(Stalled, Crossing, THEIRS, 0, TAG_LEN).by(Total)).behind(|| TAG.to_owned()),
     row("what is not XML", Both, Plain, |far| { far.read_tag().send("<a></b>").notify().expect_end(); },
         ends(Malformed, Us, OURS, 0, 7)),
-    // Whether a stream error stands in front of our tag is not compared where that had arrived: a started stream, and a loop that
-    // reads first, know of it before their tag is written; whatever writes its tag at once does not.
+    // Whether a stream error stands in front of our tag is not compared where that had arrived: a started stream, and a
+    // loop that reads first, know of it before their tag is written; whatever writes its tag at once does not.
     row("what is not XML had arrived", Both, Plain, |far| { far.read_tag().notify().expect_end(); },
         ends(Malformed, Us, OURS, 0, 7)).behind(|| "<a></b>".to_owned()),
     row("what is not XML behind stanzas", Both, Plain, |far| { far.read_tag().send("<message/><iq/><a></b>").notify().expect_end(); },
@@ -189,7 +189,8 @@ pub const ROWS: [Row; 40] = [
         ends(Malformed, Us, OURS, 0, 10)),
     row("a failure of TLS", Tls, Plain, |far| far.read_tag().send(["<message/>", FATAL_ALERT].concat()).hold(),
         ends(TlsFailed, Us, OURS, 1, 10)),
-    // Of what else had come by then, the wire does not say how much is still handed over: a canceller is asked at the next turn.
+    // Of what else had come by then, the wire does not say how much is still handed over: a canceller is asked at the
+    // next turn.
     row("the application stops it", Both, Stop, |far| far.read_tag().send("<a/>").hold(),
         ends(Cancelled, Us, OURS, 1, 4)),
 ];

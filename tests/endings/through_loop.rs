@@ -1,4 +1,4 @@
-//! Through an event loop.
+//! One row through an event loop.
 
 use std::time::Instant;
 

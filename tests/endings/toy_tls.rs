@@ -1,4 +1,4 @@
-//! TLS for those rows whose endings only TLS knows.
+//! TLS for the rows whose endings exist only over TLS.
 
 use std::{
     cell::Cell,

@@ -1,4 +1,4 @@
-//! Seven calls that close, each with what it delivered.
+//! Seven calls that close, each with the stanzas that it handed over.
 #![allow(unsafe_code, reason = "half of this is the C API")]
 
 use std::{

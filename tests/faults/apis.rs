@@ -1,4 +1,4 @@
-//! One close through each API: how it ended, and what was delivered.
+//! One close through each API: how it ended, and what was handed over.
 #![allow(unsafe_code, reason = "half of this is the C API")]
 
 use std::{

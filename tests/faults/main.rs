@@ -1,7 +1,7 @@
 //! Faults at every step, and what must hold nevertheless: nothing lost, nothing hangs, nothing else on the wire.
 //!
 //! The package `tls-tests` has the same over TLS, and `make soak` runs a million random cases.
-//! Random cases are new ones in each run; a failure prints its case, shrunk. `XMPP_CLOSE_FAULTS=50` runs 50 times as many.
+//! Random cases differ in each run. A failure prints its case, shrunk. `XMPP_CLOSE_FAULTS=50` runs 50 times as many.
 
 #[path = "../support/callbacks.rs"]
 mod callbacks;

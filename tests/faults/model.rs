@@ -1,4 +1,5 @@
-//! What must have been delivered, what may be on the wire, which outcomes are allowed, and by when it must be over.
+//! What must have been handed over, what may be on the wire, which outcomes are allowed, and by when the close must be
+//! over.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Without TLS: the package `tls-tests` runs the same tests over it.
+//! In the place of `tls.rs` without TLS: the package `tls-tests` runs the same tests over TLS.
 
 use std::net::TcpStream;
 

@@ -1,6 +1,8 @@
-//! Very many closes with random faults, through every API and over every transport: no rule is broken, and nothing grows.
+//! Very many closes with random faults, through every API and over every transport: no rule is broken, and nothing
+//! grows.
 //!
-//! `make soak` runs a million. A tenth of them warms up what is made once; the rest must leave the process as it was.
+//! `make soak` runs a million. The first tenth makes what a process makes once; the rest must leave the process as it
+//! was.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! What the framer delivers and what it passes over, and the memory that takes.
+//! What the framer hands over, what it passes over, and how much memory that takes.
 
 use xmpp_close::{Frame, Framer, Malformed};
 

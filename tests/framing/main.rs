@@ -1,4 +1,5 @@
-//! The framer against the framing cases of the requirements, against every way to cut them, and against the `xml` crate.
+//! The framer against the framing cases of docs/requirements.md, against every way to cut them, and against the `xml`
+//! crate.
 
 #[path = "../data/framing/cases.rs"]
 mod cases;
@@ -263,7 +264,7 @@ fn a_restart_forgets_what_was_begun() {
 }
 
 #[test]
-fn it_is_between_stanzas_only_where_nothing_is_begun() {
+fn a_framer_is_between_stanzas_only_where_nothing_is_begun() {
     let pieces: [(&[u8], bool); 20] = [
         (b"<?xml version='1.0'?>", false),
         (b" ", false),

@@ -1,4 +1,4 @@
-//! What comes in, for an engine that parses it itself.
+//! What comes in, for an engine that parses the peer's bytes itself.
 
 use xmpp_close::{CloseOptions, Engine, Fact, Found, Tls, xml::XmlEvent};
 

@@ -52,7 +52,7 @@ fn silence_is_bounded_by_the_total_alone_unless_a_limit_is_set() {
 }
 
 #[test]
-fn without_progress_it_ends_sooner() {
+fn without_progress_a_close_ends_sooner() {
     for half_close in [false, true] {
         let mut stream = plain(&impatient().half_close(half_close)).after(&[Finish, WRITE, End]);
         assert_eq!(stream.deadline(), Some(secs(2) + NO_PROGRESS));
@@ -192,7 +192,7 @@ fn when_our_output_is_lost_a_peer_that_goes_on_sending_is_heard_out() {
 }
 
 #[test]
-fn a_pause_of_ours_is_no_silence_of_the_peers() {
+fn a_pause_of_ours_does_not_count_as_the_peers_silence() {
     let mut stream = plain(&impatient()).after(&[Finish, WRITE]);
     let paused = |paused| Tell(xmpp_close::Fact::Paused(paused));
     assert_eq!(stream.at(&paused(true), secs(5)), "P");

@@ -1,5 +1,4 @@
-//! The handshake on a fake clock: every cell of the table of what there is and what happens, its limits, and what it
-//! reports.
+//! The handshake on a fake clock: every cell of the table of states and events, the limits, and the report.
 
 mod input;
 mod limits;
@@ -324,7 +323,7 @@ fn counters_stay_at_the_largest_number() {
 }
 
 #[test]
-fn what_came_is_counted_for_what_it_was_whatever_follows() {
+fn bytes_are_counted_by_what_they_were_when_they_came() {
     let counts = |events: &[Event]| {
         let report = after(events).report();
         (report.tag_received, report.bytes_read, report.bytes_after_tag)

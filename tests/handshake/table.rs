@@ -1,11 +1,11 @@
-//! What each event does, whatever the two halves are.
+//! What each event does, in whatever state the two halves are.
 
 use xmpp_close::{CloseOptions, Fact, Tls};
 
 use crate::stream::*;
 
-/// Ours / theirs, how the stream came there, and then what is wanted after each event of [`ROWS`]. `.`: the same as before.
-/// `=reset`: it is over, with that outcome; `+N`: one attempt at `close_notify` is due.
+/// Ours / theirs, how the stream came there, and then what is wanted after each event of [`ROWS`]. `.`: the same as
+/// before. `=reset`: it is over, with that outcome; `+N`: one attempt at `close_notify` is due.
 struct Table {
     tls: Tls,
     columns: &'static [(&'static str, &'static str)],

@@ -1,4 +1,4 @@
-//! What the server says about itself: when it thinks a stream idle (XEP-0478), and what it has handled (XEP-0198).
+//! What the server tells its clients: when it takes a stream for idle (XEP-0478), and what it has handled (XEP-0198).
 
 use crate::{
     patient,

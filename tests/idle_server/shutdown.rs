@@ -49,7 +49,7 @@ fn mail_that_waits_goes_out_before_the_tag() {
 }
 
 #[test]
-fn who_never_answers_does_not_hold_it_up() {
+fn a_client_that_never_answers_does_not_delay_the_shutdown() {
     let mut server = Server::start(&["--idle", "3600", "--limit", "2"]);
     let (mut alice, mut bob) = (Client::alice(&server), Client::bob(&server));
     server.terminate();

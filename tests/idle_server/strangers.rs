@@ -1,4 +1,4 @@
-//! Those who do not speak XMPP, or never log in, or come in crowds; and a silent client that gets mail all the time.
+//! Clients that do not speak XMPP, never log in, or come in crowds; and a silent client that gets mail all the time.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -36,7 +36,7 @@ fn answer(server: &Server, says: &[u8]) -> String {
 }
 
 #[test]
-fn who_speaks_no_xmpp_gets_header_error_and_tag() {
+fn a_stranger_that_speaks_no_xmpp_gets_header_error_and_tag() {
     let server = patient();
     for says in [&b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"] {
         assert_eq!(answer(&server, says), [LEAST, &error("not-well-formed"), TAG].concat());
@@ -49,7 +49,7 @@ fn who_speaks_no_xmpp_gets_header_error_and_tag() {
 }
 
 #[test]
-fn who_ends_tcp_at_once_gets_header_and_tag() {
+fn a_stranger_that_ends_tcp_at_once_gets_header_and_tag() {
     let server = patient();
     let mut tcp = TcpStream::connect(&server.address).unwrap();
     tcp.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -115,7 +115,7 @@ fn answer_begins(server: &Server) -> bool {
 }
 
 #[test]
-fn what_costs_more_than_it_is_worth_is_refused() {
+fn a_stanza_that_is_too_dear_to_read_is_refused() {
     let server = patient();
     let declarations: String = (0..101).map(|n| format!(" xmlns:a{n}='b'")).collect();
     let attributes: String = (0..101).map(|n| format!(" a{n}='b'")).collect();

@@ -1,7 +1,7 @@
 //! What each server is expected to do: when it changes, the suite fails.
 //!
-//! Where a server drops messages by itself, how many depends on who runs when; so it is only said whether any are
-//! lost, and the figures are shown.
+//! Where a server drops messages by itself, their number depends on which process runs when. So a cell only says
+//! whether any are lost; the figures are shown.
 
 use xmpp_close::Outcome::{self, Clean, PeerEof, Reset, Truncated};
 

@@ -1,4 +1,4 @@
-//! Each cell measured, compared with what is expected, and written down.
+//! Measures each cell, compares it with what is expected, and writes it down.
 
 use std::{
     fmt::Write,

@@ -1,4 +1,4 @@
-//! Sessions that can be resumed (XEP-0198): what of them is left after a detach, and after a close.
+//! Sessions that can be resumed (XEP-0198): what is left of a session after a detach, and after a close.
 
 use xmpp_close::{CloseOptions, Outcome};
 

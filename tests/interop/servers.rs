@@ -1,4 +1,4 @@
-//! What the suite needs of a server.
+//! What the suite must be able to do with a server.
 
 use std::{net::SocketAddr, path::PathBuf, process::Command};
 

@@ -1,5 +1,5 @@
-//! The server ends the stream: an administrator says so, another client takes the resource, it shuts down, or has not
-//! heard of us for too long.
+//! The server ends the stream: because an administrator says so, because another client takes the resource, because it
+//! shuts down, or because it has heard nothing from us for too long.
 
 use std::io::ErrorKind;
 

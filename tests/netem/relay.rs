@@ -1,5 +1,5 @@
 //! What `tc netem` does, where the kernel has none: IP packets from one TUN device to the other, late, out of order, or
-//! not at all. TCP itself is the kernel's on both sides, and answers to it as to any bad network.
+//! not at all. TCP is the kernel's on both sides, and treats this network like any bad one.
 
 use std::{
     cmp::Reverse,

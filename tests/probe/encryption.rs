@@ -85,7 +85,7 @@ fn where_starttls_is_not_offered_the_password_is_kept() {
 
 #[cfg(not(feature = "rustls"))]
 #[test]
-fn without_tls_it_says_how_to_build_it() {
+fn a_probe_without_tls_says_how_to_build_one_with_it() {
     for args in [&["--tls", "starttls"][..], &["--tls", "direct"], &["--insecure"]] {
         assert_failure(&probe(&[&["127.0.0.1:1"], args].concat()), 2, "--features rustls");
     }

@@ -1,4 +1,4 @@
-//! The probe at a Prosody: as a component, over STARTTLS, and over direct TLS.
+//! The probe with Prosody at the other end: as a component, over STARTTLS, and over direct TLS.
 
 use super::*;
 use crate::{

@@ -1,5 +1,5 @@
-//! The backlog once more, and the session that is acknowledged, closed or detached from by a program that reads for
-//! itself and then calls `xmpp_close_fd`.
+//! The backlog, and the session whose stanzas are acknowledged, with a program that reads by itself and then closes or
+//! detaches by `xmpp_close_fd`.
 
 use std::{
     ffi::{c_int, c_void},

@@ -1,4 +1,4 @@
-//! The server is the first to close: at an administrator's word, or because it stops.
+//! The server is the first to close: because an administrator says so, or because it stops.
 
 use std::io::ErrorKind;
 

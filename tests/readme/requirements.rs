@@ -46,12 +46,11 @@ fn every_id_that_is_cited_is_listed_and_every_listed_one_is_cited() {
             note(&path, &mut cited);
         }
     }
-    for (id, place) in &cited {
-        assert!(listed.contains(&id.as_str()), "{place} cites {id}, which {LIST} does not list");
-    }
-    for id in listed {
-        assert!(cited.contains_key(id), "{LIST} lists {id}, which nothing cites: the line can go");
-    }
+    let unlisted = cited.iter().filter(|(id, _)| !listed.contains(&id.as_str()));
+    let unlisted: Vec<_> = unlisted.map(|(id, place)| format!("{place} cites {id}")).collect();
+    assert!(unlisted.is_empty(), "{LIST} does not list: {unlisted:#?}");
+    let uncited: Vec<_> = listed.iter().filter(|id| !cited.contains_key(**id)).collect();
+    assert!(uncited.is_empty(), "{LIST} lists what nothing cites, so that these lines can go: {uncited:?}");
 }
 
 /// The ids below a folder, with a file that cites each.

@@ -1,4 +1,4 @@
-//! What is sent, and the restarts on the way to a session.
+//! What a `Stream` sends, and the restarts on the way to a session.
 
 use std::time::Duration;
 

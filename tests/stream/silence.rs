@@ -1,4 +1,4 @@
-//! When a peer is idle: its silence is the stream's, not a call's.
+//! When a peer counts as idle: its silence is measured from call to call.
 
 use std::{
     io,

@@ -38,7 +38,7 @@ fn read_one(stream: &mut Tcp) {
 }
 
 #[test]
-fn whoever_speaks_no_xmpp_gets_header_error_and_tag() {
+fn a_peer_that_speaks_no_xmpp_gets_header_error_and_tag() {
     let utf16: Vec<u8> = "\u{feff}<?xml version='1.0'?>".encode_utf16().flat_map(u16::to_be_bytes).collect();
     for (says, condition) in [
         (&b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], "not-well-formed"),
@@ -95,7 +95,7 @@ fn after_a_restart_a_close_sends_a_new_header_and_the_tag() {
 }
 
 #[test]
-fn a_header_of_ones_own_is_sent_once_and_the_tag_is_that_of_it() {
+fn a_header_of_the_applications_own_is_sent_once_and_names_our_tag() {
     let options = CloseOptions::new().header(format!("<?xml version='1.0'?>{PLAIN_HEADER}\n"));
     let (ours, theirs) = peer::pair();
     let peer = peer::peer(theirs, |mut peer| {
@@ -120,7 +120,7 @@ fn a_header_of_ones_own_is_sent_once_and_the_tag_is_that_of_it() {
 }
 
 #[test]
-fn a_header_that_is_none_is_refused_before_anything_is_sent() {
+fn a_text_that_is_no_header_is_refused_before_anything_is_sent() {
     for header in ["", "<stream:stream", "<stream:stream/>", "<a></a>", "<a>text", "<a><b/>", "<a><b>", "</a>", "hello"]
     {
         let (ours, theirs) = peer::pair();

@@ -1,4 +1,4 @@
-//! A transport as the callbacks of the C API.
+//! A transport in the form of the C API's callbacks.
 #![allow(unsafe_code, reason = "this is the C API")]
 
 use std::{

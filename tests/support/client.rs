@@ -1,4 +1,4 @@
-//! A client of the tests: logs in, sends numbered messages, and counts those it gets.
+//! A client of the tests: logs in, sends numbered messages, and counts those that it gets.
 #![allow(dead_code, reason = "each test program uses its part")]
 
 use std::{

@@ -1,5 +1,5 @@
-//! An event loop of the simplest kind, with the socket, the clock and perhaps the parser in its own hands, around the engine
-//! of Rust or that of C.
+//! A simple event loop around the engine of Rust or that of C. The loop owns the socket, the clock and perhaps the
+//! parser.
 #![allow(unsafe_code, reason = "half of this is the C API")]
 
 use std::{

@@ -1,4 +1,4 @@
-//! An event loop that is not the library's: epoll(7) by itself, and connections that it serves by sending back what comes.
+//! An event loop that is not the library's: epoll(7) alone, and connections on which it sends back what comes.
 #![allow(unsafe_code)]
 #![allow(dead_code, reason = "each test file uses its part")]
 

@@ -1,5 +1,5 @@
-//! What a peer can send of any size, and every way in which the library reads it. The bench, the fuzz target and the
-//! tests share it.
+//! What a peer can send in any size, and every way in which the library reads it. The bench, the fuzz target and the
+//! tests share this file.
 #![allow(dead_code, reason = "each user needs its part")]
 
 use std::{

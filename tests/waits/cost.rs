@@ -1,4 +1,4 @@
-//! A silent peer costs next to nothing, although poll(2) says all the time that there is something.
+//! A silent peer costs next to nothing, although poll(2) says all the time that something is ready.
 
 use std::{
     io::{self, ErrorKind, IoSlice},

@@ -1,4 +1,4 @@
-//! What a forked child does with what it has inherited does not disturb its parent.
+//! A forked child may use what it has inherited: that does not disturb its parent.
 
 use std::{
     io,

@@ -1,4 +1,4 @@
-//! What has come is found where poll(2) does not tell of it, and counted where FIONREAD does not.
+//! Bytes that have come are found although poll(2) does not tell of them, and counted although FIONREAD does not.
 
 use std::{
     io::{Read, Write},
@@ -17,7 +17,8 @@ use crate::{
     ways::{CLOSES, thin},
 };
 
-/// Far above what it takes on a machine that has other work, far below a second, which is what a read may wait for data.
+/// Far above what it takes on a machine that has other work, far below a second, which is what a read may wait for
+/// data.
 const SOON: Duration = Duration::from_millis(500);
 const TRIES: usize = 5;
 

@@ -1,4 +1,4 @@
-//! What a wait costs, and that it ends when it should, whatever poll(2) says, and whatever a forked child does with what it
+//! What a wait costs, and that it ends in time, whatever poll(2) says, and whatever a forked child does with what it
 //! has inherited.
 #![allow(unsafe_code, reason = "sockets are prepared, and processes made, through libc")]
 

@@ -1,4 +1,4 @@
-//! Which library at which end, which version of TLS, and the certificate of the day.
+//! Which library is at which end, which version of TLS, and the certificate of this run.
 
 use std::sync::{Arc, LazyLock};
 

@@ -1,4 +1,5 @@
-//! What comes from the peer, for an engine that parses it: the framer, which has targets of its own, says what it is.
+//! What comes from the peer, for an engine that parses it. The framer, which has targets of its own, says what each
+//! piece is.
 
 use xmpp_close::{Fact, Frame, Framer, Initiator, Outcome, Tls};
 

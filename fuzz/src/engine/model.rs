@@ -1,4 +1,4 @@
-//! What is known of a stream: facts, from which all that may be asked and all that may be reported follows.
+//! What is known of a stream: facts. What the engine may want, and what it may report, follows from them.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! One attempt in one direction, and what it means for the stream.
+//! One attempt to read or to write, and what its result means for the stream.
 
 use std::{io, time::Duration};
 
@@ -8,7 +8,7 @@ use crate::{
     transport::{Transport, is_passing, os_error},
 };
 
-/// What a write counts for among the last bytes.
+/// How many of the [last bytes](super::turn::LAST_BYTES) one write uses up.
 const WRITE: usize = 8 * 1024;
 
 /// How far [`Driver::move_output`] came.
@@ -16,14 +16,14 @@ const WRITE: usize = 8 * 1024;
 pub(super) enum Output {
     /// There is nothing to write.
     Done,
-    /// Something was written, or came to an end.
+    /// Something was written, or our output ended.
     Moved,
-    /// It must wait.
+    /// The write must wait.
     Blocked,
 }
 
 impl<T: Transport> Driver<T> {
-    /// Writes once, or ends the output.
+    /// Writes once, or ends our output.
     pub(super) fn move_output(&mut self) -> Output {
         if !self.engine.may_write() || self.handles_first() {
             return Output::Done;
@@ -49,7 +49,7 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Makes one attempt of those that are due, in their order.
+    /// Makes the first attempt that is due: to write, to send `close_notify`, or to shut down the sending side.
     fn move_one(&mut self) -> io::Result<Output> {
         let output = self.write_once()?;
         if output != Output::Done {
@@ -58,7 +58,7 @@ impl<T: Transport> Driver<T> {
         let wants = self.engine.wants();
         if wants.notify() {
             match self.transport.notify() {
-                // Nobody is left to be told; how the connection went shows in the next read.
+                // The connection is gone, so nobody reads our alert. The next read shows how the connection ended.
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => self.note_fact(Fact::WriteFailed(0)),
                 result => {
                     result?;
@@ -78,7 +78,7 @@ impl<T: Transport> Driver<T> {
         Ok(Output::Moved)
     }
 
-    /// Writes once what is queued, when all that was taken before is with the kernel.
+    /// Writes once of what is queued, but only when the kernel has everything that the transport took before.
     pub(super) fn write_once(&mut self) -> io::Result<Output> {
         let pending = self.engine.pending();
         self.wrote(0)?;
@@ -103,7 +103,7 @@ impl<T: Transport> Driver<T> {
         Ok(Output::Moved)
     }
 
-    /// The transport took so many bytes. How much the kernel has of all that was ever taken, is asked now.
+    /// The transport took `count` bytes. Asks it now how much of all that it ever took the kernel does not have yet.
     fn wrote(&mut self, count: usize) -> io::Result<()> {
         let before = self.engine.pending();
         let (left, result) = match self.transport.try_flush() {
@@ -119,13 +119,13 @@ impl<T: Transport> Driver<T> {
         result
     }
 
-    /// Reads once, waiting `within` at most; false when there was nothing.
+    /// Reads once, and waits `within` at most; `None`: not at all. False when nothing came.
     pub(super) fn read(&mut self, within: Option<Duration>) -> bool {
         let result = self.read_into_buffer(within);
         self.on_read(result)
     }
 
-    /// Reads once, without acting on it.
+    /// Reads once as [`read`](Self::read) does, but does not act on the result.
     pub(super) fn read_into_buffer(&mut self, within: Option<Duration>) -> io::Result<usize> {
         let Self { input, transport, pace, .. } = self;
         let result = match within {
@@ -143,7 +143,7 @@ impl<T: Transport> Driver<T> {
         result
     }
 
-    /// Acts on what a read said; false when there was nothing.
+    /// Acts on the result of a read; false when nothing came.
     pub(super) fn on_read(&mut self, result: io::Result<usize>) -> bool {
         match result {
             Ok(0) => {
@@ -168,7 +168,7 @@ impl<T: Transport> Driver<T> {
         true
     }
 
-    /// The connection is gone, or the TLS layer failed.
+    /// Tells the engine that the connection is gone, or that the TLS layer failed.
     pub(crate) fn failed(&mut self, error: &io::Error) {
         self.look_at_clock();
         if self.transport.is_tls() && error.kind() == io::ErrorKind::InvalidData {

@@ -1,4 +1,4 @@
-//! What the peer sends: read, framed, and handed on.
+//! What the peer sends: it is read, framed, and handed on.
 
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use crate::{
     xml::Stanza,
 };
 
-/// How many steps, and how many bytes of what was read, make the bounded amount of work that [`Driver::advance`] does.
+/// How many steps [`Driver::advance`] does at most.
 const STEPS: u32 = 32;
+/// After how many bytes of input [`Driver::advance`] stops.
 const BYTES: usize = 256 * 1024;
 
 /// Takes a stanza.
@@ -23,29 +24,29 @@ pub(crate) enum Progress {
     Input,
     /// Something moved; there may be more to do.
     Moved,
-    /// Nothing can move before a direction is ready, or the next deadline. Only directions that would block are told.
+    /// Nothing can move before the next deadline, or before one of these directions is ready. Both of them would block now.
     Blocked(Interest),
     /// The close is over.
     Over,
 }
 
-/// What a parser of the caller's made of some bytes.
+/// What the application's own parser made of some bytes.
 #[cfg(feature = "capi")]
 pub(crate) enum Parsed {
-    /// The peer's stream goes on, between stanzas or nobody knows.
+    /// The peer's stream goes on. It is between stanzas, or the parser cannot tell.
     Open,
-    /// It goes on, inside an element.
+    /// The peer's stream goes on, and is inside an element.
     Inside,
-    /// It saw the peer's closing tag.
+    /// The parser saw the peer's closing tag.
     PeerClosed,
-    /// It refuses what the peer sent.
+    /// The parser refuses what the peer sent.
     Malformed,
-    /// The close is to be stopped.
+    /// The application stops the close.
     Stop,
 }
 
 impl<T: Transport> Driver<T> {
-    /// Goes one step. With `patient`, a read may wait until the next deadline.
+    /// Does one step. With `patient`, a read may wait until the next deadline.
     pub(crate) fn step(&mut self, patient: bool) -> Progress {
         self.blocked = None;
         let progress = self.try_step(patient);
@@ -57,8 +58,8 @@ impl<T: Transport> Driver<T> {
         progress
     }
 
-    /// Does all that can be done without waiting, a bounded amount of it. `handle` is called behind each step, with whether
-    /// something was read that it is to handle, and says whether that is enough for now.
+    /// Does what can be done without waiting, up to [`STEPS`] and [`BYTES`]. After each step it calls `handle`, which learns
+    /// whether there is input to handle, and returns true when that is enough for now.
     pub(crate) fn advance(&mut self, mut handle: impl FnMut(&mut Self, bool) -> bool) {
         let (mut steps, mut bytes) = (0, 0);
         let waited = self.blocked.map(|blocked| blocked.at);
@@ -86,7 +87,8 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Nothing was moved after a wait since then, if that was so.
+    /// Tells the pace whether the last wait was of use. `since` says when it began, if nothing could be moved after it; a
+    /// wait that was shorter than a pause and moved nothing was fruitless.
     fn judge(&mut self, since: Option<Duration>) {
         match since {
             Some(since) if self.clock.now < since + PAUSE => self.pace.fruitless(),
@@ -94,7 +96,8 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// What is to be waited for on the descriptor, where there is one. Nothing of it where that has ended in vain too often.
+    /// Notes what is waited for on the descriptor, if the transport has one. After too many fruitless waits, nothing: a pause
+    /// takes the place of the wait.
     fn watch(&mut self, interest: Interest) {
         if interest == Interest::NEITHER {
             return;
@@ -125,7 +128,7 @@ impl<T: Transport> Driver<T> {
         }
         self.input.shrink();
         if patient && self.input.is_drained() {
-            self.engine.shrink(); // the read itself may wait
+            self.engine.shrink(); // `turn` may wait inside the read, so memory is given back before
         }
         match self.turn(patient) {
             Some(interest) => {
@@ -139,8 +142,8 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Behind the end of the peer's stream there is nothing to handle, and so nothing that would be better finished before
-    /// others get their turn.
+    /// Discards the input behind the end of the peer's stream. Nobody handles these bytes, so nothing has to be finished
+    /// before other streams of a batch get their turn.
     fn discard(&mut self) {
         if self.has_input() && !self.engine.parses() {
             let bytes = self.input.rest().len();
@@ -150,8 +153,7 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Makes sure that there are bytes of the peer's stream to handle, however long it takes; false when there will be
-    /// no more.
+    /// Blocks until there are bytes of the peer's stream to handle. Returns false when no more will come.
     pub(crate) fn next_chunk(&mut self) -> bool {
         loop {
             match self.step(true) {
@@ -163,7 +165,7 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Hands the next late stanza to `take`; false when there will be no more.
+    /// Blocks, and hands the next late stanza to `take`. Returns false when no more will come.
     pub(crate) fn next_stanza(&mut self, take: Take<'_>) -> bool {
         while self.next_chunk() {
             if self.frame(Some(&mut *take)) {
@@ -173,7 +175,8 @@ impl<T: Transport> Driver<T> {
         false
     }
 
-    /// Hands the next bytes of the peer's stream to `take`, up to its closing tag; false when there will be no more.
+    /// Blocks, and hands the next bytes of the peer's stream to `take`, up to and with its closing tag. Returns false when
+    /// no more will come.
     pub(crate) fn next_bytes(&mut self, take: &mut dyn FnMut(&[u8])) -> bool {
         if !self.next_chunk() {
             return false;
@@ -186,15 +189,15 @@ impl<T: Transport> Driver<T> {
         true
     }
 
-    /// Hands the input to a parser of the caller's (`on_data` in C), which answers whether it saw the peer's closing tag.
-    /// What it has asked of the stream meanwhile comes first: `carry_out` does that.
+    /// Hands the input to the application's own parser (`on_data` in C). The parser may call functions of the stream;
+    /// `carry_out` does what they asked for, before what the parser returned takes effect.
     #[cfg(feature = "capi")]
     pub(crate) fn parse(&mut self, parse: &mut dyn FnMut(&[u8]) -> Parsed, carry_out: &mut dyn FnMut(&mut Self)) {
         use crate::engine::Fact;
         let bytes = self.input.rest().len();
         let _ = self.engine.received(bytes, self.clock.now);
         let parsed = parse(self.input.rest());
-        self.look_at_clock(); // that, too, may have taken time
+        self.look_at_clock(); // the parser may have taken time
         self.engine.set_inside(matches!(parsed, Parsed::Inside));
         carry_out(self);
         match parsed {
@@ -206,9 +209,9 @@ impl<T: Transport> Driver<T> {
         self.input.take(bytes);
     }
 
-    /// What is next in the input. Behind what the peer has said last, call [`note`](Self::note).
+    /// Finds what is next in the input. When the peer's stream has ended, the caller must then call [`note`](Self::note).
     pub(crate) fn find(&mut self) -> Option<Found<'_>> {
-        self.look_at_clock(); // whoever took the last stanza may have taken his time
+        self.look_at_clock(); // the application may have taken time for the last stanza
         let (mut rest, taken) = self.input.parts();
         let before = rest.len();
         let found = self.engine.input(&mut rest, self.clock.now);
@@ -216,11 +219,11 @@ impl<T: Transport> Driver<T> {
         found
     }
 
-    /// Frames the input up to the next event; true when that was a stanza.
+    /// Frames the input up to the next thing found; true when that was a stanza, which `take` gets.
     pub(crate) fn frame(&mut self, take: Option<Take<'_>>) -> bool {
         let is_stanza = loop {
             match self.find() {
-                Some(Found::Header(_)) => {} // `<stream:stream/>` is over without another byte (F-05)
+                Some(Found::Header(_)) => {} // behind `<stream:stream/>` the end is found without another byte (F-05)
                 Some(Found::Stanza(stanza)) => {
                     if let Some(take) = take {
                         take(stanza);

@@ -1,4 +1,5 @@
-//! What the application says last, right in front of our tag (SE-03).
+//! The last words of the application, which go right in front of our stream error and our tag (SE-03). They are asked for when
+//! everything else has been handled and written.
 
 use super::Driver;
 use crate::{
@@ -8,16 +9,17 @@ use crate::{
     transport::Transport,
 };
 
-/// What being asked counts for at least: so often at most it is asked for a single word.
+/// How many bytes one answer counts for at least. So the application is asked again a limited number of times, however
+/// little it says each time.
 const LEAST: usize = 256;
 
 #[derive(Default)]
 pub(super) struct Words {
-    /// To be asked until nothing more is said; `None` then.
+    /// Asked until nothing more is said; then `None`.
     compose: Option<LastWords>,
-    /// How much was said, in bytes.
+    /// How many bytes were said.
     said: usize,
-    /// The application will say itself when all is said.
+    /// The application is not asked again until it says that it is ready.
     later: bool,
 }
 
@@ -26,17 +28,17 @@ impl Words {
         Self { compose, ..Self::default() }
     }
 
-    /// There may be more to say.
+    /// Whether the application may have more to say.
     pub(super) fn are_due(&self) -> bool {
         self.compose.is_some()
     }
 
-    /// Nobody is to be asked before the application says so.
+    /// Whether the application must not be asked yet.
     pub(super) fn wait(&self) -> bool {
         self.later
     }
 
-    /// The application says so.
+    /// The application is ready to be asked.
     #[cfg(feature = "capi")]
     pub(super) fn go_on(&mut self) {
         self.later = false;
@@ -44,11 +46,11 @@ impl Words {
 }
 
 impl<T: Transport> Driver<T> {
-    /// Asks once, and lets it go in front of an error and of our tag.
+    /// Asks once, and puts what is said in front of our stream error and our tag.
     pub(super) fn ask(&mut self) {
         let Some(compose) = self.words.compose.take() else { return };
         let said = compose.ask();
-        self.look_at_clock(); // that may have taken its time
+        self.look_at_clock(); // the application may have taken time
         match said {
             Said::All(words) => self.say(&words),
             #[cfg(feature = "capi")]
@@ -88,13 +90,12 @@ impl<T: Transport> Driver<T> {
     fn stop(&mut self) {
         self.words.compose = None;
         if !self.plan.detach {
-            self.engine.finish(None, self.clock.now); // what is not sent now is our tag
+            self.engine.finish(None, self.clock.now); // so that our tag, which is not sent, counts as unsent
         }
         self.note_fact(Fact::Cancel);
     }
 
-    /// Asks for all that is still to be said, once our tag is due without the application's word: for an error of the peer's,
-    /// say.
+    /// Asks for everything that is still to be said when the peer has made our tag due: by a stream error, for example.
     pub(super) fn say_last_words(&mut self) {
         while self.words.are_due() && self.engine.is_tag_queued() {
             self.ask();

@@ -1,5 +1,5 @@
-//! What a whole session's stream needs, whose application moves it by blocking calls: what a read or a write says goes to the
-//! application, and the engine is told when the close begins.
+//! What only a [`Stream`](crate::Stream) needs, whose application moves it by blocking calls. The application gets the result
+//! of each read and write; the engine learns of them when the close begins.
 
 use std::{io, os::fd::BorrowedFd, time::Duration};
 
@@ -12,7 +12,8 @@ use crate::{
     xml::Scope,
 };
 
-/// What a read said last: the end, or an error, which the system reports only once (TC-04).
+/// How reading ended: with the end of the stream, or with an error. It is kept because the system reports an error only once
+/// (TC-04).
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ReadEnd {
     Eof,
@@ -20,7 +21,7 @@ pub(super) enum ReadEnd {
 }
 
 impl ReadEnd {
-    /// `None` when reading goes on.
+    /// `None`: reading goes on.
     fn of(result: &io::Result<usize>) -> Option<Self> {
         match result {
             Ok(0) => Some(Self::Eof),
@@ -30,6 +31,7 @@ impl ReadEnd {
         }
     }
 
+    /// The result of the read, as it was.
     pub(super) fn again(self) -> io::Result<usize> {
         match self {
             Self::Eof => Ok(0),
@@ -46,7 +48,7 @@ impl<T: Transport> Driver<T> {
         Self::with(transport, engine)
     }
 
-    /// The same stream, from new headers on, over another transport; what was read from the one before is dropped.
+    /// The same stream over another transport, where new headers follow. What was read from the transport before is dropped.
     pub(crate) fn upgrade<U: Transport, E>(self, make: impl FnOnce(T) -> Result<U, E>) -> Result<Driver<U>, E> {
         let mut driver = self.try_map(make)?;
         driver.pace = Pace::default();
@@ -68,17 +70,17 @@ impl<T: Transport> Driver<T> {
         self.engine.limit_stanzas(bytes);
     }
 
-    /// Stanzas may still be sent.
+    /// Whether stanzas may still be sent.
     pub(crate) fn may_send(&self) -> bool {
         self.engine.may_send()
     }
 
-    /// How much of it is not written.
+    /// How many bytes of ours are not written.
     pub(crate) fn queued(&self) -> usize {
         self.engine.unsent()
     }
 
-    /// Writes once; false when that must wait.
+    /// Writes once; false when the write must wait.
     pub(crate) fn write(&mut self) -> io::Result<bool> {
         self.look_at_clock();
         let moved = self.write_once()? != Output::Blocked;
@@ -88,7 +90,8 @@ impl<T: Transport> Driver<T> {
         Ok(moved)
     }
 
-    /// Reads once, behind what is kept already or in its place, without waiting. How it ends is told when the close begins.
+    /// Reads once, without waiting. With `behind`, what is kept stays, and the new bytes go behind it. The engine learns of an
+    /// end when the close begins.
     pub(crate) fn read_once(&mut self, behind: bool) -> io::Result<usize> {
         let Self { input, transport, .. } = self;
         let read = |buf: &mut [u8]| transport.try_read(buf);
@@ -102,23 +105,23 @@ impl<T: Transport> Driver<T> {
         result
     }
 
-    /// How much was read and is kept.
+    /// How many bytes were read and are kept.
     pub(crate) fn kept(&self) -> usize {
         self.input.rest().len()
     }
 
-    /// Holds no memory for what has come already.
+    /// Gives back the memory that earlier input needed.
     pub(crate) fn keep_little(&mut self) {
         self.input.shrink();
         self.engine.shrink();
     }
 
-    /// Something moved, though no byte of the stream.
+    /// Tells the pace that the last wait was of use, although no byte of the stream moved.
     pub(crate) fn moved(&mut self) {
         self.pace.moved();
     }
 
-    /// Waits for a direction, or for `wake`.
+    /// Waits until a direction of `interest` or the descriptor `wake` is ready, for `limit` at most.
     pub(crate) fn wait_for(
         &mut self,
         interest: Interest,
@@ -140,7 +143,7 @@ impl<T: Transport> Driver<T> {
         self.engine.stream_error()
     }
 
-    /// What the peer's header puts in scope.
+    /// The namespaces that the peer's header declares.
     pub(crate) fn header(&self) -> &Scope {
         self.engine.header()
     }

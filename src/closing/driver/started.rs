@@ -1,4 +1,5 @@
-//! What a started stream needs, whose application may send to the last, knows facts of its own, and waits by itself.
+//! What only C's started streams need. Their application may send until the end, knows facts of its own, and does the
+//! waiting.
 
 use std::time::Instant;
 
@@ -11,7 +12,8 @@ use crate::{
 };
 
 impl<T: Transport> Driver<T> {
-    /// All is said: what has arrived is handled, and may still be answered; then come the last words, `error` and our tag.
+    /// The application sends nothing more of its own. What has arrived is handled, and may still be answered; then the last
+    /// words, `error` and our tag go out.
     pub(crate) fn finish(&mut self, error: Option<&StreamError>) {
         self.look_at_clock();
         if let Some(error) = error.filter(|_| !self.engine.is_finishing()) {
@@ -23,14 +25,14 @@ impl<T: Transport> Driver<T> {
         self.blocked = None;
     }
 
-    /// The same in a set of streams, which has an error for those that have none and a deadline.
+    /// The same in a batch, whose deadline bounds the close, and whose error is sent unless the peer has ended its stream.
     pub(crate) fn finish_by(&mut self, deadline: Option<Instant>, error: Option<&StreamError>) {
         let error = error.filter(|_| !self.must_start());
         self.finish(error);
         self.end_by(deadline);
     }
 
-    /// Takes a fact that the application knows.
+    /// Takes in a fact that the application knows.
     ///
     /// # Errors
     /// Those of [`Engine::tell`].
@@ -42,23 +44,23 @@ impl<T: Transport> Driver<T> {
         result
     }
 
-    /// How much may still be sent; `None`: nothing may.
+    /// How many bytes may still be queued; `None`: nothing may be sent any more.
     pub(crate) fn room(&self) -> Option<usize> {
         self.engine.room()
     }
 
-    /// Queues what its application was told is queued.
+    /// Queues bytes of which the application was told already that they are queued.
     pub(crate) fn send_anyway(&mut self, bytes: &[u8]) {
         self.engine.send_anyway(bytes, self.clock.now);
         self.blocked = None;
     }
 
-    /// The peer's stream is inside an element.
+    /// Whether the peer's stream is inside an element.
     pub(crate) fn is_inside(&self) -> bool {
         self.engine.parses() && self.engine.is_inside()
     }
 
-    /// What is to be done next: the descriptor is to be waited for, or the application may send. All else the steps do.
+    /// What the application has to do next: wait for the descriptor, or send. The steps do everything else.
     pub(crate) fn wants(&self) -> Wants {
         let on = self.waits_for();
         let wants = self.engine.wants().with(Wants::READ, on.read).with(Wants::WRITE, on.write);

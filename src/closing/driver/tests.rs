@@ -212,7 +212,7 @@ fn the_last_words_come_behind_all_that_was_written_until_nothing_is_said() {
 }
 
 #[test]
-fn who_never_stops_talking_is_cut_off() {
+fn a_stranger_that_never_stops_sending_is_cut_off() {
     for words in ["<w/>".repeat(100), "<w/>".to_owned()] {
         let wire = Scripted::default();
         let asked = Arc::new(AtomicU32::new(0));
@@ -294,7 +294,7 @@ fn an_application_that_takes_its_time_cannot_hold_back_our_tag_for_longer_than_i
 }
 
 #[test]
-fn the_first_finish_counts_and_a_fact_ends_it_all_the_same() {
+fn the_first_finish_counts_and_a_fact_ends_the_close_all_the_same() {
     let wire = Scripted::default();
     let mut driver = start(&wire, CloseOptions::new());
     driver.finish(Some(&StreamError::defined(Condition::Reset)));

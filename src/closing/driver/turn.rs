@@ -1,4 +1,4 @@
-//! One turn of the driver: what can move is moved, without waiting or with, but never past the next deadline.
+//! One turn of the driver: it moves what can be moved. It may wait, but never past the next deadline.
 
 use std::{io, time::Duration};
 
@@ -9,13 +9,14 @@ use crate::{
     transport::{Interest, Transport},
 };
 
-/// How many bytes are still read, without waiting, when a deadline has passed: what has arrived is not lost, and a
-/// peer that never stops cannot hold us.
+/// How many bytes are still read, without waiting, when a deadline has passed. So what has arrived is not lost, and a peer
+/// that never stops sending cannot hold us up.
 pub(super) const LAST_BYTES: usize = 256 * 1024;
-/// What a turn counts for among them at least: a TLS record, which is read by itself, may hold a single byte.
+/// How many of these bytes one turn uses up at least. A TLS record is read by itself, and may hold a single byte.
 const LEAST: usize = 256;
+
 impl<T: Transport> Driver<T> {
-    /// The first step of a close: what fits leaves at once.
+    /// The first step of a close: writes what can be written without waiting.
     pub(super) fn first_step(&mut self) {
         if self.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
             return;
@@ -24,10 +25,11 @@ impl<T: Transport> Driver<T> {
         if !quiet {
             self.transport.no_delay();
         } else if self.handles_first() && !self.has_input() {
-            self.engine.finish(None, self.clock.now); // there is nothing to handle
+            self.engine.finish(None, self.clock.now); // nothing has arrived, so our tag is due at once
         }
         let early = self.read_early(quiet);
-        // A broken session writes no more; but whether a peer that ended TCP still takes our tag, only the write tells.
+        // Over TLS, a read that fails breaks the session, so it counts before anything is written. Without TLS we write first:
+        // a peer that has ended its side of TCP may still take our tag, and only the write can tell.
         if self.transport.is_tls() {
             self.on_read(early);
             self.move_output();
@@ -36,22 +38,24 @@ impl<T: Transport> Driver<T> {
             self.on_read(early);
         }
         if quiet && self.engine.owes_output() {
-            self.transport.no_delay(); // it did not leave all at once
+            self.transport.no_delay(); // not all of it left at once
         }
     }
 
-    /// Finds out how much has come before our tag is written, by reading: not all transports know otherwise.
+    /// Reads once before our tag is written, to find out what has come before it: not every transport can tell without a
+    /// read.
     fn read_early(&mut self, quiet: bool) -> io::Result<usize> {
         let reads = !quiet && !self.has_input() && self.engine.wants().read();
         let early = if reads { self.read_into_buffer(None) } else { Err(io::ErrorKind::WouldBlock.into()) };
-        // An interrupted read says nothing about what is there.
+        // After an interrupted read we do not know what is there, so the transport is asked.
         if self.has_input() || early.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
             self.tell_what_arrived();
         }
         early
     }
 
-    /// With our tag written long ago, nobody knows any more what came before it.
+    /// Tells the engine how much has arrived. After our tag is written it is too late to know what came before it, so then
+    /// nothing is told.
     fn tell_what_arrived(&mut self) {
         if self.engine.owes_output() {
             let arrived = (self.input.rest().len() as u64).saturating_add(self.transport.unread());
@@ -59,13 +63,14 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// What has arrived may still be answered, and all of it leaves together with our tag.
+    /// Whether what has arrived is handled first. Until then nothing is written, so that the answers leave together with our
+    /// tag.
     pub(super) fn handles_first(&self) -> bool {
         self.engine.is_finishing() && !self.words.are_due()
     }
 
-    /// What has arrived is handled before our tag is due, so that it is answered and counted; but neither a peer that sends
-    /// without end nor an application that takes its time can hold it back.
+    /// Handles what has arrived before our tag becomes due, so that it is answered and counted. [`LAST_BYTES`] bounds this
+    /// for a peer that never stops sending, the deadline for an application that takes its time.
     fn handle_what_arrived(&mut self, late: bool) {
         self.clock.moved += LEAST;
         let reads = self.engine.parses() && self.engine.wants().read();
@@ -84,8 +89,8 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Moves what can be moved; which directions to wait for when nothing could. With `patient`, a read itself may wait
-    /// until the next deadline.
+    /// Moves what can be moved. When nothing could be moved, returns the directions to wait for. With `patient`, a read
+    /// itself may wait until the next deadline.
     pub(super) fn turn(&mut self, patient: bool) -> Option<Interest> {
         self.look_at_clock();
         if self.canceller.as_ref().is_some_and(Canceller::is_cancelled) {
@@ -93,7 +98,7 @@ impl<T: Transport> Driver<T> {
             return None;
         }
         if self.is_paused() {
-            self.note_fact(Fact::Paused(false)); // it is asked again
+            self.note_fact(Fact::Paused(false)); // the transport is asked again
         }
         let left = self.time_left();
         let late = left.is_zero();
@@ -101,7 +106,7 @@ impl<T: Transport> Driver<T> {
             self.tick();
             return None;
         }
-        // The last words are asked for when all that goes in front of them is written.
+        // The last words are asked for when everything in front of them is written.
         if self.handles_first() || self.engine.is_finishing() && !self.words.wait() && self.engine.unsent() == 0 {
             self.handle_what_arrived(late);
             return None;
@@ -110,14 +115,15 @@ impl<T: Transport> Driver<T> {
         let output = self.move_output();
         let interest = match (output, self.engine.wants().read()) {
             (Output::Moved, true) if self.output_waits() => {
-                self.read(None); // both directions in turn, however fast the peer reads
+                self.read(None); // between two writes we read, however fast the peer takes our bytes
                 return None;
             }
             (Output::Moved, false) => return None,
             (output, false) => Interest { read: false, write: output == Output::Blocked },
             (output, true) => {
                 let blocked = output == Output::Blocked;
-                // With nothing to write and nobody to wake us, the read itself waits; below TLS none can, nor in a pause.
+                // The read itself may wait when nothing is to be written and no canceller can wake us. Below TLS, and while
+                // the transport pauses, no read waits.
                 let alone = !self.below_tls && !self.is_paused() && self.canceller.is_none();
                 let can_wait = patient && !late && !blocked && alone;
                 let within = can_wait.then(|| self.time_left());
@@ -134,7 +140,7 @@ impl<T: Transport> Driver<T> {
         Some(interest)
     }
 
-    /// Waits for a direction to move, but never past the next deadline.
+    /// Waits until one of these directions is ready, but never past the next deadline.
     pub(super) fn wait(&mut self, interest: Interest) {
         let left = self.time_left();
         let wake = self.canceller.as_ref().map(Canceller::wake);
@@ -144,7 +150,7 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// The transport does not read for now: it is asked again after a while.
+    /// Whether the transport has stopped reading for now. After a pause it is asked again.
     pub(crate) fn is_paused(&self) -> bool {
         self.transport.is_paused() && !self.below_tls
     }
@@ -154,7 +160,7 @@ impl<T: Transport> Driver<T> {
         self.engine.deadline().map_or(Duration::MAX, |deadline| deadline.saturating_sub(self.clock.now))
     }
 
-    /// Something is left for [`move_output`](Self::move_output).
+    /// Whether [`move_output`](Self::move_output) has something left to do.
     fn output_waits(&self) -> bool {
         let wants = self.engine.wants();
         wants.write() || wants.notify() || wants.shut() || self.engine.owes_output()

@@ -1,11 +1,12 @@
-//! What may happen to a stream, and what it means for its two halves.
+//! What may happen to a stream, and what each event means for the two halves.
 
 use std::time::Duration;
 
 use super::{super::Fact, Facts, Handshake, Initiator, Ours, Outcome, Theirs, Tls};
 
 impl Handshake {
-    /// We close, or answer the peer's tag, as soon as what has arrived is read. Then comes [`finish`](Self::finish).
+    /// We close, or answer the peer's tag, as soon as what has arrived is read. The driver then calls
+    /// [`finish`](Self::finish).
     pub(in crate::engine) fn finishing(&mut self, now: Duration) {
         self.take_up(now, |this| {
             if this.ours == Ours::Open {
@@ -15,7 +16,7 @@ impl Handshake {
         });
     }
 
-    /// The application has said its last: our tag is due.
+    /// The application sends nothing more: our tag is due.
     pub(in crate::engine) fn finish(&mut self, now: Duration) {
         self.take_up(now, |this| this.queue_tag(Initiator::Us));
     }
@@ -33,7 +34,7 @@ impl Handshake {
         });
     }
 
-    /// So many bytes of ours are not with the kernel; `moved`: because some have just been taken.
+    /// This many bytes of ours are not with the kernel. With `moved`, some have just been taken.
     pub(in crate::engine) fn unsent_is(&mut self, bytes: usize, moved: bool, now: Duration) {
         self.take_up(now, |this| {
             this.unsent = bytes;
@@ -61,10 +62,10 @@ impl Handshake {
         });
     }
 
-    /// Takes a fact that has to do with neither bytes of ours nor XML. One that is no news changes nothing.
+    /// Takes in a fact that concerns neither our bytes nor XML. Telling a fact again changes nothing.
     pub(in crate::engine) fn tell(&mut self, fact: &Fact, now: Duration) {
         if self.is_over() {
-            // What was still tried behind the end belongs into the report, and is not asked for again.
+            // What was tried once more after the end goes into the report, and is not asked for again.
             match fact {
                 Fact::DidNotify => self.facts.add(Facts::DID_NOTIFY),
                 Fact::WriteFailed(_) | Fact::TlsFailed => self.facts.add(Facts::BROKEN),
@@ -76,7 +77,7 @@ impl Handshake {
 
     fn take(&mut self, fact: &Fact) {
         match *fact {
-            // Once our tag is written, nobody knows any more what came before it.
+            // Once our tag is written, it is too late to find out what came before it.
             Fact::Arrived(bytes) if matches!(self.ours, Ours::Open | Ours::Queued) => {
                 self.counts.arrived = self.counts.arrived.max(self.counts.read.saturating_add(bytes));
             }
@@ -96,20 +97,20 @@ impl Handshake {
             Fact::WriteFailed(code) => self.write_failed(code),
             Fact::DidNotify if self.wants().notify() => self.facts.add(Facts::DID_NOTIFY),
             Fact::DidShut if self.wants().shut() => self.facts.add(Facts::DID_SHUT),
-            Fact::DidNotify | Fact::DidShut => {} // nobody asked, so it means something else
+            Fact::DidNotify | Fact::DidShut => {} // not asked for now, so it is no answer to what is asked for later
             Fact::Paused(paused) => {
                 self.facts.set(Facts::PAUSED, paused);
-                self.times.progress = self.times.now; // a pause of ours is no silence of the peer's
+                self.times.progress = self.times.now; // while we pause, the peer is not to blame for the silence
             }
             Fact::Stanzas(count) => self.counts.stanzas = self.counts.stanzas.saturating_add(count),
             Fact::Oversize(count) => self.counts.oversize = self.counts.oversize.saturating_add(count),
             Fact::Cancel => self.end(Outcome::Cancelled, None),
-            // The engine takes these apart.
+            // The engine handles these itself.
             Fact::Malformed | Fact::StreamError(_) | Fact::Restarted { .. } | Fact::HeaderOut => {}
         }
     }
 
-    /// So many bytes came; true: they are the peer's stream, false: they are to be discarded.
+    /// This many bytes came. Returns true when they are the peer's stream, false when they are to be discarded.
     pub(in crate::engine) fn received(&mut self, bytes: u64, now: Duration) -> bool {
         self.clock(now);
         if self.is_over() {
@@ -120,7 +121,7 @@ impl Handshake {
         *count = count.saturating_add(bytes);
         if parse && bytes > 0 {
             self.times.progress = self.times.now;
-            // What came before the connection broke is read as long as it comes.
+            // What the peer sent before the connection broke is read for as long as it comes.
             if self.ours == Ours::Lost {
                 self.times.linger = Some(self.times.now);
             }
@@ -132,12 +133,13 @@ impl Handshake {
     fn queue_tag(&mut self, initiator: Initiator) {
         if self.ours == Ours::Open {
             self.began(initiator);
-            self.times.progress = self.times.now; // until now it was the application's turn
+            self.times.progress = self.times.now; // until now the application had to act
             self.ours = Ours::Queued;
         }
     }
 
-    /// The peer's tag or error came before ours was written, or lay unread when ours was due: it is no answer (I-09).
+    /// Notes a crossing when the peer's tag or error came before our tag was written, or lay unread when our tag became
+    /// due: then it is no answer to our tag (I-09).
     fn note_crossing(&mut self) {
         let lay_unread = self.counts.arrived > 0 && self.counts.read <= self.counts.arrived;
         if !self.is_sent() || lay_unread {
@@ -161,7 +163,7 @@ impl Handshake {
         self.end_theirs(if cut { Outcome::Truncated } else { Outcome::PeerEof });
     }
 
-    /// The peer's stream ends without its tag. Where writing has failed before, that counts (TC-04: the first error).
+    /// The peer's stream ends without a closing tag. If writing failed before, that first error decides the outcome (TC-04).
     fn end_theirs(&mut self, verdict: Outcome) {
         if self.theirs == Theirs::Open {
             self.theirs = Theirs::Void(if self.ours == Ours::Lost { Outcome::Reset } else { verdict });

@@ -1,4 +1,4 @@
-//! What the handshake can be asked. A question changes nothing.
+//! The questions that the handshake answers. Asking changes nothing.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use super::{super::wants::Wants, Facts, Handshake, Ours, TRAILING_LIMIT, Theirs,
 use crate::report::{Initiator, Limit, Report, TlsAlerts};
 
 impl Handshake {
-    /// What is to be done next. Asked twice, it answers the same.
+    /// What the program has to do next.
     pub(in crate::engine) fn wants(&self) -> Wants {
         let has = |fact| self.facts.has(fact);
         let (open, tls) = (self.theirs == Theirs::Open, self.tls == Tls::Yes);
         if self.is_over() {
-            // TL-01: close_notify goes before FIN, also when the time is up; but never behind half of our output.
+            // TL-01: close_notify goes out before the FIN even when the time is up, but never after only a part of our output.
             let complete = matches!(self.ours, Ours::Written | Ours::Ending | Ours::Ended);
             let notify = tls && complete && !has(Facts::BROKEN) && !has(Facts::DID_NOTIFY);
             return Wants::OVER.with(Wants::NOTIFY, notify);
@@ -34,7 +34,7 @@ impl Handshake {
         let after = |from: Duration, time| from.saturating_add(time);
         let began = self.times.began;
         let answer = self.ours == Ours::Open && (self.theirs != Theirs::Open || self.facts.has(Facts::FINISHING));
-        // Behind a half-close the peer's tag is awaited as well.
+        // After a half-close, too, the peer's tag is awaited.
         let awaited = match self.ours {
             Ours::Queued | Ours::Written => true,
             Ours::Ending | Ours::Ended => self.theirs == Theirs::Open,
@@ -49,13 +49,13 @@ impl Handshake {
         ]
     }
 
-    /// When [`tick`](Self::tick) is due; `None` before the close began, and after its end.
+    /// When [`tick`](Self::tick) is due; `None` before the close begins, and when it is over.
     pub(in crate::engine) fn deadline(&self) -> Option<Duration> {
         self.limits().into_iter().flatten().map(|(time, _)| time).min().filter(|_| !self.is_over())
     }
 
-    /// What is known so far, but for what has to do with bytes: the peer's stream error, what is
-    /// unacknowledged, and what was refused.
+    /// What is known so far. Three members are left for others to fill in: the peer's stream error, the unacknowledged
+    /// bytes, and what was refused.
     pub(in crate::engine) fn report(&self) -> Report {
         let has = |fact| self.facts.has(fact);
         let closed = self.theirs == Theirs::Closed;

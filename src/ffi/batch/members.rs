@@ -110,14 +110,16 @@ impl Owner<'static> for Lent {
 }
 
 /// Adds a stream on a connected stream socket, as for xmpp_close_fd(): between
-/// turns, or from a callback. It is closed as soon as the batch has a turn, or
-/// when its moment in the spread comes. Nothing is read or written before; from
-/// _add until its end, or until _free, the descriptor must stay open, and the
-/// callbacks and their userdata valid. All else is copied. index NULL: not
-/// wanted; the first is 0, the next 1, and none is used twice.
+/// turns, or in a callback. Its close begins as soon as the batch has a turn, or
+/// when its moment in the spread comes. Nothing is read or written before. Until
+/// the stream has ended, or until _free, its descriptor must stay open, and its
+/// callbacks and their userdata valid.
+///
+/// Stores the stream's index, unless index is NULL: the first is 0, the next 1,
+/// and no index is used twice.
 ///
 /// XMPP_CLOSE_ERR_INVALID, beside the usual reasons: the descriptor is in the
-/// batch already, its time is up, or it was stopped.
+/// batch already, or the time of the batch is up, or the batch was stopped.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_add(
@@ -130,8 +132,8 @@ pub unsafe extern "C" fn xmpp_close_batch_add(
     guard(|| unsafe { add(batch, options, index, || connected_socket(fd)) })
 }
 
-/// The same over a transport of your own, as for xmpp_close_with(). Its
-/// descriptor must be one that epoll or kqueue can wait for.
+/// Adds a stream over a transport of your own, as for xmpp_close_with(). epoll or
+/// kqueue must be able to wait for its descriptor.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_add_with(
@@ -169,15 +171,15 @@ unsafe fn add<T: Transport + Send + 'static>(
     unsafe { store(index, added) }
 }
 
-/// Adds a stream of xmpp_close_start() or xmpp_close_start_with(). From now on the
-/// batch steps it, and finishes it when its turn comes, or when its peer closes; it
-/// may have been finished already. All else stays as it was: send, finish, detach
-/// and tell it, ask it, and free it, which takes it out. Only _step does nothing.
-/// When it has ended, it is out of the batch before on_end is called, whose
-/// stream_userdata is that of its options.
+/// Adds a started stream. From now on the batch steps the stream. It finishes the
+/// stream when its turn comes, or when its peer closes; you may have finished it
+/// already. You can do everything with it as before: send, finish, detach and
+/// tell it, ask it, and free it, which takes it out. Only _step does nothing.
+/// When the stream has ended, it leaves the batch, and then on_end is called with
+/// the userdata of its options.
 ///
-/// XMPP_CLOSE_ERR_INVALID, beside the reasons of _add: an engine, a stream that is
-/// in a batch already, one that is over, or s from one of its own callbacks.
+/// XMPP_CLOSE_ERR_INVALID, beside the reasons of _add: s is an engine, is in a
+/// batch already, or is over, or this is one of its own callbacks.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_add_stream(
@@ -229,15 +231,17 @@ unsafe fn store(index: *mut usize, added: usize) -> Result<c_int, Refusal> {
     Ok(0)
 }
 
-/// Takes a stream out before its end, whether its close has begun or not: it goes
-/// on where it was, nothing is lost, and on_end is not called. Stores its handle,
-/// which is yours to step or to free; of what was added by _add or _add_with, a new
-/// one, whose descriptor has to stay open until then. MAY_SEND among its wants: its
-/// close has not begun.
+/// Takes a stream out before its end, whether its close has begun or not. The
+/// stream goes on where it was, nothing is lost, and on_end is not called.
+/// MAY_SEND among its wants means that its close has not begun.
 ///
-/// From a callback of the batch, the stream can be stepped once that has returned;
-/// all else may be done with it at once. XMPP_CLOSE_ERR_INVALID: no such stream is
-/// in the batch.
+/// Stores the stream's handle, which is yours to step or to free. A stream that
+/// was added by _add or _add_with gets a new handle; its descriptor must stay
+/// open until you free that.
+///
+/// In a callback of the batch, the stream can be stepped once the callback has
+/// returned; everything else can be done with it at once. XMPP_CLOSE_ERR_INVALID:
+/// no such stream is in the batch.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_remove(
@@ -281,9 +285,9 @@ pub unsafe extern "C" fn xmpp_close_batch_remove(
     })
 }
 
-/// Stores how a stream ended. As long as it is in the batch, its outcome is
-/// XMPP_CLOSE_PENDING. Reports are kept until _free, but where on_end is given only
-/// those of _run, until the next one. For any other index it is
+/// Stores how a stream ended. While the stream is in the batch, the outcome is
+/// XMPP_CLOSE_PENDING. Without on_end, reports are kept until _free. With on_end,
+/// only those of _run are kept, until the next _run. Any other index is
 /// XMPP_CLOSE_ERR_INVALID.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_report(

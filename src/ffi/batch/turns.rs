@@ -18,9 +18,9 @@ use super::{
 };
 use crate::transport::poll_millis;
 
-/// A descriptor that is readable when _turn has something to do, but not at
-/// _timeout: to be watched by poll, epoll or the like, beside your own, and never
-/// read or closed. It stays the same.
+/// Returns a descriptor that is readable when _turn has something to do, except
+/// at _timeout. Watch it with poll, epoll or the like, beside your own. Never
+/// read or close it. It stays the same.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_fd(batch: *const xmpp_close_batch) -> c_int {
     guard_pure(|| {
@@ -29,8 +29,9 @@ pub unsafe extern "C" fn xmpp_close_batch_fd(batch: *const xmpp_close_batch) -> 
     })
 }
 
-/// Milliseconds until the next _turn is due, as poll takes them: 0 now, -1 when
-/// only the descriptor can tell, also for NULL. From a callback of the batch: 0.
+/// Returns in how many milliseconds the next _turn is due, as poll(2) takes them:
+/// 0 is at once. -1: only the descriptor can tell, also for NULL. In a callback
+/// of the batch: 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_timeout(batch: *const xmpp_close_batch) -> c_int {
     guard_pure(|| {
@@ -47,13 +48,13 @@ pub unsafe extern "C" fn xmpp_close_batch_timeout(batch: *const xmpp_close_batch
     })
 }
 
-/// Does what can be done now for all that is in the batch, a bounded amount of it,
-/// and calls on_end for each stream that ended. Waits only if streams are in it and
-/// there is nothing to do, and for wait_ms at most: 0 not at all, -1 until there is
-/// something.
+/// Does what can be done now for all streams of the batch, a bounded amount, and
+/// calls on_end for each stream that ended. Waits only while there are streams
+/// and nothing can be done, for wait_ms at most: 0 is not at all, -1 until
+/// something can be done.
 ///
-/// Returns how many streams are left, or an error. XMPP_CLOSE_ERR_INVALID from a
-/// callback of the batch.
+/// Returns how many streams are left, or an error. In a callback of the batch it
+/// is XMPP_CLOSE_ERR_INVALID.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_turn(batch: *mut xmpp_close_batch, wait_ms: c_int) -> c_int {
     let wait = u64::try_from(wait_ms).map_or(Duration::MAX, Duration::from_millis);
@@ -67,13 +68,14 @@ pub unsafe extern "C" fn xmpp_close_batch_turn(batch: *mut xmpp_close_batch, wai
     )
 }
 
-/// Closes all streams and blocks until all have ended, for total_ms at most: _set,
-/// and _turn until it is empty. Then nothing is set any more. It can be run as often
-/// as you like, but from its own callbacks, where it is XMPP_CLOSE_ERR_INVALID. When
-/// options make no sense nothing was sent, and nothing has changed.
+/// Closes all streams and blocks until all have ended, for total_ms at most. This
+/// is _set, and _turn until the batch is empty; afterwards nothing is set any
+/// more. It can be run again and again. In a callback of the batch, and when
+/// options make no sense, it is XMPP_CLOSE_ERR_INVALID; nothing was sent then,
+/// and nothing has changed.
 ///
-/// What a callback adds meanwhile is closed by the same _run, and begins as soon as
-/// the callback has returned, without regard to spread_ms.
+/// A stream that a callback adds is closed by the same _run, and begins as soon
+/// as the callback has returned, whatever spread_ms is.
 ///
 /// options NULL: all defaults. summary NULL: not wanted.
 #[unsafe(no_mangle)]

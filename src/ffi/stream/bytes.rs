@@ -1,7 +1,7 @@
 //! The bytes of an engine
 //!
-//! These are for engines only; on a started stream they are XMPP_CLOSE_ERR_INVALID,
-//! or answer that there is nothing.
+//! On a started stream these functions are XMPP_CLOSE_ERR_INVALID, or answer that
+//! there is nothing.
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
 
@@ -19,14 +19,16 @@ use super::{
 use crate::engine::{Engine, Found};
 
 /// Stores where the next bytes to write are, and returns how many; 0: none, also
-/// for NULL. The last that ever come are our closing tag.
+/// for NULL. The last bytes that ever come are our tag. bytes NULL: only the
+/// number is wanted.
 ///
-/// Bytes that were handed out never change while they are not taken, however often
-/// you ask (TLS insists on that); more may be appended. So ask when you can write,
-/// not earlier: a stream error still goes in front of the tag as long as the tag
-/// was not handed out. They are valid until the next call on s that is no
-/// question. A long queue comes in pieces of 64 KiB, and what is said last in one.
-/// bytes NULL: only the number is wanted.
+/// Bytes that were handed out stay the same until they are taken, however often
+/// you ask (TLS insists on that); more may be appended. So ask when you can
+/// write, not earlier: a stream error can go in front of our tag only while the
+/// tag was not handed out.
+///
+/// The pointer is valid until the next call on s that changes the stream. A long
+/// queue comes in pieces of 64 KiB. What is said last comes in one piece.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_output(s: *mut xmpp_close_stream, bytes: *mut *const u8) -> usize {
     const NOTHING: (*const u8, usize) = (ptr::null(), 0);
@@ -44,14 +46,17 @@ pub unsafe extern "C" fn xmpp_close_output(s: *mut xmpp_close_stream, bytes: *mu
     len
 }
 
-/// You took `taken` bytes of the last _output, and they are not handed out again.
-/// Of all that you ever took, and of what your own queue or TLS layer holds
-/// besides, `pending` bytes are not with the kernel. A plain write(2): 0. With a
-/// queue of your own, or a memory BIO: its length, to be told again, with taken 0,
-/// whenever that changes. Our tag is sent once pending is 0, and NOTIFY and SHUT
-/// are not wanted before.
+/// Says that you took `taken` bytes of the last _output. They are not handed out
+/// again.
 ///
-/// XMPP_CLOSE_ERR_INVALID: more was taken than was handed out. NULL: OK.
+/// `pending` is how many bytes are not with the kernel yet: of all that you ever
+/// took, and of what lies in your own queue or TLS layer besides. With a plain
+/// write(2) it is 0. With a queue of your own, or a memory BIO, it is the length
+/// of that. Then call this again whenever the length changes, with taken 0. Our
+/// tag counts as sent once pending is 0; NOTIFY and SHUT are not wanted before.
+///
+/// XMPP_CLOSE_ERR_INVALID: more was taken than was handed out. s NULL:
+/// XMPP_CLOSE_OK.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_wrote(s: *mut xmpp_close_stream, taken: usize, pending: usize, now: u64) -> c_int {
     if s.is_null() {
@@ -72,9 +77,9 @@ pub unsafe extern "C" fn xmpp_close_wrote(s: *mut xmpp_close_stream, taken: usiz
     }
 }
 
-/// n bytes came, and your program has a parser (own_parser). 1: they are the
-/// peer's stream, so parse them; 0: discard them. To be called before they are
-/// parsed. NULL: 1.
+/// Says that n bytes came, for a program with a parser (own_parser). Call it
+/// before you parse them. Returns 1 when they are the peer's stream: parse them.
+/// Returns 0 when they are to be discarded. s NULL: 1.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_received(s: *mut xmpp_close_stream, n: usize, now: u64) -> c_int {
@@ -95,14 +100,17 @@ pub unsafe extern "C" fn xmpp_close_received(s: *mut xmpp_close_stream, n: usize
     }
 }
 
-/// The bytes from `*data` on, `*len` of them, came, and your program has no parser.
-/// Returns an xmpp_close_frame, and moves `*data` and `*len` behind what it took;
-/// call it until it returns XMPP_CLOSE_FRAME_MORE, even if nothing is left.
+/// Takes in bytes that came, for a program without a parser: `*len` bytes from
+/// `*data` on. Returns an xmpp_close_frame, or a negative xmpp_close_result, and
+/// moves `*data` and `*len` behind what it took. Call it until it returns
+/// XMPP_CLOSE_FRAME_MORE, even if nothing is left.
 ///
-/// `*xml` and `*xml_len` are the header or the stanza, as with
-/// xmpp_close_framer_next(), and valid as long; they may be NULL. A stream error is
-/// no stanza: the engine takes it in by itself, as it does the peer's tag
-/// (XMPP_CLOSE_FRAME_END) and what is malformed, and discards what follows.
+/// `*xml` and `*xml_len` are the header or the stanza, valid as in
+/// xmpp_close_framer_next(). xml and xml_len may be NULL.
+///
+/// The engine itself takes in the peer's tag (XMPP_CLOSE_FRAME_END), what is
+/// malformed, and a stream error, which is returned as no frame. It discards what
+/// follows.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_input(

@@ -20,39 +20,42 @@ use super::{
 };
 use crate::{engine::Wants, report::Report, transport::poll_millis};
 
-/// What is to be done next, and what may be. Each is asked for again until it is
-/// done. READ and WRITE are what to poll for: with neither, take the descriptor
-/// out of the poll set, for POLLHUP and POLLERR cannot be masked and would spin.
-/// When a descriptor polls as hung-up or failed, try whatever is wanted: the
-/// attempt tells.
+/// What is to be done next, and what may be done. Each bit stays until it is
+/// done.
+///
+/// READ and WRITE are what to poll for. With neither, take the descriptor out of
+/// the poll set: POLLHUP and POLLERR cannot be masked, and would make the loop
+/// spin. When poll reports a descriptor as hung up or failed, try what is wanted:
+/// the attempt tells more.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum xmpp_close_want {
     /// Engine: hand what comes to _received or _input, and the end to _tell.
     XMPP_CLOSE_READ = 1,
     /// Engine: _output has bytes, or the last _wrote left something pending. Do
-    /// not poll for it while what is pending waits for a TLS handshake.
+    /// not poll for writing while what is pending waits for a TLS handshake.
     XMPP_CLOSE_WRITE = 2,
-    /// Stanzas may still be sent. Once gone it never comes back: that is when to
+    /// Stanzas may still be sent. When this bit goes, it never comes back: then
     /// leave the router.
     XMPP_CLOSE_MAY_SEND = 4,
     /// The peer has said its last. Send what it is still owed, replies of other
-    /// threads included; then _finish. When answer_ms is over, that is done
-    /// without you.
+    /// threads included, then call _finish. When answer_ms is over, the library
+    /// does so without you.
     XMPP_CLOSE_ANSWER = 8,
-    /// What is read is still the peer's stream. Once gone it never comes back:
-    /// the parser must not see a byte more.
+    /// What is read is still the peer's stream. When this bit goes, it never
+    /// comes back: the parser must not see a byte more.
     XMPP_CLOSE_PARSE = 16,
-    /// What came ends inside an element: a fact, not a wish. Not with own_parser.
+    /// What came ends inside an element. Nothing is to be done. Never with
+    /// own_parser.
     XMPP_CLOSE_INSIDE = 32,
-    /// Engine: send close_notify now, then tell DID_NOTIFY. With OVER: one
-    /// attempt, without waiting.
+    /// Engine: send close_notify now, then tell DID_NOTIFY. With OVER: try once,
+    /// without waiting.
     XMPP_CLOSE_NOTIFY = 64,
-    /// Engine: shutdown(fd, SHUT_WR) now, then tell DID_SHUT, also when there is
-    /// no such call.
+    /// Engine: shutdown(fd, SHUT_WR) now, then tell DID_SHUT. Tell it also when
+    /// there is no such call.
     XMPP_CLOSE_SHUT = 128,
-    /// It is over, for ever: read the report, close the socket, free the stream.
-    /// Beside it stands nothing, or NOTIFY.
+    /// The close is over, for ever: read the report, close the socket, free the
+    /// stream. No other bit is set then, but perhaps NOTIFY.
     XMPP_CLOSE_OVER = 256,
 }
 
@@ -94,18 +97,19 @@ fn wants(body: &Body) -> u32 {
     .unwrap_or(0)
 }
 
-/// XMPP_CLOSE_READ and the other bits. NULL: READ, PARSE and MAY_SEND. From a
-/// callback of the stream: as of the call that it is in, so never OVER.
+/// Returns XMPP_CLOSE_READ and the other bits. NULL: READ, PARSE and MAY_SEND. In
+/// a callback of the stream: the bits as of the call that the callback is in, so
+/// never OVER.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_wants(s: *const xmpp_close_stream) -> u32 {
     // SAFETY: NULL, or from a function here and used by this thread only, as the header says.
     unsafe { ask(s, OPEN, OVER, |body| wants(body)) }
 }
 
-/// How many milliseconds from now _tick, or _step, is due, as poll(2) takes them:
-/// 0 is at once, INT_MAX the most, and -1 never, for the stream is open, or over,
-/// or NULL. Compared as unsigned numbers, the least of many is the first that is
-/// due.
+/// Returns in how many milliseconds _tick, or _step, is due, as poll(2) takes
+/// them: 0 is at once, and INT_MAX the most. -1 is never: the stream is open, or
+/// over, or NULL. To find the first of many, compare them as unsigned numbers and
+/// take the least.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_timeout(s: *const xmpp_close_stream, now: u64) -> c_int {
     let left = |due: Option<Instant>| due.map(|due| due.saturating_duration_since(Instant::now()));
@@ -122,10 +126,11 @@ pub unsafe extern "C" fn xmpp_close_timeout(s: *const xmpp_close_stream, now: u6
     }
 }
 
-/// Engine: applies the limits, and only this does. Before it, read what has arrived
-/// and write what is wanted, so that nothing is left behind: a loop that comes late
-/// may find that the limit of a close is over which it has not tried yet. Returns
-/// what _wants does, as it also does, and does nothing else, on a started stream.
+/// Engine: applies the limits; nothing else does. First read what has arrived and
+/// write what is wanted, or a loop that comes late ends a close that it has not
+/// tried. Returns the bits of _wants.
+///
+/// On a started stream it only returns the bits of _wants.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_tick(s: *mut xmpp_close_stream, now: u64) -> u32 {
     // SAFETY: as above.
@@ -141,17 +146,16 @@ pub unsafe extern "C" fn xmpp_close_tick(s: *mut xmpp_close_stream, now: u64) ->
     }
 }
 
-/// A started stream: does all that can be done without waiting, a bounded amount
-/// of it, and calls the callbacks. Call it when the descriptor is ready, at
-/// _timeout, or at any time.
+/// A started stream: does what can be done without waiting, a bounded amount, and
+/// calls the callbacks. Call it when the descriptor is ready, at _timeout, or at
+/// any time. Returns the bits of _wants.
 ///
-/// Returns what _wants does. READ and WRITE are there only for a direction that was
-/// tried and would block, so that edge-triggered loops are safe; if there is more
-/// to do, be it because the amount was used up, or because something was sent,
-/// finished or told since, _timeout is 0.
+/// READ or WRITE is set only for a direction that was tried and would block, so
+/// that edge-triggered loops are safe. When there is more to do, _timeout is 0:
+/// the amount was used up, or something was sent, finished or told since.
 ///
-/// From a callback of the stream, and on an engine, it does nothing, and answers
-/// as _wants: do not wait for OVER there.
+/// In a callback of the stream, on a stream in a batch and on an engine, it only
+/// returns the bits of _wants. Do not wait for OVER there.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_step(s: *mut xmpp_close_stream) -> u32 {
     uncancelled(|| {
@@ -165,8 +169,8 @@ pub unsafe extern "C" fn xmpp_close_step(s: *mut xmpp_close_stream) -> u32 {
     })
 }
 
-/// Stores how it went, as of the last call; complete once it is over. NULL: an
-/// XMPP_CLOSE_PENDING of which nothing is known.
+/// Stores how the close went, as of the last call. The report is complete once
+/// the close is over. NULL: outcome XMPP_CLOSE_PENDING, and nothing is known.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_get_report(s: *const xmpp_close_stream, report: *mut xmpp_close_report) -> c_int {
     // SAFETY: the header says what the pointers must be.

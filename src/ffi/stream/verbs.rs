@@ -30,16 +30,17 @@ use crate::{
 pub struct xmpp_close_error {
     /// Set by XMPP_CLOSE_ERROR_INIT.
     pub struct_size: usize,
-    /// One of RFC 6120 section 4.9.3, such as "system-shutdown". The peer's may be
-    /// any.
+    /// A condition of RFC 6120 section 4.9.3, such as "system-shutdown". The
+    /// peer's may have any name.
     pub condition: *const c_char,
-    /// A text for people; ours is escaped. NULL: none.
+    /// A text for people. Ours is escaped. NULL: none.
     pub text: *const c_char,
-    /// Where to go instead: "see-other-host" needs it, and no other has one. NULL:
-    /// none.
+    /// Where to go instead. "see-other-host" needs it, and no other condition has
+    /// one. NULL: none.
     pub address: *const c_char,
-    /// An application's element. Ours is sent as it is, and "undefined-condition"
-    /// needs one; of the peer's this is the name as "{namespace}name". NULL: none.
+    /// An element of the application. Ours is sent as it is, and
+    /// "undefined-condition" needs one. Of the peer's, this is the name as
+    /// "{namespace}name". NULL: none.
     pub element: *const c_char,
 }
 
@@ -50,51 +51,64 @@ unsafe impl Versioned for xmpp_close_error {}
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum xmpp_close_fact {
-    /// Stop at once.
+    /// The close stops at once.
     XMPP_CLOSE_FACT_CANCEL = 1,
-    /// Your parser saw the peer's closing tag. detail: so many of the bytes that
-    /// _received was told last lie behind it.
+    /// Your parser saw the peer's tag. detail: how many of the bytes of the last
+    /// _received lie behind the tag.
     XMPP_CLOSE_FACT_PEER_CLOSED = 2,
-    /// Your parser refuses what came: our tag is due, behind the stream error
-    /// not-well-formed. For another error call _finish with it before.
+    /// Your parser refuses what came. Our tag is due, behind the stream error
+    /// not-well-formed. For another stream error, call _finish with it before.
     XMPP_CLOSE_FACT_MALFORMED = 3,
-    /// detail 1: you do not read now, be it for a rate limit. READ is not wanted,
-    /// and no_progress_ms stands still. 0: you do again.
+    /// detail 1: you do not read now, for example because of a rate limit. READ
+    /// is not wanted, and no_progress_ms does not count this time. 0: you read
+    /// again.
     XMPP_CLOSE_FACT_PAUSED = 4,
-    /// New headers follow, both ways, as after STARTTLS and SASL. Ours is the one
-    /// of the options again, and has not been sent. detail: as options.tls. All
-    /// that was sent before must be written, or this is XMPP_CLOSE_ERR_INVALID.
+    /// New headers follow in both directions, as after STARTTLS and SASL. The
+    /// header of the options has not been sent on the new stream. detail: as
+    /// options.tls. Before this, everything that was sent must be written, or it
+    /// is XMPP_CLOSE_ERR_INVALID.
     XMPP_CLOSE_FACT_RESTARTED = 5,
     /// Your program has written our header itself.
     XMPP_CLOSE_FACT_HEADER_OUT = 6,
-    /// Those from here on are for engines only.
+    /// This fact and all below are for engines only.
     ///
-    /// detail: so many bytes of the peer's stream lie unread. To be told right
-    /// before _finish by a program that does not read until nothing comes: a
-    /// closing tag among them came before ours, so it is no answer to it.
+    /// detail: how many bytes of the peer's stream have arrived and are unread.
+    /// Tell it directly before _finish, if you do not read until nothing comes: a
+    /// tag of the peer among these bytes came before ours, so it is no answer to
+    /// ours, and the initiator is XMPP_CLOSE_INITIATOR_CROSSING.
+    ///
+    /// Over TLS, detail is how many bytes are decrypted and unread, as from
+    /// SSL_pending(). FIONREAD of the socket is no measure there, since it counts
+    /// encrypted bytes. Bytes of records that are not decrypted yet are unknown,
+    /// so when more than one record lies in front of the peer's tag, the
+    /// initiator is still XMPP_CLOSE_INITIATOR_US. To be certain, read until
+    /// nothing comes.
     XMPP_CLOSE_FACT_ARRIVED = 7,
-    /// TCP's end was read. detail 1: inside an element. Over TLS, without NOTIFIED
-    /// before, the stream was cut off.
+    /// TCP was read to its end. detail 1: the end is inside an element. Over TLS,
+    /// the stream was cut off, unless NOTIFIED was told before.
     XMPP_CLOSE_FACT_EOF = 8,
-    /// The peer's close_notify was read; detail as above. READ is that of the bare
-    /// socket from now on, to be read and discarded until TCP ends.
+    /// The peer's close_notify was read. detail 1: the end is inside an element.
+    /// From now on READ means the socket below TLS: read and discard until TCP
+    /// ends.
     XMPP_CLOSE_FACT_NOTIFIED = 9,
-    /// Reading failed. detail: errno. All that came before was handed over.
+    /// Reading failed. detail: errno. Everything that came before has been handed
+    /// in.
     XMPP_CLOSE_FACT_READ_FAILED = 10,
-    /// Writing failed. detail: errno. What the peer sent before may still be read.
+    /// Writing failed. detail: errno. What the peer sent before may still be
+    /// read.
     XMPP_CLOSE_FACT_WRITE_FAILED = 11,
-    /// The TLS layer failed. What it has still to say, its alert, is written
-    /// before this is told.
+    /// The TLS layer failed. Write its alert, if it has one, before you tell
+    /// this.
     XMPP_CLOSE_FACT_TLS_FAILED = 12,
-    /// close_notify is with your TLS layer. If it is not with the kernel, say how
-    /// much is pending, by _wrote.
+    /// Your TLS layer has our close_notify. If the kernel does not have it yet,
+    /// tell by _wrote how much is pending.
     XMPP_CLOSE_FACT_DID_NOTIFY = 13,
     /// shutdown(fd, SHUT_WR) was called, or there is no such call.
     XMPP_CLOSE_FACT_DID_SHUT = 14,
-    /// detail: your parser found so many more stanzas. The report counts those
+    /// detail: how many more stanzas your parser found. The report counts those
     /// that came after the close began.
     XMPP_CLOSE_FACT_STANZAS = 15,
-    /// detail: so many more were over a limit of yours, and passed over.
+    /// detail: how many more stanzas were over a limit of yours, and passed over.
     XMPP_CLOSE_FACT_OVERSIZE = 16,
 }
 
@@ -150,12 +164,12 @@ fn tls(detail: u64) -> Result<Tls, Refusal> {
     [Tls::No, Tls::Yes, Tls::Hidden].get(usize::try_from(detail).unwrap_or(usize::MAX)).copied().ok_or(INVALID)
 }
 
-/// Queues bytes to be sent, all or none: whole stanzas, of which the first may be
-/// the rest of one that is half written. They are copied. Returns XMPP_CLOSE_OK,
+/// Queues a copy of all the bytes, or nothing. The bytes are whole stanzas; the
+/// first may be the rest of a stanza that is half written. Returns XMPP_CLOSE_OK,
 /// XMPP_CLOSE_REFUSED or XMPP_CLOSE_FULL.
 ///
-/// NULL is XMPP_CLOSE_ERR_NULL, for the library has no queue then: ask _wants for
-/// MAY_SEND, and use your own.
+/// s NULL is XMPP_CLOSE_ERR_NULL, since there the library has no queue: ask
+/// _wants for MAY_SEND, and use your own queue.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_send(s: *mut xmpp_close_stream, bytes: *const c_void, len: usize) -> c_int {
@@ -173,16 +187,18 @@ pub unsafe extern "C" fn xmpp_close_send(s: *mut xmpp_close_stream, bytes: *cons
     }
 }
 
-/// All is said: we close, or answer the peer's tag. Our tag is due, behind what was
-/// sent, farewell and error. error NULL: none. The first call counts. A condition
-/// that RFC 6120 does not know, or that lacks what it needs, is
-/// XMPP_CLOSE_ERR_INVALID, and the close has not begun.
+/// Says that all is said: we close, or answer the peer's tag. Our tag is due,
+/// behind what was sent, farewell and error. Only the first call has an effect.
+/// error NULL: no stream error. An error whose condition is not in RFC 6120, or
+/// that lacks what its condition needs, is XMPP_CLOSE_ERR_INVALID; the close has
+/// not begun then.
 ///
-/// A started stream first reads, without waiting, what has arrived, hands it over,
-/// and lets it be answered by _send; then it asks on_farewell, until that has
-/// nothing more to say. That takes 256 KiB and answer_ms at most; MAY_SEND goes
-/// after it. With an engine, read until nothing comes, and answer it, before you
-/// call this.
+/// A started stream first reads, without waiting, what has arrived, hands it
+/// over, and lets you answer it by _send. Then it calls on_farewell, until that
+/// has nothing more to say. Both take 256 KiB and answer_ms at most; after them
+/// MAY_SEND is gone.
+///
+/// With an engine, read until nothing comes, and answer it, before you call this.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_finish(
     s: *mut xmpp_close_stream,
@@ -198,17 +214,17 @@ pub unsafe extern "C" fn xmpp_close_finish(
     }
 }
 
-/// Ends TCP without a closing tag, so that an XEP-0198 session stays resumable:
-/// what was sent still goes out; what comes is discarded, and comes again when the
-/// session is resumed. The outcome is XMPP_CLOSE_CANCELLED, with tag_sent 0. It
-/// does nothing once MAY_SEND is gone.
+/// Ends TCP without our tag, so that an XEP-0198 session stays resumable. What
+/// was sent still goes out. What comes is discarded; the peer sends it again when
+/// the session is resumed. The outcome is XMPP_CLOSE_CANCELLED, with tag_sent 0.
+/// Without effect once MAY_SEND is gone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_detach(s: *mut xmpp_close_stream, now: u64) -> c_int {
     // SAFETY: NULL, or from a function here and used by this thread only, as the header says.
     unsafe { call(s, |body| body.order(Order::Detach, now)) }
 }
 
-/// Tells an xmpp_close_fact, at any time; one that is no news changes nothing.
+/// Tells an xmpp_close_fact, at any time. A fact that is no news changes nothing.
 /// detail is not looked at where the fact has none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_tell(s: *mut xmpp_close_stream, fact: u32, detail: u64, now: u64) -> c_int {
@@ -224,8 +240,8 @@ pub unsafe extern "C" fn xmpp_close_tell(s: *mut xmpp_close_stream, fact: u32, d
     }
 }
 
-/// Your parser saw the peer's stream error: our tag is due, and nothing more is
-/// sent. All of it is copied. error NULL: one that you cannot name.
+/// Says that your parser saw the peer's stream error: our tag is due, and nothing
+/// more is sent. error NULL: an error that you cannot name.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_peer_error(
     s: *mut xmpp_close_stream,

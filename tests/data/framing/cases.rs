@@ -1,4 +1,4 @@
-//! The framing cases F-01 to F-30 of the requirements, and the grammar around them.
+//! The framing cases F-01 to F-30 of docs/requirements.md, and the grammar around them.
 //!
 //! Elsewhere: F-10 and F-11 (every case, cut everywhere), F-17, F-27 and F-28 are tests of their own in tests/framing;
 //! F-29 (compression) is below the framer, in what feeds it; F-30 (stream errors) is in src/xml.rs.

@@ -1,4 +1,4 @@
-//! Whom the examples believe, and what they say when there is no stream at all.
+//! Which certificates the examples accept, and what they say when no stream could be opened.
 
 use std::{
     io::{Read, Write},
@@ -27,7 +27,7 @@ fn assert_refused(output: &Output) {
 }
 
 #[test]
-fn a_certificate_that_nobody_signed_is_refused_unless_any_will_do() {
+fn a_certificate_that_nobody_signed_is_refused_unless_any_is_accepted() {
     let certificate = certificate();
     let ca = certificate.to_str().unwrap();
     each(Cell::against_rustls(), |cell| {

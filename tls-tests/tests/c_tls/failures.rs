@@ -1,4 +1,4 @@
-//! When TLS or TCP fails, nothing more is sent (TL-12), and what came before is delivered.
+//! When TLS or TCP fails, nothing more is sent (TL-12), and what came before is handed over.
 
 use std::io::ErrorKind;
 
@@ -23,7 +23,7 @@ fn last_words(peer: &mut TlsPeer) -> Vec<Record> {
 }
 
 #[test]
-fn a_broken_record_ends_it_with_one_fatal_alert() {
+fn a_broken_record_ends_the_close_with_one_fatal_alert() {
     each(Cell::all(), |cell| {
         let closed = close(cell, &[], |mut peer| {
             peer.read_tag().send(peer::stanzas(3)).until_delivered(3).write_below(GARBAGE);

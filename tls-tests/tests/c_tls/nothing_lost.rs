@@ -1,4 +1,4 @@
-//! Everything both sides wrote before their closing tags arrives, in order.
+//! Everything that both sides wrote before their closing tags arrives, in order.
 
 use crate::{
     close::{Cell, HEADER, Listener, close, close_over, each, read_header},
@@ -23,7 +23,8 @@ fn a_peer_that_drops_its_output_on_our_notify_or_fin_drops_nothing() {
     });
 }
 
-/// The peer writes everything, then its tag, and only then reads, while the example has much to say: nobody may wait for ever.
+/// The peer writes everything, then its tag, and only then reads, while the example has much to say: nobody may wait
+/// for ever.
 fn both_write_before_reading(listener: &Listener, cell: Cell, ours: usize, theirs: usize) {
     let stanza = |n| format!("<message id='{n}'><body>{}</body></message>", "x".repeat(4000));
     let count = ours.to_string();
@@ -70,6 +71,6 @@ fn blocked_output_goes_on_as_soon_as_there_is_room() {
 }
 
 #[test]
-fn a_checked_program_gets_everything_too() {
+fn a_sanitized_program_gets_everything_too() {
     each(Cell::checked(), |cell| both_write_before_reading(&Listener::new(), cell, 200, 200));
 }

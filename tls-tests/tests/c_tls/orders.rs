@@ -1,4 +1,4 @@
-//! Every order in which tags, alerts and the end of TCP can come (requirements 2.3).
+//! Every order in which tags, alerts and the end of TCP can come.
 
 use std::time::Duration;
 
@@ -35,7 +35,8 @@ fn stanza_tag_and_notify_in_one_burst() {
     });
 }
 
-/// The peer begins: all that it ever says comes at once, with its header, and what we owe it is sent all the same (HS-07).
+/// The peer begins: all that it ever says comes at once, with its header, and what we owe it is sent all the same
+/// (HS-07).
 #[test]
 fn everything_in_one_burst_before_ours_is_answered() {
     each(Cell::all(), |cell| {
@@ -90,7 +91,7 @@ fn tag_and_fin_before_ours_are_answered() {
 }
 
 #[test]
-fn notify_before_the_tag_is_an_end_without_it() {
+fn notify_before_the_tag_is_an_end_without_a_tag() {
     each(Cell::all(), |cell| {
         let closed = close(cell, &[], |mut peer| {
             peer.read_tag().send(peer::stanzas(2)).until_delivered(2).expect_silence();

@@ -1,4 +1,4 @@
-//! The end of the data is told apart from its truncation (TL-07), and TLS's own messages are no end.
+//! The end of the peer's data is told apart from a truncation (TL-07), and TLS's own messages are no end.
 
 use crate::{
     close::{Cell, HEADER, Listener, close, close_over, each, read_header},
@@ -101,7 +101,8 @@ fn a_key_update_does_not_end_the_wait() {
     });
 }
 
-/// What TLS has decrypted and not handed out does not show in poll(2), and is delivered all the same: nothing else comes.
+/// What TLS has decrypted and not handed out does not show in poll(2), and is delivered all the same: nothing else
+/// comes.
 #[test]
 fn what_is_pending_inside_tls_is_delivered_at_once() {
     each(Cell::all(), |cell| {

@@ -1,5 +1,5 @@
-//! TLS of every kind, and streams without it, in one batch. (What each ending comes to is in the other files, whose cases
-//! are all closed alone and in a batch.)
+//! TLS of every kind, and streams without it, in one batch. (The other files
+//! test what each ending leads to; all their cases are closed alone and in a batch.)
 
 use std::{sync::Mutex, time::Duration};
 

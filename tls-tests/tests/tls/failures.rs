@@ -1,4 +1,4 @@
-//! When the TLS layer fails, nothing more is sent (TL-12), and what came before is delivered.
+//! When the TLS layer fails, nothing more is sent (TL-12), and what came before is handed over.
 
 use std::{io::ErrorKind, sync::mpsc};
 
@@ -25,7 +25,7 @@ fn last_words(peer: &mut TlsPeer) -> Vec<Record> {
 }
 
 #[test]
-fn a_broken_record_ends_it_with_one_fatal_alert_at_most() {
+fn a_broken_record_ends_the_close_with_one_fatal_alert_at_most() {
     each(Case::all(), |case| {
         let closed = close(case, &CloseOptions::new(), |mut peer| {
             peer.read_tag().send(peer::stanzas(3)).until_delivered(3).write_below(GARBAGE);

@@ -1,5 +1,5 @@
 //! The close over TLS: every order of tags and alerts, TLS 1.2 and 1.3, rustls and (through `over`) OpenSSL at our end,
-//! and both again at the other.
+//! and rustls and OpenSSL at the other end.
 
 mod batch;
 mod deadlines;

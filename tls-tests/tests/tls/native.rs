@@ -1,4 +1,5 @@
-//! native-tls, which does not tell `close_notify` from the end of TCP: so neither do we.
+//! native-tls, which does not tell `close_notify` from the end of TCP, so that the library cannot tell them apart
+//! either.
 
 use std::{net::TcpStream, sync::mpsc, thread};
 

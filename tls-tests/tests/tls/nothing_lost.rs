@@ -1,4 +1,4 @@
-//! Everything both sides wrote before their closing tags arrives, over TLS as well.
+//! Everything that both sides wrote before their closing tags arrives, over TLS as well.
 
 use std::net::TcpStream;
 
@@ -15,13 +15,14 @@ fn stanza(n: usize, bytes: usize) -> String {
     format!("<message id='{n:06}'><body>{}</body></message>", "x".repeat(bytes - 48))
 }
 
-/// The peer writes `theirs` bytes, then its tag, and only then reads; we have `ours` bytes pending. Nobody may wait for ever.
+/// The peer writes `theirs` bytes, then its tag, and only then reads; we have `ours` bytes pending. Nobody may wait for
+/// ever.
 fn both_write_before_reading(case: Case, pair: (TcpStream, TcpStream), our_bytes: usize, their_bytes: usize) {
     const SIZE: usize = 4096;
     let farewell: String = (0..our_bytes / SIZE).map(|n| stanza(n, SIZE)).collect();
     let expected = farewell.clone() + TAG;
-    // With rustls at both ends, new keys all along. OpenSSL fails by itself ("bad length", openssl#13729) when it is asked
-    // for new keys while a write is blocked.
+    // With rustls at both ends, new keys all along. OpenSSL fails by itself ("bad length", openssl#13729) when it is
+    // asked for new keys while a write is blocked.
     let updates_keys = case.version == Version::Tls13 && (case.ours, case.theirs) == (Library::Rustls, Library::Rustls);
     let options = CloseOptions::new().total(PATIENCE).no_progress(PATIENCE).farewell(farewell);
     let closed = close_over(case, pair, &options, move |mut peer| {

@@ -1,4 +1,4 @@
-//! Every order in which tags, alerts and the end of TCP can come (requirements 2.3).
+//! Every order in which tags, alerts and the end of TCP can come.
 
 use std::time::{Duration, Instant};
 
@@ -105,7 +105,7 @@ fn tag_then_fin_without_notify() {
 }
 
 #[test]
-fn notify_before_the_tag_is_an_end_without_it() {
+fn notify_before_the_tag_is_an_end_without_a_tag() {
     each(Case::all(), |case| {
         let closed = close(case, &CloseOptions::new(), |mut peer| {
             peer.read_tag().send(peer::stanzas(2)).until_delivered(2).expect_silence();
@@ -118,7 +118,8 @@ fn notify_before_the_tag_is_an_end_without_it() {
     });
 }
 
-/// RFC 8446 section 6.1 lets the rest go out first. TLS 1.2 would drop it, but no library does, and a tag waits for ours.
+/// RFC 8446 section 6.1 lets the rest go out first. TLS 1.2 would drop it, but no library does, and a tag waits for
+/// ours.
 #[test]
 fn notify_while_our_output_is_pending_does_not_lose_it() {
     let farewell = peer::stanzas(100_000);

@@ -1,4 +1,4 @@
-//! What TLS 1.3 says for itself while a close waits is no end, and no data of the stream.
+//! What TLS 1.3 sends by itself while a close waits is no end, and no data of the stream.
 
 use xmpp_close::{CloseOptions, Outcome};
 
@@ -56,7 +56,8 @@ fn a_key_update_does_not_end_the_wait() {
     });
 }
 
-/// Reading wants to write, and cannot; nothing is lost and nobody waits for ever. (OpenSSL itself fails there: openssl#13729.)
+/// Reading wants to write, and cannot; nothing is lost and nobody waits for ever. (OpenSSL itself fails there:
+/// openssl#13729.)
 #[test]
 fn key_updates_while_our_output_is_blocked_lose_nothing() {
     let farewell = peer::stanzas(20_000);

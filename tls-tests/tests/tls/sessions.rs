@@ -1,4 +1,4 @@
-//! How a session gets its TLS: the handshake with a deadline, STARTTLS, a session that was used before.
+//! How a stream gets its TLS: the TLS handshake with a deadline, STARTTLS, a TLS session that was used before.
 
 use std::{
     fs,
@@ -93,7 +93,8 @@ fn drop_after_first_bytes(tcp: TcpStream) {
     let _ = (&tcp).read_to_end(&mut Vec::new());
 }
 
-/// RFC 6120 section 5.4: the stream inside TLS is a new one, and what came in the clear behind `<proceed/>` is not part of it.
+/// RFC 6120 section 5.4: the stream inside TLS is a new one, and what came in the clear behind `<proceed/>` is not part
+/// of it.
 #[test]
 fn a_stream_is_upgraded_by_starttls_and_closed() {
     each(Case::all(), |case| {

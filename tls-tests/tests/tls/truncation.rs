@@ -1,4 +1,4 @@
-//! The end of the data is told apart from its truncation (TL-07), and nothing ends our side early (TL-04).
+//! The end of the peer's data is told apart from a truncation (TL-07), and nothing ends our half early (TL-04).
 
 use xmpp_close::{CloseOptions, Outcome};
 
