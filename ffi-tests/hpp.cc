@@ -101,6 +101,25 @@ void late_stanzas_reach_a_callable()
     CHECK(object.stanzas == stanzas);
 }
 
+void each_phase_reaches_a_callable()
+{
+    std::vector<xmpp_close::phase> phases;
+    std::string last;
+    xmpp_close::options options;
+    options.on_log = [&](xmpp_close::phase phase, const char *line) {
+        phases.push_back(phase);
+        last = line;
+    };
+    const std::vector<xmpp_close::phase> all = { xmpp_close::phase::begun, xmpp_close::phase::tag_sent,
+                                                 xmpp_close::phase::tag_received, xmpp_close::phase::ended };
+    CHECK(close_with_peer(answer, options).result.report.describe() == last);
+    CHECK(phases == all);
+    phases.clear();
+    xmpp_close::stream engine = xmpp_close::stream::engine(options, 0);
+    CHECK_INT(engine.cancel(), XMPP_CLOSE_OK);
+    CHECK(phases == std::vector<xmpp_close::phase>({ xmpp_close::phase::begun, xmpp_close::phase::ended }));
+}
+
 void defaults_need_no_words()
 {
     peer other;
@@ -433,6 +452,7 @@ int main(int argc, char **argv)
 {
     check_start(argc, argv);
     RUN(late_stanzas_reach_a_callable);
+    RUN(each_phase_reaches_a_callable);
     RUN(defaults_need_no_words);
     RUN(a_parser_takes_the_bytes);
     RUN(every_option_reaches_c);

@@ -157,6 +157,31 @@ void a_close_inside_a_callable_may_throw_through_it()
     CHECK_INT(outer_calls, 1);
 }
 
+// It has no way to stop the close, which goes on to its end here.
+void what_on_log_throws_comes_out_of_the_call()
+{
+    int calls = 0;
+    xmpp_close::options options;
+    options.on_log = [&calls](xmpp_close::phase, const char *) { throw mine{ ++calls }; };
+    peer other;
+    peer_start(&other, TCP, talks_on, nullptr, nullptr);
+    CHECK_INT(thrown_by(other.fd, options), 1);
+    CHECK_INT(calls, 1); // and it is not called again
+    peer_stop(&other);
+    CHECK_TEXT(other.got, TAG);
+    peer_free(&other);
+
+    xmpp_close::stream engine = xmpp_close::stream::engine(options, 0);
+    CHECK_INT(engine.cancel(), XMPP_CLOSE_OK);
+    int thrown = 0;
+    try {
+        engine.step();
+    } catch (const mine &caught) {
+        thrown = caught.number;
+    }
+    CHECK_INT(thrown, 2);
+}
+
 void options_can_be_used_again_after_an_exception()
 {
     int calls = 0;
@@ -183,5 +208,6 @@ void exceptions()
     RUN(a_throwing_transport_stops_the_close);
     RUN(a_write_that_throws_stops_also_when_nothing_can_be_written);
     RUN(a_close_inside_a_callable_may_throw_through_it);
+    RUN(what_on_log_throws_comes_out_of_the_call);
     RUN(options_can_be_used_again_after_an_exception);
 }

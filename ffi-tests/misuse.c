@@ -201,6 +201,11 @@ static void ways_to_end_that_exclude_each_other_are_refused(void)
     refused(&options, "half a header");
 }
 
+static void heard(void *userdata, int phase, const char *line)
+{
+    (void)userdata, (void)phase, (void)line;
+}
+
 /* Each member of the options with a value that makes sense, and who has no use for it. */
 #define SET(name, value)                                                         \
     static void set_##name(xmpp_close_options *options)                          \
@@ -225,6 +230,7 @@ SET(output_limit, 1000)
 SET(on_stanza, take)
 SET(on_data, take)
 SET(on_farewell, compose)
+SET(on_log, heard)
 
 static void set_farewell(xmpp_close_options *options)
 {
@@ -263,8 +269,8 @@ static const struct {
 } members[] = {
     MEMBER(total_ms, 0), MEMBER(no_progress_ms, 0), MEMBER(linger_ms, 0), MEMBER(answer_ms, 0), MEMBER(half_close, 0),
     MEMBER(peer_closed, 0), MEMBER(closing_tag, 0), MEMBER(farewell, 0), MEMBER(tag_sent, 0), MEMBER(header, 0),
-    MEMBER(peer_header, 0), MEMBER(stanza_limit, 0),
-    /* An engine reads nothing, and calls nothing back. */
+    MEMBER(peer_header, 0), MEMBER(stanza_limit, 0), MEMBER(on_log, 0),
+    /* An engine reads nothing, and calls nothing back but on_log. */
     MEMBER(residual, ENGINE), MEMBER(on_stanza, ENGINE), MEMBER(on_data, ENGINE), MEMBER(on_farewell, ENGINE),
     MEMBER(userdata, ENGINE), MEMBER(canceller, ENGINE),
     /* How a stream is closed that has a handle, is said when it is closed. */

@@ -214,7 +214,7 @@
  *                       xmpp_close_batch_add_stream() is XMPP_CLOSE_ERR_INVALID
  *    a batch, or a      everything but _set, _turn and _run of the batch, which are
  *    stream in it       XMPP_CLOSE_ERR_INVALID. _free is put off
- *    an engine          an engine has no callbacks
+ *    an engine          everything. An engine calls nothing back but on_log
  *
  * Threads, fork, signals
  *
@@ -369,7 +369,7 @@ typedef enum xmpp_close_tls {
 #define XMPP_CLOSE_OPTIONS_INIT                                                \
     { sizeof(xmpp_close_options), 0, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0,    \
       NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, NULL,   \
-      NULL, 0, NULL, 0, 0 }
+      NULL, 0, NULL, 0, 0, NULL }
 
 /// Returned by on_data: your parser has seen the end of the peer's stream.
 #define XMPP_CLOSE_PEER_CLOSED 1
@@ -385,6 +385,19 @@ typedef enum xmpp_close_tls {
 /// Returned by on_farewell on a started stream: not yet. It is called again when
 /// xmpp_close_finish() is called again, so call that when all is said.
 #define XMPP_CLOSE_LATER 1
+
+/// A phase of a close, for on_log. Each phase comes once at most. The last one comes
+/// in each close that goes on to its end.
+typedef enum xmpp_close_phase {
+    /// You or the peer began to close.
+    XMPP_CLOSE_PHASE_BEGUN = 1,
+    /// Our closing tag, and all before it, was taken by the kernel.
+    XMPP_CLOSE_PHASE_TAG_SENT = 2,
+    /// The peer's closing tag came.
+    XMPP_CLOSE_PHASE_TAG_RECEIVED = 3,
+    /// The close is over. The line is that of xmpp_close_describe().
+    XMPP_CLOSE_PHASE_ENDED = 4,
+} xmpp_close_phase;
 
 /// Stops closes from another thread: see xmpp_close_canceller_new().
 typedef struct xmpp_close_canceller xmpp_close_canceller;
@@ -535,6 +548,10 @@ typedef struct xmpp_close_options {
     /// How many bytes xmpp_close_send() queues at most. 0: 16777216. farewell,
     /// stream error and tag do not count.
     size_t output_limit;
+    /// Called once for each xmpp_close_phase that the close reaches, with a line
+    /// of text for your log. The line ends in NUL, has no newline, and is valid
+    /// during the call. NULL: nothing is logged.
+    void (*on_log)(void *userdata, int phase, const char *line);
 } xmpp_close_options;
 
 /* Report */
@@ -722,8 +739,8 @@ int xmpp_close_with(const xmpp_close_transport *transport,
  *                        xmpp_close_step(). The library has its own clock: pass 0
  *                        for each `now`
  *    xmpp_close_new()    an engine: bytes in, bytes out, your clock. It does no I/O,
- *                        calls nothing back and knows no descriptor. You read and
- *                        write, and tell the engine what happened
+ *                        calls nothing back but on_log, and knows no descriptor. You
+ *                        read and write, and tell the engine what happened
  *
  * A stream may be made when your XMPP stream begins, or as late as its close.
  * What a stream wants, it wants until it is done: events may come in any order,
@@ -795,7 +812,8 @@ typedef struct xmpp_close_stream xmpp_close_stream;
 
 /// Stores an engine for an open stream that stands between two stanzas of the
 /// peer. options NULL: all defaults. Refused as XMPP_CLOSE_ERR_INVALID: residual,
-/// on_stanza, on_data, on_farewell, userdata, canceller, detach and stream_error.
+/// on_stanza, on_data, on_farewell, canceller, detach and stream_error, and userdata
+/// without on_log.
 ///
 /// With peer_closed, the engine begins as after the fact PEER_CLOSED. With
 /// tag_sent, it begins as after _finish.

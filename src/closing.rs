@@ -11,10 +11,10 @@ use std::{
 
 pub(crate) use buffer::Buffer;
 pub(crate) use driver::Driver;
-#[cfg(feature = "capi")]
-pub(crate) use driver::Parsed;
 #[cfg(feature = "batch")]
 pub(crate) use driver::Progress;
+#[cfg(feature = "capi")]
+pub(crate) use driver::{OnLog, Parsed};
 pub use step::{Step, Wait};
 
 use crate::{error::Error, options::CloseOptions, report::Report, transport::Transport, xml::Stanza};

@@ -225,7 +225,7 @@
 //!                    xmpp_close_batch_add_stream() is XMPP_CLOSE_ERR_INVALID
 //! a batch, or a      everything but _set, _turn and _run of the batch, which are
 //! stream in it       XMPP_CLOSE_ERR_INVALID. _free is put off
-//! an engine          an engine has no callbacks
+//! an engine          everything. An engine calls nothing back but on_log
 //! ```
 //!
 //! Threads, fork, signals
@@ -252,10 +252,10 @@
 //! - When it refuses less than that, some KiB for each stream, the process ends
 //!   by abort().
 
-// The part above opens include/xmpp_close.h, and the `//!` lines of the modules listed in build.rs open their sections of
-// it. Comments on C declarations are wrapped for a terminal, since they are the header's.
+// The part above opens include/xmpp_close.h. The `//!` lines of the modules that build.rs lists open its sections. Comments on
+// C declarations stand in the header, too, so they are wrapped for a terminal.
 
-#![allow(clippy::missing_safety_doc, reason = "the header says for all of them what C must pass, in C's words")]
+#![allow(clippy::missing_safety_doc, reason = "the header says in C's words what a C program must pass to each")]
 #![allow(rustdoc::invalid_html_tags, reason = "the words are C's, and tags are XMPP's")]
 
 mod batch;

@@ -46,14 +46,14 @@ fn the_shared_library_has_its_soname() {
     assert!(clib::build().dir.join("libxmpp_close.so.0.1").exists());
 }
 
-/// A Rust program that depends on the crate without features, in a folder of its own.
-fn dependant() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dependant");
+/// A Rust program that depends on the crate with these features alone, in a folder of its own.
+fn dependant(features: &[&str]) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("dependant{}", features.concat()));
     fs::create_dir_all(folder.join("src")).unwrap();
     let ours = env!("CARGO_MANIFEST_DIR");
     let manifest = format!(
         "[package]\nname = \"dependant\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n\
-         [dependencies]\nxmpp-close = {{ path = {ours:?} }}\n\n[workspace]\n"
+         [dependencies]\nxmpp-close = {{ path = {ours:?}, features = {features:?} }}\n\n[workspace]\n"
     );
     fs::write(folder.join("Cargo.toml"), manifest).unwrap();
     // The same versions, so that nothing has to be looked up.
@@ -70,13 +70,18 @@ fn cargo(folder: &Path, arguments: &[&str]) -> String {
     clib::run(clib::forget_cargo(&mut cargo).current_dir(folder).env("CARGO_TARGET_DIR", target).args(arguments))
 }
 
+/// What it is built of.
+fn crates(folder: &Path) -> BTreeSet<String> {
+    let tree = cargo(folder, &["tree", "--offline", "--prefix", "none", "--edges", "normal,build"]);
+    tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
 #[test]
 fn a_rust_dependant_builds_five_crates_at_most_and_holds_no_c_symbol() {
-    let folder = dependant();
-    let tree = cargo(&folder, &["tree", "--offline", "--prefix", "none", "--edges", "normal,build"]);
-    let crates: BTreeSet<_> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
-    let others: Vec<_> = crates.iter().filter(|name| !["dependant", "xmpp-close"].contains(name)).collect();
-    assert!(crates.contains("xmpp-close") && !others.contains(&&"cbindgen"), "{tree}");
+    let folder = dependant(&[]);
+    let crates = crates(&folder);
+    let others: Vec<_> = crates.iter().filter(|name| !["dependant", "xmpp-close"].contains(&&name[..])).collect();
+    assert!(crates.contains("xmpp-close") && !crates.contains("cbindgen"), "{crates:?}");
     assert!(others.len() <= 5, "{others:?}");
 
     cargo(&folder, &["build", "--offline"]);
@@ -86,4 +91,19 @@ fn a_rust_dependant_builds_five_crates_at_most_and_holds_no_c_symbol() {
     assert!(symbols.contains("xmpp_close"), "{symbols}");
     let ours: Vec<_> = symbols.lines().filter(|line| line.contains("xmpp_close_")).collect();
     assert!(ours.is_empty(), "{ours:?}");
+}
+
+/// The phases of a close are told to nobody without the feature, so there is no code that looks for them.
+#[test]
+fn the_feature_log_brings_one_crate_and_without_it_there_is_no_code() {
+    let [without, with] = [&[][..], &["log"]].map(dependant);
+    let [mut fewer, more] = [&without, &with].map(|folder| crates(folder));
+    fewer.insert("log".to_owned());
+    assert_eq!(more, fewer);
+    let logs = [&without, &with].map(|folder| {
+        cargo(folder, &["build", "--offline"]);
+        let symbols = clib::run(Command::new("nm").arg(folder.join("target/debug/dependant")));
+        symbols.lines().any(|line| line.contains("xmpp_close") && line.contains("5phase"))
+    });
+    assert_eq!(logs, [false, true]);
 }

@@ -15,6 +15,8 @@ mod event_loop;
 mod expat_header;
 #[path = "c_examples/hostile.rs"]
 mod hostile;
+#[path = "support/program.rs"]
+mod program;
 #[path = "c_examples/programs.rs"]
 mod programs;
 #[path = "c_examples/servers.rs"]

@@ -153,7 +153,7 @@ fn a_wake_that_is_told_of_twice_is_found() {
     both_reasons_come(|wake| wake.bell.silence().then(|| wake.asked.load(Ordering::SeqCst)));
 }
 
-/// As it was once: the flag falls also when the byte has not come yet, which stays in the pair for ever.
+/// An old fault: the flag falls although the byte has not come yet, and then the byte stays in the pair for ever.
 #[test]
 #[should_panic = "the flag, and the bytes in the pair"]
 fn a_flag_that_falls_before_its_byte_has_come_is_found() {
@@ -167,7 +167,7 @@ fn a_flag_that_falls_before_its_byte_has_come_is_found() {
     });
 }
 
-/// The other order: whoever rings in between puts a second byte into the pair.
+/// The other order: a thread that rings in between puts a second byte into the pair.
 #[test]
 #[should_panic = "bytes in the pair"]
 fn a_flag_that_falls_before_its_byte_is_taken_is_found() {
@@ -180,7 +180,7 @@ fn a_flag_that_falls_before_its_byte_is_taken_is_found() {
     });
 }
 
-/// Nobody takes the byte of a canceller, so that it ends every wait; whoever it ends sees the flag.
+/// Nobody takes the byte of a canceller, so it ends every wait; a thread whose wait has ended sees the flag.
 #[test]
 fn a_canceller_stops_all_closes_from_any_number_of_threads() {
     for (closes, cancels) in [(2, 1), (1, 2)] {

@@ -1,5 +1,4 @@
 //! The component in C: against Prosody, and against scripted servers that do not behave.
-#![allow(unsafe_code, reason = "kill(2)")]
 
 #[path = "support/client.rs"]
 mod account;
@@ -15,6 +14,8 @@ mod expat_header;
 #[path = "../examples/probe/login.rs"]
 #[allow(dead_code, reason = "shared with the probe")]
 mod login;
+#[path = "support/program.rs"]
+mod program;
 #[path = "c_examples/programs.rs"]
 #[allow(dead_code, reason = "likewise")]
 mod programs;

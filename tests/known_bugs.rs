@@ -43,7 +43,7 @@ fn thread_cpu() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// 1: a timeout for each read, restarted by each message, held others for ever.
+/// 1: a timeout for each read, which each message restarted, made others wait for ever.
 #[test]
 fn traffic_never_restarts_the_clock() {
     let (ours, theirs) = peer::pair();
@@ -258,7 +258,7 @@ fn requests_during_the_wait_are_delivered_and_do_no_harm() {
     assert_eq!(report.stream_error.unwrap().condition(), Condition::Conflict);
 }
 
-/// 12: a RST destroyed the last bytes, for there was unread input when the socket was closed.
+/// 12: a RST destroyed the last bytes, because there was unread input when the socket was closed.
 #[test]
 fn our_last_stanza_arrives_although_the_peer_goes_on_talking() {
     let (report, _) = close(&patient().farewell("<message id='last'/>"), |mut peer| {

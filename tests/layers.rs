@@ -47,12 +47,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("framing", &["condition"]),
     ("stream_error", &["condition", "error", "framing"]),
     ("report", &["names", "stream_error"]),
+    ("phase", &["report"]),
     ("cancel", &["process"]),
     ("options", &["cancel", "error", "framing", "stream_error"]),
     ("xml", &["condition", "error", "framing", "stream_error"]),
-    ("engine", &["condition", "error", "framing", "options", "report", "stream_error", "xml"]),
+    ("engine", &["condition", "error", "framing", "options", "phase", "report", "stream_error", "xml"]),
     ("transport", &["process"]),
-    ("closing", &["cancel", "engine", "error", "framing", "options", "report", "stream_error", "transport", "xml"]),
+    (
+        "closing",
+        &["cancel", "engine", "error", "framing", "options", "phase", "report", "stream_error", "transport", "xml"],
+    ),
     (
         "stream",
         &[

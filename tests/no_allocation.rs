@@ -122,7 +122,7 @@ fn an_engine_holds_no_more_than_its_limits_whatever_is_sent_and_comes() {
     assert_eq!(HELD.get(), before);
 }
 
-/// Closes a stream, and calls for each late stanza.
+/// Closes a stream, and calls a function for each late stanza.
 type Close = fn(TcpStream, &(dyn Fn() + Sync));
 
 const WAYS: [(&str, Close); 3] = [

@@ -141,7 +141,8 @@ fn each_way(close: impl Fn(&dyn Fn(&CloseOptions, Slow) -> Report)) {
         loop {
             match closing.step() {
                 Step::Wait(wait) => {
-                    // Who pauses comes back by himself; ready is what the socket is, whoever keeps something from it.
+                    // A transport that pauses goes on by itself. Ready is what the socket is, even if the transport
+                    // holds back.
                     let soon = Instant::now() + Duration::from_millis(100);
                     let limit = wait.deadline.unwrap_or(soon).min(soon).saturating_duration_since(Instant::now());
                     let interest = Interest { read: wait.read, write: false };
@@ -246,7 +247,7 @@ fn a_transport_that_pauses_is_asked_again_after_a_while() {
     });
 }
 
-/// `send` is through when the kernel has it, and whoever receives does not ask again and again.
+/// `send` returns when the kernel has the bytes, and `receive` does not ask a pausing transport again and again.
 #[test]
 fn a_session_waits_for_the_kernel_and_for_a_transport_that_pauses() {
     const PAUSES: u32 = 6;

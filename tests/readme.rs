@@ -1,5 +1,5 @@
-//! The C and C++ of the README and of the guide compile as they stand (the README's Rust is a documentation test), and the
-//! files and tests that the documents name exist.
+//! The C and C++ of the README and of the guide compile as they stand (the README's Rust is a documentation test), and
+//! the files and tests that the documents name exist.
 
 #[path = "readme/figures.rs"]
 mod figures;
@@ -83,7 +83,7 @@ fn collect(folder: &Path, sources: &mut Vec<(PathBuf, String)>) {
 
 #[test]
 fn the_main_command_builds_with_rust_and_a_c_compiler_alone() {
-    // Its dependencies, with those of the tests: none may look for a library of the system.
+    // The dependencies of the library and of its tests: none may look for a library of the system.
     let tree = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "--package", "xmpp-close", "--edges", "normal,build,dev", "--prefix", "none"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))

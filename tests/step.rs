@@ -151,7 +151,7 @@ fn hundreds_of_closes_in_one_poll_loop() {
     check(closings);
 }
 
-/// Nothing is told twice there: who waits for what he has not tried waits for ever.
+/// An edge is told once: a loop that waits for what it has not tried waits for ever.
 #[test]
 #[cfg(target_os = "linux")]
 fn edge_triggered_readiness_is_enough() {

@@ -148,7 +148,7 @@ fn a_handshake_makes_no_call_too_many() {
     assert_eq!(report.bytes_unacked, 0);
 }
 
-/// HS-01: the output is ended, whatever the outcome, but for a connection that is gone.
+/// HS-01: our output is ended whatever the outcome, unless the connection is gone.
 #[test]
 fn whatever_comes_instead_of_the_peers_tag_the_output_is_ended_once() {
     let begun = || [Read(Err(WouldBlock)), written(TAG)];

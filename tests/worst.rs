@@ -73,7 +73,7 @@ fn a_huge_header_still_tells_what_matters() {
     assert_eq!((report.stanzas, report.stream_error.unwrap().condition()), (1, Condition::Reset));
 }
 
-/// How long the slowest of some honest streams took in one batch with those that send `floods` for ever.
+/// How long the slowest honest stream took in a batch with streams that send `floods` without end.
 fn slowest_beside(floods: Vec<String>, honest: usize, total: Duration) -> (BatchReport, Duration) {
     let mut batch = Batch::new().unwrap();
     let mut peers: Vec<JoinHandle<()>> = Vec::new();
@@ -147,7 +147,7 @@ fn a_batch_is_over_soon_after_its_deadline_when_all_flood_it_behind_a_silence() 
         })
         .collect();
     let flood = thread::spawn(move || {
-        // By then all of them wait, for the same moment.
+        // By then all streams wait for the same moment.
         thread::sleep(TOTAL / 2);
         for peer in &mut peers {
             Transport::try_write(peer, &b"<a/>".repeat(100_000)).unwrap();

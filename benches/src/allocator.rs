@@ -1,4 +1,5 @@
-//! Counts what a thread allocates, while it is asked to; otherwise it costs a look at a flag of the thread.
+//! An allocator that counts what a thread allocates, while the thread asks for that. Otherwise it only looks at a flag
+//! of the thread.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -9,7 +10,7 @@ use std::{
 #[derive(Clone, Copy, Default)]
 pub struct Counts {
     pub allocations: u64,
-    /// Bytes that are held, and the most that were.
+    /// Bytes that are held now, and the most that were held.
     pub held: i64,
     pub most: i64,
     /// Bytes that may have been moved because a block grew or shrank.
@@ -26,7 +27,7 @@ thread_local! {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Of this thread, since [`count`] began.
+/// What this thread has allocated since [`count`] began.
 pub fn counts() -> Counts {
     COUNTS.get()
 }

@@ -1,10 +1,10 @@
-//! What a stream costs in a batch, by how many there are, beside a thread for each: time, CPU and memory.
+//! What a stream costs in a batch, by the number of streams, beside a thread for each stream: time, CPU and memory.
 //!
-//! Beside both, as the floor of it all: one bare loop over epoll that sends the tag, waits for the peer's, ends TCP,
-//! and knows no limits, no XML and no errors. It shows what grows in the kernel, whose sockets do not fit into the cache.
+//! Below both stands a bare loop over epoll: it sends the tag, waits for the peer's, ends TCP, and knows no limits, no
+//! XML and no errors. It shows what grows in the kernel, whose sockets do not fit into the cache.
 //!
-//! Each figure is of a process of its own, with its peers in two others. One peer in a hundred never answers, and the
-//! limit for the whole set is 5 s. All others must end clean, or there is no figure.
+//! Each figure is that of a process of its own, with the peers in two others. One peer in a hundred never answers, and
+//! the limit for the whole set is 5 s. All other streams must end clean, or there is no figure.
 
 use std::{
     fs,
@@ -28,7 +28,7 @@ const SIZES: [usize; 3] = [100, 1000, 9000];
 const METHODS: [(&str, &str); 3] = [("bare", "bare loop"), ("batch", "batch"), ("threads", "a thread each")];
 const RUNS: usize = 5;
 
-/// Runs everything in turn, so that a slow minute of the machine is in all figures.
+/// Runs all contenders in turn, so that a slow minute of the machine is in all figures.
 pub fn run() -> Section {
     let rows: Vec<_> = SIZES.iter().flat_map(|size| METHODS.map(|(method, name)| (*size, method, name))).collect();
     let mut figures = vec![Vec::new(); rows.len()];
@@ -59,7 +59,7 @@ pub fn run() -> Section {
     for (row, (size, method, name)) in rows.iter().enumerate() {
         let (first, bare) = (row % METHODS.len(), row - row % METHODS.len());
         let (wall, cpu, memory) = (median(row, 0), median(row, 1), median(row, 2));
-        // The bare loop does not wait for those who never answer.
+        // The bare loop does not wait for peers that never answer.
         let wall = if *method == "bare" { String::new() } else { format!("{wall:.2}") };
         let (growth, factor) = (cpu / median(first, 1), cpu / median(bare, 1));
         table.row(&[
@@ -123,7 +123,7 @@ pub fn connect(hosts: &mut [Host], streams: usize) -> Vec<TcpStream> {
     connections
 }
 
-/// How many were closed, and the most memory that there was.
+/// How many streams were closed, and the most memory that was held.
 fn bare(connections: Vec<TcpStream>, answering: usize) -> (usize, u64) {
     let mut connections: Vec<_> = connections.into_iter().map(Some).collect();
     let (mut bytes, mut closed) = (vec![0; 8192], 0);
@@ -210,7 +210,7 @@ impl Host {
         line.trim().parse().unwrap()
     }
 
-    /// Until so many streams are open there.
+    /// Waits until so many streams are open in that process.
     fn wait_for(&mut self, streams: usize) {
         while self.number() < streams {}
     }
@@ -294,7 +294,7 @@ fn resident() -> u64 {
     pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }
 
-/// Thousands of streams need as many descriptors.
+/// Thousands of streams need thousands of descriptors.
 fn raise_descriptor_limit() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: one struct, read and written by the system.

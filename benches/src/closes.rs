@@ -1,4 +1,4 @@
-//! The ways to close a stream and be handed what still comes.
+//! The ways to close a stream, each of which hands over what still comes.
 
 use std::{
     ffi::{c_int, c_void},
@@ -17,7 +17,7 @@ use xmpp_close::{
     },
 };
 
-/// Closes a stream, calls for each late stanza, and returns how many there were.
+/// Closes a stream, calls a function for each late stanza, and returns how many there were.
 pub type Close = fn(TcpStream, &(dyn Fn() + Sync)) -> u64;
 
 pub const WAYS: [(&str, Close); 4] = [
@@ -27,10 +27,10 @@ pub const WAYS: [(&str, Close); 4] = [
     ("Closing, which returns each Stanza", in_turn),
 ];
 
-/// Options that call `called` for each late stanza. All else, zero, is the default.
+/// Options that call `called` for each late stanza. Everything else is zero, which is the default.
 fn options(called: &mut &(dyn Fn() + Sync)) -> xmpp_close_options {
     extern "C" fn on_stanza(userdata: *mut c_void, _: *const u8, _: usize) -> c_int {
-        // SAFETY: those who pass it outlive the close.
+        // SAFETY: what it points to outlives the close.
         unsafe { (*userdata.cast::<&(dyn Fn() + Sync)>())() };
         0
     }
@@ -42,7 +42,7 @@ fn options(called: &mut &(dyn Fn() + Sync)) -> xmpp_close_options {
     options
 }
 
-/// To be filled.
+/// A report, to be filled.
 pub fn report() -> xmpp_close_report {
     // SAFETY: a struct of numbers.
     let mut report: xmpp_close_report = unsafe { mem::zeroed() };

@@ -1,5 +1,5 @@
-//! Those who can tell where stanzas end. Each is handed a whole stream in pieces of one size and returns how many
-//! stanzas it found; none of them looks at what it found.
+//! The contenders that can tell where stanzas end. Each gets a whole stream in pieces of one size, and returns how many
+//! stanzas it found. None of them looks at what it found.
 
 use std::{
     io::{self, BufRead, BufReader, Read},
@@ -11,7 +11,7 @@ use xmpp_close::{Frame, Framer};
 
 use crate::expat;
 
-/// Of a stream, and the size of its pieces.
+/// Counts the stanzas of a stream that comes in pieces of this size.
 pub type Stanzas = fn(&[u8], usize) -> usize;
 
 pub const FRAMERS: [(&str, Stanzas); 6] = [
@@ -38,12 +38,12 @@ fn framer(stream: &[u8], size: usize) -> usize {
     stanzas
 }
 
-/// The floor: finds every `<` and `>` and makes nothing of them, so what it returns is half their number.
+/// The floor: finds every `<` and `>`, does nothing with them, and returns half of their number.
 fn floor(stream: &[u8], size: usize) -> usize {
     stream.chunks(size).map(|piece| memchr::memchr2_iter(b'<', b'>', piece).count()).sum::<usize>() / 2
 }
 
-/// Checks no more than it does by default; neither entities nor UTF-8 are looked at.
+/// quick-xml, with its default checks: it looks neither at entities nor at UTF-8.
 fn quick_xml(stream: &[u8], size: usize) -> usize {
     use quick_xml::events::Event;
     let mut reader = quick_xml::Reader::from_reader(Pieces::of(stream, size));
@@ -63,7 +63,7 @@ fn quick_xml(stream: &[u8], size: usize) -> usize {
     }
 }
 
-/// Its faster half, without namespaces.
+/// rxml's faster half, without namespaces.
 fn rxml(stream: &[u8], size: usize) -> usize {
     let (mut parser, mut depth, mut stanzas) = (rxml::RawParser::new(), 0, 0);
     for mut piece in stream.chunks(size) {
@@ -85,7 +85,7 @@ fn rxml(stream: &[u8], size: usize) -> usize {
 
 fn xml(stream: &[u8], size: usize) -> usize {
     use xml::reader::{EventReader, ParserConfig, XmlEvent};
-    // It asks for each byte on its own, and its documentation for this.
+    // It asks for each byte by itself, so its documentation recommends this.
     let source = BufReader::with_capacity(size.min(8192), Pieces::of(stream, size));
     let config = ParserConfig::new().max_data_length(1 << 30);
     let mut reader = EventReader::new_with_config(source, config);
@@ -103,7 +103,7 @@ fn xml(stream: &[u8], size: usize) -> usize {
     }
 }
 
-/// A buffered source of pieces, for those who pull.
+/// A buffered source of pieces, for the pull parsers.
 struct Pieces<'a> {
     here: &'a [u8],
     rest: Chunks<'a, u8>,

@@ -1,4 +1,4 @@
-//! How fast the stanzas of a realistic stream are found, beside those who could do it instead.
+//! How fast the stanzas of a realistic stream are found, beside the parsers that could do it instead.
 
 use crate::{
     framers::FRAMERS,
@@ -9,11 +9,11 @@ use crate::{
 };
 
 const LENGTH: usize = 1 << 20;
-/// A single byte at a time is slow enough with less.
+/// Single bytes are slow enough with a smaller stream.
 const SHORT: usize = 1 << 17;
 const PIECE: usize = 4096;
 const ROUNDS: usize = 21;
-/// What expat did where the bar in GB/s was set, in MB/s.
+/// How fast expat was on the machine on which the bar in GB/s was set, in MB/s.
 const EXPAT_THEN: f64 = 165.0;
 
 pub fn run() -> Section {
@@ -59,7 +59,7 @@ By kind of traffic, in 4 KiB pieces:
 /// MB/s, and the spread in percent.
 type Speed = (f64, f64);
 
-/// The speed of each in a stream of all kinds.
+/// The speed of each contender in a stream of all kinds of traffic.
 fn measure(length: usize, piece: usize) -> Vec<Speed> {
     speeds(&mix::mix(length), piece, FRAMERS.len())
 }
@@ -78,7 +78,7 @@ fn by_kind() -> String {
     table.finish()
 }
 
-/// Of the first so many of [`FRAMERS`].
+/// The speeds of the first so many of [`FRAMERS`].
 fn speeds((stanzas, count): &(String, usize), piece: usize, contenders: usize) -> Vec<Speed> {
     let stream = [mix::HEADER, stanzas, mix::END].concat().into_bytes();
     let tags = stream.iter().filter(|byte| b"<>".contains(byte)).count() / 2;

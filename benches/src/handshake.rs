@@ -23,12 +23,12 @@ use crate::{
 
 const HEADER: &[u8] = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 const TAG: &[u8] = b"</stream:stream>";
-/// With one close of each in turn.
+/// How many rounds there are, with one close of each contender in turn.
 const ROUNDS: usize = 5000;
 
 type Close = fn(TcpStream);
 const CLOSES: [(&str, Close); 3] = [("bare loop", bare), ("Rust, close(tcp)", in_rust), ("C, xmpp_close_fd(fd)", in_c)];
-/// For none of them: the connections are only dropped.
+/// No contender: the connections are only dropped.
 const DROPPED: &str = "dropped";
 
 pub fn run() -> Section {

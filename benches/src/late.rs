@@ -9,7 +9,7 @@ use std::{
 
 pub const TAG: &[u8] = b"</stream:stream>";
 
-/// What it sends before its closing tag: blocks, each so many times.
+/// What the peer sends before its closing tag: blocks, each so many times.
 #[derive(Clone)]
 pub struct Late(Arc<Vec<(Vec<u8>, usize)>>);
 

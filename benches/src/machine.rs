@@ -1,4 +1,4 @@
-//! What was measured on, and with which versions: all read at run time.
+//! On which machine the figures were measured, and with which versions. All of it is read at run time.
 
 use std::{ffi::CStr, fs, process::Command};
 

@@ -25,7 +25,7 @@ const SHORT: &str = "short messages";
 const LARGE: &str = "stanzas of 512 KiB";
 /// After so many bytes a close is warm.
 const WARM: usize = 2 * MIB;
-/// So many of the ways call back; the last one returns what it owns.
+/// How many of the ways call back. The last way returns what it owns.
 const CALLBACKS: usize = 3;
 pub fn run() -> Section {
     let mut bars = Bars::new();
@@ -78,7 +78,8 @@ Allocations, copies and moves while late stanzas come:
     Section { title: "Memory and copies", text }
 }
 
-/// For a process whose copies are counted: the way's number, the kind of the stanzas, and how often they come.
+/// The arguments of a process whose copies are counted: the way's number, the kind of the stanzas, and how often they
+/// come.
 pub fn child(arguments: &[&str]) {
     let [way, kind, times] = arguments else { panic!("{arguments:?}") };
     let (tcp, peer) = Late::of(vec![(block(kind).into_bytes(), times.parse().unwrap())]).connect();
@@ -86,7 +87,7 @@ pub fn child(arguments: &[&str]) {
     peer.join().unwrap();
 }
 
-/// About 1 MiB of short messages, or one stanza of half of that.
+/// About 1 MiB of short messages, or one stanza of half a MiB.
 fn block(kind: &str) -> String {
     match kind {
         SHORT => mix::only("messages", MIB).0,
@@ -143,7 +144,7 @@ fn heap() -> i64 {
     counts.most
 }
 
-/// How much of its stack a close touches, less what any thread does.
+/// How much of its stack a close touches, less what every thread touches.
 fn stack() -> i64 {
     let (tcp, peer) = short().connect();
     let used = touched(Box::new(move || assert!(in_c(tcp, &|| {}) > 0))) - touched(Box::new(|| {}));
@@ -192,7 +193,7 @@ fn batch() -> i64 {
                 batch.add(ours.try_clone().unwrap(), &CloseOptions::new(), |_| {}).unwrap();
             }
             let mut begun = false;
-            // All have begun, and when this is called again, all wait.
+            // All closes have begun. When this is called again, all of them wait.
             let options = BatchOptions::new().canceller(&canceller).on_progress(|so_far| {
                 if mem::replace(&mut begun, so_far.begun == streams) {
                     canceller.cancel();

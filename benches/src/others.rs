@@ -1,4 +1,5 @@
-//! What it costs to close the stream of a session, beside other libraries, on a server that none of them knows: Prosody.
+//! What it costs to close the stream of a session, beside other libraries. The server, Prosody, is made by none of
+//! them.
 
 mod slixmpp;
 mod strophe;
@@ -20,10 +21,10 @@ use crate::{
     table::{Bars, Table},
 };
 
-/// With one session of each in turn.
+/// How many rounds there are, with one session of each library in turn.
 const ROUNDS: usize = 300;
 
-/// Whose sessions are closed.
+/// The account whose sessions are closed.
 pub struct Account {
     server: SocketAddr,
     user: &'static str,
@@ -40,7 +41,7 @@ impl Account {
 #[derive(Clone, Copy)]
 pub enum Clock {
     Wall,
-    /// Of all threads.
+    /// The CPU time of all threads.
     Cpu,
 }
 
@@ -60,7 +61,8 @@ impl Clock {
     }
 }
 
-/// Its name; what its close waits for, what becomes of the stanzas that come meanwhile, and what it tells.
+/// The name of a library; what its close waits for, what becomes of the stanzas that come meanwhile, and what it
+/// reports.
 const LIBRARIES: [(&str, [&str; 3]); 5] = [
     ("xmpp-close", ["the peer's tag, at most 30 s; its end of TCP, 2 s", "handed over", "a report"]),
     ("xmpp-close, linger 0", ["the same without the end of TCP", "handed over", "a report"]),
@@ -68,7 +70,7 @@ const LIBRARIES: [(&str, [&str; 3]); 5] = [
     ("libstrophe", ["the peer's tag, 2 s", "handed over", "that it is over"]),
     ("slixmpp", ["the peer's tag, 2 s", "handed over", "that it is over"]),
 ];
-/// Theirs, and the one of ours that waits for as much.
+/// Pairs of another library, and the one of ours that waits for as much.
 const PAIRS: [(usize, usize); 3] = [(2, 0), (3, 1), (4, 1)];
 
 pub fn run() -> Section {

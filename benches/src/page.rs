@@ -19,7 +19,7 @@ what a figure is held against; a bar that was missed is shown like one that was 
 every `make check`, so that nothing gets dearer unnoticed between two runs.
 ";
 
-/// What a part found out.
+/// What a part has measured.
 pub struct Section {
     pub title: &'static str,
     /// It refers to the plots, which are drawn from its tables, as `performance/…`.

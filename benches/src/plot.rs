@@ -1,5 +1,5 @@
-//! The plots beside docs/performance.md, drawn from its tables: bars, and lines over a doubling size. Simple enough to be
-//! written by hand. `BLESS=1 cargo test --test plots` draws them anew without measuring.
+//! The plots beside docs/performance.md, drawn from its tables: bars, and lines over a doubling size. Simple enough to
+//! be written by hand. `BLESS=1 cargo test --test plots` draws them anew without measuring.
 
 use std::ops::RangeInclusive;
 
@@ -140,7 +140,8 @@ fn line(number: usize, points: &[(f64, f64)], marked: &[(f64, f64)]) -> String {
 fn spread(ends: &[f64], within: RangeInclusive<f64>) -> Vec<f64> {
     let mut order: Vec<_> = (0..ends.len()).collect();
     order.sort_by(|a, b| ends[*a].total_cmp(&ends[*b]));
-    // Groups of labels that touch: the sum of their ends, each less the height of those above it in the group, and how many.
+    // Groups of labels that touch: the sum of their ends, each less the height of those above it in the group, and how
+    // many.
     let mut groups: Vec<(f64, usize)> = Vec::new();
     let place = |(sum, count): (f64, usize)| {
         let room = LABEL * (count - 1) as f64;
@@ -160,7 +161,8 @@ fn spread(ends: &[f64], within: RangeInclusive<f64>) -> Vec<f64> {
     places
 }
 
-/// 1, 2 and 5 of each power of ten around these figures, with their names; over many of them the powers only, and both ends.
+/// 1, 2 and 5 of each power of ten around these figures, with their names; over many of them the powers only, and both
+/// ends.
 fn ticks((least, most): (f64, f64)) -> Vec<(f64, String)> {
     let powers = least.log10().floor() as i32..=most.log10().floor() as i32 + 1;
     let all = powers.flat_map(|power| [1.0, 2.0, 5.0].map(|digit| (digit, power)));

@@ -1,5 +1,5 @@
-//! Takes samples of several contenders in rounds: in each round every contender has one turn, in an order of chance, so that none
-//! finds the caches always as the same other one has left them.
+//! Takes samples of several contenders in rounds: in each round every contender has one turn, in random order, so that
+//! no contender always finds the caches as the same other contender has left them.
 //!
 //! The bars are ratios between contenders, and the machine is shared. criterion measures one contender after the other,
 //! each for seconds, so that whatever else the machine does in those seconds is charged to one of them; here a slow
@@ -9,10 +9,10 @@ use std::{mem::MaybeUninit, time::Duration};
 
 use crate::table::figure;
 
-/// What one round asks of each contender: at least so much time.
+/// How long a contender works in one round, at least.
 const TURN: Duration = Duration::from_millis(20);
 
-/// One of those that are compared.
+/// One of the things that are compared.
 pub struct Contender<'a> {
     /// Does its work so many times, and says how long that took.
     work: Box<dyn FnMut(u32) -> Duration + 'a>,
@@ -21,7 +21,7 @@ pub struct Contender<'a> {
 }
 
 impl<'a> Contender<'a> {
-    /// For what only computes: timed by the CPU time of this thread, which other programs hardly change.
+    /// A contender that only computes. It is timed by the CPU time of this thread, which other programs hardly change.
     pub fn cpu(mut work: impl FnMut() + 'a) -> Self {
         Self::timed(move |times| {
             let start = thread_time();
@@ -30,7 +30,7 @@ impl<'a> Contender<'a> {
         })
     }
 
-    /// For what has to prepare something that is not to be counted; always so many times in a turn.
+    /// A contender that prepares something that is not to be counted. It works so many times in each turn.
     pub fn fixed(times: u32, mut work: impl FnMut() -> Duration + 'a) -> Self {
         let work = move |times| (0..times).map(|_| work()).sum();
         Self { work: Box::new(work), times, fixed: true }
@@ -71,7 +71,7 @@ impl Samples {
         self.0[self.0.len() / 2]
     }
 
-    /// For a table: in microseconds, and beside another's.
+    /// For a table: in microseconds, and divided by another contender's.
     pub fn beside(&self, other: &Self) -> [String; 2] {
         let median = self.median();
         [format!("{} ± {:.0} %", figure(median * 1e6), self.spread()), figure(median / other.median())]

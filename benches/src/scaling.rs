@@ -19,9 +19,9 @@ use crate::{
 
 const SIZES: std::ops::RangeInclusive<u32> = 10..=26;
 const ROUNDS: usize = 9;
-/// As much comes in each turn of the framer, or one stanza.
+/// How much comes in each turn of the framer; at least one stanza.
 const TURN: usize = 8 << 20;
-/// No stanza here is longer.
+/// The longest stanza here.
 const LIMIT: usize = 256 << 20;
 /// Twice the time for twice the size, and what caches, page faults and noise may add.
 const BAR: f64 = 2.2;
@@ -47,10 +47,10 @@ impl Large {
     }
 }
 
-/// A column of the table: its name, and who is measured for a size.
+/// A column of the table: its name, and the contender for each size.
 type Column = (&'static str, fn(usize) -> Contender<'static>);
 
-/// What the C library's ways with large blocks cost whoever needs a stanza in one piece.
+/// What large blocks of the C library cost a program that needs a stanza in one piece.
 const FRESH: [Column; 2] = [
     ("a new framer: stanza size", |size| turns(size, stanza(size).whole(), |whole| frame(&mut new(LIMIT), whole))),
     ("a new Vec: stanza size", |size| turns(size, stanza(size).whole(), collect)),
@@ -81,7 +81,7 @@ pub fn run() -> Section {
     }
     let alone = &close[CLOSE.len() - 1];
     for line in &close[..CLOSE.len() - 1] {
-        // Where the kernel takes more than twice as long for twice as much, so may we.
+        // Where the kernel takes more than twice as long for twice as much, a close may, too.
         let beside = ratios(line).zip(ratios(alone)).map(|(ours, alone)| ours / f64::max(1.0, alone / 2.0));
         bars.at_most(
             &format!("{}, doubled: time, the kernel's part aside", line.0),
@@ -196,7 +196,7 @@ fn frame(framer: &mut Framer, blocks: &Blocks) {
     assert!(stanzas > 0);
 }
 
-/// The least that anybody does who needs a stanza in one piece.
+/// The least that a program does that needs a stanza in one piece.
 fn collect(blocks: &Blocks) {
     let mut stanza = Vec::new();
     for (block, times) in blocks {
@@ -207,7 +207,7 @@ fn collect(blocks: &Blocks) {
     black_box(&stanza);
 }
 
-/// Few at a time, for each leaves a connection behind in TIME_WAIT, and the first of them does not count.
+/// Few at a time, because each leaves a connection behind in TIME_WAIT. The first one does not count.
 fn over_loopback(large: Large, end: fn(TcpStream, usize)) -> Contender<'static> {
     const TIMES: u32 = 4;
     let blocks = large.whole();
@@ -231,7 +231,7 @@ fn close(tcp: TcpStream) {
     assert!(with_limit(tcp, LIMIT, &|| {}) > 0);
 }
 
-/// The same number of bytes, in pieces like ours.
+/// Reads the same number of bytes, in pieces as large as ours.
 fn read_alone(mut tcp: TcpStream, late: usize) {
     tcp.write_all(TAG).unwrap();
     let (mut bytes, mut left) = ([0; 5 * 1024], late + TAG.len());

@@ -1,7 +1,7 @@
 //! How long the turns of a batch take beside an event loop that serves others meanwhile.
 //!
-//! The loop, over epoll, sends back what 1 000 connections say, ten times a second each, while 5 000 streams are closed: one in a
-//! hundred never answers. The other ends are processes of their own.
+//! The loop, over epoll, sends back what 1 000 connections say, ten times a second each, while 5 000 streams are
+//! closed: one in a hundred never answers. The other ends are processes of their own.
 
 use std::{
     io::{Read, Write},
@@ -25,7 +25,7 @@ const TOTAL: Duration = Duration::from_secs(5);
 const ROUND: Duration = Duration::from_millis(100);
 const RUNS: usize = 5;
 
-/// The part of the page about them.
+/// The part of the page about turns.
 pub fn run() -> String {
     let measured = |method: &str| {
         let mut process = crate::child("batch", &[method]);
@@ -63,8 +63,8 @@ Meanwhile a batch closes {CLOSING} streams at once in the same thread, by its tu
     )
 }
 
-/// Prints how many turns there were; then the median, the 99th of 100 and the longest of turns, of their CPU time, of echoes
-/// meanwhile, and of others, in ms.
+/// Prints how many turns there were; then the median, the 99th of 100 and the longest of turns, of their CPU time, of
+/// echoes meanwhile, and of others, in ms.
 pub fn measure() {
     let mut hosts: Vec<_> = (0..2).map(|_| Host::start()).collect();
     let connections = connect(&mut hosts, CLOSING);
@@ -127,8 +127,8 @@ fn spread(times: &mut [Duration]) -> String {
     format!("{} {} {}", place(500), place(990), place(1000))
 }
 
-/// The other ends of those that are served: each says something ten times a second, and waits for the echo. What is
-/// read says that streams begin to be closed.
+/// The clients of the loop: each sends something ten times a second, and waits for the echo. A byte on stdin says that
+/// streams begin to be closed.
 pub fn clients(port: u16) {
     let all: Vec<_> = (0..SERVED).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
     let begun = std::thread::spawn(|| std::io::stdin().read_exact(&mut [0]).map(|()| Instant::now()).ok());

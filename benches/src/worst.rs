@@ -1,4 +1,5 @@
-//! The worst that a peer can order: time by size, from 1 KiB to 1 MiB, for shapes that are dear, and every way to read them.
+//! The worst that a peer can order: time by size, from 1 KiB to 1 MiB, for shapes that are dear, and every way to read
+//! them.
 
 #[path = "../../tests/support/worst.rs"]
 mod shapes;
@@ -15,10 +16,10 @@ use crate::{
 
 const SIZES: std::ops::RangeInclusive<u32> = 10..=20;
 const ROUNDS: usize = 15;
-/// As much comes in each turn at least.
+/// How much comes in each turn, at least.
 const TURN: usize = 128 << 10;
 const MOST_PER_BYTE: f64 = 40.0;
-/// What a byte costs that is only passed over; below it, caches decide.
+/// What a byte costs that is only passed over. Below that, caches decide.
 const NOTHING: f64 = 1.0;
 /// Twice the time for twice the size, and what caches, page faults and noise may add.
 const MOST_DOUBLED: f64 = 2.2;

@@ -6,6 +6,8 @@ mod attempts;
 mod batched;
 mod input;
 mod last_words;
+#[cfg(any(feature = "capi", feature = "log"))]
+mod log;
 mod session;
 #[cfg(feature = "capi")]
 mod started;
@@ -21,6 +23,10 @@ pub(crate) use input::Parsed;
 #[cfg(feature = "batch")]
 pub(crate) use input::Progress;
 use last_words::Words;
+#[cfg(any(feature = "capi", feature = "log"))]
+use log::Log;
+#[cfg(feature = "capi")]
+pub(crate) use log::OnLog;
 use session::ReadEnd;
 
 use super::Buffer;
@@ -57,6 +63,8 @@ pub(crate) struct Driver<T> {
     /// The peer's `close_notify` was read. What still comes, comes below TLS, and is discarded.
     below_tls: bool,
     noted: Noted,
+    #[cfg(any(feature = "capi", feature = "log"))]
+    log: Log,
 }
 
 struct Clock {
@@ -146,6 +154,8 @@ impl<T: Transport> Driver<T> {
             blocked: None,
             below_tls: false,
             noted: Noted::default(),
+            #[cfg(any(feature = "capi", feature = "log"))]
+            log: Log::default(),
         }
     }
 
@@ -163,6 +173,8 @@ impl<T: Transport> Driver<T> {
             blocked: self.blocked,
             below_tls: self.below_tls,
             noted: self.noted,
+            #[cfg(any(feature = "capi", feature = "log"))]
+            log: self.log,
         })
     }
 
@@ -178,7 +190,8 @@ impl<T: Transport> Driver<T> {
         self.words = Words::of(options.last_words);
         self.plan.detach = options.detach;
         if options.peer_closed {
-            self.note_fact(Fact::PeerClosed { behind: 0 });
+            // Not noted yet: whoever logs is not known before the driver is made.
+            let _ = self.engine.tell(Fact::PeerClosed { behind: 0 }, self.clock.now);
         }
         Ok(())
     }
@@ -300,16 +313,21 @@ impl<T: Transport> Driver<T> {
     /// `close_notify` and FIN as far as that is possible without waiting.
     fn note(&mut self) {
         self.say_last_words();
-        if !self.is_done() || mem::replace(&mut self.noted.over, true) {
-            return;
+        if self.is_done() && !mem::replace(&mut self.noted.over, true) {
+            self.note_end();
         }
+        #[cfg(any(feature = "capi", feature = "log"))]
+        self.log();
+    }
+
+    fn note_end(&mut self) {
         self.noted.unacked = self.transport.unacked();
         if self.noted.ended == Some(Ended::Fin) {
             self.noted.unacked = self.noted.unacked.saturating_sub(1); // the kernel counts the FIN as one byte (TC-11)
         }
         // TL-01: close_notify goes out before the FIN even when the time is up, but never after only a part of our output.
         if self.engine.wants().notify() && self.transport.notify().is_ok() {
-            self.note_fact(Fact::DidNotify);
+            let _ = self.engine.tell(Fact::DidNotify, self.clock.now);
             let _ = self.transport.try_flush();
         }
         // HS-01: from now on nothing can be written to this connection, not even by a second close.

@@ -211,6 +211,12 @@ impl Engine {
         self.close.handshake.is_over()
     }
 
+    /// The phases that the close has reached.
+    #[cfg(any(feature = "capi", feature = "log"))]
+    pub(crate) fn phases(&self) -> crate::phase::Phases {
+        self.close.handshake.phases()
+    }
+
     /// Whether what comes is still the peer's stream.
     pub(crate) fn parses(&self) -> bool {
         self.close.parses()

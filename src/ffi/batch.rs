@@ -145,7 +145,7 @@ unsafe impl Versioned for xmpp_close_batch_options {
     const EARLIER: &'static [usize] = &[offset_of!(xmpp_close_batch_options, stream_error_address)];
 }
 
-// A callback may use the batch that it is called by, so everything in it is changed through a shared reference.
+// A callback may use the batch that calls it, so everything in the batch is changed through a shared reference.
 
 /// Streams that are closed together.
 pub struct xmpp_close_batch {
@@ -154,31 +154,31 @@ pub struct xmpp_close_batch {
     intake: Arc<Intake<'static>>,
     known: Arc<Mutex<Known>>,
     in_turn: Cell<bool>,
-    /// It is to be freed at the end of the turn.
+    /// The batch is to be freed at the end of the turn.
     is_freed: Cell<bool>,
 }
 
-/// The streams that are in it still go to their handles, if they have any.
+/// Streams that are still in the batch, and have a handle, go back to it.
 impl Drop for xmpp_close_batch {
     fn drop(&mut self) {
         drop(self.batch.take());
-        // Each knows where it is known.
+        // Each member refers to `known`, and `known` to the member.
         drop(mem::take(&mut lock(&self.known).members));
     }
 }
 
-/// What is known of the streams, beside what the batch knows.
+/// What is known of the streams beside what the batch itself knows.
 #[derive(Default)]
 struct Known {
-    /// Those that are in it.
+    /// The streams that are in the batch.
     members: HashMap<usize, Member>,
-    /// How those ended of which nobody was told.
+    /// The reports of streams that ended without on_end.
     kept: HashMap<usize, Report>,
-    /// How those ended that the last run has closed.
+    /// The reports of streams that ended in the last _run, with on_end.
     of_run: HashMap<usize, Report>,
 }
 
-/// No callback is called while it is held.
+/// Locks it. No callback may be called while it is locked.
 fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
     known.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -227,8 +227,8 @@ pub unsafe extern "C" fn xmpp_close_batch_set(
     )
 }
 
-/// Does what no callback of the batch may do, `read` being what is to be checked first: with it taken out, and freed at the
-/// end if a callback has asked for that.
+/// Does what no callback of the batch may do. `read` checks the arguments first. During `body` the batch is taken out, and at
+/// the end it is freed, if a callback has asked for that.
 fn turn<T>(
     batch: *mut xmpp_close_batch,
     read: impl FnOnce() -> Result<T, Refusal>,
@@ -248,7 +248,7 @@ fn turn<T>(
     if !took {
         return result;
     }
-    // SAFETY: it was not NULL, and could not be freed in the turn. No reference to it is left.
+    // SAFETY: `batch` was not NULL, and could not be freed in the turn. No reference to it is left.
     unsafe {
         (*batch).in_turn.set(false);
         if (*batch).is_freed.get() {
@@ -259,9 +259,9 @@ fn turn<T>(
     result
 }
 
-/// As if all options were zero.
+/// Sets the batch as if all options were zero.
 fn set_nothing(batch: &mut Batch<'static>, known: &Arc<Mutex<Known>>) -> Result<(), Refusal> {
-    // SAFETY: there is nothing in them that could point anywhere.
+    // SAFETY: these options have no pointers.
     Ok(batch.set(unsafe { to_rust(&read_options(ptr::null())?, known, false) }?)?)
 }
 
@@ -269,7 +269,7 @@ fn set_nothing(batch: &mut Batch<'static>, known: &Arc<Mutex<Known>>) -> Result<
 /// `options` is NULL, or as long as it says.
 unsafe fn read_options(options: *const xmpp_close_batch_options) -> Result<xmpp_close_batch_options, Refusal> {
     if options.is_null() {
-        // SAFETY: as `Versioned` says; and zero means the default.
+        // SAFETY: `Versioned` says that all zero bytes are valid. Zero means the default.
         return Ok(unsafe { std::mem::zeroed() });
     }
     // SAFETY: as the caller promises.

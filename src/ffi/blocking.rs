@@ -9,7 +9,8 @@ use std::{
 use super::{
     guard::{INVALID, Refusal, guard},
     options::{
-        self, Taker, User, XMPP_CLOSE_MID_ELEMENT, XMPP_CLOSE_NOT_XMPP, XMPP_CLOSE_PEER_CLOSED, xmpp_close_options,
+        self, Logger, Taker, User, XMPP_CLOSE_MID_ELEMENT, XMPP_CLOSE_NOT_XMPP, XMPP_CLOSE_PEER_CLOSED,
+        xmpp_close_options,
     },
     report::xmpp_close_report,
     sized::Out,
@@ -42,7 +43,7 @@ pub unsafe extern "C" fn xmpp_close_fd(
     })
 }
 
-/// Closes over whatever transport `open` makes, once the options are known to make sense.
+/// Closes over the transport that `open` makes. `open` is called when the options are known to make sense.
 ///
 /// # Safety
 /// The pointers are NULL, or what the header says.
@@ -55,11 +56,11 @@ pub(super) unsafe fn close<T: Transport>(
     let mut out = unsafe { Out::open_or_null(report) }?;
     let answer = || {
         // SAFETY: as the caller promises.
-        let (options, taker) = unsafe {
+        let (options, taker, logger) = unsafe {
             let options = options::read(options)?;
-            (options.to_rust(User::Call)?, options.taker()?)
+            (options.to_rust(User::Call)?, options.taker()?, options.logger())
         };
-        run(open()?, options, &taker)
+        run(open()?, options, &taker, logger)
     };
     match answer() {
         Ok(result) => {
@@ -77,8 +78,14 @@ pub(super) unsafe fn close<T: Transport>(
     }
 }
 
-fn run<T: Transport>(transport: T, options: CloseOptions, taker: &Taker) -> Result<Report, Refusal> {
+fn run<T: Transport>(
+    transport: T,
+    options: CloseOptions,
+    taker: &Taker,
+    logger: Option<Logger>,
+) -> Result<Report, Refusal> {
     let mut driver = Driver::new(options::fit(transport, &options)?, options)?;
+    driver.log_to(logger.map(|logger| logger.until(|| false)));
     driver.begin();
     while driver.next_chunk() {
         taker.take(&mut driver, &Cell::new(false), &mut |_| ());
@@ -87,8 +94,8 @@ fn run<T: Transport>(transport: T, options: CloseOptions, taker: &Taker) -> Resu
 }
 
 impl Taker {
-    /// Hands on what has been read. What the program asks of the stream meanwhile is done by `carry_out`, before what its
-    /// callback answers; where it has freed the stream, it has no more to say.
+    /// Hands over what was read. If a callback asks something of the stream, `carry_out` does that first, and what the callback
+    /// returned counts after that. If the callback has freed the stream, what it returned does not count.
     pub(super) fn take<T: Transport>(
         &self,
         driver: &mut Driver<T>,
@@ -126,7 +133,7 @@ impl Taker {
     }
 }
 
-/// Misuse is told apart from a connection that broke, which is an outcome.
+/// A connected socket, or an error: a wrong descriptor is misuse, but a connection that broke is an outcome.
 pub(super) fn connected_socket<'fd>(fd: RawFd) -> Result<BorrowedFd<'fd>, Refusal> {
     let fd = lent(fd)?;
     check_connected(fd).map_err(|error| INVALID.because(os_error(&error)))?;
@@ -138,7 +145,7 @@ pub(super) fn lent<'fd>(fd: RawFd) -> Result<BorrowedFd<'fd>, Refusal> {
     if fd < 0 {
         return Err(INVALID.because(libc::EBADF));
     }
-    // SAFETY: it is no reserved number. That it is open, and stays so during the call, is the header's condition; should
-    // it not be, system calls fail with EBADF, and the close with them.
+    // SAFETY: it is no reserved number. The header demands that it is open and stays open. If it is not, system calls fail with
+    // EBADF, and the close with them.
     Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }

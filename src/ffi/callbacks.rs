@@ -115,22 +115,22 @@ pub unsafe extern "C" fn xmpp_close_with(
 
 /// How often an attempt is made again at once after EINTR.
 const RETRIES: u32 = 8;
-/// A program's functions as a transport. Nothing that they return or store is trusted.
+/// A program's functions as a transport. What they return and store is checked.
 pub(super) struct Callbacks {
     functions: xmpp_close_transport,
     read: unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int,
     write: unsafe extern "C" fn(*mut c_void, *const u8, usize, *mut usize) -> c_int,
-    /// What the last read waits for; over TLS that may be the other direction.
+    /// What the last read waits for. Over TLS that may be to write.
     read_wants: Interest,
-    /// The same for write, flush and notify.
+    /// What the last write, flush or notify waits for.
     write_wants: Interest,
-    /// The last read was not to be made now.
+    /// The last read answered that it is not to be made now.
     paused: bool,
-    /// The program has freed the stream, in a callback: no other is called any more.
+    /// The program has freed the stream in a callback: no other callback is called any more.
     is_freed: Option<Rc<Cell<bool>>>,
 }
 
-// SAFETY: the header says that the program uses one object in one thread at a time, whichever that is.
+// SAFETY: the header says that a program uses an object in one thread at a time.
 unsafe impl Send for Callbacks {}
 
 impl Callbacks {
@@ -157,18 +157,18 @@ impl Callbacks {
         }
     }
 
-    /// For a stream that its callbacks may free.
+    /// These callbacks may free their stream: `is_freed` tells when.
     pub(super) fn until(self, is_freed: Rc<Cell<bool>>) -> Self {
         Self { is_freed: Some(is_freed), ..self }
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: not -1, as it was open. Should a callback have closed it, system calls fail with EBADF.
+        // SAFETY: it was open, so it is not -1. If a callback has closed it, system calls fail with EBADF.
         unsafe { BorrowedFd::borrow_raw(self.functions.fd) }
     }
 
-    /// What the descriptor must become ready for, so that a direction of `interest` can move; and whether an attempt is
-    /// due after a pause, whatever it becomes.
+    /// What the descriptor must become ready for so that a direction of `interest` can move; and whether an attempt is due after
+    /// a pause, ready or not.
     fn below(&self, interest: Interest) -> (Interest, bool) {
         let (mut on, mut pauses) = (Interest::NEITHER, false);
         for (asked, wants) in [(interest.read, self.read_wants), (interest.write, self.write_wants)] {
@@ -179,7 +179,7 @@ impl Callbacks {
         (on, pauses)
     }
 
-    /// Makes one attempt to move up to `len` bytes; after EINTR, a few. With the direction to wait for when it is blocked.
+    /// Makes one attempt to move up to `len` bytes, and a few more after EINTR. `natural` is what EAGAIN waits for.
     fn attempt(&self, len: usize, natural: Interest, mut call: impl FnMut(&mut usize) -> c_int) -> Attempt {
         for _ in 0..RETRIES {
             if self.is_freed.as_ref().is_some_and(|is_freed| is_freed.get()) {
@@ -208,10 +208,10 @@ impl Callbacks {
             PAUSED if natural == Interest::READ => Attempt::Paused,
             TLS_EOF if self.is_tls() => Attempt::Failed(io::ErrorKind::UnexpectedEof.into()),
             TLS_ERROR if self.is_tls() => Attempt::Failed(io::ErrorKind::InvalidData.into()),
-            // They may be two numbers or one, so they cannot be patterns.
+            // On some systems these are one number, so they cannot be patterns.
             code if code == libc::EAGAIN || code == libc::EWOULDBLOCK => Attempt::Blocked(natural),
             code if code > 0 => Attempt::Failed(io::Error::from_raw_os_error(code)),
-            // A count that cannot be, or a code that means nothing.
+            // An impossible count, or a code without a meaning.
             _ => Attempt::Failed(io::Error::from_raw_os_error(libc::EPROTO)),
         }
     }
@@ -225,7 +225,7 @@ enum Attempt {
 }
 
 impl Attempt {
-    /// Notes what the next wait must know.
+    /// Turns the attempt into a result, and stores in `wants` what the next wait is for.
     fn note(self, wants: &mut Interest) -> io::Result<usize> {
         match self {
             Self::Blocked(direction) => {
@@ -254,7 +254,7 @@ impl Transport for Callbacks {
         // SAFETY: as above.
         let call = |count: &mut usize| unsafe { (self.write)(self.functions.userdata, start, len, count) };
         let attempt = match self.attempt(len, Interest::WRITE, call) {
-            // Nothing was taken, and nothing said about it.
+            // Nothing was taken, without a reason.
             Attempt::Moved(0) if !bytes.is_empty() => Attempt::Blocked(Interest::WRITE),
             attempt => attempt,
         };
@@ -267,7 +267,7 @@ impl Transport for Callbacks {
         // SAFETY: as above.
         let call = |_: &mut usize| unsafe { flush(self.functions.userdata, &raw mut left) };
         match self.attempt(0, Interest::WRITE, call) {
-            // As much cannot be.
+            // No memory holds that much.
             Attempt::Moved(_) if isize::try_from(left).is_err() => {
                 return Err(io::Error::from_raw_os_error(libc::EPROTO));
             }
@@ -275,7 +275,7 @@ impl Transport for Callbacks {
             Attempt::Moved(_) => {}
             Attempt::Blocked(direction) => {
                 self.write_wants = direction;
-                left = left.max(1); // or what would it wait for?
+                left = left.max(1); // it waits, so something is left
             }
             attempt => return attempt.note(&mut self.write_wants),
         }
@@ -292,7 +292,7 @@ impl Transport for Callbacks {
     fn shut(&mut self) -> io::Result<()> {
         let Some(shut) = self.functions.shut else {
             return match self.fd().shut() {
-                // Not a socket: its end is seen when it is closed.
+                // Not a socket: the peer sees the end when the descriptor is closed.
                 Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => Ok(()),
                 result => result,
             };

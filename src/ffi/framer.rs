@@ -55,11 +55,11 @@ use xmpp_close_frame::*;
 /// The peer's half of one stream.
 pub struct xmpp_close_framer {
     framer: Framer,
-    /// What ended it.
+    /// The end that was found.
     last: Option<(xmpp_close_frame, &'static CStr)>,
 }
 
-/// One framer's answer; the pointer is into the framer or the input.
+/// What a framer found. The pointer points into the framer or the input.
 pub(super) struct Found {
     pub(super) frame: xmpp_close_frame,
     pub(super) xml: *const u8,

@@ -11,11 +11,11 @@ use std::{
 use super::codes::xmpp_close_result;
 use crate::error::Error;
 
-/// A program's own pointer, handed back as it is.
+/// A program's own pointer, which is passed back as it is.
 #[derive(Clone, Copy)]
 pub(super) struct Userdata(pub(super) *mut c_void);
 
-// SAFETY: the library does not look at it. The header says that the program uses one object in one thread at a time.
+// SAFETY: the library does not follow the pointer. The header says that a program uses an object in one thread at a time.
 unsafe impl Send for Userdata {}
 
 impl Userdata {
@@ -51,7 +51,7 @@ impl From<Error> for Refusal {
     }
 }
 
-/// What the system refused.
+/// The system refused something.
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
         let code = match error.kind() {
@@ -62,12 +62,13 @@ impl From<io::Error> for Refusal {
     }
 }
 
-/// Runs the body of a function that returns an int: what it answers, its refusal, or `XMPP_CLOSE_ERR_PANIC`.
+/// Runs the body of a function that returns an int: the body's answer, its refusal, or `XMPP_CLOSE_ERR_PANIC`.
 pub(super) fn guard(body: impl FnOnce() -> Result<c_int, Refusal>) -> c_int {
     uncancelled(|| guard_pure(body))
 }
 
-/// The same for one that makes no system call: there the thread cannot be cancelled, and an event loop calls it often.
+/// Runs the body of a function that makes no system call. Such a call cannot be cancelled, so it does not pay for that; event
+/// loops call it often.
 pub(super) fn guard_pure(body: impl FnOnce() -> Result<c_int, Refusal>) -> c_int {
     guard_or(xmpp_close_result::XMPP_CLOSE_ERR_PANIC as c_int, || {
         body().unwrap_or_else(|refusal| refusal.result as c_int)
@@ -76,12 +77,12 @@ pub(super) fn guard_pure(body: impl FnOnce() -> Result<c_int, Refusal>) -> c_int
 
 /// Runs the body of a function whose answer to a panic is `otherwise`.
 pub(super) fn guard_or<R>(otherwise: R, body: impl FnOnce() -> R) -> R {
-    // Unwind safety: what a panic leaves half done is an object that only the caller of the failed call holds.
+    // Unwind safety: a panic leaves an object half changed, and only the caller of the failed call holds that object.
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(otherwise)
 }
 
-/// pthread_cancel(3) unwinds from within a system call, which cannot pass through Rust: the process would be aborted. So it
-/// is put off until the caller's own next system call.
+/// Puts pthread_cancel(3) off until the caller's own next system call. It unwinds from inside a system call, and that cannot
+/// pass through Rust: the process would be aborted.
 pub(super) fn uncancelled<R>(body: impl FnOnce() -> R) -> R {
     let before = set_cancel_state(PTHREAD_CANCEL_DISABLE);
     let result = body();
@@ -91,10 +92,10 @@ pub(super) fn uncancelled<R>(body: impl FnOnce() -> R) -> R {
     result
 }
 
-/// The same everywhere but there.
+/// Its value, which differs between systems.
 const PTHREAD_CANCEL_DISABLE: c_int = if cfg!(any(target_vendor = "apple", target_os = "hurd")) { 0 } else { 1 };
 
-/// The state before, if there is such a thing.
+/// Sets the state, and returns the state before, on systems that have it.
 #[cfg(not(target_os = "android"))]
 fn set_cancel_state(state: c_int) -> Option<c_int> {
     unsafe extern "C" {
@@ -124,12 +125,12 @@ pub(super) unsafe fn exclusive<'a, T>(pointer: *mut T) -> Result<&'a mut T, Refu
     unsafe { pointer.as_mut() }.ok_or(NULL)
 }
 
-/// Checks where an output is to be stored; what is there now may be anything.
+/// Checks a pointer at which an output is to be stored. The memory there may be uninitialised.
 pub(super) fn writable<T>(pointer: *mut T) -> Result<*mut T, Refusal> {
     if pointer.is_null() { Err(NULL) } else { Ok(pointer) }
 }
 
-/// Bytes with a length; with length 0 the pointer is not looked at.
+/// Bytes with a length. With length 0 the pointer is not looked at.
 ///
 /// # Safety
 /// With another length, `pointer` is NULL or valid for reads of `len` bytes that nobody writes to during `'a`.
@@ -159,13 +160,13 @@ pub(super) unsafe fn text<'a>(pointer: *const c_char) -> Result<Option<&'a str>,
     unsafe { CStr::from_ptr(pointer) }.to_str().map(Some).map_err(|_| INVALID)
 }
 
-/// Hands a new object to C, unless the system refuses the memory for it.
+/// Gives a new object to C, unless the system refuses the memory for it.
 ///
 /// # Safety
 /// `out` is valid for a write of a pointer.
 pub(super) unsafe fn give<T>(object: T, out: *mut *mut T) -> Result<c_int, Refusal> {
     const { assert!(size_of::<T>() > 0, "there would be nothing to allocate") };
-    // `Box::new` ends the process when there is no memory.
+    // Not by `Box::new`, which ends the process when there is no memory.
     // SAFETY: the layout is not of size 0.
     let place = unsafe { alloc::alloc(Layout::new::<T>()) }.cast::<T>();
     if place.is_null() {
@@ -179,14 +180,13 @@ pub(super) unsafe fn give<T>(object: T, out: *mut *mut T) -> Result<c_int, Refus
     Ok(0)
 }
 
-/// Takes back what `give` handed out, and drops it. NULL is fine.
+/// Takes back what `give` gave, and drops it. NULL is fine.
 ///
 /// # Safety
 /// `object` is NULL, or came from `give` and is used by nobody any more.
 pub(super) unsafe fn take_back<T>(object: *mut T) {
     if !object.is_null() {
-        // SAFETY: it came from the allocator that a Box takes its memory from, with the layout of a `T`, which was stored
-        // there; and this is its only release.
+        // SAFETY: the memory is from the allocator of Box, with the layout of a `T`, and holds a `T`. Nothing else releases it.
         uncancelled(|| guard_or((), || drop(unsafe { Box::from_raw(object) })));
     }
 }

@@ -4,7 +4,7 @@
 //! #define XMPP_CLOSE_OPTIONS_INIT                                                \
 //!     { sizeof(xmpp_close_options), 0, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0,    \
 //!       NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, NULL,   \
-//!       NULL, 0, NULL, 0, 0 }
+//!       NULL, 0, NULL, 0, 0, NULL }
 //! ```
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
@@ -16,7 +16,7 @@ use std::{
     mem,
 };
 
-pub(super) use taken::{Taker, User, fit, read};
+pub(super) use taken::{Logger, Taker, User, fit, read};
 
 use super::sized::Versioned;
 use crate::cancel::Canceller;
@@ -33,6 +33,21 @@ pub const XMPP_CLOSE_MID_ELEMENT: c_int = 3;
 /// Returned by on_farewell on a started stream: not yet. It is called again when
 /// xmpp_close_finish() is called again, so call that when all is said.
 pub const XMPP_CLOSE_LATER: c_int = 1;
+
+/// A phase of a close, for on_log. Each phase comes once at most. The last one comes
+/// in each close that goes on to its end.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum xmpp_close_phase {
+    /// You or the peer began to close.
+    XMPP_CLOSE_PHASE_BEGUN = 1,
+    /// Our closing tag, and all before it, was taken by the kernel.
+    XMPP_CLOSE_PHASE_TAG_SENT = 2,
+    /// The peer's closing tag came.
+    XMPP_CLOSE_PHASE_TAG_RECEIVED = 3,
+    /// The close is over. The line is that of xmpp_close_describe().
+    XMPP_CLOSE_PHASE_ENDED = 4,
+}
 
 /// Stops closes from another thread: see xmpp_close_canceller_new().
 pub struct xmpp_close_canceller(pub(super) Canceller);
@@ -186,6 +201,10 @@ pub struct xmpp_close_options {
     /// How many bytes xmpp_close_send() queues at most. 0: 16777216. farewell,
     /// stream error and tag do not count.
     pub output_limit: usize,
+    /// Called once for each xmpp_close_phase that the close reaches, with a line
+    /// of text for your log. The line ends in NUL, has no newline, and is valid
+    /// during the call. NULL: nothing is logged.
+    pub on_log: Option<unsafe extern "C" fn(userdata: *mut c_void, phase: c_int, line: *const c_char)>,
 }
 
 // SAFETY: repr(C), the size comes first, and zero is a number, NULL, or no function.

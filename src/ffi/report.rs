@@ -96,7 +96,7 @@ impl xmpp_close_report {
         Self { struct_size: size_of::<Self>(), ..unsafe { zeroed() } }
     }
 
-    /// What it says of the peer's stream error.
+    /// The peer's stream error, as far as the report has it.
     fn error(&self) -> Option<StreamError> {
         let name =
             [text(&self.stream_error_name), text(&self.stream_error)].into_iter().find(|name| !name.is_empty())?;
@@ -114,7 +114,7 @@ impl xmpp_close_report {
         Some(error)
     }
 
-    /// Tells what is known of the peer's stream error.
+    /// Stores what is known of the peer's stream error.
     pub(super) fn set_error(&mut self, error: &StreamError) {
         let address = if error.condition() == Condition::SeeOtherHost { error.detail() } else { None };
         self.stream_error = chars(error.condition().as_str());
@@ -155,7 +155,7 @@ impl From<&Report> for xmpp_close_report {
     }
 }
 
-/// The report as Rust has it, which has the words for a log.
+/// The report in its Rust form, which has the words for a log.
 impl From<&xmpp_close_report> for Report {
     fn from(report: &xmpp_close_report) -> Self {
         let find = |number: u32| Initiator::ALL.iter().copied().find(|known| *known as u32 == number);
@@ -189,13 +189,13 @@ impl From<&xmpp_close_report> for Report {
     }
 }
 
-/// What stands in an array of a struct; all of it, where no NUL ends it.
+/// The text in an array of a struct, up to its NUL; all of the array, if there is no NUL.
 fn text(chars: &[c_char]) -> String {
     let bytes: Vec<u8> = chars.iter().map(|char| *char as u8).take_while(|byte| *byte != 0).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A text as C has it: cut between two characters rather than without its NUL.
+/// A text for C, with its NUL. If it is too long, it is cut between two characters.
 fn chars<const ROOM: usize>(text: &str) -> [c_char; ROOM] {
     let mut chars = [0; ROOM];
     let length = (0..text.len().min(ROOM - 1) + 1).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
@@ -289,7 +289,7 @@ mod tests {
     #[cfg(target_pointer_width = "64")]
     fn there_is_no_padding_in_which_a_later_member_could_land() {
         assert_eq!(size_of::<xmpp_close_report>(), 1208);
-        assert_eq!(size_of::<super::super::options::xmpp_close_options>(), 208);
+        assert_eq!(size_of::<super::super::options::xmpp_close_options>(), 216);
     }
 
     #[test]

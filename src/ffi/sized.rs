@@ -1,10 +1,11 @@
-// Structs that begin with `size_t struct_size`, copied in and out between programs and libraries of different versions.
+// Structs that begin with `size_t struct_size`. They are copied in and out, so that programs and libraries of different versions
+// work together.
 
 use std::{ffi::c_int, mem::MaybeUninit, ptr, slice};
 
 use super::guard::{INVALID, NULL, Refusal};
 
-/// No version of any struct here will be longer; a larger size is memory that was never initialised.
+/// No struct will ever be longer. A larger size means that the program has not initialised it.
 const LARGEST: usize = 4096;
 
 /// A struct of the C API.
@@ -12,17 +13,17 @@ const LARGEST: usize = 4096;
 /// # Safety
 /// `repr(C)`, with `struct_size: usize` first, and all zero bytes are a valid value of it.
 pub(super) unsafe trait Versioned: Copy {
-    /// Where the struct of each version before this one ended: the offset of the first member that was added after it.
+    /// Where the struct ended in each earlier version: the offset of the first member that was added later.
     const EARLIER: &'static [usize] = &[];
 }
 
-/// Checks the size a program says its struct has, and that what this library does not know is zero.
+/// Checks the size that a program says its struct has, and that members unknown to this library are zero.
 ///
-/// A smaller size must be that of an earlier version. Any other ends between two members that came together, or inside
-/// one: half a pointer would be followed, and half a number taken for a whole one.
+/// A smaller size must be that of an earlier version. Any other size ends inside a member, or between members that were added
+/// together: half a pointer would be followed, and half a number taken for a whole one.
 ///
 /// # Safety
-/// `source` is valid for reads of as many bytes as the `usize` it begins with says, if that is a possible size.
+/// `source` begins with a `usize`. If that is a possible size, `source` is valid for reads of that many bytes.
 unsafe fn size_of_struct<T: Versioned>(source: *const T) -> Result<usize, Refusal> {
     if source.is_null() {
         return Err(NULL);
@@ -42,7 +43,7 @@ unsafe fn size_of_struct<T: Versioned>(source: *const T) -> Result<usize, Refusa
     Ok(size)
 }
 
-/// A copy of a program's struct, with zero for what the program does not know.
+/// A copy of a program's struct. Members that the program does not know are zero.
 ///
 /// # Safety
 /// As for `size_of_struct`.
@@ -64,7 +65,7 @@ pub(super) struct Out<T> {
 }
 
 impl<T: Versioned> Out<T> {
-    /// Checks the program's struct and zeroes it, but for its size.
+    /// Checks the program's struct and zeroes all of it but its size.
     ///
     /// # Safety
     /// As for `size_of_struct`, and valid for as many writes until the last use of the result.
@@ -72,12 +73,12 @@ impl<T: Versioned> Out<T> {
         // SAFETY: as the caller promises.
         let size = unsafe { size_of_struct(target) }?;
         let head = size_of::<usize>();
-        // SAFETY: so many bytes can be written, as the caller promises, and both sizes are larger than `head`.
+        // SAFETY: the caller promises that these bytes can be written, and both sizes are larger than `head`.
         unsafe { target.cast::<u8>().add(head).write_bytes(0, size.min(size_of::<T>()) - head) };
         Ok(Self { target, size })
     }
 
-    /// The same where NULL means that nobody wants to know.
+    /// Like `open`; NULL means that the struct is not wanted.
     ///
     /// # Safety
     /// As for `open`.
@@ -86,7 +87,7 @@ impl<T: Versioned> Out<T> {
         if target.is_null() { Ok(None) } else { unsafe { Self::open(target) }.map(Some) }
     }
 
-    /// Writes as much as the program knows of; its size is left alone.
+    /// Writes the members that the program knows. The size stays as it is.
     pub(super) fn write(&mut self, value: &T) {
         let head = size_of::<usize>();
         let count = self.size.min(size_of::<T>()) - head;
@@ -107,7 +108,7 @@ pub(super) fn flag(value: u32) -> Result<bool, Refusal> {
     }
 }
 
-/// `true` as C has it.
+/// `true` as C writes it.
 pub(super) fn int(value: bool) -> c_int {
     c_int::from(value)
 }

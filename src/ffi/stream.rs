@@ -9,8 +9,8 @@
 //!                     xmpp_close_step(). The library has its own clock: pass 0
 //!                     for each `now`
 //! xmpp_close_new()    an engine: bytes in, bytes out, your clock. It does no I/O,
-//!                     calls nothing back and knows no descriptor. You read and
-//!                     write, and tell the engine what happened
+//!                     calls nothing back but on_log, and knows no descriptor. You
+//!                     read and write, and tell the engine what happened
 //! ```
 //!
 //! A stream may be made when your XMPP stream begins, or as late as its close.
@@ -111,6 +111,7 @@ use crate::{
     closing::Driver,
     engine::{Engine, Fact},
     options::{LastWords, Said},
+    phase::Phases,
     transport::Transport,
 };
 
@@ -121,7 +122,8 @@ pub struct xmpp_close_stream {
 
 /// Stores an engine for an open stream that stands between two stanzas of the
 /// peer. options NULL: all defaults. Refused as XMPP_CLOSE_ERR_INVALID: residual,
-/// on_stanza, on_data, on_farewell, userdata, canceller, detach and stream_error.
+/// on_stanza, on_data, on_farewell, canceller, detach and stream_error, and userdata
+/// without on_log.
 ///
 /// With peer_closed, the engine begins as after the fact PEER_CLOSED. With
 /// tag_sent, it begins as after _finish.
@@ -137,8 +139,10 @@ pub unsafe extern "C" fn xmpp_close_new(
         unsafe {
             guard::writable(out)?;
             let lone = engine(options::read(options)?, Duration::from_millis(now))?;
-            let body = Body::new(Kind::Engine(Box::new(lone)), None);
-            guard::give(xmpp_close_stream { body: Rc::new(body) }, out)
+            let body = Rc::new(Body::new(Kind::Engine(Box::new(lone)), None));
+            guard::give(xmpp_close_stream { body: body.clone() }, out)?;
+            body.log();
+            Ok(0)
         }
     })
 }
@@ -146,7 +150,7 @@ pub unsafe extern "C" fn xmpp_close_new(
 /// # Safety
 /// The options' pointers are what the header says.
 unsafe fn engine(options: xmpp_close_options, now: Duration) -> Result<Lone, Refusal> {
-    let (tls, own_parser) = (options.tls()?, options.own_parser != 0);
+    let (tls, own_parser, logger) = (options.tls()?, options.own_parser != 0, options.logger());
     // SAFETY: as the caller promises.
     let mut options = unsafe { options.to_rust(User::Engine) }?;
     // Limits count from now, not from the clock's zero.
@@ -158,7 +162,7 @@ unsafe fn engine(options: xmpp_close_options, now: Duration) -> Result<Lone, Ref
     if tag_sent {
         engine.finish(None, now);
     }
-    Ok(Lone { engine, own_parser, now })
+    Ok(Lone { engine, own_parser, now, logger, told: Phases::default() })
 }
 
 /// Stores a started stream on a connected stream socket, as for xmpp_close_fd().
@@ -202,15 +206,17 @@ pub(super) unsafe fn start<T: Transport + Send + 'static>(
 ) -> Result<c_int, Refusal> {
     guard::writable(out)?;
     // SAFETY: as the caller promises.
-    let (taker, userdata, mut options) = unsafe {
+    let (taker, logger, userdata, mut options) = unsafe {
         let options = options::read(options)?;
-        (options.taker()?, options.userdata, options.to_rust(User::Started)?)
+        (options.taker()?, options.logger(), options.userdata, options.to_rust(User::Started)?)
     };
     let mail = Rc::new(Mail::default());
     options.last_words = options.last_words.map(|words| with_what_was_sent(words, &mail));
     let is_said = options.tag_sent;
     let transport: AnyTransport<'static> = Box::new(options::fit(open(&mail)?, &options)?);
     let mut driver = Driver::new(transport, options)?;
+    let witness = OneThread(mail.clone());
+    driver.log_to(logger.map(|logger| logger.until(move || witness.get().is_freed.get())));
     if is_said {
         driver.close();
     }
@@ -219,7 +225,7 @@ pub(super) unsafe fn start<T: Transport + Send + 'static>(
     unsafe { guard::give(xmpp_close_stream { body: Rc::new(body) }, out) }
 }
 
-/// What on_farewell sends by xmpp_close_send() goes in front of what it says.
+/// What on_farewell sends by xmpp_close_send() goes out in front of what it stores.
 fn with_what_was_sent(words: LastWords, mail: &Rc<Mail>) -> LastWords {
     let mail = OneThread(mail.clone());
     LastWords::new(move || {
@@ -229,12 +235,12 @@ fn with_what_was_sent(words: LastWords, mail: &Rc<Mail>) -> LastWords {
                 sent if sent.is_empty() => Said::Some(words),
                 sent => Said::Sent(sent, words),
             },
-            said => said, // what was sent is carried out as ever
+            said => said, // what was sent is queued as usual
         }
     })
 }
 
-/// A stream is used by one thread at a time.
+/// Something that one thread uses at a time.
 struct OneThread(Rc<Mail>);
 
 // SAFETY: as the header says, a stream is used by one thread at a time, its callbacks included.
@@ -256,7 +262,7 @@ pub unsafe extern "C" fn xmpp_close_free(s: *mut xmpp_close_stream) {
         // SAFETY: NULL, or from a function here and not freed, as the header says.
         if let Some(stream) = unsafe { s.as_ref() } {
             let body = stream.body.clone();
-            // SAFETY: it is the handle of this body.
+            // SAFETY: `s` is the handle of this body.
             guard_or((), || unsafe { body.free(s) });
         }
     });
@@ -280,7 +286,7 @@ pub(in crate::ffi) unsafe fn give(body: Rc<Body>, out: *mut *mut xmpp_close_stre
     unsafe { guard::give(xmpp_close_stream { body }, out) }
 }
 
-/// Does `work` on a stream, and answers an int.
+/// Does `work` on a stream, for a function that returns a result.
 ///
 /// # Safety
 /// `s` is NULL, or a stream that no other thread uses now.
@@ -292,7 +298,7 @@ unsafe fn call(s: *const xmpp_close_stream, work: impl FnOnce(&Rc<Body>) -> Resu
     })
 }
 
-/// The same for a function that answers no result: with what it says of NULL, and of a dead stream.
+/// Does `work` on a stream, for a function that returns something else: `null` for NULL, and `dead` for a dead stream.
 ///
 /// # Safety
 /// As for `call`.

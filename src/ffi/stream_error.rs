@@ -1,4 +1,4 @@
-// The stream error that a program's options ask for.
+// The stream error that a program asks for in its options.
 
 use std::ffi::c_char;
 
@@ -50,7 +50,7 @@ impl Words {
     }
 }
 
-/// What is sent as it is must not end the stream early, or make it ill-formed.
+/// Whether `xml` is one whole element. It is sent as it is, so it must not end the stream or make it malformed.
 fn is_one_element(xml: &str) -> bool {
     let mut rest = xml.as_bytes();
     let mut framer = Framer::inside(None).limit(usize::MAX);

@@ -1,5 +1,5 @@
-// Closes through the C functions, over transports whose functions do as they like. What takes a C compiler, or a process
-// of its own, is in ffi-tests.
+// Closes through the C functions, over transports whose functions misbehave. Tests that need a C compiler, or a process of their
+// own, are in ffi-tests.
 
 use std::{
     ffi::{c_int, c_void},
@@ -90,7 +90,7 @@ fn readable() -> (UnixStream, UnixStream) {
     (ours, theirs)
 }
 
-/// A descriptor that never is.
+/// A descriptor that is never readable.
 fn silent() -> (UnixStream, UnixStream) {
     UnixStream::pair().unwrap()
 }
@@ -160,7 +160,7 @@ fn would_block_for_ever_on_a_ready_descriptor_is_no_hot_loop() {
     for code in [libc::EAGAIN, libc::EINTR, -1] {
         let (report, script) = close(&fd, 0, 400, move |_, _| code);
         assert_eq!(report.outcome, Outcome::TimedOut as u32, "{code}");
-        // A hot loop makes some hundred thousand.
+        // A busy loop would make some hundred thousand reads.
         assert!(script.reads < 3_000, "{code}: {} reads", script.reads);
     }
 }
@@ -170,7 +170,7 @@ fn a_read_that_wants_to_write_waits_for_that() {
     let (fd, peer) = silent();
     let mut rest = TAG;
     let mut asked = false;
-    // The descriptor is writable and never readable, so that waiting for the wrong direction takes for ever.
+    // The descriptor is writable and never readable, so a wait for the wrong direction lasts for ever.
     let (report, _) = close(&fd, 1, 60_000, move |buf, n| {
         if !std::mem::replace(&mut asked, true) {
             return -2;
@@ -241,7 +241,7 @@ fn a_refusal_is_told_in_the_report() {
     assert_eq!(report.os_error, libc::ENOTSOCK);
 }
 
-/// As no transport of C's can.
+/// A transport that panics, as no transport of a C program can.
 struct Panics;
 
 impl Transport for Panics {
@@ -273,7 +273,7 @@ fn a_stream_is_dead_after_a_panic() {
         assert_eq!(xmpp_close_finish(s, ptr::null(), 0), 0);
         assert_eq!(xmpp_close_wants(s) & OVER, 0);
         assert_eq!(xmpp_close_step(s), OVER);
-        // No loop waits for it, and no call does anything with what is left.
+        // No loop waits for the stream, and no call does anything with what is left of it.
         assert_eq!((xmpp_close_wants(s), xmpp_close_tick(s, 0), xmpp_close_step(s)), (OVER, OVER, OVER));
         assert_eq!((xmpp_close_timeout(s, 0), xmpp_close_output(s, ptr::null_mut())), (-1, 0));
         assert_eq!(xmpp_close_send(s, c"<a/>".as_ptr().cast(), 4), -4);

@@ -89,20 +89,23 @@ impl<T: Transport> Stream<T> {
         if let Some(malformed) = self.driver.why_malformed() {
             return Err(Error::Malformed(malformed.condition()));
         }
-        Ok(Some(match self.driver.find() {
+        let incoming = match self.driver.find() {
             None => return Ok(None),
             Some(Found::Header(header)) => {
                 if self.outgoing.root().is_none() && header.len() <= header::LONGEST {
                     self.unanswered = header.as_bytes().to_vec();
                 }
-                Incoming::Header(header.to_owned())
+                Ok(Incoming::Header(header.to_owned()))
             }
-            Some(Found::Stanza(stanza)) => Incoming::Stanza(stanza.into_owned()),
-            Some(Found::Oversize(bytes)) => Incoming::Oversize(bytes),
-            Some(Found::StreamError(error)) => Incoming::StreamError(error.clone()),
-            Some(Found::PeerClosed) => Incoming::PeerClosed,
-            Some(Found::Malformed(malformed)) => return Err(Error::Malformed(malformed.condition())),
-        }))
+            Some(Found::Stanza(stanza)) => Ok(Incoming::Stanza(stanza.into_owned())),
+            Some(Found::Oversize(bytes)) => Ok(Incoming::Oversize(bytes)),
+            Some(Found::StreamError(error)) => Ok(Incoming::StreamError(error.clone())),
+            Some(Found::PeerClosed) => Ok(Incoming::PeerClosed),
+            Some(Found::Malformed(malformed)) => Err(Error::Malformed(malformed.condition())),
+        };
+        #[cfg(any(feature = "capi", feature = "log"))]
+        self.driver.log(); // the peer may have begun to close
+        incoming.map(Some)
     }
 
     /// Reads once, without waiting. False when nothing was there.

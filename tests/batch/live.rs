@@ -74,7 +74,7 @@ fn mute(batch: &mut Batch<'_>, options: &CloseOptions) -> (usize, TcpStream) {
     (batch.add(ours, options, ignore).unwrap(), theirs)
 }
 
-/// A stream more for the batch, until there are enough of them; its peer goes to whoever plays the peers.
+/// One more stream for the batch, until there are enough. The other end goes to the thread that plays the peers.
 struct Crowd {
     handle: BatchHandle<'static>,
     peers: mpsc::Sender<(usize, TcpStream)>,

@@ -82,7 +82,7 @@ impl World {
                 }
             }
             Move::Finish(side) => {
-                // Who does not read until it would block says what lies there.
+                // An application that does not read until it would block tells how much lies unread.
                 let lies_there = &self.wires[1 - side];
                 let unread = lies_there.iter().map(|part| part.len() as u64).sum();
                 self.sides[side].crossed |= lies_there.iter().any(|part| matches!(part, Part::Tag | Part::Error));

@@ -15,7 +15,7 @@ use crate::{
 };
 
 const FOREVER: u32 = 100_000;
-/// After it the server closes, and waits for the peer's tag.
+/// The time after which the server closes, and for which it then waits for the peer's tag.
 const CONFLICT: &str = "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
 const ENABLE: &str = "<enable xmlns='urn:xmpp:sm:3'/>";
 const ENABLED: &str = "<enabled xmlns='urn:xmpp:sm:3'/>";

@@ -67,7 +67,7 @@ fn many_streams_at_sigterm(variant: Variant) {
     println!("{variant:?}: {all_that_came_back} of {} came back", 10 * COUNT);
 }
 
-/// Who did not read gets all that was said to him, once he does; what came after that is stored.
+/// A client that did not read gets everything that was sent to it, once it reads. What comes after that is stored.
 #[test]
 fn what_is_queued_at_sigterm_precedes_the_tag() {
     const COUNT: usize = 10_000;

@@ -100,7 +100,7 @@ impl Driver {
     /// What it complains of goes to the file `complaints`.
     pub fn start(library: Library, complaints: PathBuf, arguments: &[&str]) -> Self {
         let client = library.command();
-        // setpriv: as for the server.
+        // setpriv: as in `server.rs`.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]).arg(client.get_program()).args(client.get_args()).args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(&complaints).unwrap());

@@ -111,7 +111,7 @@ fn ends_within_its_limit(outcomes: &[&str], before: fn(&mut TcpStream), after: A
         component.send_sigterm();
         let _kept = after(tcp);
         let lines = component.finish_with(1);
-        // Twice the limit, for a machine that has much else to do.
+        // Twice the limit, because the machine may be busy.
         assert!(start.elapsed() < Duration::from_secs(2 * u64::from(LIMIT) + 2), "{:?}", start.elapsed());
         let last = lines.last().unwrap();
         assert!(outcomes.iter().any(|outcome| last.starts_with(&format!("ended: {outcome}, "))), "{last}");
@@ -149,7 +149,7 @@ fn a_server_that_trickles_is_left_at_the_limit() {
 #[test]
 fn a_server_that_never_reads_is_left_at_the_limit() {
     ends_within_its_limit(
-        // The kernel may just have room for the little that was left to say: then it is the answer that does not come.
+        // The kernel may have room for the little that was left to send. Then only the peer's answer does not come.
         &["stalled", "timed-out"],
         |tcp| {
             // Until nothing moves any more: the component does not read from who does not read.

@@ -20,6 +20,7 @@ use crate::{
     callbacks::{self, Callbacks},
     case::{Case, Ending},
     peer::{self, PATIENCE},
+    phases,
     rows::Setting,
     rust::poll_for,
     toy_tls::transport,
@@ -42,6 +43,7 @@ pub fn plain_options(farewell: &[u8]) -> xmpp_close_options {
     options.linger_ms = ms(PATIENCE);
     options.farewell = farewell.as_ptr().cast();
     options.farewell_len = farewell.len();
+    options.on_log = Some(phases::on_log);
     options
 }
 

@@ -25,7 +25,7 @@ impl<'a> Case<'a> {
         self.row.setting == setting
     }
 
-    /// Short for the one that is to end it.
+    /// A short limit, if this limit is to end the close.
     pub fn limit(&self, limit: Limit) -> Duration {
         if self.row.ends.limit == Some(limit) { Duration::from_secs(1) } else { PATIENCE }
     }
@@ -45,7 +45,7 @@ impl<'a> Case<'a> {
 pub struct Ending {
     pub outcome: Outcome,
     pub initiator: Option<Initiator>,
-    /// Ours was sent, theirs received.
+    /// Whether our tag was sent, and the peer's received.
     pub tags: (bool, bool),
     pub stanzas: u64,
     pub bytes_read: u64,
@@ -53,7 +53,7 @@ pub struct Ending {
     pub limit: Option<Limit>,
     /// The peer sent a stream error.
     pub error: bool,
-    /// TLS was used, our `close_notify` was sent, theirs received.
+    /// Whether TLS was used, our `close_notify` sent, and the peer's received.
     pub alerts: (bool, bool, bool),
 }
 

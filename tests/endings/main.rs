@@ -15,6 +15,7 @@ mod c_api;
 mod case;
 mod far;
 mod no_end;
+mod phases;
 mod rows;
 mod rust;
 mod scripted;
@@ -88,6 +89,7 @@ const APIS: [Api; 22] = [
 #[test]
 fn one_wire_gives_one_report_through_every_api() {
     let (mut wrong, mut outcomes) = (Vec::new(), HashSet::new());
+    phases::listen();
     for row in &ROWS {
         for tls in row.line.transports() {
             let apis = APIS.iter().filter(|api| api.takes_tls || !*tls);
@@ -95,15 +97,16 @@ fn one_wire_gives_one_report_through_every_api() {
                 let runs: Vec<_> = apis.map(|api| (api, scope.spawn(|| run(row, *api, *tls)))).collect();
                 runs.into_iter().map(|(api, run)| (api.name, run.join())).collect()
             });
-            let alerts = endings.iter().find_map(|(_, ended)| ended.as_ref().ok()).map(|ending| ending.alerts);
+            let alerts = endings.iter().find_map(|(_, ended)| ended.as_ref().ok()).map(|(ending, _)| ending.alerts);
             let expected = Ending { alerts: alerts.unwrap_or_default(), ..row.ends };
             for (name, ended) in endings {
                 let over = if *tls { ", over TLS" } else { "" };
                 match ended {
                     Err(_) => wrong.push(format!("{}{over}, {name}: a panic, as said above", row.name)),
-                    Ok(ending) if ending != expected => {
+                    Ok((ending, _)) if ending != expected => {
                         wrong.push(format!("{}{over}, {name}: {ending:?}, not {expected:?}", row.name));
                     }
+                    Ok((_, Some(logged))) => wrong.push(format!("{}{over}, {name}: {logged}", row.name)),
                     Ok(_) => {}
                 }
             }
@@ -114,8 +117,8 @@ fn one_wire_gives_one_report_through_every_api() {
     assert_eq!(outcomes.len(), 9);
 }
 
-/// One row through one API, each with a wire of its own.
-fn run(row: &'static Row, api: Api, tls: bool) -> Ending {
+/// One row through one API, each with a wire of its own: how it ended, and what is wrong with what was logged.
+fn run(row: &'static Row, api: Api, tls: bool) -> (Ending, Option<String>) {
     let (ours, theirs) = match row.setting {
         // Small enough that no single write takes all of a big farewell, however fast the peer reads.
         Setting::BigFarewell => peer::pair_with_buffers(1 << 16),
@@ -136,7 +139,7 @@ fn run(row: &'static Row, api: Api, tls: bool) -> Ending {
     let ending = (api.close)(&Case { tcp: &ours, row, tls });
     drop((ours, over));
     peer.join().unwrap_or_else(|_| panic!("{}, {}: the peer", row.name, api.name));
-    ending
+    (ending, phases::wrong(api.name, &ending))
 }
 
 /// Waits until so many bytes lie in the socket.

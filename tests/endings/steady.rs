@@ -18,7 +18,7 @@ use crate::{
 /// So often, and so evenly over twice the linger limit, something moves.
 const STEPS: u32 = 40;
 
-/// Waits for the moment of a step: time is what this is about.
+/// Waits until the moment of a step: these tests are about time.
 fn pace(start: Instant, step: u32) {
     thread::sleep((2 * DEFAULT_LINGER * step / STEPS).saturating_sub(start.elapsed()));
 }

@@ -53,7 +53,7 @@ const FAULTS: [Step; 14] = [
     Cancel,
 ];
 
-/// How long we wait for a peer that never ends it, and how long when there is no time left at all.
+/// How long we wait for a peer that never ends the close, and how long when no time is left at all.
 const PATIENCE: Duration = Duration::from_millis(150);
 
 /// The usual script with one fault, or one end, at each of its steps.

@@ -86,7 +86,7 @@ impl Model {
         if model.ending == Ending::Never && matches!(end, End::Close | End::Reset) {
             model.ending = if resets { Ending::Reset } else { Ending::Eof { inside: inside || tls } };
         }
-        // Who reads to the end of what we write ends then, too.
+        // A peer that reads to the end of our output ends then, too.
         if model.ending == Ending::Never && *end == End::Hold && case.how == How::HalfClose && !tls {
             model.ending = Ending::Eof { inside };
         }

@@ -144,7 +144,7 @@ fn the_end_of_our_output_is_no_progress_when_the_peers_stream_is_over_already() 
     assert_eq!(stream.deadline(), Some(secs(2) + LINGER));
     assert!(stream.report().tls.sent);
 
-    // The same for the other limit: what is written last is progress, and that its end is done is none.
+    // The same for the other limit: the last write is progress, the end of our output is not.
     let mut stream = plain(&CloseOptions::new().no_progress(secs(2)).linger(TOTAL));
     for event in [Finish, MALFORMED] {
         stream.at(&event, secs(1));

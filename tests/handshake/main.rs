@@ -234,7 +234,7 @@ fn after_a_failed_write_what_the_peer_sent_is_still_read() {
     assert_eq!(stream.at(&STANZA, secs(3)), "RP");
     assert_eq!(stream.at(&CLOSED, secs(3)), "O");
     let report = stream.report();
-    // Their tag came, ours did not get out: not clean, but nothing of theirs is missing.
+    // The peer's tag came, ours did not get out: not clean, but nothing of the peer's stream is missing.
     assert_eq!((report.outcome, report.tag_sent, report.tag_received), (Outcome::Reset, false, true));
     assert_eq!((report.os_error, report.stanzas), (Some(32), 1));
 }

@@ -100,7 +100,7 @@ fn those_whose_turn_comes_later_are_served_until_then() {
     assert!(line.contains("clean") && line.contains("1 late stanzas"), "{line}");
     bob.send("<message to='bob@localhost'><body>still here</body></message>");
     assert!(bob.until("</message>").contains("<body>still here</body>"));
-    // Who closes by himself is answered as ever.
+    // A client that closes by itself is answered as ever.
     bob.send(TAG);
     assert!(bob.until(TAG).ends_with(TAG));
     assert_eq!(bob.rest(), "");

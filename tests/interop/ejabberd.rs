@@ -24,7 +24,7 @@ pub struct Ejabberd {
 
 const LISTENERS: [&str; 4] = ["ejabberd_c2s", "ejabberd_service", "ejabberd_s2s_in", "ejabberd_http"];
 
-/// In the configuration: nobody is asked for a sign of life.
+/// In the configuration: the server asks no client for a sign of life.
 const NO_PINGS: &str = "  mod_ping: {}\n";
 
 impl Ejabberd {

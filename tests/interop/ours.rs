@@ -32,7 +32,7 @@ pub fn idle<P: Party>(party: &P, server: &mut dyn Server, way: Way) -> Run {
     Run { report, ..Run::default() }
 }
 
-/// Messages wait in the server for us, who read slowly. With `ours`, we send as many just before.
+/// Messages wait in the server, because we read slowly. With `ours`, we send as many just before the close.
 pub fn waiting<P: Party>(party: &P, server: &mut dyn Server, way: Way, ours: bool, loss_expected: bool) -> Run {
     let mut client = party.enter(server, SMALL);
     let mut bob = bob(server);

@@ -24,7 +24,7 @@ pub trait Party {
     /// Opens a stream on which messages come.
     fn enter(&self, server: &dyn Server, receive_buffer: usize) -> Client<Self::Transport>;
 
-    /// Where messages for it are sent.
+    /// The address to which messages for this party are sent.
     fn address(&self) -> String;
 
     /// The numbers of the messages that were kept for it, which come one after the other within `quiet`.

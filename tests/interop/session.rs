@@ -51,7 +51,7 @@ fn become_alice<T: Transport>(stream: &mut Stream<T>, resource: &str) -> Result<
     jid.filter(|_| attribute(&answer, "type").as_deref() == Some("result")).ok_or_else(|| answer.to_string())
 }
 
-/// Has another client of alice's ask for the resource that one has already, which ends the other's stream.
+/// Has a second client of alice's ask for the resource of the first one, which ends the first one's stream.
 pub fn take_resource(server: &dyn Server, jid: &str) {
     let resource = jid.split_once('/').expect("a full JID").1;
     // As for any login at jabberd2, see `log_in`.

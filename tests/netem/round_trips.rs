@@ -18,7 +18,7 @@ use crate::{
 };
 
 const CLOSES: usize = 200;
-/// Few, so that none waits for the processor.
+/// Few streams, so that none has to wait for the processor.
 const AT_ONCE: usize = 10;
 const LIMIT: Duration = Duration::from_secs(30);
 

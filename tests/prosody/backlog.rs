@@ -36,7 +36,8 @@ impl Fate {
     }
 }
 
-/// Lets `ALL` messages wait for alice, who reads `READ` of them and ends her stream; then looks for the others.
+/// Lets `ALL` messages wait for alice. She reads `READ` of them and ends her stream; then the test looks for the
+/// others.
 pub fn backlog<R>(server: &mut Prosody, addr: SocketAddr, end: impl FnOnce(Client) -> (Vec<usize>, R)) -> (Fate, R) {
     let alice = Client::available(addr, "alice", SMALL);
     let mut bob = Client::available(server.addr, "bob", USUAL);

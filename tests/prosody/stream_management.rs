@@ -62,8 +62,8 @@ pub enum Messages {
     Live,
 }
 
-/// Has bob send `ALL` messages to alice, who handles `READ` of them and closes; then looks for the others. `end` does
-/// what she does, and returns the late ones.
+/// Has bob send `ALL` messages to alice. She handles `READ` of them and closes; then the test looks for the others.
+/// `end` does what she does, and returns the late ones.
 pub fn close_on<R>(
     server: &mut Prosody,
     addr: SocketAddr,

@@ -47,7 +47,7 @@ impl Connect for Plain {
 
 pub struct Client<T: Transport = TcpStream> {
     pub stream: Stream<T>,
-    /// The same socket, for what the library never does.
+    /// The same socket, so that a test can do what the library never does.
     pub raw: TcpStream,
     pub jid: String,
     pings: u32,
@@ -99,7 +99,7 @@ impl<T: Transport> Client<T> {
         Self { stream, raw, jid, pings: 0 }
     }
 
-    /// Asks the server for a sign of life. When its answer is there, the server has handled all we sent, and the
+    /// Pings the server. When the answer is there, the server has handled all we sent, and the
     /// messages it had for us are there too: they are returned.
     pub fn ping(&mut self) -> Vec<Stanza> {
         self.try_ping().unwrap_or_else(|error| panic!("{error} instead of the answer to a ping"))

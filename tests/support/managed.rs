@@ -44,7 +44,8 @@ pub fn resume(addr: SocketAddr, session: &Managed) -> (Client, usize) {
     (Client::new(stream, raw, String::new()), known as usize)
 }
 
-/// Asks for it in vain; returns the condition. A stream without a session is closed like any other.
+/// Asks for a resumption that the server refuses; returns the condition. The stream without a session is closed like
+/// any other.
 pub fn resume_in_vain(addr: SocketAddr, session: &Managed) -> String {
     let (mut stream, _raw) = authenticated(addr);
     let condition = sm::resume(&mut stream, session, Instant::now() + PATIENCE).unwrap();

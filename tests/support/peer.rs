@@ -107,7 +107,7 @@ impl Peer {
         text.chars().skip(text.chars().count().saturating_sub(400)).collect()
     }
 
-    /// How many closing tags came, for there must never be two.
+    /// How many closing tags came; there must never be two.
     pub fn tags(&self) -> usize {
         self.got.windows(TAG.len()).filter(|window| *window == TAG.as_bytes()).count()
     }

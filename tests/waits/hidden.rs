@@ -35,7 +35,7 @@ fn fastest(what: &str, mut once: impl FnMut() -> Duration) {
     assert!(best < SOON, "{what}: {best:?}");
 }
 
-/// Answers the tag when it has been waited for, and waits for the end.
+/// Answers the tag after our side has begun to wait for the answer, and waits for the end.
 fn answer_late(mut theirs: impl Read + Write, end_output: impl FnOnce()) -> Duration {
     theirs.read_exact(&mut [0; TAG.len()]).unwrap();
     thread::sleep(Duration::from_millis(100)); // by now it waits

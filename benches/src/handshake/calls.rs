@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, fs, net::SocketAddr, process::Command};
 
-/// How often each is made, by name.
+/// How often each system call is made, by its name.
 pub type Calls = BTreeMap<String, f64>;
 
 const CLOSES: usize = 1000;
 
-/// Those of a close of this kind: of many, less those of a program that opens as many connections and drops them.
+/// The system calls of a close of this kind: those of many closes, less those of a program that opens as many
+/// connections and drops them.
 pub fn of(name: &str, address: SocketAddr) -> Calls {
     let (mut calls, dropped) = (count(name, address), count(super::DROPPED, address));
     calls.retain(|call, count| {

@@ -8,7 +8,7 @@ use std::{
 
 use super::{Account, Clock};
 
-/// Debian's, for which it is packaged.
+/// Debian's Python, for which slixmpp is packaged.
 const PYTHON: &str = "/usr/bin/python3";
 
 pub struct Python {

@@ -15,7 +15,7 @@ const DISABLE_TLS: c_long = 1;
 const DISABLE_STREAM_MANAGEMENT: c_long = 1 << 5;
 /// `XMPP_EOK`.
 const OK: c_int = 0;
-/// In milliseconds; it returns as soon as anything arrives.
+/// How long libstrophe waits, in milliseconds; it returns as soon as anything arrives.
 const WAIT: c_ulong = 1000;
 
 type OnConnection = extern "C" fn(*mut c_void, c_int, c_int, *mut c_void, *mut c_void);
@@ -51,7 +51,8 @@ pub fn close(account: &Account, clock: Clock) -> Duration {
     let jid = CString::new(account.jid()).unwrap();
     let password = CString::new(account.password).unwrap();
     let last = Cell::new(-1);
-    // SAFETY: as its header says: what is made is given back once, in this order; strings are copied; `last` outlives all.
+    // SAFETY: as its header says: what is made is given back once, in this order; strings are copied; `last` outlives
+    // all.
     unsafe {
         xmpp_initialize();
         let context = xmpp_ctx_new(ptr::null(), ptr::null());

@@ -1,4 +1,4 @@
-//! tokio-xmpp, all of whose tasks are run by the thread that is timed.
+//! tokio-xmpp. The thread that is timed runs all of its tasks.
 
 use std::time::Duration;
 

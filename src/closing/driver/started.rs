@@ -22,6 +22,7 @@ impl<T: Transport> Driver<T> {
         self.plan.first_step |= self.engine.may_send() && !self.engine.is_finishing();
         self.engine.finishing(self.clock.now);
         self.words.go_on();
+        self.note();
         self.blocked = None;
     }
 

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::{super::wants::Wants, Facts, Handshake, Ours, TRAILING_LIMIT, Theirs, Tls};
+#[cfg(any(feature = "capi", feature = "log"))]
+use crate::phase::{Phase, Phases};
 use crate::report::{Initiator, Limit, Report, TlsAlerts};
 
 impl Handshake {
@@ -52,6 +54,16 @@ impl Handshake {
     /// When [`tick`](Self::tick) is due; `None` before the close begins, and when it is over.
     pub(in crate::engine) fn deadline(&self) -> Option<Duration> {
         self.limits().into_iter().flatten().map(|(time, _)| time).min().filter(|_| !self.is_over())
+    }
+
+    /// The phases that the close has reached.
+    #[cfg(any(feature = "capi", feature = "log"))]
+    pub(in crate::engine) fn phases(&self) -> Phases {
+        Phases::default()
+            .with(Phase::Begun, self.times.began.is_some())
+            .with(Phase::TagSent, self.is_sent())
+            .with(Phase::TagReceived, self.theirs == Theirs::Closed)
+            .with(Phase::Ended, self.is_over())
     }
 
     /// What is known so far. Three members are left for others to fill in: the peer's stream error, the unacknowledged

@@ -29,35 +29,35 @@ use crate::{
     transport::{Interest, Transport},
 };
 
-/// What is known of a stream that is in the batch.
+/// What is known of one stream in the batch.
 pub(super) struct Member {
     pub(super) userdata: Userdata,
     place: Rc<Place>,
-    /// Who has the handle, if anybody has.
+    /// The handle, if there is one.
     handle: Option<(*mut xmpp_close_stream, Rc<Body>)>,
     taker: Taker,
 }
 
-// SAFETY: the header says that the program uses a batch and its streams in one thread at a time.
+// SAFETY: the header says that a program uses a batch and its streams in one thread at a time.
 unsafe impl Send for Member {}
 
-/// Where a stream is, for whoever has its handle.
+/// Where the stream of a handle is: in this batch, at this index.
 struct Place {
     intake: Arc<Intake<'static>>,
     known: Arc<Mutex<Known>>,
     index: usize,
     fd: RawFd,
     canceller: Option<Canceller>,
-    /// It is on its way out.
+    /// The stream is on its way out.
     left: Cell<bool>,
 }
 
 impl Place {
-    /// The stream leaves, and nobody is told; soon it goes to `to`.
+    /// The stream leaves the batch without on_end. Soon it goes to `to`.
     fn release(&self, to: Leaving<'static>) {
         if !self.left.replace(true) {
             lock(&self.known).members.remove(&self.index);
-            // SAFETY: it is open, for the stream that is on it is in the batch. Should it not be, system calls fail.
+            // SAFETY: its stream is in the batch, so the header demands that it is open. If it is not, system calls fail.
             let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
             self.intake.release(self.index, fd, self.canceller.as_ref(), to);
         }
@@ -74,7 +74,7 @@ impl Host for Place {
     }
 }
 
-/// A stream that its program goes on using.
+/// A stream in the batch that its program goes on using.
 struct Lent {
     body: Rc<Body>,
     taker: Taker,
@@ -159,7 +159,8 @@ unsafe fn add<T: Transport + Send + 'static>(
     let taker = options.taker()?;
     // SAFETY: as the caller promises.
     let rust = unsafe { options.to_rust(User::Call) }?;
-    let driver = Driver::new(Box::new(options::fit(open()?, &rust)?) as AnyTransport<'static>, rust)?;
+    let mut driver = Driver::new(Box::new(options::fit(open()?, &rust)?) as AnyTransport<'static>, rust)?;
+    driver.log_to(options.logger().map(|logger| logger.until(|| false)));
     reserve(batch)?;
     let (fd, canceller) = (descriptor(&driver), driver.canceller().cloned());
     let added =
@@ -198,7 +199,7 @@ pub unsafe extern "C" fn xmpp_close_batch_add_stream(
         let on_input = Box::new(move |driver: &mut Driven| handed.hand_over(driver));
         let fd = descriptor(&driver);
         let canceller = driver.canceller().cloned();
-        let added = batch.intake.add(driver, on_input, Some(Box::new(lent)))?; // or it is home again
+        let added = batch.intake.add(driver, on_input, Some(Box::new(lent)))?; // on failure the driver has gone home
         let place = Rc::new(place(batch, added, fd, canceller));
         body.went(place.clone());
         let member = Member { userdata, place, handle: Some((s, body)), taker };
@@ -273,10 +274,10 @@ pub unsafe extern "C" fn xmpp_close_batch_remove(
         };
         let lent = Lent { body, taker, userdata };
         place.release(Box::new(move |mut driver: Driven| {
-            let _ = lent.leave(&mut driver); // in a callback of its own
+            let _ = lent.leave(&mut driver); // for a release in one of its own callbacks
             lent.take_back(driver);
         }));
-        // Between two turns it is home at once.
+        // Between two turns the stream is home at once.
         if let Some(mut members) = batch.batch.take() {
             members.let_go();
             batch.batch.set(Some(members));

@@ -62,7 +62,7 @@ pub unsafe extern "C" fn xmpp_close_batch_turn(batch: *mut xmpp_close_batch, wai
         batch,
         || Ok(()),
         |_, members, ()| {
-            let left = members.turn_and(wait, false)?; // nobody can add one meanwhile
+            let left = members.turn_and(wait, false)?; // no other thread can add a stream meanwhile
             Ok(c_int::try_from(left).unwrap_or(c_int::MAX))
         },
     )

@@ -1,7 +1,7 @@
-// A program's options as Rust takes them, and who has a use for which.
+// A program's options in their Rust form, and which function has a use for which of them.
 
 use std::{
-    ffi::{c_int, c_void},
+    ffi::{CString, c_char, c_int, c_void},
     mem,
     time::Duration,
 };
@@ -15,19 +15,21 @@ use super::{
     XMPP_CLOSE_LATER, xmpp_close_options,
 };
 use crate::{
+    closing::OnLog,
     engine::Tls,
     options::{CloseOptions, LastWords, Limits, Said},
+    phase::Phase,
     transport::Transport,
 };
 
 type Compose = unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int;
 
-/// What usually follows the farewell, a tag and perhaps an error, so that it need not be moved for them.
+/// Room for what usually follows the farewell, our tag and perhaps an error, so that the farewell need not be moved.
 const ENDING: usize = 256;
-/// How much on_farewell may say.
+/// How many bytes on_farewell may store.
 const LAST_WORDS: usize = 4096;
 
-/// On a started stream, whose program may send to the last, it is asked again and again.
+/// The last words by on_farewell. On a started stream it is asked again and again, since its program may send until then.
 fn last_words(compose: Compose, userdata: *mut c_void, user: User) -> LastWords {
     let userdata = Userdata(userdata);
     LastWords::new(move || {
@@ -46,20 +48,44 @@ fn last_words(compose: Compose, userdata: *mut c_void, user: User) -> LastWords 
     })
 }
 
-/// Who takes the options. What it has no use for is refused, never ignored.
+/// The function that takes the options. An option that it has no use for is refused, never ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::ffi) enum User {
     /// `xmpp_close_new()`, which reads nothing and calls nothing back.
     Engine,
-    /// `xmpp_close_start()` and `xmpp_close_start_with()`: how it is closed is said later.
+    /// `xmpp_close_start()` and `xmpp_close_start_with()`. How the stream is closed is said later.
     Started,
-    /// A close that nobody finishes: the blocking calls, and what is added to a batch.
+    /// A close that no _finish follows: the blocking calls, and streams that are added to a batch.
     Call,
 }
 
 pub(in crate::ffi) type Callback = unsafe extern "C" fn(*mut c_void, *const u8, usize) -> c_int;
 
-/// Who gets what still arrives.
+/// Who is told of each phase.
+#[derive(Clone, Copy)]
+pub(in crate::ffi) struct Logger {
+    callback: unsafe extern "C" fn(*mut c_void, c_int, *const c_char),
+    userdata: Userdata,
+}
+
+impl Logger {
+    pub(in crate::ffi) fn tell(&self, phase: Phase, line: &str) {
+        let line = CString::new(line).unwrap_or_default(); // a line has no control characters
+        // SAFETY: the header says what the function must be; the line outlives the call.
+        unsafe { (self.callback)(self.userdata.get(), phase as c_int, line.as_ptr()) };
+    }
+
+    /// For a driver, which asks `is_freed` before each phase.
+    pub(in crate::ffi) fn until(self, is_freed: impl Fn() -> bool + Send + 'static) -> OnLog {
+        Box::new(move |phase, line| {
+            if !is_freed() {
+                self.tell(phase, line);
+            }
+        })
+    }
+}
+
+/// The callback that gets what still arrives.
 #[derive(Clone, Copy)]
 pub(in crate::ffi) enum Taker {
     Nobody,
@@ -67,7 +93,7 @@ pub(in crate::ffi) enum Taker {
     Data(Callback, *mut c_void),
 }
 
-// SAFETY: the header says that the program uses one object in one thread at a time, whichever that is.
+// SAFETY: the header says that a program uses an object in one thread at a time.
 unsafe impl Send for Taker {}
 
 impl xmpp_close_options {
@@ -93,9 +119,10 @@ impl xmpp_close_options {
             .any(|word| !word.is_null())
     }
 
+    /// All but on_log, which an engine has, too.
     fn has_callbacks(&self) -> bool {
-        let on_farewell = self.on_farewell.is_some();
-        on_farewell || self.on_stanza.is_some() || self.on_data.is_some() || !self.userdata.is_null()
+        let userdata = !self.userdata.is_null() && self.on_log.is_none();
+        userdata || self.on_farewell.is_some() || self.on_stanza.is_some() || self.on_data.is_some()
     }
 
     fn check_user(&self, user: User) -> Result<(), Refusal> {
@@ -108,6 +135,10 @@ impl xmpp_close_options {
             User::Call => engine_only || self.output_limit != 0,
         };
         if useless { Err(INVALID) } else { Ok(()) }
+    }
+
+    pub(in crate::ffi) fn logger(&self) -> Option<Logger> {
+        self.on_log.map(|callback| Logger { callback, userdata: Userdata(self.userdata) })
     }
 
     /// What lies below the stream of an engine.
@@ -129,7 +160,7 @@ impl xmpp_close_options {
         }
     }
 
-    /// The options as Rust has them; nothing in the result points into the program's memory.
+    /// The options in their Rust form. Nothing in the result points into the program's memory.
     ///
     /// # Safety
     /// The pointers are what the header says.

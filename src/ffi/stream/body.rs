@@ -1,4 +1,4 @@
-// What a handle stands for, and who has it: nobody, a call that is not at its end yet, or a batch.
+// The stream behind a handle, and who holds it: nobody, a call that has not returned yet, or a batch.
 
 use std::{
     cell::{Cell, RefCell},
@@ -12,7 +12,7 @@ use std::{
 use super::{
     super::{
         guard::{self, INVALID, Refusal},
-        options::Taker,
+        options::{Logger, Taker},
     },
     mail::{Mail, Order, Seen},
     xmpp_close_stream,
@@ -22,53 +22,57 @@ use crate::{
     closing::Driver,
     engine::{Engine, SendError},
     error::Error,
+    phase::{Phase, Phases},
 };
 
 pub(in crate::ffi) type Driven = Driver<AnyTransport<'static>>;
 
 pub(in crate::ffi) struct Body {
     kind: RefCell<Kind>,
-    /// An engine has none.
+    /// `None` for an engine.
     mail: Option<Rc<Mail>>,
-    /// A panic has left it in a state that nobody knows.
+    /// A panic has left the stream in an unknown state.
     is_dead: Cell<bool>,
-    /// A batch moves it now.
+    /// A batch is moving the stream now.
     is_moving: Cell<bool>,
-    /// The handle, when it was freed in a callback: it goes when the callback's call is at its end.
+    /// The handle, if it was freed in a callback. It is released when the call with that callback ends.
     doomed: Cell<*mut xmpp_close_stream>,
 }
 
 pub(super) enum Kind {
     Engine(Box<Lone>),
     Started(Box<Started>),
-    /// A started stream that a call has taken out, one of whose callbacks may be running.
+    /// A started stream that a call holds. One of its callbacks may be running.
     Lent,
     /// A started stream that is in a batch.
     Away(Rc<dyn Host>),
 }
 
-/// An engine, whose program does all the rest.
+/// An engine. The program does the rest.
 pub(super) struct Lone {
     pub(super) engine: Engine,
     pub(super) own_parser: bool,
-    /// The latest time that was told.
+    /// The latest `now` that was passed.
     pub(super) now: Duration,
+    pub(super) logger: Option<Logger>,
+    /// The phases that it was told.
+    pub(super) told: Phases,
 }
 
 /// A stream that the library moves.
 pub(in crate::ffi) struct Started {
     pub(in crate::ffi) driver: Driven,
     pub(in crate::ffi) taker: Taker,
-    /// That of its options.
+    /// The userdata of its options.
     pub(in crate::ffi) userdata: *mut c_void,
 }
 
 /// The batch that a stream is in.
 pub(in crate::ffi) trait Host {
-    /// Something was asked of the stream: it is to be moved soon.
+    /// Something was asked of the stream, so the batch has to move it soon.
     fn ring(&self);
-    /// The handle is being freed, and the descriptor may be closed next: the stream is to leave, and nobody is told. Not
-    /// called while the batch moves this very stream: there [`Body::leave`] says so.
+    /// The handle is being freed, and the descriptor may be closed next. The stream leaves the batch, without on_end. Not called
+    /// while the batch moves this very stream: [`Body::leave`] tells it then.
     fn forget(&self);
 }
 
@@ -83,6 +87,13 @@ impl Lone {
         self.now
     }
 
+    /// What is to be logged next.
+    fn next_phase(&mut self) -> Option<(Logger, Phase, String)> {
+        let logger = self.logger?;
+        let phase = self.told.next(self.engine.phases())?;
+        Some((logger, phase, phase.line(&self.engine.report())))
+    }
+
     fn carry_out(&mut self, order: Order, now: Duration) -> Result<(), Error> {
         match order {
             Order::Send(_) | Order::Refuse => {}
@@ -94,7 +105,7 @@ impl Lone {
     }
 }
 
-/// Gives the stream up when a panic goes by.
+/// Marks the stream as dead when a panic unwinds.
 struct Witness<'a>(&'a Cell<bool>);
 
 impl Drop for Witness<'_> {
@@ -116,7 +127,7 @@ impl Body {
         }
     }
 
-    /// `None` for a stream that is dead.
+    /// Does `work`, unless the stream is dead (`None`).
     pub(super) fn alive<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
         if self.is_dead.get() {
             return None;
@@ -125,11 +136,26 @@ impl Body {
         Some(work())
     }
 
-    /// Does something with an engine; a started stream is `INVALID`.
+    /// Does `work` with an engine. A started stream is `INVALID`.
     pub(super) fn engine<R>(&self, work: impl FnOnce(&mut Lone) -> Result<R, Refusal>) -> Result<R, Refusal> {
-        match &mut *self.kind.borrow_mut() {
-            Kind::Engine(lone) => work(lone),
-            _ => Err(INVALID),
+        let (result, logs) = match &mut *self.kind.borrow_mut() {
+            Kind::Engine(lone) => (work(lone), lone.logger.is_some()),
+            _ => return Err(INVALID),
+        };
+        if logs {
+            self.log();
+        }
+        result
+    }
+
+    /// Tells who logs an engine each phase that is new. The callback may use the engine.
+    pub(super) fn log(&self) {
+        let next = || match &mut *self.kind.borrow_mut() {
+            Kind::Engine(lone) => lone.next_phase(),
+            _ => None,
+        };
+        while let Some((logger, phase, line)) = next() {
+            logger.tell(phase, &line);
         }
     }
 
@@ -137,7 +163,8 @@ impl Body {
         matches!(*self.kind.borrow(), Kind::Engine(_))
     }
 
-    /// Answers a question about either kind, or about what was seen last of a stream that somebody else has.
+    /// Answers a question about either kind of stream. If somebody else holds the stream, the answer is what was seen of it
+    /// last.
     pub(super) fn look<R>(
         &self,
         engine: impl FnOnce(&Lone) -> R,
@@ -151,7 +178,7 @@ impl Body {
         }
     }
 
-    /// Takes a started stream out, unless somebody has it; with its mail.
+    /// Takes a started stream, and its mail. `None`: somebody else holds it.
     fn take(&self) -> Option<(Box<Started>, &Mail)> {
         let mail = self.mail.as_deref()?;
         let mut kind = self.kind.borrow_mut();
@@ -167,7 +194,7 @@ impl Body {
         }
     }
 
-    /// Does something with a started stream that nobody has; `None` otherwise.
+    /// Does `work` with a started stream. `None`: somebody else holds it.
     fn with<R>(&self, work: impl FnOnce(&mut Started, &Mail) -> R) -> Option<R> {
         let (mut started, mail) = self.take()?;
         let result = work(&mut started, mail);
@@ -177,23 +204,25 @@ impl Body {
         Some(result)
     }
 
-    /// Queues bytes, whoever has the stream.
+    /// Queues bytes, whoever holds the stream.
     pub(super) fn send(&self, bytes: &[u8]) -> Result<(), SendError> {
         match &mut *self.kind.borrow_mut() {
             Kind::Engine(lone) => return lone.engine.send(bytes),
-            Kind::Started(started) => return started.driver.send(bytes), // which calls nobody back
+            Kind::Started(started) => return started.driver.send(bytes), // this calls no callback
             Kind::Lent | Kind::Away(_) => {}
         }
         self.post(|mail| mail.send(bytes))
     }
 
-    /// Asks for something else, at a time that only engines look at.
+    /// Gives the stream an order. Only engines look at `now`.
     pub(super) fn order(&self, order: Order, now: u64) -> Result<c_int, Refusal> {
-        if let Kind::Engine(lone) = &mut *self.kind.borrow_mut() {
-            let now = lone.look_at_clock(now);
-            return Ok(lone.carry_out(order, now).map(|()| 0)?);
+        if self.is_engine() {
+            return self.engine(|lone| {
+                let now = lone.look_at_clock(now);
+                Ok(lone.carry_out(order, now).map(|()| 0)?)
+            });
         }
-        // Taken by whichever of the two is called.
+        // Only one of the two closures is called, and takes the order.
         let order = Cell::new(Some(order));
         let result = self
             .with(|started, _| order.take().map_or(Ok(()), |order| order.carry_out(&mut started.driver)))
@@ -201,7 +230,7 @@ impl Body {
         Ok(result.map(|()| 0)?)
     }
 
-    /// Leaves something in the mail for whoever has the stream.
+    /// Puts something into the mail of whoever holds the stream.
     fn post<E>(&self, put: impl FnOnce(&Mail) -> Result<(), E>) -> Result<(), E> {
         let result = self.mail.as_ref().map_or(Ok(()), |mail| put(mail));
         if let Kind::Away(host) = &*self.kind.borrow() {
@@ -210,7 +239,7 @@ impl Body {
         result
     }
 
-    /// All that can be done without waiting, a bounded amount of it. Nothing when somebody has the stream.
+    /// Does what can be done without waiting, a bounded amount. Nothing, if somebody else holds the stream.
     pub(super) fn step(&self) {
         self.with(|Started { driver, taker, .. }, mail| {
             driver.advance(|driver, is_input| {
@@ -223,11 +252,14 @@ impl Body {
         });
     }
 
-    /// Frees the handle, or lets the call do it that is not at its end.
+    /// Frees the handle. If a call holds the stream, that call frees the handle at its end.
     ///
     /// # Safety
     /// `handle` is that of this stream, and used by nobody after that.
     pub(super) unsafe fn free(&self, handle: *mut xmpp_close_stream) {
+        if let Kind::Engine(lone) = &mut *self.kind.borrow_mut() {
+            lone.logger = None;
+        }
         let host = match &*self.kind.borrow() {
             Kind::Lent if !self.is_dead.get() => None,
             Kind::Away(_) if self.is_moving.get() => None,
@@ -250,11 +282,11 @@ impl Body {
         self.mail.as_ref().is_some_and(|mail| mail.is_freed.get())
     }
 
-    /// Frees the handle, if its program has asked for that. The caller holds this stream by another one.
+    /// Frees the handle, if its program has asked for that. The caller holds this body by an `Rc` of its own.
     fn bury(&self) {
         let handle = self.doomed.replace(ptr::null_mut());
         if !handle.is_null() {
-            // SAFETY: it came from `guard::give`, and whoever freed it does not use it any more.
+            // SAFETY: it came from `guard::give`, and the program that freed it does not use it any more.
             unsafe { guard::take_back(handle) };
         }
     }
@@ -262,13 +294,14 @@ impl Body {
 
 /// What a batch does with a stream that was added to it.
 ///
-/// It takes the stream by [`lend`](Self::lend), and either says where it is ([`went`](Self::went)) or gives it back
-/// ([`came_home`](Self::came_home)), as it also does when the stream leaves the batch or is over: before `on_end`, for then
-/// the stream is its program's again. Each time that it moves the stream, it does so between [`enter`](Self::enter) and
-/// [`leave`](Self::leave), with [`exchange`](Self::exchange) behind each step in which a callback may have been called.
+/// 1. The batch takes the stream by [`lend`](Self::lend), then calls [`went`](Self::went).
+/// 2. Each time that it moves the stream, it calls [`enter`](Self::enter) before and [`leave`](Self::leave) after, and
+///    [`exchange`](Self::exchange) after each step in which a callback may have been called.
+/// 3. When the stream leaves the batch or is over, the batch gives it back by [`came_home`](Self::came_home). That comes before
+///    `on_end`, in which the program may use the stream again.
 impl Body {
     /// # Errors
-    /// `INVALID` for an engine, for a stream that is in a batch already, or over, or from one of its own callbacks.
+    /// `INVALID` for an engine, for a stream that is in a batch already or is over, and in one of its own callbacks.
     pub(in crate::ffi) fn lend(&self) -> Result<Box<Started>, Refusal> {
         let (started, _) = self.alive(|| self.take()).ok_or(guard::PANIC)?.ok_or(INVALID)?;
         if started.driver.is_done() {
@@ -278,7 +311,7 @@ impl Body {
         Ok(started)
     }
 
-    /// One that comes out of a batch, where nobody had a handle of it.
+    /// A stream in a batch that gets its first handle.
     pub(in crate::ffi) fn away(host: Rc<dyn Host>) -> Self {
         Self::new(Kind::Away(host), Some(Rc::default()))
     }
@@ -292,7 +325,7 @@ impl Body {
         *self.kind.borrow_mut() = Kind::Started(started);
     }
 
-    /// The batch takes the stream up. False: its handle was freed, so it leaves, without a word to anybody.
+    /// The batch begins to move the stream. False: its handle was freed, so it leaves the batch without on_end.
     #[must_use]
     pub(in crate::ffi) fn enter(&self, driver: &mut Driven) -> bool {
         if self.is_freed() || self.is_dead.get() {
@@ -303,21 +336,21 @@ impl Body {
         true
     }
 
-    /// Hands over what was read.
+    /// Hands what was read to the program.
     pub(in crate::ffi) fn hand_over(&self, taker: &Taker, driver: &mut Driven) {
         if let Some(mail) = &self.mail {
             taker.take(driver, &mail.is_freed, &mut |driver| mail.exchange(driver));
         }
     }
 
-    /// Carries out what callbacks have asked of it.
+    /// Carries out what callbacks have asked of the stream.
     pub(in crate::ffi) fn exchange(&self, driver: &mut Driven) {
         if let Some(mail) = &self.mail {
             mail.exchange(driver);
         }
     }
 
-    /// The batch lets it rest. False as for [`enter`](Self::enter).
+    /// The batch stops moving the stream. False as for [`enter`](Self::enter).
     #[must_use]
     pub(in crate::ffi) fn leave(&self, driver: &mut Driven) -> bool {
         self.exchange(driver);

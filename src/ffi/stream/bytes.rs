@@ -133,7 +133,7 @@ pub unsafe extern "C" fn xmpp_close_input(
                 let now = lone.look_at_clock(now);
                 Ok(next(&mut lone.engine, &mut rest, now))
             })?;
-            // With no byte left, there is nothing to point to, as nobody looks at it then.
+            // When no byte is left, `rest` may point anywhere.
             data.write(if rest.is_empty() { data.read().wrapping_add(len.read()) } else { rest.as_ptr() });
             len.write(rest.len());
             if !xml.is_null() {

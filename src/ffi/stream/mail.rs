@@ -1,9 +1,9 @@
-// What is asked of a started stream while somebody else has it.
+// What is asked of a started stream while a call or a batch holds it.
 //
-// While a call has a stream, its callbacks may run, and while a batch has it, anything may. Whatever is asked of the stream
-// then waits here as an order, and its holder carries it out before it goes on: behind each callback, and when it takes up the
-// stream again. What such a call answers is known at once, from what the holder has seen of the stream last; for nobody else
-// moves it.
+// While a call holds a stream, its callbacks may ask something of the stream; while a batch holds it, anybody may. That waits
+// here as an order. The holder carries out the orders before it goes on: after each callback, and when it begins to move the
+// stream. Such a function can answer at once, from what the holder has seen of the stream last, since only the holder moves the
+// stream.
 
 use std::{
     cell::{Cell, RefCell},
@@ -22,7 +22,7 @@ use crate::{
 
 pub(super) enum Order {
     Send(Vec<u8>),
-    /// Something came too late to be sent: that is counted.
+    /// Something was sent too late, which the report counts.
     Refuse,
     Finish(Option<StreamError>),
     Detach,
@@ -41,7 +41,7 @@ impl Order {
         Ok(())
     }
 
-    /// Nothing may be sent behind it.
+    /// Whether nothing may be sent after this order.
     fn ends_sending(&self) -> bool {
         match self {
             Self::Detach => true,
@@ -51,7 +51,7 @@ impl Order {
     }
 }
 
-/// What the stream was like when its holder had a look last.
+/// What the holder has seen of the stream last.
 pub(super) struct Seen {
     pub(super) wants: Wants,
     pub(super) is_inside: bool,
@@ -64,16 +64,16 @@ pub(in crate::ffi) struct Mail {
     orders: RefCell<Vec<Order>>,
     /// `None`: nobody has looked yet.
     seen: RefCell<Option<Seen>>,
-    /// How much may still be sent behind the orders, if anything may.
+    /// How many bytes may still be sent after these orders. `None`: nothing may be sent any more.
     room: Cell<Option<usize>>,
-    /// Something of what was sent is not written.
+    /// Not all that was sent is written.
     unwritten: Cell<bool>,
-    /// A callback has freed the stream: nothing more is done with it, and no callback is called.
+    /// A callback has freed the stream. Nothing more is done with it, and no callback is called.
     pub(super) is_freed: Rc<Cell<bool>>,
 }
 
 impl Mail {
-    /// Carries out what was asked, and has a look.
+    /// Carries out the orders, and looks at the stream.
     pub(super) fn exchange(&self, driver: &mut Driven) {
         while !self.is_freed.get() {
             let orders = mem::take(&mut *self.orders.borrow_mut());
@@ -81,7 +81,7 @@ impl Mail {
                 break;
             }
             for order in orders {
-                // It may call callbacks, and they may ask for more. Whether it can be told was looked at before.
+                // An order may call callbacks, and they may give more orders. An order that could fail was refused before.
                 let _ = order.carry_out(driver);
             }
         }
@@ -115,7 +115,7 @@ impl Mail {
         Ok(())
     }
 
-    /// Everything but sending.
+    /// Takes any order but `Send` and `Refuse`.
     pub(super) fn order(&self, order: Order) -> Result<(), Error> {
         if matches!(order, Order::Tell(Fact::Restarted { .. })) && (self.unwritten.get() || self.room.get().is_none()) {
             return Err(Invalid::UnwrittenAtRestart.into());
@@ -127,7 +127,7 @@ impl Mail {
         Ok(())
     }
 
-    /// What on_farewell has sent goes in front of what it says.
+    /// Takes out what on_farewell has sent, which goes in front of what it stores.
     pub(super) fn sent(&self) -> Vec<u8> {
         let mut sent = Vec::new();
         self.orders.borrow_mut().retain_mut(|order| match order {

@@ -61,7 +61,7 @@ pub enum xmpp_close_want {
 
 use xmpp_close_want::*;
 
-/// An open stream of which the library holds nothing.
+/// The bits of NULL: an open stream of which the library holds nothing.
 const OPEN: u32 = XMPP_CLOSE_READ as u32 | XMPP_CLOSE_PARSE as u32 | XMPP_CLOSE_MAY_SEND as u32;
 const OVER: u32 = XMPP_CLOSE_OVER as u32;
 
@@ -80,13 +80,13 @@ fn bits(wants: Wants) -> u32 {
     .fold(0, |bits, (is_set, bit)| if is_set { bits | bit as u32 } else { bits })
 }
 
-/// -1 for no time at all.
+/// A time as poll(2) takes it; -1 without one.
 fn millis(left: Option<Duration>) -> c_int {
     left.map_or(-1, poll_millis)
 }
 
 fn wants(body: &Body) -> u32 {
-    // Over comes alone, or with NOTIFY.
+    // OVER comes alone, or with NOTIFY.
     let bits =
         |wants: Wants, is_inside| bits(wants) | if is_inside && !wants.over() { XMPP_CLOSE_INSIDE as u32 } else { 0 };
     body.look(

@@ -132,7 +132,7 @@ impl xmpp_close_fact {
         Self::XMPP_CLOSE_FACT_OVERSIZE,
     ];
 
-    /// Where the library has the descriptor, it finds out by itself.
+    /// For a started stream the library finds these facts out by itself.
     fn is_for_engines(self) -> bool {
         self as u32 >= Self::XMPP_CLOSE_FACT_ARRIVED as u32
     }
@@ -252,7 +252,7 @@ pub unsafe extern "C" fn xmpp_close_peer_error(
     unsafe { call(s, |body| body.order(Order::Tell(Fact::StreamError(theirs(error)?)), now)) }
 }
 
-/// A stream error that we send. It is checked, for half of it would be none.
+/// A stream error that we send. It must be complete.
 ///
 /// # Safety
 /// `error` is NULL, or what the header says.
@@ -269,7 +269,7 @@ unsafe fn ours(error: *const xmpp_close_error) -> Result<Option<StreamError>, Re
     }
 }
 
-/// The peer's, which may say anything: what is no UTF-8 in it is replaced, rather than that it were not told at all.
+/// The peer's stream error, which may say anything. Bytes that are no UTF-8 are replaced, so that the rest is not lost.
 ///
 /// # Safety
 /// `error` is NULL, or what the header says.

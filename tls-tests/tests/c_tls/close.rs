@@ -126,7 +126,7 @@ impl Listener {
 pub struct Report {
     pub outcome: String,
     pub stanzas: usize,
-    /// Whether our close_notify went, and theirs came.
+    /// Whether our close_notify was sent, and the peer's came.
     pub alerts: (bool, bool),
     pub unsent: u64,
     pub behind_the_tag: u64,

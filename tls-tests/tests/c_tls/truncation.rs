@@ -64,7 +64,8 @@ fn tls13_against_rustls() -> Vec<Cell> {
     Cell::against_rustls().into_iter().filter(|cell| cell.version == Version::Tls13).collect()
 }
 
-/// They come in front of the peer's header, in pieces, so that waiting for that is ended for nothing, again and again.
+/// TLS's own messages come in front of the peer's header, in pieces: each ends a wait for the header, and brings
+/// nothing.
 #[test]
 fn session_tickets_are_neither_data_nor_an_end() {
     each(tls13_against_rustls(), |cell| {

@@ -110,7 +110,7 @@ fn without_the_peers_notify_tcp_ends_at_the_linger_limit() {
     each(&[Variant::Sanitized], FOREVER, FOREVER, test, |server| drop(server.stop()));
 }
 
-/// Who never comes to TLS, or not to its end, is left without a byte of XML, in time.
+/// A client that never begins TLS, or never ends the TLS handshake, is left in time and gets no byte of XML.
 #[test]
 fn clients_that_never_negotiate_tls_cannot_hold_the_server() {
     let server = crate::server::start(Variant::Sanitized, FOREVER, 3);

@@ -90,7 +90,7 @@ fn a_peer_that_stops_inside_a_record_cannot_extend_the_deadline() {
 
 #[test]
 fn a_peer_that_never_reads_cannot_extend_the_deadline() {
-    // Large stanzas, for a debug build takes its time to look through many small ones, before the deadline begins to count.
+    // Large stanzas, because a debug build needs long for many small ones, before the deadline begins to count.
     let farewell = format!("<message>{}</message>", "x".repeat(9_981)).repeat(200);
     let bytes = (farewell.len() + TAG.len()) as u64;
     let script = |peer: &mut TlsPeer| {
@@ -115,7 +115,7 @@ fn a_flooding_peer_cannot_extend_the_deadline() {
     let script = move |peer: &mut TlsPeer| {
         while !peer.is_over() && peer.try_send(&flood).is_ok() {}
     };
-    // One after the other, for a flood takes all the processor time there is.
+    // One after the other, because a flood takes all the processor time.
     each(Case::all(), |case| {
         close_once(case, Duration::from_millis(500), &CloseOptions::new(), script.clone(), |closed, ()| {
             assert_eq!(closed.report.outcome, Outcome::TimedOut, "{}", closed.report);

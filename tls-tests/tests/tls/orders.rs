@@ -154,7 +154,7 @@ fn notify_crosses_ours() {
         let closed = close(case, &CloseOptions::new(), |mut peer| {
             peer.read_tag().expect_silence();
             peer.send(TAG);
-            // Ours is there, but has not been read when theirs goes.
+            // Our alert has arrived, but has not been read when the peer's is sent.
             assert!(peer.tcp.peek(&mut [0; 5]).unwrap() > 0);
             peer.notify().expect_notify_and_fin();
         });
@@ -177,7 +177,7 @@ fn a_notify_lost_to_a_reset_leaves_the_close_clean() {
     });
 }
 
-/// TL-02: ours is out, and TCP is not ended before theirs has come.
+/// TL-02: our alert is out, and TCP is not ended before the peer's has come.
 #[test]
 fn a_notify_that_comes_late_is_waited_for() {
     each_at_once(Case::all(), |case| {

@@ -1,0 +1,58 @@
+//! Who is told of each phase of a close: the `log` crate, and C's `on_log`.
+
+use super::Driver;
+use crate::{
+    phase::{Phase, Phases},
+    transport::Transport,
+};
+
+/// Takes a phase and its line.
+#[cfg(feature = "capi")]
+pub(crate) type OnLog = Box<dyn Fn(Phase, &str) + Send>;
+
+#[derive(Default)]
+pub(super) struct Log {
+    told: Phases,
+    #[cfg(feature = "capi")]
+    on_log: Option<OnLog>,
+}
+
+impl<T: Transport> Driver<T> {
+    /// Lets `on_log` know each phase from now on.
+    #[cfg(feature = "capi")]
+    pub(crate) fn log_to(&mut self, on_log: Option<OnLog>) {
+        self.log.on_log = on_log;
+    }
+
+    /// Tells each phase that was reached since the last call.
+    pub(crate) fn log(&mut self) {
+        #[cfg(not(feature = "log"))]
+        if self.log.on_log.is_none() {
+            return;
+        }
+        while let Some(phase) = self.log.told.next(self.engine.phases()) {
+            #[cfg(feature = "log")]
+            self.log_event(phase);
+            #[cfg(feature = "capi")]
+            if let Some(on_log) = &self.log.on_log {
+                on_log(phase, &phase.line(&self.report()));
+            }
+        }
+    }
+
+    /// The descriptor's number tells the streams of a program apart.
+    #[cfg(feature = "log")]
+    fn log_event(&self, phase: Phase) {
+        use std::os::fd::AsRawFd;
+
+        use crate::transport::Interest;
+        let level = if phase == Phase::Ended { log::Level::Info } else { log::Level::Debug };
+        if log::log_enabled!(target: "xmpp_close", level) {
+            let line = phase.line(&self.report());
+            match self.transport.watch(Interest::READ) {
+                Some((fd, _)) => log::log!(target: "xmpp_close", level, "fd {}: {line}", fd.as_raw_fd()),
+                None => log::log!(target: "xmpp_close", level, "{line}"),
+            }
+        }
+    }
+}
