@@ -1,5 +1,5 @@
-/* The ways that a close can take, each once by an engine whose program moves the bytes, and once by a started stream over
- * the same wire: both say the same on it, and report the same. */
+/* The ways that a close can take, each once by an engine and once by a started stream over the same wire: both send the
+ * same, and report the same. */
 #include "check.h"
 #include "peer.h"
 #include "xmpp_close.h"
@@ -141,7 +141,7 @@ static int wire_read(void *userdata, uint8_t *buf, size_t len, size_t *n)
     if (wire->broken)
         return wire->broken;
     if (wire->notified == 1) {
-        wire->notified = 2; /* the next is the bare socket's */
+        wire->notified = 2; /* the next bytes are of the socket below TLS */
         return 0;
     }
     if (wire->ended)
@@ -281,7 +281,7 @@ static int engine_writes(xmpp_close_stream *s, struct wire *wire, uint64_t now)
     return len > 0;
 }
 
-/* All that can be done. */
+/* Does all that can be done. */
 static void engine_moves(xmpp_close_stream *s, struct wire *wire, uint64_t now)
 {
     int moved = 1;
@@ -332,7 +332,7 @@ static xmpp_close_report by_an_engine(const struct trace *trace, struct wire *wi
 
 /* ---- a started stream ---- */
 
-/* Until it waits. */
+/* Steps until the stream waits. */
 static void stream_moves(xmpp_close_stream *s)
 {
     do
@@ -411,7 +411,7 @@ static void an_engine_and_a_step_agree(void)
         ok &= CHECK_INT(by_engine.initiator, traces[i].initiator);
         ok &= CHECK_TEXT(first.out, traces[i].said);
         ok &= CHECK_TEXT(second.out, traces[i].said);
-        ok &= CHECK(first.shuts <= 1 && second.shuts <= 1 && second.shuts >= first.shuts); /* it also ends what is over */
+        ok &= CHECK(first.shuts <= 1 && second.shuts <= 1 && second.shuts >= first.shuts); /* a fact also ends what is over */
         ok &= same_reports(&by_engine, &by_step);
         if (!ok)
             printf("  that was: %s\n", traces[i].name);
