@@ -214,7 +214,7 @@
  *                       xmpp_close_batch_add_stream() is XMPP_CLOSE_ERR_INVALID
  *    a batch, or a      everything but _set, _turn and _run of the batch, which are
  *    stream in it       XMPP_CLOSE_ERR_INVALID. _free is put off
- *    an engine          an engine has no callbacks
+ *    an engine          everything. An engine calls nothing back but on_log
  *
  * Threads, fork, signals
  *

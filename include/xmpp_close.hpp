@@ -1,30 +1,40 @@
-/* xmpp_close.hpp: what C++11 and later can add to xmpp_close.h. Header-only; link with the same library.
+/* xmpp_close.hpp: xmpp_close.h for C++11 and later. Header-only; link with the library of the C API.
  *
- *    xmpp_close::options options;
- *    options.total_ms = std::chrono::seconds(20);
- *    options.on_stanza = [&](const char *xml, size_t len) { inbox.emplace_back(xml, len); return 0; };
- *    const xmpp_close::result closed = xmpp_close::close(fd, options);
- *    log(closed ? closed.report.describe() : closed.strerror());
+ *    #include <xmpp_close.hpp>
+ *    #include <iostream>
+ *    #include <unistd.h>
+ *    #include <vector>
  *
- * xmpp_close.h says what everything means; names are the same without the prefix, and there is no other behaviour. C
- * functions that need no more than they have, such as xmpp_close_idle_seconds(), have no twin here.
+ *    bool close_stream(int fd, std::vector<std::string> &inbox)
+ *    {
+ *        xmpp_close::options options;
+ *        options.total_ms = std::chrono::seconds(20);
+ *        options.on_stanza = [&](const char *xml, size_t len) { inbox.emplace_back(xml, len); return 0; };
+ *        const xmpp_close::result closed = xmpp_close::close(fd, options);
+ *        std::cerr << (closed ? closed.report.describe() : closed.strerror()) << '\n';
+ *        ::close(fd);
+ *        return closed && closed.report.ended() == xmpp_close::outcome::clean;
+ *    }
  *
- * - Handles free what they own, and can be moved, not copied. A default-made or moved-from one is empty: it converts
- *   to false, and its functions give XMPP_CLOSE_ERR_NULL; an empty stream is an open one, as NULL is in C. _new is `create`,
- *   and for a stream `engine`; both give an empty one on failure.
- * - Options own their strings and callables; an empty one is what NULL is in C. Text ends at its first NUL. What a
- *   callable captures by reference must live until the call that uses it returns, or as long as the stream or batch.
- * - Callables return what the callbacks of C return: 0 goes on. They are in std::function, so must be copyable, and are
- *   on the heap if they capture more than a pointer or two; std::ref() of a callable is neither copied nor allocated.
- * - A call reads its options where they are: nothing is copied or allocated that C does not copy or allocate.
- * - An exception that leaves a callable does not enter C. It stops that stream (XMPP_CLOSE_CANCELLED; from a transport,
- *   XMPP_CLOSE_RESET by ECANCELED), none of whose callables is called again, and is thrown on when the C function has
- *   returned: of a stream's, that is step(). In a batch the other streams go on, and one exception comes out. What on_log
- *   throws stops nothing before another callable of the stream is due.
- * - Times are milliseconds or std::chrono. A limit is rounded up; one that is too long is the longest there is, and one of
- *   zero or less is 1 ms, since the number 0 means the default.
- * - Neither exceptions nor RTTI are needed. A file that is compiled without exceptions has other types than a file
- *   with them, so that a mix of both in one interface fails to link instead of losing the rule above.
+ * xmpp_close.h says what everything means. Names are those of C without the prefix, and nothing behaves differently. A C
+ * function that gains nothing in C++, such as xmpp_close_idle_seconds(), has no counterpart here.
+ *
+ * - Handles free what they own. They can be moved, but not copied. A handle that is default-made or moved-from is empty: it
+ *   converts to false, and its functions return XMPP_CLOSE_ERR_NULL. An empty stream is an open one, as NULL is in C.
+ *   What C calls _new is `create`, and for a stream `engine`. Both return an empty handle on failure.
+ * - Options own their strings and callables. An empty one is what NULL is in C. A text ends at its first NUL. What a callable
+ *   captures by reference must live until the call returns, or as long as the stream or batch that has the callable.
+ * - Callables return what the callbacks of C return: 0 is "go on". They are kept in std::function, so they must be copyable,
+ *   and lie on the heap if they capture more than a pointer or two. std::ref() of a callable is neither copied nor allocated.
+ * - A call reads its options where they are. It copies and allocates only what C copies and allocates.
+ * - An exception that leaves a callable does not enter C. It stops that stream: the outcome is XMPP_CLOSE_CANCELLED, or, from a
+ *   callable of a transport, XMPP_CLOSE_RESET by ECANCELED. No other callable of the stream is called any more. When the C
+ *   function has returned, the exception is thrown on; of a started stream, that is step(). In a batch the other streams go
+ *   on, and one exception comes out. An exception of on_log stops nothing before another callable of the stream is due.
+ * - Times are milliseconds or std::chrono. A limit is rounded up. A limit that is too long is the longest there is. A duration
+ *   of zero or less is 1 ms, since the number 0 means the default.
+ * - Exceptions and RTTI are not needed. A file that is compiled without exceptions has other types than a file with them: a
+ *   program that mixes both in one interface fails to link, instead of breaking the rule about exceptions.
  */
 
 #ifndef XMPP_CLOSE_HPP
@@ -120,7 +130,7 @@ struct wants {
     }
 };
 
-/// That of C, and what its numbers mean.
+/// xmpp_close_report, and what its numbers mean.
 struct report : ::xmpp_close_report {
     report() noexcept : ::xmpp_close_report XMPP_CLOSE_REPORT_INIT {}
     explicit report(const ::xmpp_close_report &c) noexcept : ::xmpp_close_report(c) {}
@@ -225,7 +235,7 @@ private:
 /// Stops closes from another thread.
 class canceller : public detail::owner<xmpp_close_canceller, xmpp_close_canceller_free> {
 public:
-    /// `code`, here and below: where to store why it is empty, or XMPP_CLOSE_OK.
+    /// Here and below, `code` is where to store XMPP_CLOSE_OK, or why the handle is empty.
     XMPP_CLOSE_HPP_NODISCARD static canceller create(int *code = nullptr) noexcept { return make<canceller>(code, xmpp_close_canceller_new); }
     int cancel() const noexcept { return xmpp_close_canceller_cancel(get()); }
 };
@@ -245,7 +255,7 @@ struct options {
     std::string residual{};
     std::function<int(const char *xml, size_t len)> on_stanza{};
     std::function<int(const char *data, size_t len)> on_data{};
-    /// Not owned. An empty one is refused (XMPP_CLOSE_ERR_INVALID), for nothing could stop that close.
+    /// Not owned. An empty canceller is XMPP_CLOSE_ERR_INVALID, since it could not stop the close.
     const xmpp_close::canceller *canceller = nullptr;
     std::string stream_error{};
     std::string stream_error_text{};
@@ -275,7 +285,7 @@ struct error {
 struct batch_options {
     time_limit total_ms{};
     time_limit spread_ms{};
-    const xmpp_close::canceller *canceller = nullptr; ///< as above
+    const xmpp_close::canceller *canceller = nullptr; ///< as in options
     std::string stream_error{};
     std::string stream_error_text{};
     std::function<int(const summary &so_far)> on_progress{};
@@ -287,13 +297,13 @@ struct batch_options {
 struct transport {
     std::function<int(char *buf, size_t len, size_t &n)> read{};
     std::function<int(const char *buf, size_t len, size_t &n)> write{};
-    std::function<int()> notify{}; ///< empty over TLS: the TLS layer sends close_notify by itself
+    std::function<int()> notify{}; ///< empty, over TLS: the TLS layer sends close_notify by itself
     std::function<int()> shut{};   ///< empty: shutdown(fd, SHUT_WR)
     int fd = -1;
     bool tls = false;
-    std::function<int(size_t &pending)> flush{}; ///< empty: what was written is with the kernel
+    std::function<int(size_t &pending)> flush{}; ///< empty: the kernel has what was written
 
-    /// Over an object with read, write, notify and shut, which is not owned.
+    /// Over an object with the functions read, write, notify and shut. It is not owned.
     template <class T>
     static transport over(T &object, int fd, bool tls)
     {
@@ -321,15 +331,15 @@ void set_canceller(Struct &c, const canceller *canceller) noexcept
 {
     c.canceller = canceller != nullptr ? canceller->get() : nullptr;
     if (canceller != nullptr && c.canceller == nullptr)
-        c.struct_size = 0; // which C refuses
+        c.struct_size = 0; // C refuses this
 }
 
-/// Where exceptions stop: none may cross the C functions.
+/// Catches exceptions: none may cross the C functions.
 class boundary {
 public:
-    bool *any = nullptr; ///< of several boundaries: one has caught something
+    bool *any = nullptr; ///< set when something is caught, by any of several boundaries
 
-    /// What `callable` returns; `stop` if it throws, and from then on.
+    /// Returns what `callable` returns. Once a callable has thrown, returns `stop`.
     template <class Callable, class... Args>
     int call(int stop, const Callable &callable, Args &&...args) noexcept
     {
@@ -353,7 +363,7 @@ public:
 
 #if XMPP_CLOSE_HPP_EXCEPTIONS
     bool has_thrown() const noexcept { return stopped_; }
-    /// Once.
+    /// Throws on what was caught, once.
     void rethrow()
     {
         if (thrown_)
@@ -378,12 +388,12 @@ private:
 
 struct members;
 
-/// One stream's way through C: the userdata of its callbacks. Its maker keeps alive what it points to.
+/// The userdata of a stream's callbacks in C. Its maker keeps alive what it points to.
 struct callables : boundary {
     const options *with;
     const transport *over;
     members *batch = nullptr;
-    boundary ended; // for on_end, which is called after the others have thrown, too
+    boundary ended; // for on_end, which is called even when another callable has thrown
 
     explicit callables(const options &with_, const transport *over_ = nullptr) noexcept : with(&with_), over(over_) {}
     static callables &of(void *userdata) noexcept { return *static_cast<callables *>(userdata); }
@@ -438,7 +448,7 @@ struct callables : boundary {
         return c;
     }
 
-    /// After ECANCELED from whichever came first, the others say the same, so that the close is over at once.
+    /// When a callable has thrown, all return ECANCELED, so that the close is over at once.
     xmpp_close_transport c_transport() noexcept
     {
         xmpp_close_transport c = XMPP_CLOSE_TRANSPORT_INIT;
@@ -465,17 +475,17 @@ struct callables : boundary {
     }
 };
 
-/// What a stream's callbacks need for as long as it lives.
+/// What a stream's callbacks need as long as the stream lives.
 struct kept {
     transport over;
     options with;
     callables calls;
-    bool is_lent = false; // the program has the handle, though it is in a batch
+    bool is_lent = false; // in a batch, and the program has the handle
     kept(transport &&over_, options &&with_) noexcept
         : over(std::move(over_)), with(std::move(with_)), calls(with, &over)
     {
     }
-    /// C has its own copies.
+    /// Frees bytes of which C has copies.
     void forget_bytes() noexcept
     {
         for (std::string *bytes : { &with.farewell, &with.residual, &with.header, &with.peer_header })
@@ -492,13 +502,13 @@ struct result {
     int code; ///< XMPP_CLOSE_OK, or a negative xmpp_close_result
     xmpp_close::report report;
 
-    /// Whether the library could do its work; how the stream ended is report.outcome.
+    /// Whether the library could do its work. How the stream ended is report.outcome.
     explicit operator bool() const noexcept { return code == XMPP_CLOSE_OK; }
     const char *strerror() const noexcept { return xmpp_close_strerror(code); }
     const char *outcome_name() const noexcept { return xmpp_close_outcome_name(report.outcome); }
 };
 
-// Options have no default, or close(fd) could be close(2) as well. For all defaults: close(fd, {}).
+// Options have no default argument, or close(fd) could mean close(2). For all defaults, call close(fd, {}).
 
 /// xmpp_close_fd(). Throws what a callable threw, and nothing else.
 inline result close(int fd, const options &with)
@@ -525,7 +535,7 @@ inline result close(const transport &over, const options &with)
 
 /* One stream, for event loops */
 
-/// Bytes that someone else owns.
+/// Bytes, not owned.
 struct bytes {
     const char *first;
     std::size_t count;
@@ -535,9 +545,9 @@ struct bytes {
     bool empty() const noexcept { return count == 0; }
 };
 
-/// xmpp_close_stream. An empty one is an open stream of which the library holds nothing. Of an engine, `now` is a moment of
-/// your clock; a started stream looks at the clock by itself, and needs none. A callable may destroy the stream that it
-/// belongs to.
+/// xmpp_close_stream. An empty one is an open stream of which the library holds nothing. For an engine, `now` is a moment of
+/// your clock. A started stream has a clock of its own, and needs no `now`. A callable may destroy the stream that it belongs
+/// to.
 class stream : public detail::owner<xmpp_close_stream, xmpp_close_free> {
 public:
     /// xmpp_close_new(): bytes in, bytes out, your clock; no I/O, and no callables but on_log.
@@ -549,10 +559,10 @@ public:
             return made(make<stream>(code, xmpp_close_new, &c, std::uint64_t(now)), kept);
         }
         xmpp_close_options c = detail::callables(with).c_options();
-        c.userdata = nullptr; // there is nobody who gets it
+        c.userdata = nullptr; // an engine has no callbacks
         return make<stream>(code, xmpp_close_new, &c, std::uint64_t(now));
     }
-    /// The same, and the library reads and writes. Call step() when the descriptor is ready, and at timeout().
+    /// xmpp_close_start(): the library reads and writes. Call step() when the descriptor is ready, and at timeout().
     XMPP_CLOSE_HPP_NODISCARD static stream start(int fd, options with, int *code = nullptr)
     {
         const std::shared_ptr<detail::kept> kept = keep({}, std::move(with));
@@ -576,9 +586,10 @@ public:
     {
         return send(xml.data(), xml.size());
     }
-    /// All is said: our tag is due.
+    /// Says that all is said: our tag is due.
     int finish(moment now = {}) noexcept { return xmpp_close_finish(get(), nullptr, now); }
-    /// The same, with an error in front of it. One that RFC 6120 does not know is refused, and nothing has begun.
+    /// Says that all is said, with a stream error in front of our tag. An error whose condition is not in RFC 6120 is
+    /// XMPP_CLOSE_ERR_INVALID, and nothing has begun.
     XMPP_CLOSE_HPP_NODISCARD int finish(const error &why, moment now = {}) noexcept
     {
         const xmpp_close_error c = words(why);
@@ -590,16 +601,16 @@ public:
         return xmpp_close_tell(get(), static_cast<xmpp_close_fact>(what), detail, now);
     }
     int cancel(moment now = {}) noexcept { return tell(fact::cancel, 0, now); }
-    /// The parser saw the peer's stream error.
+    /// Says that your parser saw the peer's stream error.
     int peer_error(const error &why, moment now = {}) noexcept
     {
         const xmpp_close_error c = words(why);
         return xmpp_close_peer_error(get(), &c, now);
     }
-    /// One that you cannot name.
+    /// Says that your parser saw a stream error that you cannot name.
     int peer_error(moment now = {}) noexcept { return xmpp_close_peer_error(get(), nullptr, now); }
 
-    /// The next bytes to write, valid until something else than a question is called.
+    /// The next bytes to write, valid until the next call that changes the stream.
     XMPP_CLOSE_HPP_NODISCARD bytes output() noexcept
     {
         const std::uint8_t *first = nullptr;
@@ -610,12 +621,12 @@ public:
     {
         return xmpp_close_wrote(get(), taken, pending, now);
     }
-    /// Whether what came is for the parser.
+    /// Says that n bytes came. Returns whether they are for the parser.
     XMPP_CLOSE_HPP_NODISCARD bool received(std::size_t n, moment now) noexcept
     {
         return xmpp_close_received(get(), n, now) == 1;
     }
-    /// xmpp_close_input(): one step, which moves data and len on by what it took.
+    /// xmpp_close_input(), once: moves data and len behind what it took.
     XMPP_CLOSE_HPP_NODISCARD frame input(const char *&data, std::size_t &len, moment now, const char *&xml, std::size_t &xml_len) noexcept
     {
         const std::uint8_t *at = reinterpret_cast<const std::uint8_t *>(data), *found = nullptr;
@@ -624,8 +635,8 @@ public:
         xml = detail::chars(found);
         return kind;
     }
-    /// All steps: calls found(frame, xml, xml_len) for each thing, the end and malformed included. Returns the last
-    /// frame.
+    /// xmpp_close_input(), for all of data: calls found(frame, xml, xml_len) for each frame, also for the end and for
+    /// malformed. Returns the last frame.
     template <class Found>
     frame feed(const char *data, std::size_t len, moment now, Found &&found)
     {
@@ -647,7 +658,7 @@ public:
     /// Milliseconds as poll(2) takes them: 0 now, -1 never.
     XMPP_CLOSE_HPP_NODISCARD int timeout(moment now = {}) const noexcept { return xmpp_close_timeout(get(), now); }
     xmpp_close::wants tick(moment now) noexcept { return xmpp_close::wants(xmpp_close_tick(get(), now)); }
-    /// Throws what a callable threw, and nothing else; inside a callable it does nothing.
+    /// Throws what a callable threw, and nothing else. In a callable of the stream it does nothing.
     xmpp_close::wants step()
     {
         const std::shared_ptr<detail::kept> kept = kept_; // a callable may destroy this
@@ -702,13 +713,13 @@ struct batch_result {
 
 namespace detail {
 
-/// A batch's way through C: the userdata of on_progress.
+/// The userdata of on_progress in C, and what the streams of a batch need.
 struct members : boundary {
     std::map<std::size_t, std::shared_ptr<kept>> streams;
-    batch_options own;                   // what was set
-    const batch_options *with = nullptr; // what holds: that, or what run() was given
-    bool is_inside = false;              // one of its turns
-    bool has_caught = false;             // somewhere below
+    batch_options own;                   // what set() was given
+    const batch_options *with = nullptr; // what holds now: `own`, or what run() was given
+    bool is_inside = false;              // a turn is running
+    bool has_caught = false;             // a callable of the batch has thrown
 
     xmpp_close_batch_options c_options(const batch_options &given) noexcept
     {
@@ -736,7 +747,7 @@ struct members : boundary {
         c.userdata = this;
         return c;
     }
-    /// What its program keeps forgets the batch.
+    /// Takes a stream out. If the program keeps its handle, that forgets the batch.
     void forget(std::size_t index)
     {
         const auto at = streams.find(index);
@@ -754,7 +765,7 @@ struct members : boundary {
         while (!streams.empty())
             forget(streams.begin()->first);
     }
-    /// The first of what on_progress and the callables of the streams, by index, threw.
+    /// Throws on one exception: of on_progress, or of the stream with the lowest index.
     void rethrow_first()
     {
         rethrow();
@@ -770,8 +781,8 @@ struct members : boundary {
 
 } // namespace detail
 
-/// xmpp_close_batch. Keeps the callables and transports of its streams until they have ended and on_end was called, without
-/// on_end for as long as it lives. Its callables may add to it, but not destroy or move it.
+/// xmpp_close_batch. It keeps the callables and transports of a stream until the stream has ended and on_end was called;
+/// without on_end, as long as the batch lives. Its callables may add streams to it, but may not destroy or move it.
 class batch : public detail::owner<xmpp_close_batch, xmpp_close_batch_free> {
 public:
     XMPP_CLOSE_HPP_NODISCARD static batch create(int *code = nullptr)
@@ -800,7 +811,7 @@ public:
         return added(code, kept, at, index);
     }
 
-    /// A started stream: it stays yours, but for step(), which does nothing until it is out of the batch.
+    /// xmpp_close_batch_add_stream(). The stream stays yours, but its step() does nothing until it is out of the batch.
     XMPP_CLOSE_HPP_NODISCARD int add(stream &started, std::size_t *index = nullptr)
     {
         std::size_t at = 0;
@@ -810,8 +821,8 @@ public:
             kept->is_lent = true;
         return added(code, kept, at, index);
     }
-    /// Takes a stream out before its end. One that was added as a stream is where it was all the time, and what this
-    /// returns is empty.
+    /// Takes a stream out before its end, and returns it. For a stream that was added as a stream, what is returned is empty:
+    /// you have its handle already.
     stream remove(std::size_t index, int *code = nullptr)
     {
         const std::shared_ptr<detail::kept> kept = members_ && members_->streams.count(index) ? members_->streams[index] : nullptr;
@@ -830,7 +841,7 @@ public:
         return taken;
     }
 
-    /// What holds from now on. Of its callables, what they capture must live as long as the batch, or until the next set().
+    /// Sets what holds from now on. What the callables capture must live as long as the batch, or until the next set().
     int set(const batch_options &given)
     {
         if (members_ == nullptr || members_->is_inside)
@@ -843,11 +854,11 @@ public:
         }
         return code;
     }
-    /// To be watched by poll, epoll or the like, and never read.
+    /// The descriptor to watch with poll, epoll or the like. Never read it.
     int fd() const noexcept { return xmpp_close_batch_fd(get()); }
     /// Milliseconds as poll(2) takes them: 0 now, -1 never.
     XMPP_CLOSE_HPP_NODISCARD int timeout() const noexcept { return xmpp_close_batch_timeout(get()); }
-    /// How many are left, or a negative xmpp_close_result. Throws one exception of a callable at a time.
+    /// Returns how many streams are left, or a negative xmpp_close_result. Throws one exception of a callable at a time.
     int turn(int wait_ms = 0)
     {
         if (members_ == nullptr || members_->is_inside)
@@ -859,7 +870,7 @@ public:
         return left;
     }
 
-    /// Once all have ended, throws the first of what on_progress and the callables of the streams, by index, threw.
+    /// When all streams have ended, throws one exception: of on_progress, or of the stream with the lowest index.
     batch_result run(const batch_options &with)
     {
         batch_result made = { XMPP_CLOSE_OK, XMPP_CLOSE_SUMMARY_INIT };
@@ -878,7 +889,7 @@ public:
         return made;
     }
 
-    /// XMPP_CLOSE_PENDING while it is in the batch, and for an index that was not given.
+    /// The outcome is XMPP_CLOSE_PENDING while the stream is in the batch, and for an unknown index.
     xmpp_close::report report(std::size_t index) const noexcept
     {
         xmpp_close::report made;
@@ -917,7 +928,7 @@ public:
         return make<framer>(code, xmpp_close_framer_new_inside, root, stanza_limit);
     }
 
-    /// xmpp_close_framer_next(): one step, which moves data and len on by what it took.
+    /// xmpp_close_framer_next(), once: moves data and len behind what it took.
     frame next(const char *&data, size_t &len, const char *&xml, size_t &xml_len) noexcept
     {
         size_t consumed = 0;
@@ -929,8 +940,8 @@ public:
         return kind;
     }
 
-    /// All steps: calls found(frame, xml, xml_len) for each thing, the end and malformed included. Returns the last
-    /// frame: `more` if the stream goes on. What follows the end is not looked at.
+    /// xmpp_close_framer_next(), for all of data: calls found(frame, xml, xml_len) for each frame, also for the end and for
+    /// malformed. Returns the last frame, which is `more` if the stream goes on. What follows the end is not looked at.
     template <class Found>
     frame feed(const char *data, size_t len, Found &&found)
     {

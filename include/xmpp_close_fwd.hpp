@@ -1,11 +1,11 @@
-/* xmpp_close_fwd.hpp: the names of xmpp_close.hpp, for headers that only mention its types. */
+/* xmpp_close_fwd.hpp: declares the types of xmpp_close.hpp, for headers that only mention them. */
 
 #ifndef XMPP_CLOSE_FWD_HPP
 #define XMPP_CLOSE_FWD_HPP
 
 #include <cstdint>
 
-/* Files with and without exceptions have different types: a mix of both in one interface fails to link. */
+/* Files with exceptions and files without have different types: a mix of both in one interface fails to link. */
 #if defined(__cpp_exceptions) || defined(__EXCEPTIONS) || defined(_CPPUNWIND)
 #define XMPP_CLOSE_HPP_EXCEPTIONS 1
 #define XMPP_CLOSE_HPP_ABI with_exceptions

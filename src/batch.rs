@@ -65,7 +65,9 @@ pub(crate) type AnyTransport<'a> = Box<dyn Transport + Send + 'a>;
 /// # }
 /// let mut batch = Batch::new()?;
 /// for (number, socket) in connections.into_iter().enumerate() {
-///     batch.add(socket, &CloseOptions::new(), move |stanza| println!("{number}: still came: {stanza}"))?;
+///     batch.add(socket, &CloseOptions::new(), move |stanza| {
+///         println!("stream {number}: still came: {stanza}");
+///     })?;
 /// }
 /// let options = BatchOptions::new()
 ///     .total(Duration::from_secs(10))
@@ -91,11 +93,14 @@ pub(crate) type AnyTransport<'a> = Box<dyn Transport + Send + 'a>;
 /// # peer.shutdown(Shutdown::Write)?;
 /// let mut batch = Batch::new()?;
 /// batch.set(BatchOptions::new().on_end(|index, report| println!("{index}: {report}")))?;
-/// batch.add(idle, &CloseOptions::new(), |stanza| println!("still came: {stanza}"))?; // at any time
+/// // At any time:
+/// batch.add(idle, &CloseOptions::new(), |stanza| println!("still came: {stanza}"))?;
 /// while batch.turn(Duration::ZERO)? > 0 {
-///     let left = batch.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+///     let now = Instant::now();
+///     let left = batch.deadline().map(|deadline| deadline.saturating_duration_since(now));
 ///     let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-///     poll(&mut [PollFd::new(&batch, PollFlags::IN)], timeout.as_ref())?; // a server adds its own descriptors
+///     // A server waits for its own descriptors as well.
+///     poll(&mut [PollFd::new(&batch, PollFlags::IN)], timeout.as_ref())?;
 /// }
 /// # Ok(()) }
 /// ```

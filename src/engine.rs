@@ -7,9 +7,10 @@ mod facts;
 mod handshake;
 mod incoming;
 mod outgoing;
+mod send_error;
 mod wants;
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use close::Close;
 pub use facts::{Fact, Tls};
@@ -18,6 +19,7 @@ pub use handshake::TRAILING_LIMIT;
 pub use incoming::Found;
 use incoming::{Incoming, text};
 use outgoing::{Last, Outgoing};
+pub use send_error::SendError;
 pub use wants::Wants;
 
 use crate::{
@@ -30,64 +32,24 @@ use crate::{
     xml::{self, Scope, Stanza},
 };
 
-/// Why [`Engine::send`] or [`Sender::send`](crate::Sender::send) took nothing.
-///
-/// ```
-/// use std::time::Duration;
-/// use xmpp_close::{CloseOptions, Engine, SendError, Tls};
-///
-/// # fn main() -> Result<(), xmpp_close::Error> {
-/// let mut engine = Engine::new(&CloseOptions::new().output_limit(10), Tls::No)?;
-/// assert_eq!(engine.send(b"<presence/>"), Err(SendError::Full)); // 11 bytes
-/// engine.finish(None, Duration::ZERO);
-/// assert_eq!(engine.send(b"<iq/>"), Err(SendError::Refused));
-/// assert_eq!(engine.report().refused, 1);
-/// # Ok(()) }
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SendError {
-    /// Our closing tag is due, or writing failed. Nothing can be sent on this stream any more: store the stanza, or return
-    /// it to its sender.
-    Refused,
-    /// Too many bytes are queued. Try again when some of them are written.
-    Full,
-    /// The bytes are not whole stanzas; the reason says why. Only a [`Sender`](crate::Sender) checks this, the engine does
-    /// not.
-    Invalid(Invalid),
-}
-
-impl fmt::Display for SendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused => f.write_str("nothing more is sent on this stream"),
-            Self::Full => f.write_str("too much is queued for sending"),
-            Self::Invalid(why) => why.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for SendError {}
-
 /// The closing handshake of one stream without I/O, for a program that owns the socket and the TLS session itself. The
 /// engine says which bytes go out, what the program has to do next, and when.
 ///
 /// A stream has two halves, and each half only ever moves forward:
 ///
 /// ```text
-/// ours    open
-///           │   finish, or the peer's doing
-///         our closing tag is due
-///           │   all bytes are with the kernel
-///         written
-///           │   close_notify, SHUT_WR
-///         ended
+/// ours   open
+///         │  finish, or the peer ends
+///        our tag is due
+///         │  the kernel has all of it
+///        written
+///         │  close_notify, SHUT_WR
+///        ended
 ///
-/// theirs  open
-///           │   one of three:
-///           ├─► closed   the closing tag came
-///           ├─► void     malformed, or no tag
-///           └─► ignored  we detached
+/// theirs open
+///         ├─► closed: its tag came
+///         ├─► void: malformed or cut
+///         └─► ignored: we detach
 /// ```
 ///
 /// The close is over when our half has ended or cannot be written, the peer's half is no longer open, and TCP is read to
@@ -104,15 +66,22 @@ impl std::error::Error for SendError {}
 /// use std::{net::Shutdown, os::unix::net::UnixStream, time::Instant};
 /// use xmpp_close::{CloseOptions, Engine, Fact, Found, Outcome, Tls};
 ///
+/// fn errno(error: std::io::Error) -> i32 {
+///     error.raw_os_error().unwrap_or(0)
+/// }
+///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let (mut socket, mut peer) = UnixStream::pair()?;
-/// peer.write_all(b"<message id='late'/></stream:stream>")?;
-/// peer.shutdown(Shutdown::Write)?;
-///
 /// socket.set_nonblocking(true)?;
 /// let clock = Instant::now();
 /// let mut engine = Engine::new(&CloseOptions::new(), Tls::No)?;
-/// engine.finish(None, clock.elapsed()); // our closing tag is due
+/// // What has arrived was read, handled and answered. Now we close:
+/// engine.finish(None, clock.elapsed());
+///
+/// // The peer sends one more message, and closes as well:
+/// peer.write_all(b"<message/></stream:stream>")?;
+/// peer.shutdown(Shutdown::Write)?;
+///
 /// let mut buffer = [0; 4096];
 /// let report = loop {
 ///     let (wants, now) = (engine.wants(), clock.elapsed());
@@ -123,7 +92,7 @@ impl std::error::Error for SendError {}
 ///         match socket.write(engine.output()) {
 ///             Ok(count) => engine.wrote(count, 0, now),
 ///             Err(error) if error.kind() == WouldBlock => {}
-///             Err(error) => engine.tell(Fact::WriteFailed(error.raw_os_error().unwrap_or(0)), now)?,
+///             Err(error) => engine.tell(Fact::WriteFailed(errno(error)), now)?,
 ///         }
 ///     }
 ///     if wants.shut() {
@@ -142,11 +111,11 @@ impl std::error::Error for SendError {}
 ///                 }
 ///             }
 ///             Err(error) if error.kind() == WouldBlock => {}
-///             Err(error) => engine.tell(Fact::ReadFailed(error.raw_os_error().unwrap_or(0)), now)?,
+///             Err(error) => engine.tell(Fact::ReadFailed(errno(error)), now)?,
 ///         }
 ///     }
 ///     engine.tick(clock.elapsed()); // applies the limits
-///     // A real loop waits here, in poll(2): for wants().read() and wants().write(), until deadline().
+///     // A real loop waits here, in poll(2), as wants() and deadline() say.
 /// };
 /// assert_eq!(report.outcome, Outcome::Clean);
 /// assert_eq!(report.stanzas, 1);

@@ -41,9 +41,9 @@ use crate::{
 ///         Incoming::Header(tag) => println!("the peer's header: {tag}"),
 ///         Incoming::Stanza(stanza) => println!("a stanza: {stanza}"),
 ///         Incoming::Oversize(bytes) => println!("a stanza of {bytes} bytes was passed over"),
-///         Incoming::StreamError(error) => break println!("the peer closes with an error: {error}"),
+///         Incoming::StreamError(error) => break println!("the peer's error: {error}"),
 ///         Incoming::PeerClosed => break println!("the peer's closing tag"),
-///         other => println!("no data came: {other:?}"), // a wake, a silence, or the end of a limit
+///         other => println!("no data came: {other:?}"), // a wake, a silence, a limit
 ///     }
 /// }
 /// # Ok(()) }
@@ -90,7 +90,10 @@ pub enum Incoming {
 /// # });
 /// let mut stream = Stream::new(TcpStream::connect(address)?);
 /// stream.idle_after(Some(Duration::from_secs(600)));
-/// stream.send("<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>")?;
+/// stream.send(
+///     "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
+///     to='localhost' version='1.0'>",
+/// )?;
 /// loop {
 ///     match stream.receive()? {
 ///         Incoming::Stanza(stanza) if stanza.name() == "message" => stream.send("<presence/>")?,
@@ -98,7 +101,7 @@ pub enum Incoming {
 ///         _ => {}
 ///     }
 /// }
-/// let report = stream.close(&CloseOptions::new())?; // sends our closing tag, waits for the peer's, ends TCP
+/// let report = stream.close(&CloseOptions::new())?; // sends our tag, waits for the peer's
 /// assert_eq!(report.outcome, Outcome::Clean);
 /// # drop(server.join());
 /// # Ok(()) }

@@ -126,6 +126,20 @@ fn every_standard_takes_the_header_with_and_without_exceptions() {
     }
 }
 
+/// The function at the top of the header.
+#[test]
+fn the_example_at_the_top_compiles() {
+    let header = include_str!("../include/xmpp_close.hpp");
+    let comment = header.split("*/").next().unwrap().lines();
+    let code: Vec<_> =
+        comment.filter_map(|line| line.strip_prefix(" *    ").or((line == " *").then_some(""))).collect();
+    let code = code.join("\n");
+    assert!(code.contains("xmpp_close::close(fd, options)"), "{code}");
+    for compiler in ["g++", "clang++"] {
+        compiles(compiler, "c++11", &[], &code);
+    }
+}
+
 /// A header that only mentions the types includes their names alone, in either order with the others.
 #[test]
 fn names_can_be_declared_without_the_rest() {

@@ -32,7 +32,8 @@ const CANCELLERS: usize = usize::MAX / 2;
 /// belong to the same batch. A handle may outlive its batch; then it adds nothing any more.
 ///
 /// ```
-/// use std::{io::Write, net::Shutdown, os::unix::net::UnixStream, sync::mpsc, thread, time::Duration};
+/// use std::{io::Write, net::Shutdown, os::unix::net::UnixStream};
+/// use std::{sync::mpsc, thread, time::Duration};
 /// use xmpp_close::{Batch, BatchOptions, CloseOptions, Outcome};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -46,11 +46,11 @@ pub enum Step {
 /// As a call of poll(2), with the `rustix` crate:
 ///
 /// ```
-/// use std::time::Instant;
+/// use std::{io, os::fd::AsFd, time::Instant};
 /// use rustix::event::{PollFd, PollFlags, Timespec, poll};
 /// use xmpp_close::{Closing, Transport, Wait};
 ///
-/// fn wait_for<T: Transport + std::os::fd::AsFd>(closing: &Closing<T>, wait: Wait) -> std::io::Result<()> {
+/// fn wait_for<T: Transport + AsFd>(closing: &Closing<T>, wait: Wait) -> io::Result<()> {
 ///     let mut events = PollFlags::empty();
 ///     events.set(PollFlags::IN, wait.read);
 ///     events.set(PollFlags::OUT, wait.write);

@@ -1,4 +1,4 @@
-//! The traces of the engine, each as a list of calls with what is asked of it in between.
+//! Traces of the engine: each is a list of calls, with the answers expected in between.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn show(wants: Wants) -> String {
     format!("{wants:?}").split(" | ").filter_map(|name| name.chars().next()).collect()
 }
 
-/// An engine, and the time of its application.
+/// An engine, and the time that its application hands in.
 struct Trace {
     engine: Engine,
     now: Duration,
@@ -72,7 +72,7 @@ impl Trace {
         self
     }
 
-    /// All that is handed out is taken by the kernel.
+    /// The kernel takes all that is handed out.
     fn writes(&mut self) -> &mut Self {
         let count = self.engine.output().len();
         self.takes(count, 0)

@@ -26,11 +26,14 @@ use crate::{
 /// #     xmlns:stream='http://etherx.jabber.org/streams'></stream:stream>")?;
 /// # peer.shutdown(Shutdown::Write)?;
 /// let mut stream = Stream::new(socket);
-/// stream.send("<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>")?;
+/// stream.send(
+///     "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' \
+///     to='localhost' version='1.0'>",
+/// )?;
 /// let sender = stream.sender()?;
 /// let other = thread::spawn(move || match sender.send("<presence/>") {
 ///     Ok(()) => println!("queued: it is written in front of our closing tag"),
-///     Err(SendError::Refused) => println!("the stream is being closed: store it, or return it to its sender"),
+///     Err(SendError::Refused) => println!("the stream is being closed: store the stanza"),
 ///     Err(error) => println!("{error}"),
 /// });
 /// while !matches!(stream.receive()?, Incoming::PeerClosed) {}

@@ -51,7 +51,7 @@ pub struct OverTls<S: TlsSession, T: Transport + AsFd> {
 /// With the `openssl` crate (this library's tests compile and run this code):
 ///
 /// ```text
-#[doc = include_str!("../../tests/support/openssl_session.rs")]
+#[doc = include_str!("../../examples/tls/openssl_session.rs")]
 /// ssl.set_connect_state(); // we are the client; a server calls set_accept_state()
 /// let session = OpensslSession(openssl::ssl::SslStream::new(ssl, tcp.try_clone()?)?);
 /// let mut transport = xmpp_close::over(session, tcp)?;
@@ -63,7 +63,7 @@ pub struct OverTls<S: TlsSession, T: Transport + AsFd> {
 /// blocks:
 ///
 /// ```text
-#[doc = include_str!("../../tests/support/native_session.rs")]
+#[doc = include_str!("../../examples/tls/native_session.rs")]
 /// let session = NativeSession(connector.connect("example.org", tcp.try_clone()?)?); // blocks
 /// let mut stream = xmpp_close::Stream::new(xmpp_close::over(session, tcp)?);
 /// ```

@@ -9,9 +9,9 @@ pub mod clib;
 pub mod event_loop;
 #[path = "../../tests/faults/mod.rs"]
 pub mod faults;
-#[path = "../../tests/support/native_session.rs"]
+#[path = "../../examples/tls/native_session.rs"]
 pub mod native_session;
-#[path = "../../tests/support/openssl_session.rs"]
+#[path = "../../examples/tls/openssl_session.rs"]
 pub mod openssl_session;
 #[path = "../../tests/support/peer.rs"]
 pub mod peer;

@@ -1,4 +1,4 @@
-//! Started streams: over a wire that is written down, with an application that sends to the last.
+//! Started streams over a scripted wire, with an application that sends until the end.
 
 mod wire;
 
@@ -29,12 +29,12 @@ fn start(wire: &Scripted, options: CloseOptions) -> Driver<Scripted> {
     Driver::new(wire.clone(), options).unwrap()
 }
 
-/// Steps until there is something to wait for, or it is over; what was handed over.
+/// Steps until the driver has to wait, or the close is over. Returns the stanzas that were handed over.
 fn run(driver: &mut Driver<Scripted>) -> Vec<String> {
     answering(driver, |_, _| {})
 }
 
-/// The same; each stanza is answered.
+/// As [`run`], and `answer` is called for each stanza.
 fn answering(driver: &mut Driver<Scripted>, answer: impl Fn(&mut Driver<Scripted>, &str)) -> Vec<String> {
     let mut stanzas = Vec::new();
     for _ in 0..10_000 {
@@ -56,7 +56,7 @@ fn answering(driver: &mut Driver<Scripted>, answer: impl Fn(&mut Driver<Scripted
     panic!("it goes on and on");
 }
 
-/// Runs it, and waits for what it says, until it is over.
+/// Steps and waits until the close is over.
 fn run_to_the_end(driver: &mut Driver<Scripted>) -> Report {
     let end = Instant::now() + Duration::from_secs(60);
     while !driver.is_done() {
@@ -69,7 +69,7 @@ fn run_to_the_end(driver: &mut Driver<Scripted>) -> Report {
     driver.report()
 }
 
-/// Says these, one after the other, and counts how often it was asked.
+/// Last words that say these texts, one each time they are asked for, and count how often that is.
 fn words(all: &[&'static str]) -> (LastWords, Arc<AtomicU32>) {
     let (asked, all) = (Arc::new(AtomicU32::new(0)), all.to_vec());
     let count = asked.clone();

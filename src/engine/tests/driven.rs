@@ -1,4 +1,4 @@
-//! What only the library's own driver asks.
+//! What only the library's own driver asks of the engine.
 
 use super::*;
 

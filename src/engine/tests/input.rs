@@ -1,8 +1,8 @@
-//! Bytes of the peer's, handed in.
+//! The peer's bytes, handed in.
 
 use super::*;
 
-/// What is found in some bytes of the peer's, each by its name.
+/// The names of what the engine finds in these bytes.
 fn found(engine: &mut Engine, mut data: &[u8]) -> Vec<String> {
     let mut all = Vec::new();
     while let Some(found) = engine.input(&mut data, Duration::ZERO) {

@@ -1,18 +1,18 @@
-//! A wire that is written down: what the peer sends is given beforehand, and nothing ever waits.
+//! A scripted wire: the test gives beforehand what the peer sends, and no call ever waits.
 
 use std::{cell::RefCell, collections::VecDeque, io, os::fd::BorrowedFd, rc::Rc, time::Duration};
 
 use crate::transport::{Interest, Transport};
 
-/// What the peer sends, read by read, and what it got, write by write.
+/// What the peer sends, one text for each read, and what it got, one text for each write.
 #[derive(Default)]
 pub(super) struct Wire {
     pub(super) incoming: VecDeque<&'static str>,
-    /// Behind that TCP ends; otherwise nothing more is there yet.
+    /// Whether TCP ends behind `incoming`. If not, later reads would block.
     pub(super) ends: bool,
-    /// There is always more.
+    /// Whether the peer sends `<b/>` without end.
     pub(super) floods: bool,
-    /// It is said that there is nothing to read.
+    /// Whether the wire says that there is nothing to read.
     pub(super) quiet: bool,
     pub(super) blocked: bool,
     pub(super) written: Vec<String>,
