@@ -1,4 +1,4 @@
-/* expat and the framer find the same stanzas and the same end in the same bytes, however those are cut. */
+/* expat and the framer find the same stanzas and the same end in the same bytes, however the bytes are cut. */
 #include "check.h"
 #include "xmpp_close.h"
 
@@ -15,7 +15,7 @@ struct sample {
     const char *name;
     const char *xml;
     size_t len;            /* 0: up to the NUL */
-    const char *differs;   /* why expat sees it otherwise; NULL: it does not */
+    const char *differs;   /* why expat finds something else; NULL: it finds the same */
     enum verdict framer, expat; /* looked at only when they differ */
 };
 
@@ -114,7 +114,7 @@ static void XMLCALL end(void *userdata, const XML_Char *name)
         marks->stanzas[marks->stanza_count++] = here(marks);
     if (marks->depth == 0) {
         marks->end = here(marks);
-        XML_StopParser(marks->parser, XML_FALSE); /* what follows is nobody's business */
+        XML_StopParser(marks->parser, XML_FALSE); /* what follows does not matter */
     }
 }
 
@@ -130,7 +130,7 @@ static void ask_expat(const char *xml, size_t len, size_t first, size_t piece, s
     if (marks->parser == NULL)
         check_fatal("XML_ParserCreateNS");
 #if HAVE_DECL_XML_SETREPARSEDEFERRALENABLED
-    /* Or it may sit on a closing tag that came in two pieces until more comes, and nothing will. */
+    /* Without this, expat may keep a closing tag that came in two pieces until more comes, and nothing will come. */
     XML_SetReparseDeferralEnabled(marks->parser, XML_FALSE);
 #endif
     XML_SetUserData(marks->parser, marks);
@@ -168,7 +168,7 @@ static void ask_framer(const char *xml, size_t len, size_t first, size_t piece, 
             marks->refused = 1;
         else
             limit += piece;
-        /* An empty root ends without a byte more. */
+        /* The end of an empty root needs no further byte. */
         if (at == len && frame == XMPP_CLOSE_FRAME_HEADER &&
             xmpp_close_framer_next(framer, NULL, 0, &consumed, NULL, NULL) == XMPP_CLOSE_FRAME_END)
             marks->end = at;

@@ -58,7 +58,7 @@ static void each_stream_has_its_own_callbacks(void)
     members[3].options.residual_len = 8;
     summary = members_close(members, 4, &options);
     CHECK_INT(summary.outcomes[XMPP_CLOSE_CLEAN], 4);
-    CHECK_INT(summary.stanzas, 2 + 0 + 2 + 3); /* those of on_data are not counted */
+    CHECK_INT(summary.stanzas, 2 + 0 + 2 + 3); /* streams with on_data do not count theirs */
     for (i = 0; i < 4; i++) {
         CHECK_TEXT(members[i].got, got[i]);
         check_sent(&members[i], sent[i]);
@@ -67,7 +67,7 @@ static void each_stream_has_its_own_callbacks(void)
     members_free(members, 4);
 }
 
-/* In memory of its own, so that a later look at it would be seen. */
+/* In memory of its own, so that a later access would be noticed. */
 static char *copy_of(const char *text)
 {
     char *copy = malloc(strlen(text) + 1);
@@ -134,7 +134,7 @@ static void each_stream_has_its_own_ending(void)
         member_start(&members[i], endings[i].kind, endings[i].script, NULL, NULL);
         members[i].options.on_stanza = member_stanza;
         if (endings[i].outcome == XMPP_CLOSE_TIMED_OUT || endings[i].outcome == XMPP_CLOSE_STALLED)
-            members[i].options.total_ms = 500 + (uint32_t)check_slack() / 5; /* its own limit, inside that of the set */
+            members[i].options.total_ms = 500 + (uint32_t)check_slack() / 5; /* its own limit, inside that of the batch */
         members[i].stop_after = endings[i].outcome == XMPP_CLOSE_CANCELLED;
     }
     members[5].options.farewell = big;
@@ -166,7 +166,7 @@ static void without_options_and_summary_it_closes_all_the_same(void)
     peer_free(&peer);
 }
 
-/* Another socket takes the number at once, and has something to read: who still looked there would take it. */
+/* Another socket gets the number at once, and has something to read. A batch that still looked there would read it. */
 static void close_and_reuse(struct member *member)
 {
     int fds[2];

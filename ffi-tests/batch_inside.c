@@ -46,7 +46,7 @@ static void act(enum where where)
     CHECK_INT(xmpp_close_batch_report(scene.batch, 0, &report), XMPP_CLOSE_OK);
     CHECK_INT(report.outcome, where < ON_END ? XMPP_CLOSE_PENDING : XMPP_CLOSE_CLEAN);
     CHECK_INT(xmpp_close_batch_report(scene.batch, 1, &report), XMPP_CLOSE_ERR_INVALID);
-    if (where < ON_END) /* it is in there */
+    if (where < ON_END) /* the stream is in the batch */
         CHECK_INT(xmpp_close_batch_add(scene.batch, scene.actor.peer.fd, NULL, &index), XMPP_CLOSE_ERR_INVALID);
     CHECK_INT(index, 77);
     if (scene.over)
@@ -60,7 +60,7 @@ static void act(enum where where)
     CHECK_INT(report.outcome, XMPP_CLOSE_PENDING);
     if (scene.frees) {
         xmpp_close_batch_free(scene.batch);
-        xmpp_close_batch_free(scene.batch); /* it is known already */
+        xmpp_close_batch_free(scene.batch); /* the batch is to be freed already */
     }
 }
 
@@ -178,7 +178,7 @@ static void a_batchs_own_functions_are_defined_in_every_callback(void)
     }
 }
 
-/* Options that are refused begin nothing, so nothing is freed either, and it can still be run. */
+/* Refused options begin nothing, so nothing is freed, and the batch can still be run. */
 static void a_run_that_was_refused_leaves_it_as_it_was(void)
 {
     xmpp_close_batch_options options = batch_options(), wrong = options;
@@ -266,13 +266,13 @@ static void one_callback_may_add_many(void)
 {
     xmpp_close_batch_options options = XMPP_CLOSE_BATCH_OPTIONS_INIT;
     options.on_end = add_many;
-    options.spread_ms = 20000; /* which is for those that were there */
+    options.spread_ms = 20000; /* the spread is of the streams that were there */
     crowd_start(TAG);
     CHECK_INT(crowd_run(&options).outcomes[XMPP_CLOSE_CLEAN], COUNT(crowd.fds));
     CHECK_INT(crowd.refused, 0);
 }
 
-/* Each that ends makes room for the next. */
+/* Each stream that ends makes room for the next. */
 static void replace(void *userdata, size_t index, const xmpp_close_report *report)
 {
     (void)userdata, (void)report;

@@ -1,4 +1,4 @@
-/* A batch that has its turns in a loop of the program's own, which serves others meanwhile. */
+/* A batch that has its turns in a loop of the program, which serves other streams meanwhile. */
 #include "check.h"
 #include "member.h"
 
@@ -20,7 +20,7 @@ static const struct step answer[] = {
 static const struct step closed[] = { { SEND, TAG, 0 }, { SHUT, NULL, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 } };
 static const struct step mute[] = { { READ_END, NULL, 0 }, { END, NULL, 0 } };
 
-/* A program that serves, and hands over what is idle. */
+/* A program that serves streams, and hands idle ones over to the batch. */
 static struct {
     xmpp_close_batch *batch;
     int ours[SERVED], theirs[SERVED];
@@ -36,7 +36,7 @@ static void add(size_t number)
     CHECK_INT(member->index, number);
 }
 
-/* Each that ends makes room for another. */
+/* Each stream that ends makes room for another. */
 static void add_another(struct member *member)
 {
     CHECK_INT(member->outcome, XMPP_CLOSE_CLEAN);
@@ -54,7 +54,7 @@ static xmpp_close_batch *batch_with(const xmpp_close_batch_options *options)
     return batch;
 }
 
-/* One turn of the loop: who is served gets back what he sent, and the batch what it is due. */
+/* One turn of the loop: each stream that is served gets back what it sent, and the batch has a turn. */
 static int serve(void)
 {
     struct pollfd polls[SERVED + 1];
@@ -120,7 +120,7 @@ static void a_server_hands_streams_over_and_goes_on_serving(void)
     for (n = 0; n < CLOSING; n++) {
         CHECK_INT(server.members[n].ends, 1);
         CHECK_TEXT(server.members[n].got, "<a/><b/>");
-        CHECK_INT(xmpp_close_batch_report(server.batch, n, &report), XMPP_CLOSE_ERR_INVALID); /* on_end was told */
+        CHECK_INT(xmpp_close_batch_report(server.batch, n, &report), XMPP_CLOSE_ERR_INVALID); /* on_end was given the report */
         peer_stop(&server.members[n].peer);
         CHECK_TEXT(server.members[n].peer.got, TAG);
     }
@@ -138,7 +138,7 @@ static int is_readable(const xmpp_close_batch *batch)
     return poll(&entry, 1, 0) == 1;
 }
 
-/* Turns it as long as there is something to do at once. */
+/* Gives the batch turns as long as there is something to do at once. */
 static void settle(xmpp_close_batch *batch)
 {
     while (is_readable(batch) || xmpp_close_batch_timeout(batch) == 0)
@@ -171,14 +171,14 @@ static void it_says_when_it_has_something_to_do(void)
     settle(batch);
     timeout = xmpp_close_batch_timeout(batch);
     CHECK(timeout > 0 && timeout <= 20000);
-    CHECK_INT(xmpp_close_batch_turn(batch, 20), 1); /* which waits in vain */
+    CHECK_INT(xmpp_close_batch_turn(batch, 20), 1); /* a turn that waits in vain */
     CHECK_INT(xmpp_close_batch_report(batch, 0, &report), XMPP_CLOSE_OK);
     CHECK_INT(report.outcome, XMPP_CLOSE_PENDING);
     CHECK(send(member.peer.their_fd, TAG, strlen(TAG), 0) == (ssize_t)strlen(TAG));
     turn_to_the_end(batch);
     CHECK_INT(xmpp_close_batch_fd(batch), fd);
     CHECK(!is_readable(batch));
-    CHECK_INT(xmpp_close_batch_report(batch, 0, &report), XMPP_CLOSE_OK); /* nobody else was told */
+    CHECK_INT(xmpp_close_batch_report(batch, 0, &report), XMPP_CLOSE_OK); /* nothing else was told of its end */
     CHECK_INT(report.outcome, XMPP_CLOSE_CLEAN);
     xmpp_close_batch_free(batch);
     peer_stop(&member.peer);
@@ -215,7 +215,7 @@ static void what_is_set_holds_for_those_that_are_there_and_those_that_come(void)
     CHECK_INT(xmpp_close_batch_add(batch, members[2].peer.fd, &members[2].options, &members[2].index), XMPP_CLOSE_OK);
     CHECK_INT(members[2].index, 2);
     turn_to_the_end(batch);
-    CHECK_INT(members[2].ends, 0); /* nobody is to be told any more */
+    CHECK_INT(members[2].ends, 0); /* on_end is not to be called any more */
     members[2].report.struct_size = sizeof members[2].report;
     CHECK_INT(xmpp_close_batch_report(batch, 2, &members[2].report), XMPP_CLOSE_OK);
     CHECK_INT(members[2].report.outcome, XMPP_CLOSE_CLEAN);
@@ -237,7 +237,7 @@ static int free_on_stanza(void *userdata, const uint8_t *xml, size_t len)
     (void)userdata, (void)xml, (void)len;
     freed.calls++;
     xmpp_close_batch_free(freed.batch);
-    xmpp_close_batch_free(freed.batch); /* it is known already */
+    xmpp_close_batch_free(freed.batch); /* the batch is to be freed already */
     return 0;
 }
 
@@ -252,7 +252,7 @@ static int free_on_progress(void *userdata, const xmpp_close_summary *so_far)
     return so_far->ended == 0 ? 0 : free_on_stanza(userdata, NULL, 0);
 }
 
-/* Whoever has not ended by then is left as it is. */
+/* A stream that has not ended by then is left as it is. */
 static void freed_in_a_callback_it_is_gone_after_the_turn(void)
 {
     int way;
@@ -287,7 +287,7 @@ static void freed_in_a_callback_it_is_gone_after_the_turn(void)
     }
 }
 
-/* What is mistaken is refused, and changes nothing. */
+/* Mistakes are refused, and change nothing. */
 static void mistakes_change_nothing(void)
 {
     static struct member member;
@@ -304,7 +304,7 @@ static void mistakes_change_nothing(void)
     wrong.struct_size--;
     CHECK_INT(xmpp_close_batch_set(batch, &wrong), XMPP_CLOSE_ERR_INVALID);
     CHECK_INT(xmpp_close_batch_add(batch, member.peer.fd, &member.options, NULL), XMPP_CLOSE_ERR_INVALID);
-    CHECK(xmpp_close_batch_turn(batch, INT_MIN) >= 0); /* which is for ever, as -1 is, but there is something to do */
+    CHECK(xmpp_close_batch_turn(batch, INT_MIN) >= 0); /* this is for ever, as -1 is, but there is something to do */
     turn_to_the_end(batch);
     CHECK_INT(member.ends, 1);
     CHECK_INT(member.outcome, XMPP_CLOSE_CLEAN);

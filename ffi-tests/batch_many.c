@@ -179,7 +179,7 @@ static void count_signal(int number)
     signals++;
 }
 
-/* Every signal hits the thread that closes, since that of the peers blocks it. */
+/* Every signal hits the thread that closes, since the thread of the peers blocks signals. */
 static void close_under_signals(int flags)
 {
     static const struct step late[] = { { READ_TAG, NULL, 0 }, { PAUSE, NULL, 200 }, { SEND, "<a/>", 0 },
@@ -213,7 +213,7 @@ static void close_under_signals(int flags)
     summary = members_close(members, 4, &options);
     hits = signals;
     setitimer(ITIMER_REAL, &never, NULL);
-    signal(SIGALRM, SIG_IGN); /* one may still be on its way */
+    signal(SIGALRM, SIG_IGN); /* a signal may still be on its way */
     CHECK_INT(summary.outcomes[XMPP_CLOSE_CLEAN], 2);
     CHECK_INT(summary.outcomes[XMPP_CLOSE_TIMED_OUT], 2);
     CHECK_INT(summary.stanzas, 2);
@@ -245,7 +245,7 @@ static void peers_that_are_gone_raise_no_sigpipe(void)
         member_start(&members[i], i % 2 ? TCP : UNIX, i % 4 < 2 ? gone : tag_and_gone, NULL, NULL);
         members[i].options.farewell = farewell;
         members[i].options.farewell_len = i % 3 ? sizeof farewell : 0;
-        peer_await(&members[i].peer); /* it is gone for sure */
+        peer_await(&members[i].peer); /* the peer is gone for certain */
     }
     CHECK_INT(members_close(members, 40, &options).outcomes[XMPP_CLOSE_RESET], 40);
     for (i = 0; i < 40; i++)

@@ -1,4 +1,4 @@
-/* Mistakes with a batch are refused, without a byte on the wire, and what was right before stays so. */
+/* Mistakes with a batch are refused, without a byte on the wire, and change nothing. */
 #include "channel.h"
 #include "check.h"
 #include "member.h"
@@ -95,7 +95,7 @@ static void refused(xmpp_close_batch *batch, int fd, const xmpp_close_options *o
     CHECK_INT(index, 77);
 }
 
-/* Whatever is refused leaves no trace: indices go on without a gap, and the descriptor can be added afterwards. */
+/* A refused call leaves no trace: indices go on without a gap, and the descriptor can be added afterwards. */
 static void what_was_refused_is_not_in_the_batch(void)
 {
     static const xmpp_close_options init = XMPP_CLOSE_OPTIONS_INIT;
@@ -130,14 +130,14 @@ static void what_was_refused_is_not_in_the_batch(void)
     options.closing_tag = "<stream:stream>";
     refused(batch, members[0].peer.fd, &options);
     options = init;
-    options.own_parser = 1; /* which is for engines */
+    options.own_parser = 1; /* this option is for engines */
     refused(batch, members[0].peer.fd, &options);
     for (i = 0; i < 2; i++) {
         members[i].options.canceller = canceller;
         CHECK_INT(xmpp_close_batch_add(batch, members[i].peer.fd, &members[i].options, &members[i].index),
                   XMPP_CLOSE_OK);
         CHECK_INT(members[i].index, i);
-        refused(batch, members[i].peer.fd, &members[i].options); /* it is in there already */
+        refused(batch, members[i].peer.fd, &members[i].options); /* the descriptor is in the batch already */
     }
     CHECK_INT(members_run(batch, &batch_defaults, members, 2).outcomes[XMPP_CLOSE_CLEAN], 2);
     members_free(members, 2);
@@ -178,7 +178,7 @@ static void a_transport_that_makes_no_sense_is_refused(void)
     channel_init(&channel, member.peer.fd, 0, &transport);
     CHECK_INT(xmpp_close_batch_add(batch, member.peer.fd, &member.options, &member.index), XMPP_CLOSE_OK);
     CHECK_INT(member.index, 0);
-    CHECK_INT(xmpp_close_batch_add_with(batch, &transport, NULL, NULL), XMPP_CLOSE_ERR_INVALID); /* in there already */
+    CHECK_INT(xmpp_close_batch_add_with(batch, &transport, NULL, NULL), XMPP_CLOSE_ERR_INVALID); /* in the batch already */
     CHECK_INT(channel.reads + channel.writes + channel.ends, 0);
     CHECK_INT(members_run(batch, &options, &member, 1).outcomes[XMPP_CLOSE_CLEAN], 1);
     members_free(&member, 1);
@@ -244,7 +244,7 @@ static void it_runs_as_often_as_one_likes(void)
         member_start(&members[i], TCP, answer, NULL, NULL);
         CHECK_INT(xmpp_close_batch_add(batch, members[i].peer.fd, &members[i].options, &members[i].index),
                   XMPP_CLOSE_OK);
-        CHECK_INT(members[i].index, i); /* which is never used again */
+        CHECK_INT(members[i].index, i); /* this index is never used again */
         report.outcome = 99;
         CHECK_INT(xmpp_close_batch_report(batch, i, &report), XMPP_CLOSE_OK);
         CHECK_INT(report.outcome, XMPP_CLOSE_PENDING);
@@ -255,11 +255,11 @@ static void it_runs_as_often_as_one_likes(void)
         CHECK_INT(summary.streams, 1);
         CHECK_INT(summary.outcomes[XMPP_CLOSE_CLEAN], 1);
         CHECK_INT(members[i].ends, 1);
-        CHECK_INT(xmpp_close_batch_report(batch, i, &report), XMPP_CLOSE_OK); /* it is still known */
+        CHECK_INT(xmpp_close_batch_report(batch, i, &report), XMPP_CLOSE_OK); /* the report is still known */
         CHECK_INT(report.outcome, XMPP_CLOSE_CLEAN);
         CHECK_INT(report.stanzas, 1);
         CHECK_INT(xmpp_close_batch_report(batch, i + 1, &report), XMPP_CLOSE_ERR_INVALID);
-        if (i == 1) /* but not what on_end was told before */
+        if (i == 1) /* but reports that on_end was given before are not */
             CHECK_INT(xmpp_close_batch_report(batch, 0, &report), XMPP_CLOSE_ERR_INVALID);
     }
     CHECK_INT(xmpp_close_batch_run(batch, NULL, &summary), XMPP_CLOSE_OK);
@@ -293,7 +293,7 @@ static void freed_without_a_run_it_sends_nothing(void)
     CHECK_INT(channel.reads + channel.writes + channel.ends, 0);
     close(fds[0]);
     close(fds[1]);
-    CHECK_INT(xmpp_close_fd(peer.fd, NULL, &report), XMPP_CLOSE_OK); /* it is as it was */
+    CHECK_INT(xmpp_close_fd(peer.fd, NULL, &report), XMPP_CLOSE_OK); /* the connection is as it was */
     CHECK_INT(report.outcome, XMPP_CLOSE_CLEAN);
     peer_stop(&peer);
     CHECK_TEXT(peer.got, TAG);

@@ -27,7 +27,7 @@ static xmpp_close_batch *batch_new(void)
     return batch;
 }
 
-/* One that tells ends to the members; with a spread, none has its turn while a test lasts, but by the rarest chance. */
+/* A batch whose on_end tells the members. With a spread, it is most unlikely that a stream has its turn during a test. */
 static xmpp_close_batch *batch_that_tells(int spreads)
 {
     xmpp_close_batch_options options = XMPP_CLOSE_BATCH_OPTIONS_INIT;
@@ -136,7 +136,7 @@ static void it_is_finished_in_its_turn_and_comes_home(void)
     xmpp_close_batch_free(batch);
 }
 
-/* What the program asks of it between two turns, and how it ends then. */
+/* What the program asks of the stream between two turns, and how the stream ends then. */
 static void its_program_goes_on_using_it(void)
 {
     enum { FINISH, DETACH, CANCEL, ERROR, WAYS };
@@ -193,7 +193,7 @@ static int reply(void *userdata, const uint8_t *xml, size_t len)
     CHECK_INT(xmpp_close_send(pair.s[0], "<to-first/>", 11), XMPP_CLOSE_OK);
     CHECK_INT(xmpp_close_send(pair.s[1], "<to-second/>", 12), XMPP_CLOSE_OK);
     CHECK(xmpp_close_wants(pair.s[0]) & XMPP_CLOSE_MAY_SEND);
-    CHECK(!(xmpp_close_step(pair.s[1]) & XMPP_CLOSE_OVER)); /* does nothing */
+    CHECK(!(xmpp_close_step(pair.s[1]) & XMPP_CLOSE_OVER)); /* this does nothing */
     return member_stanza(member, xml, len);
 }
 
@@ -214,7 +214,7 @@ static void callbacks_of_any_stream_may_send_on_any_other(void)
     turn_until(batch, &pair.replies, 1);
     for (i = 0; i < 2; i++)
         CHECK_INT(xmpp_close_finish(pair.s[i], NULL, 0), XMPP_CLOSE_OK);
-    members[0].options.on_stanza = NULL; /* which is a copy */
+    members[0].options.on_stanza = NULL; /* the struct was copied */
     while (members[1].calls < 1)
         CHECK(xmpp_close_batch_turn(batch, 10) >= 0);
     CHECK_INT(xmpp_close_batch_turn(batch, 0) >= 0, 1);
@@ -346,7 +346,7 @@ static void callbacks_may_take_out_free_and_add_any(void)
             CHECK(xmpp_close_batch_turn(scene.batch, 100) >= 0);
         self = scene.deed == FREE_SELF || (scene.deed == REMOVE_SELF && !scene.at_end);
         other = scene.deed == FREE_OTHER || scene.deed == REMOVE_AND_FREE_OTHER || scene.deed == REMOVE_OTHER;
-        if (scene.deed == REMOVE_OTHER) { /* it can be stepped now */
+        if (scene.deed == REMOVE_OTHER) { /* the stream can be stepped now */
             CHECK(!(xmpp_close_step(scene.s[1]) & XMPP_CLOSE_OVER));
             CHECK_INT(xmpp_close_tell(scene.s[1], XMPP_CLOSE_FACT_CANCEL, 0, 0), XMPP_CLOSE_OK);
             CHECK_INT(xmpp_close_step(scene.s[1]), XMPP_CLOSE_OVER);
@@ -413,7 +413,7 @@ static void what_leaves_in_its_own_callback_hears_nothing_more_of_the_batch(void
         CHECK_INT(member.calls, 1);
         CHECK_INT(member.ends, 0);
         xmpp_close_batch_free(leaver.batch);
-        if (!leaver.frees) { /* it goes on where it was */
+        if (!leaver.frees) { /* the stream goes on where it was */
             say(&member, TAG);
             step_to_the_end(leaver.s, member.peer.fd);
             CHECK_INT(report_of(leaver.s).outcome, XMPP_CLOSE_CLEAN);
@@ -451,7 +451,7 @@ static void a_batch_that_is_freed_gives_them_back(void)
     }
 }
 
-/* Whatever is refused leaves the stream as it was. */
+/* A refused call leaves the stream as it was. */
 static void mistakes_are_refused(void)
 {
     static struct member members[2];
@@ -468,7 +468,7 @@ static void mistakes_are_refused(void)
     CHECK_INT(xmpp_close_batch_remove(batch, 0, &out), XMPP_CLOSE_ERR_INVALID);
     CHECK_INT(xmpp_close_batch_remove(batch, SIZE_MAX, &out), XMPP_CLOSE_ERR_INVALID);
     CHECK(out == NULL && index == 77);
-    /* Its time is up. */
+    /* The time of the batch is up. */
     options.total_ms = 1;
     CHECK_INT(xmpp_close_batch_set(batch, &options), XMPP_CLOSE_OK);
     poll(NULL, 0, 5);
@@ -477,7 +477,7 @@ static void mistakes_are_refused(void)
     CHECK(xmpp_close_wants(s) & XMPP_CLOSE_MAY_SEND);
     options.total_ms = NEVER_MS;
     CHECK_INT(xmpp_close_batch_set(batch, &options), XMPP_CLOSE_OK);
-    /* The descriptor is in the batch by itself. */
+    /* The descriptor was added by itself before. */
     CHECK_INT(xmpp_close_batch_add(batch, members[0].peer.fd, NULL, &index), XMPP_CLOSE_OK);
     CHECK_INT(xmpp_close_batch_add_stream(batch, s, NULL), XMPP_CLOSE_ERR_INVALID);
     CHECK_INT(xmpp_close_batch_remove(batch, index, &out), XMPP_CLOSE_OK);
@@ -486,11 +486,11 @@ static void mistakes_are_refused(void)
     CHECK_INT(xmpp_close_batch_add_stream(batch, s, &index), XMPP_CLOSE_ERR_INVALID);
     CHECK_INT(xmpp_close_batch_add_stream(other, s, &index), XMPP_CLOSE_ERR_INVALID);
     CHECK_INT(xmpp_close_batch_add(batch, members[0].peer.fd, NULL, &index), XMPP_CLOSE_ERR_INVALID);
-    CHECK(xmpp_close_step(s) & XMPP_CLOSE_MAY_SEND); /* the batch does that */
+    CHECK(xmpp_close_step(s) & XMPP_CLOSE_MAY_SEND); /* the batch steps it */
     CHECK_INT(recv(members[0].peer.fd, &index, 1, MSG_DONTWAIT), -1);
     turn_to_the_end(batch);
     CHECK_INT(members[0].outcome, XMPP_CLOSE_CLEAN);
-    CHECK_INT(xmpp_close_batch_add_stream(batch, s, &index), XMPP_CLOSE_ERR_INVALID); /* it is over */
+    CHECK_INT(xmpp_close_batch_add_stream(batch, s, &index), XMPP_CLOSE_ERR_INVALID); /* the stream is over */
     CHECK_INT(xmpp_close_batch_remove(batch, members[0].index, &out), XMPP_CLOSE_ERR_INVALID);
     xmpp_close_free(s);
     xmpp_close_free(engine);

@@ -60,7 +60,7 @@ static void peers_that_stay_mute_are_waited_for_together(void)
     CHECK_INT(summary.outcomes[XMPP_CLOSE_CLEAN], 5);
     CHECK_INT(summary.outcomes[XMPP_CLOSE_TIMED_OUT], 20);
     CHECK(summary.elapsed_ms >= 1500 && took >= 1500 && took < 1500 + (unsigned long long)check_slack());
-    /* Told ten times a second though nothing changes, and no oftener. */
+    /* on_progress is called ten times a second though nothing changes, and not more often. */
     CHECK(progress.calls >= 7 && progress.calls <= summary.elapsed_ms / 100 + 1);
     CHECK_INT(progress.ended, 25); /* the last time */
     CHECK(cpu < took / 2);
@@ -96,7 +96,7 @@ static void progress_can_stop_all(void)
     summary = members_close(members, 5, &options);
     CHECK_INT(summary.outcomes[XMPP_CLOSE_CANCELLED], 5);
     CHECK(summary.elapsed_ms < 30000);
-    CHECK_INT(progress.calls, 3); /* once more at the end */
+    CHECK_INT(progress.calls, 3); /* and once at the end */
     members_free(members, 5);
 }
 
@@ -176,10 +176,10 @@ static void another_thread_stops_all(void)
     CHECK(summary.elapsed_ms < 30000);
     members_free(members, 8);
 
-    /* It was used already, so nothing is sent. */
+    /* The canceller was used before, so nothing is sent. */
     for (i = 0; i < 2; i++)
         member_start(&members[i], TCP, mute, NULL, NULL);
-    members[0].options.canceller = canceller; /* the same for the stream and for all */
+    members[0].options.canceller = canceller; /* one canceller for the stream and for the batch */
     summary = members_close(members, 2, &options);
     CHECK_INT(summary.outcomes[XMPP_CLOSE_CANCELLED], 2);
     CHECK_INT(members[0].peer.got_len + members[1].peer.got_len, 0);
@@ -187,7 +187,7 @@ static void another_thread_stops_all(void)
     xmpp_close_canceller_free(canceller);
 }
 
-/* The others go on: their peers answer only when those that were stopped are gone. */
+/* The other streams go on: their peers answer only when the stopped streams are gone. */
 static void another_thread_stops_some(void)
 {
     static struct member members[6];
@@ -212,7 +212,7 @@ static void another_thread_stops_some(void)
     xmpp_close_canceller_free(unused);
 }
 
-/* Before its turn, too. */
+/* Also before the stream has its turn. */
 static void a_stream_that_waits_for_its_turn_can_be_stopped(void)
 {
     static struct member members[3];

@@ -1,4 +1,4 @@
-/* Transports of callbacks in a batch: they wait crosswise, are interrupted, or never move, and disturb nobody else. */
+/* Transports of callbacks in a batch: they wait crosswise, are interrupted, or never move, and disturb no other stream. */
 #include "channel.h"
 #include "check.h"
 #include "member.h"
@@ -21,7 +21,7 @@ static const struct step stanza[] = { { SEND, "<a/>", 0 }, { HOLD, NULL, 0 } };
 
 /* A channel whose functions misbehave. */
 struct odd {
-    struct channel channel; /* first, so that it is one */
+    struct channel channel; /* first, so that a pointer to this struct is one to its channel */
     xmpp_close_transport transport;
     unsigned calls, limit;
     int result;
@@ -201,7 +201,7 @@ static int end_result(void *arg)
     return odd->result;
 }
 
-/* It waits for its own limit, but not by asking again and again, and another stream is not held up by it. */
+/* The stream waits for its own limit, but does not try again and again, and holds up no other stream. */
 static void close_without_moving(const struct step *script, read_function *reader, write_function *writer,
                                  end_function *ender, int result, uint32_t outcome)
 {
@@ -245,7 +245,7 @@ static void what_never_moves_is_no_busy_loop(void)
     close_without_moving(stanza, NULL, write_result, NULL, 0, XMPP_CLOSE_STALLED); /* "written: 0 bytes" */
 }
 
-/* Bytes of a TLS record that is not whole yet: they are taken from the socket, and yield nothing. */
+/* Bytes of a TLS record that is not whole yet: reading takes them from the socket, and yields nothing. */
 static int read_into_nowhere(void *arg, uint8_t *buf, size_t len, size_t *n)
 {
     struct odd *odd = arg;
@@ -263,7 +263,7 @@ static int read_late(void *arg, uint8_t *buf, size_t len, size_t *n)
     return odd->calls++ < 60 ? XMPP_CLOSE_WANT_READ : channel_read(odd, buf, len, n);
 }
 
-/* It is asked again after pauses only while the descriptor is ready. */
+/* read is called again after pauses, and only while the descriptor is ready. */
 static void a_burst_without_effect_is_over_when_it_is_over(void)
 {
     static const struct step sixty[] = { { SEND, "x", 60 }, { HOLD, NULL, 0 } };
@@ -286,7 +286,7 @@ static void a_burst_without_effect_is_over_when_it_is_over(void)
 
 static void what_means_nothing_fails_one_stream_only(void)
 {
-    /* The first is a count of more bytes than there is room for; the last two are not said in plaintext. */
+    /* The first is a count of more bytes than there is room for. The last two have no meaning in plaintext. */
     static const int results[] = { 0, -77, INT_MIN, INT_MAX, ECONNRESET, XMPP_CLOSE_TLS_EOF, XMPP_CLOSE_TLS_ERROR };
     enum { COUNT = sizeof results / sizeof *results };
     static struct member members[COUNT + 1];

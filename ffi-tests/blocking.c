@@ -18,7 +18,7 @@ static const struct step answer[] = {
     { READ_TAG, NULL, 0 }, { SEND, TAG, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
 };
 
-/* What stanzas came, one after the other. */
+/* The stanzas that came, one after the other. */
 struct inbox {
     char xml[4096];
     size_t len;
@@ -37,7 +37,7 @@ static int keep(void *userdata, const uint8_t *xml, size_t len)
     return inbox->count == inbox->stop_after;
 }
 
-/* Closes against a script; `peer` is to be freed. */
+/* Closes against a script. The caller frees `peer`. */
 static xmpp_close_report closed(enum kind kind, const struct step *script, const xmpp_close_options *options,
                                 struct peer *peer)
 {

@@ -1,4 +1,4 @@
-/* What callbacks may do during a close: use the library for something else, or pull the descriptor away. */
+/* What callbacks may do during a close: use the library for something else, or close the descriptor. */
 #include "channel.h"
 #include "check.h"
 #include "peer.h"
@@ -11,7 +11,7 @@ static const struct step answer[] = {
     { READ_TAG, NULL, 0 }, { SEND, "<a/><b/>" TAG, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
 };
 
-/* A whole close, and every other object of the library, inside of whatever calls it. */
+/* A whole close, and every other object of the library, for use inside a callback. */
 static void use_the_library(void)
 {
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
@@ -93,7 +93,7 @@ struct again {
     uint32_t inner_outcome;
 };
 
-/* A mistake, but a defined one: the peer's closing tag goes to whoever reads it first. */
+/* A mistake with a defined result: the peer's closing tag goes to the call that reads it first. */
 static int close_the_same_again(void *userdata, const uint8_t *xml, size_t len)
 {
     struct again *again = userdata;
@@ -148,7 +148,7 @@ static int read_from_closed(void *arg, uint8_t *buf, size_t len, size_t *n)
     return result;
 }
 
-/* Nothing to wait for is left: neither a hang nor a loop around poll. */
+/* Nothing is left to wait for: the call neither hangs nor loops around poll. */
 static void a_callback_may_close_the_descriptor(void)
 {
     static const struct step script[] = {

@@ -66,6 +66,6 @@ int channel_shut(void *arg)
 {
     struct channel *channel = arg;
     channel->ends++;
-    /* ENOTCONN: the peer is gone, so nobody is left to be told. */
+    /* ENOTCONN: the peer is gone, so there is no output to end. */
     return shutdown(channel->fd, SHUT_WR) == 0 || errno == ENOTCONN ? 0 : errno;
 }

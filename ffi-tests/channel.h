@@ -16,7 +16,7 @@ struct channel {
 extern "C" {
 #endif
 
-/* `transport` then points to `channel`, so that must outlive it. */
+/* `transport` then points to `channel`, so `channel` must outlive it. */
 void channel_init(struct channel *channel, int fd, int tls, xmpp_close_transport *transport);
 
 int channel_read(void *channel, uint8_t *buf, size_t len, size_t *n);

@@ -68,7 +68,7 @@ void check_fatal(const char *what)
 
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
-/* With what it suppresses, it starts a program that names functions, and keeps descriptors to it. */
+/* ThreadSanitizer with suppressions starts a program that names functions, and keeps descriptors to that program. */
 void __sanitizer_symbolize_pc(void *pc, const char *format, char *out, size_t len);
 #define START_SYMBOLIZER(out) __sanitizer_symbolize_pc(__builtin_return_address(0), "%f", (out), sizeof(out))
 #endif
@@ -82,7 +82,7 @@ static void *do_nothing(void *unused)
 void check_start(int argc, char **argv)
 {
     pthread_t thread;
-    /* Sanitizers may start a thread of their own with the first. */
+    /* With the first thread, sanitizers may start a thread of their own. */
     if (pthread_create(&thread, NULL, do_nothing, NULL) != 0)
         check_fatal("pthread_create");
     pthread_join(thread, NULL);
@@ -156,7 +156,7 @@ static int entries_of(const char *path)
 
 int check_open_fds(void)
 {
-    return entries_of("/proc/self/fd") - 1; /* without the one that lists them */
+    return entries_of("/proc/self/fd") - 1; /* without the descriptor that lists them */
 }
 
 static int threads(void)

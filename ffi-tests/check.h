@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* All of them go on after a failure, may be used from any thread, and give 1 when the check holds. */
+/* After a failure the test goes on. These may be used from any thread, and give 1 when the check holds. */
 #define CHECK(condition) check_true((condition) != 0, #condition, __FILE__, __LINE__)
 #define CHECK_INT(actual, expected) \
     check_int((long long)(actual), (long long)(expected), #actual, __FILE__, __LINE__)
@@ -32,7 +32,7 @@ void check_run(const char *name, void (*test)(void));
 /* Last in main: its exit code. A descriptor that was left open is a failure here, too. */
 int check_done(void);
 
-/* For failures that leave nothing to go on with: says so, and ends the program. */
+/* For failures after which nothing can go on: prints the failure, and ends the program. */
 void check_fatal(const char *what);
 
 /* How often a loop of `full` rounds is to run: less where an instrumented run takes long. */

@@ -65,7 +65,7 @@ static void detach(stream *s, uint64_t now)
     xmpp_close_detach(s, now);
 }
 
-/* All that there is, is with the kernel. */
+/* The kernel has all that there is. */
 static void written(stream *s, uint64_t now)
 {
     xmpp_close_wrote(s, xmpp_close_output(s, NULL), 0, now);
@@ -187,7 +187,7 @@ static stream *made(const xmpp_close_options *options, const char *way)
     return s;
 }
 
-/* The instructions of what stands between these are dumped under a name. */
+/* The instructions between these two are dumped under a name. */
 static void measure(void)
 {
     CALLGRIND_ZERO_STATS;

@@ -1,4 +1,4 @@
-/* However the peer behaves, a close ends when its time is up. */
+/* Whatever the peer does, a close ends when its time is up. */
 #include "channel.h"
 #include "check.h"
 #include "peer.h"
@@ -88,7 +88,7 @@ static void *close_in(void *arg)
     return NULL;
 }
 
-/* All at once: they only wait. */
+/* All at once, since they only wait. */
 static void every_close_ends_within_its_total_time(void)
 {
     struct situation all[2 * SITUATIONS];
@@ -155,7 +155,7 @@ static void a_peer_that_keeps_tcp_open_is_waited_for_as_long_as_linger(void)
     CHECK(took >= 300 && took <= 300 + 20000);
     took = timed(dripping, &options, XMPP_CLOSE_CLEAN);
     CHECK(took >= 300 && took <= 300 + 20000);
-    options.total_ms = 1500; /* linger is inside it */
+    options.total_ms = 1500; /* linger is inside total_ms */
     options.linger_ms = 60000;
     took = timed(script, &options, XMPP_CLOSE_CLEAN);
     CHECK(took >= 1500 && took <= 1500 + 20000);

@@ -133,7 +133,7 @@ enum api { FD, WITH, BATCH, STEP, LOOP, CPP_STEP, CPP_BATCH };
 static const char *const api_names[] = { "xmpp_close_fd", "xmpp_close_with", "a batch", "steps", "an engine", "steps in C++",
                                           "a batch in C++ that poll(2) turns" };
 
-/* Nothing but the total ends it. */
+/* Only total_ms ends it. */
 static int waits(const struct ending *ending)
 {
     return ending->outcome == XMPP_CLOSE_TIMED_OUT || ending->outcome == XMPP_CLOSE_STALLED;
@@ -239,7 +239,7 @@ static void close_once(const struct ending *ending, enum api api, const char *bi
     ok &= CHECK_INT(report.tls, ending->tls_bits);
     ok &= CHECK_INT(report.reserved, 0);
     ok &= CHECK_TEXT(report.stream_error, "");
-    /* What the peer saw: one tag where it read at all, nothing behind it but the alert, and never a RST. */
+    /* What the peer saw: one tag, if it read at all, nothing behind the tag but the alert, and never a RST. */
     ok &= CHECK_INT(peer_count(&peer, TAG), peer.got_len > 0 ? 1 : 0);
     ok &= CHECK_INT(peer_count(&peer, "error"), 0);
     if (ending->outcome == XMPP_CLOSE_CLEAN)

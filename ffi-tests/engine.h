@@ -1,4 +1,4 @@
-/* An engine on a clock that the test sets, and what can be asked and said of it. One at a time. */
+/* An engine on a clock that the test sets, and what can be asked of it and told to it. One at a time. */
 #ifndef ENGINE_H
 #define ENGINE_H
 
@@ -157,7 +157,7 @@ static inline xmpp_close_report report(void)
     return report;
 }
 
-/* It is over with this outcome, whatever else is said to it; and it is freed. */
+/* The engine is over with this outcome, whatever is told to it, and is freed. */
 static inline xmpp_close_report ends(uint32_t outcome, uint32_t initiator, int tag_sent, int tag_received)
 {
     static const uint8_t *bytes;

@@ -1,4 +1,4 @@
-/* What a program says in front of its closing tag: whole stanzas, the first of which it may have begun to write. */
+/* What a program sends in front of its closing tag: whole stanzas. It may have begun to write the first one before. */
 #include "channel.h"
 #include "check.h"
 #include "member.h"

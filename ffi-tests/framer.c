@@ -31,7 +31,7 @@ static void note(struct notes *notes, int frame, const uint8_t *xml, size_t len)
         snprintf(notes->text + at, room, "%c%.*s|", letters[frame], (int)len, xml != NULL ? (const char *)xml : "");
 }
 
-/* Feeds `len` bytes in pieces, each of them in memory of its own, so that a look beyond it is caught. */
+/* Feeds `len` bytes in pieces, each in memory of its own, so that an access beyond the piece is noticed. */
 static void feed(xmpp_close_framer *framer, const char *data, size_t len, size_t piece, struct notes *notes)
 {
     while (len > 0) {
@@ -135,7 +135,7 @@ static void it_knows_whether_it_is_between_stanzas(void)
     }
     CHECK_INT(xmpp_close_framer_next(framer, ">", 1, &consumed, NULL, NULL), XMPP_CLOSE_FRAME_END);
     CHECK_INT(xmpp_close_framer_between_stanzas(framer), 0);
-    CHECK_INT(xmpp_close_framer_next(framer, "<a/>", 4, &consumed, NULL, NULL), XMPP_CLOSE_FRAME_END); /* it stays so */
+    CHECK_INT(xmpp_close_framer_next(framer, "<a/>", 4, &consumed, NULL, NULL), XMPP_CLOSE_FRAME_END); /* the end stays the end */
     CHECK_INT(consumed, 0);
     xmpp_close_framer_free(framer);
 }
@@ -150,7 +150,7 @@ static void a_restart_expects_a_new_header(void)
     CHECK_INT(xmpp_close_framer_restart(framer), XMPP_CLOSE_OK);
     feed(framer, again, strlen(again), 5, &notes);
     CHECK_TEXT(notes.text, "H" HEADER "|S<b/>|H" HEADER "|S<b/>|");
-    feed(framer, again, strlen(again), 7, &notes); /* and without a restart that is malformed */
+    feed(framer, again, strlen(again), 7, &notes); /* without a restart, a new header is malformed */
     CHECK_TEXT(strrchr(notes.text, 'M'), "Mnot-well-formed|");
     xmpp_close_framer_free(framer);
 }

@@ -17,7 +17,7 @@ const step answer[] = {
 };
 const step silent[] = { { HOLD, nullptr, 0 } };
 
-// What must not compile is seen here by overload resolution.
+// Overload resolution shows here what must not compile.
 template <class Handle>
 constexpr bool is_moved_only()
 {
@@ -153,7 +153,7 @@ void a_parser_takes_the_bytes()
     CHECK_TEXT(both.got.c_str(), "");
 }
 
-// Each in turn does what the member of that name does in C.
+// Each member in turn does what the member of that name does in C.
 void every_option_reaches_c()
 {
     static const step other_root[] = {
@@ -168,7 +168,7 @@ void every_option_reaches_c()
     options.no_progress_ms = milliseconds(300);
     closed done = close_with_peer(silent, options);
     CHECK_INT(done.result.report.outcome, XMPP_CLOSE_TIMED_OUT);
-    CHECK(done.result.report.limited_by() == xmpp_close::limit::no_progress); // and not by the total
+    CHECK(done.result.report.limited_by() == xmpp_close::limit::no_progress); // and not by total_ms
     options.no_progress_ms = 0;
     options.linger_ms = 300;
     CHECK(close_with_peer(stays, options).result.report.elapsed_ms < 2000); // the default
@@ -279,7 +279,7 @@ void another_thread_cancels()
     peer_free(&other);
 
     const xmpp_close::canceller moved = std::move(canceller);
-    CHECK_INT(close_with_peer(silent, options).result.code, XMPP_CLOSE_ERR_INVALID); // it is empty now
+    CHECK_INT(close_with_peer(silent, options).result.code, XMPP_CLOSE_ERR_INVALID); // the handle is empty now
     options.canceller = &moved;
     CHECK_TEXT(close_with_peer(silent, options).result.outcome_name(), "cancelled");
 }
@@ -353,7 +353,7 @@ void owns_one(Handle first, Handle second)
     Handle &same = moved; // not seen through by the compiler's warning
     moved = std::move(same);
     CHECK(moved.get() == raw);
-    second = std::move(moved); // what it had is freed, as ASan and valgrind confirm
+    second = std::move(moved); // what the handle had is freed, as ASan and valgrind confirm
     CHECK(!moved && second.get() == raw);
     std::swap(second, empty);
     CHECK(!second && empty.get() == raw);
@@ -375,7 +375,7 @@ void handles_own_what_they_hold()
 void an_empty_handle_says_so()
 {
     CHECK_INT(xmpp_close::canceller().cancel(), XMPP_CLOSE_ERR_NULL);
-    xmpp_close::stream stream; // an open one
+    xmpp_close::stream stream; // an open stream
     CHECK(stream.send("<a/>") == xmpp_close::sent::err_null);
     CHECK_INT(stream.finish(), XMPP_CLOSE_ERR_NULL);
     CHECK_INT(stream.finish(xmpp_close::error()), XMPP_CLOSE_ERR_NULL);

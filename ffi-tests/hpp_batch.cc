@@ -78,7 +78,7 @@ void each_stream_has_its_own_callables()
     batch first = batch::create();
     for (size_t i = 0; i < count; i++) {
         const int fd = others.all[i].fd;
-        xmpp_close::options options; // gone before the batch runs
+        xmpp_close::options options; // freed before the batch runs
         options.farewell = "<presence id='" + std::to_string(i) + "'/>";
         options.residual = "<r/>";
         options.on_farewell = [&counts, i](char *buf, size_t len, size_t &n) {
@@ -125,7 +125,7 @@ void each_stream_has_its_own_callables()
         CHECK_TEXT(others.all[i].got, ("<presence id='" + std::to_string(i) + "'/><a h='1'/>" TAG).c_str());
     }
     CHECK_INT(moved.report(count).outcome, XMPP_CLOSE_PENDING);
-    CHECK(bool(moved.run(options))); // as often as one likes
+    CHECK(bool(moved.run(options))); // as often as you like
 }
 
 void callables_live_as_long_as_the_batch()
@@ -263,7 +263,7 @@ void a_callable_may_add_to_its_batch()
     CHECK_INT(late, 4);
 }
 
-// Beside a loop of the program's own: nothing is kept of a stream that has ended.
+// Beside a loop of the program: nothing is kept of a stream that has ended.
 void a_batch_is_turned_by_another_loop()
 {
     const std::shared_ptr<int> token = std::make_shared<int>(0);
@@ -305,14 +305,14 @@ void a_batch_is_turned_by_another_loop()
     CHECK_INT(caught, 3);
     CHECK_INT(ended, others.all.size());
     CHECK_INT(*token, 2 * others.all.size());
-    CHECK(token.use_count() <= 2); // of the one whose on_end has thrown, everything is still there
+    CHECK(token.use_count() <= 2); // of the stream whose on_end has thrown, everything is still there
     batch empty;
     CHECK_INT(empty.turn(), XMPP_CLOSE_ERR_NULL);
     CHECK_INT(empty.set({}), XMPP_CLOSE_ERR_NULL);
     CHECK_INT(empty.timeout(), -1);
 }
 
-// Where each throws: 0 on_stanza, 1 on_data, 2 on_farewell, 3 read, 4 write, 5 shut; the other half are well.
+// Where each stream throws: 0 on_stanza, 1 on_data, 2 on_farewell, 3 read, 4 write, 5 shut. The other half do not throw.
 void an_exception_stops_only_its_stream()
 {
     const size_t count = 12;
@@ -342,7 +342,7 @@ void an_exception_stops_only_its_stream()
             throw mine{ 100 };
     };
     const unsigned long long start = now_ms();
-    CHECK_INT(thrown_by(batch, options), 0); // the first by index, and what came first there
+    CHECK_INT(thrown_by(batch, options), 0); // the stream with the lowest index, and its first exception
     CHECK(now_ms() - start < 3000 + static_cast<unsigned long long>(check_slack()));
     CHECK_INT(on_ends, count);
     for (size_t i = 0; i < count; i++) {
@@ -381,7 +381,7 @@ void exceptions_of_the_batch_come_out_too()
     CHECK_INT(batch.report(1).outcome, XMPP_CLOSE_CLEAN);
 }
 
-// Streams of the program's own, and those that are taken out again.
+// Streams that the program has started, and streams that are taken out again.
 void a_stream_stays_its_programs()
 {
     peers others(3, answer);
@@ -401,14 +401,14 @@ void a_stream_stays_its_programs()
         for (xmpp_close::stream &each : streams)
             CHECK_INT(all.add(each, &index), XMPP_CLOSE_OK);
         CHECK_INT(index, 2);
-        CHECK_INT(all.add(streams[2]), XMPP_CLOSE_ERR_INVALID); // it is in there already
+        CHECK_INT(all.add(streams[2]), XMPP_CLOSE_ERR_INVALID); // the stream is in the batch already
         CHECK(streams[0].send("<x/>") == xmpp_close::sent::ok);
         int code = 77;
         CHECK(!all.remove(1, &code)); // it is still in its place
         CHECK_INT(code, XMPP_CLOSE_OK);
         CHECK(!all.remove(1, &code));
         CHECK_INT(code, XMPP_CLOSE_ERR_INVALID);
-        streams.pop_back(); // it leaves, and nobody is told
+        streams.pop_back(); // the stream leaves, and on_end is not called
         int left = 1;
         while (left > 0)
             left = all.turn(-1);

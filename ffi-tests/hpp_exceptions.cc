@@ -19,7 +19,7 @@ struct mine {
     int number;
 };
 
-// Closes, and gives the number of what was thrown; 0 if nothing was.
+// Closes, and returns the number that was thrown; 0 if nothing was.
 template <class Over>
 int thrown_by(const Over &over, const xmpp_close::options &options)
 {
@@ -51,14 +51,14 @@ void a_throwing_callable_stops_the_close()
         CHECK_INT(thrown_by(other.fd, options), 1);
         CHECK_INT(calls, 1);
         char byte;
-        CHECK(recv(other.fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0 || errno == EAGAIN); // still ours
+        CHECK(recv(other.fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0 || errno == EAGAIN); // the descriptor is still ours
         peer_stop(&other);
         CHECK_INT(peer_count(&other, TAG), which < 2);
         peer_free(&other);
     }
 }
 
-// Whatever throws, be the peer silent or not: the rest of the transport is left alone.
+// Whichever callable throws, and whether the peer is silent or not: no other callable of the transport is called.
 void a_throwing_transport_stops_the_close()
 {
     enum { READ_THROWS, WRITE_THROWS, ANSWER_THROWS, DETACH_THROWS, END_THROWS, ALL };
@@ -157,7 +157,7 @@ void a_close_inside_a_callable_may_throw_through_it()
     CHECK_INT(outer_calls, 1);
 }
 
-// It has no way to stop the close, which goes on to its end here.
+// on_end cannot stop the close, which goes on to its end here.
 void what_on_log_throws_comes_out_of_the_call()
 {
     int calls = 0;
@@ -166,7 +166,7 @@ void what_on_log_throws_comes_out_of_the_call()
     peer other;
     peer_start(&other, TCP, talks_on, nullptr, nullptr);
     CHECK_INT(thrown_by(other.fd, options), 1);
-    CHECK_INT(calls, 1); // and it is not called again
+    CHECK_INT(calls, 1); // and on_end is not called again
     peer_stop(&other);
     CHECK_TEXT(other.got, TAG);
     peer_free(&other);

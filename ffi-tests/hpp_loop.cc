@@ -101,7 +101,7 @@ bool are_same(xmpp_close::stream &cpp, xmpp_close_stream *c, uint64_t now)
            (count == 0 || std::memcmp(output.data(), bytes, count) == 0);
 }
 
-// Everything after everything else, in every sequence of three.
+// Every sequence of three of these.
 void every_event_is_that_of_c()
 {
     for (const event &first : events)
@@ -110,7 +110,7 @@ void every_event_is_that_of_c()
                 xmpp_close::options options;
                 options.total_ms = 5000;
                 options.answer_ms = 2000;
-                options.tls = &first != &second; // both ways of it
+                options.tls = &first != &second; // with and without a time
                 options.own_parser = true;
                 options.header = "<stream:stream>";
                 xmpp_close::stream cpp = xmpp_close::stream::engine(options, 1000);
@@ -207,7 +207,7 @@ void wait(int fd, const xmpp_close::wants &now, int timeout)
     poll(&polled, 1, timeout);
 }
 
-// Steps it to its end, in a loop as a program has one.
+// Steps the stream to its end, in a loop as in a program.
 void step_through(xmpp_close::stream &stream, int fd)
 {
     for (xmpp_close::wants now = stream.step(); !now.over; now = stream.step()) {
@@ -301,7 +301,7 @@ void a_callable_may_destroy_its_stream()
         if (stream)
             wait(end.other.fd, now, timeout);
     }
-    CHECK_INT(*token, 1); // and nobody is called once it is gone
+    CHECK_INT(*token, 1); // and nothing is called once the stream is gone
     CHECK_INT(token.use_count(), 1);
 }
 
@@ -383,7 +383,7 @@ void a_framer_can_be_taken_step_by_step()
     CHECK_INT(len, 0);
 }
 
-// No C is on the way there, so it passes through; the framer stays good.
+// There is no C between the two, so the exception passes through, and the framer stays usable.
 void an_exception_leaves_feed_as_it_is()
 {
     xmpp_close::framer framer = xmpp_close::framer::create_inside(nullptr);

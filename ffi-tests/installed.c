@@ -20,7 +20,7 @@ int main(void)
         fprintf(stderr, "the header and the library differ in version\n");
         return 1;
     }
-    /* A peer that has said all it will say. */
+    /* A peer that has sent all that it will send. */
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0
         || write(pair[1], answer, strlen(answer)) != (ssize_t)strlen(answer)
         || shutdown(pair[1], SHUT_WR) != 0) {

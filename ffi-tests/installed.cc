@@ -13,7 +13,7 @@ int main()
     unsigned stanzas = 0;
     int pair[2];
 
-    // A peer that has said all it will say.
+    // A peer that has sent all that it will send.
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0
         || write(pair[1], answer.data(), answer.size()) != static_cast<ssize_t>(answer.size())
         || shutdown(pair[1], SHUT_WR) != 0) {

@@ -1,4 +1,4 @@
-/* What goes out last: on_farewell, a detach, and a tag that was sent before; through all calls that close. */
+/* What goes out last: on_farewell, a detach, and a tag that was sent before; by each call that closes. */
 #include "check.h"
 #include "member.h"
 
@@ -9,9 +9,9 @@
 #define ERROR(condition) \
     "<stream:error><" condition " xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
 
-/* A member, for it has all that is needed, and what its last words are. */
+/* A member, which has all that is needed, and its last words. */
 struct speaker {
-    struct member member; /* first, so that it is one */
+    struct member member; /* first, so that a pointer to this struct is one to its member */
     int composed;
     int result;
     size_t count; /* how much white space is said to be composed; 0: an <a/> */
@@ -97,7 +97,7 @@ static void a_stream_error_stands_behind_the_last_words(void)
         member_close(&speaker.member, (enum api)api, 0);
         speaker_check(&speaker, (enum api)api, "<f/><a h='0'/>" ERROR("reset") TAG, XMPP_CLOSE_CLEAN, 1);
 
-        speaker_start(&speaker, UNIX, reads); /* and one that is only found out about before */
+        speaker_start(&speaker, UNIX, reads); /* and a peer that only reading the residual finds malformed */
         speaker.member.options.residual = "<a></b>";
         speaker.member.options.residual_len = 7;
         member_close(&speaker.member, (enum api)api, 0);
@@ -118,7 +118,7 @@ static void the_answer_to_the_peers_tag_has_last_words_too(void)
     }
 }
 
-/* They are composed when the queue before them is written, and count what has come until then. */
+/* Last words are composed when the queue before them is written, and count what has come until then. */
 static void the_last_words_wait_for_a_long_queue(void)
 {
     static const struct step script[] = { { READ_TAG, "<mark/>", 0 }, { SEND, "<b/>", 10 }, { READ_TAG, NULL, 0 },
@@ -180,7 +180,7 @@ static void last_words_that_are_refused_or_too_long_stop_it(void)
         }
 }
 
-/* They would make the stream ill-formed, or end it twice. */
+/* These last words would make the stream malformed, or end it twice. */
 static void last_words_that_are_no_whole_stanzas_are_not_sent(void)
 {
     static const char *const mistakes[] = { "<a>", "<a", "text", "<a/>text", "</a>", TAG, "<a/>" TAG };
@@ -220,7 +220,7 @@ static void without_a_chance_to_be_heard_there_are_no_last_words(void)
     xmpp_close_canceller_free(canceller);
 }
 
-/* What still comes is not handled: nothing will acknowledge it, so the peer sends it again. */
+/* What still comes is not handled or acknowledged, so the peer sends it again. */
 static void a_detach_ends_tcp_without_a_tag(void)
 {
     static const struct step talks[] = { { SEND, "<b/>", 3 }, { READ_END, NULL, 0 }, { SEND, "<c/>", 0 },

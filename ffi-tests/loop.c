@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Waits for what the stream wants of the descriptor, or for the other one; 1 when that is readable. With neither
- * direction, the descriptor is not polled: one that has hung up would be ready all the time. */
+/* Waits for what the stream wants of the descriptor, or for `wake_fd`; 1 when that is readable. With neither direction,
+ * the descriptor is not polled: a descriptor that has hung up would be ready all the time. */
 static int wait_for(int fd, uint32_t wants, int wake_fd, int timeout)
 {
     struct pollfd fds[2];
@@ -91,7 +91,7 @@ static int write_some(struct loop *loop)
     return n > 0;
 }
 
-/* All that can be done without waiting; what it wants then. */
+/* Does all that can be done without waiting; returns what the stream wants then. */
 static uint32_t move(struct loop *loop)
 {
     const xmpp_close_transport *transport = loop->transport;

@@ -8,13 +8,13 @@
 extern "C" {
 #endif
 
-/* Around an engine. A readable `wake_fd` (-1: none) cancels, as a canceller in the options does elsewhere. */
+/* A loop around an engine. A readable `wake_fd` (-1: none) cancels, as a canceller in the options does for other calls. */
 int loop_close(const xmpp_close_transport *transport, const xmpp_close_options *options, int wake_fd,
                xmpp_close_report *report);
-/* Around a started stream: over the socket itself, unless there is TLS. `wake_fd`: the canceller may have been used. */
+/* A loop around a started stream: over the socket itself, unless there is TLS. `wake_fd`: the canceller may have been used. */
 int step_close(const xmpp_close_transport *transport, const xmpp_close_options *options, int wake_fd,
                xmpp_close_report *report);
-/* The same in C++, and around a batch; in endings_hpp.cc. */
+/* Loops around a started stream and a batch in C++, in endings_hpp.cc. */
 int cpp_step_close(const xmpp_close_transport *transport, const xmpp_close_options *options, int wake_fd,
                    xmpp_close_report *report);
 int cpp_batch_close(const xmpp_close_transport *transport, const xmpp_close_options *options, int wake_fd,

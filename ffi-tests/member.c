@@ -69,7 +69,7 @@ xmpp_close_batch *members_batch(struct member *members, size_t count)
                                           : xmpp_close_batch_add_with(batch, member->over, &options, &member->index);
         CHECK_INT(result, XMPP_CLOSE_OK);
         CHECK_INT(member->index, i);
-        memset(&options, 0xa5, sizeof options); /* it is not looked at again */
+        memset(&options, 0xa5, sizeof options); /* the options are not looked at again */
     }
     return batch;
 }

@@ -23,22 +23,22 @@ struct member {
 /* Starts the peer, with no callbacks yet, and limits that no test ever reaches. `call` is for the step CALL. */
 void member_start(struct member *member, enum kind kind, const struct step *script, void (*call)(void *), void *arg);
 
-/* For the options of a member. */
+/* Callbacks for the options of a member. */
 int member_stanza(void *member, const uint8_t *xml, size_t len);
 int member_data(void *member, const uint8_t *data, size_t len); /* its parser knows the closing tag, and no more */
-/* For those of a batch. */
+/* Callbacks for the options of a batch. */
 void member_end(void *member, size_t index, const xmpp_close_report *report);
 
 /* Options with member_end, and a limit that no test ever reaches. */
 xmpp_close_batch_options batch_options(void);
 
-/* A batch with all of them in it. */
+/* A batch with all members in it. */
 xmpp_close_batch *members_batch(struct member *members, size_t count);
-/* Runs it and frees it. What it says by its summary, its reports and on_end must be the same. Then the peers are
- * stopped, but not freed. */
+/* Runs the batch and frees it. Its summary, its reports and on_end must agree. Then the peers are stopped, but not
+ * freed. */
 xmpp_close_summary members_run(xmpp_close_batch *batch, const xmpp_close_batch_options *options,
                                struct member *members, size_t count);
-/* Both of the above. */
+/* Makes a batch, and runs it. */
 xmpp_close_summary members_close(struct member *members, size_t count, const xmpp_close_batch_options *options);
 void members_free(struct member *members, size_t count);
 

@@ -1,5 +1,5 @@
-/* Memory that the system refuses: an error, or a stanza that is passed over; the process ends only for want of little.
- * The linker hands us the allocations (--wrap), and here they fail as those of a process at its limit do. */
+/* Memory that the system refuses: an error, or a stanza that is passed over. The process ends only when a small allocation
+ * is refused. The linker hands us the allocations (--wrap), and they fail here as in a process at its limit. */
 #include "check.h"
 #include "member.h"
 
@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Allocations of `least` bytes or more are counted, and those after the first `allowed` refused. They are those of this
- * thread, for peers have theirs. */
+/* Allocations of `least` bytes or more are counted; those after the first `allowed` are refused. Only those of this thread
+ * count, since peers allocate, too. */
 static __thread struct {
     size_t least;
     unsigned count, allowed;
@@ -56,7 +56,7 @@ static void refuse(size_t least, unsigned allowed)
     limit.allowed = allowed;
 }
 
-/* How many such allocations there were. */
+/* How many allocations were counted. */
 static unsigned relent(void)
 {
     limit.least = 0;
@@ -173,7 +173,7 @@ static void a_farewell_and_a_residual_are_copied_once_or_refused(void)
     }
 }
 
-/* Its sender decides how long it is. */
+/* The sender of a stanza decides how long the stanza is. */
 static void a_late_stanza_without_memory_is_passed_over(void)
 {
     static char text[1001];
@@ -221,7 +221,7 @@ static void features_are_read_where_they_are(void)
     CHECK_INT(xmpp_close_idle_seconds(features, LARGE, &seconds), 1);
     CHECK_INT(relent(), 0);
     CHECK_INT(seconds, 60);
-    features[LARGE / 2] = '\xff'; /* is no stream's */
+    features[LARGE / 2] = '\xff'; /* this byte stands in no stream */
     refuse(LARGE / 2, 0);
     CHECK_INT(xmpp_close_idle_seconds(features, LARGE, &seconds), 0);
     CHECK_INT(relent(), 0);

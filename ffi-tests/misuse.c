@@ -52,7 +52,7 @@ static void freeing_null_does_nothing(void)
     CHECK(1);
 }
 
-/* Whoever takes options. */
+/* The functions that take options. */
 enum user { NEW, START, START_WITH, FD, WITH, BATCH_ADD, BATCH_ADD_WITH, USERS };
 static const char *const users[] = { "_new", "_start", "_start_with", "_fd", "_with", "_batch_add", "_batch_add_with" };
 #define BIT(user) (1u << (user))
@@ -60,7 +60,8 @@ static const char *const users[] = { "_new", "_start", "_start_with", "_fd", "_w
 #define STARTED (BIT(START) | BIT(START_WITH))
 #define CALLS (BIT(FD) | BIT(WITH) | BIT(BATCH_ADD) | BIT(BATCH_ADD_WITH))
 
-/* What it says of them. Nothing is read or written, unless it blocks, and takes them: then it has a canceller that was used. */
+/* What the function says of the options. It reads and writes nothing. A blocking call that accepts them has a canceller that
+ * was used. */
 static int offer(enum user user, int fd, const xmpp_close_options *options)
 {
     xmpp_close_stream *stream = NULL;
@@ -87,7 +88,7 @@ static int offer(enum user user, int fd, const xmpp_close_options *options)
     return result;
 }
 
-/* The options are refused by all of them, and the connection is as it was. */
+/* All functions refuse the options, and the connection is as it was. */
 static void refused(const xmpp_close_options *options, const char *why)
 {
     char byte;
@@ -206,7 +207,7 @@ static void heard(void *userdata, int phase, const char *line)
     (void)userdata, (void)phase, (void)line;
 }
 
-/* Each member of the options with a value that makes sense, and who has no use for it. */
+/* Each member of the options with a value that makes sense, and the functions that have no use for it. */
 #define SET(name, value)                                                         \
     static void set_##name(xmpp_close_options *options)                          \
     {                                                                            \
@@ -273,11 +274,11 @@ static const struct {
     /* An engine reads nothing, and calls nothing back but on_log. */
     MEMBER(residual, ENGINE), MEMBER(on_stanza, ENGINE), MEMBER(on_data, ENGINE), MEMBER(on_farewell, ENGINE),
     MEMBER(userdata, ENGINE), MEMBER(canceller, ENGINE),
-    /* How a stream is closed that has a handle, is said when it is closed. */
+    /* For a stream with a handle, how it is closed is said when it is closed. */
     MEMBER(stream_error, ENGINE | STARTED), MEMBER(detach, ENGINE | STARTED),
-    /* Where there is no handle, nothing is sent by it. */
+    /* Without a handle, nothing can be sent by it. */
     MEMBER(output_limit, CALLS),
-    /* Who has the descriptor or the transport knows. */
+    /* With a descriptor or a transport, the library knows. */
     MEMBER(tls, STARTED | CALLS), MEMBER(own_parser, STARTED | CALLS),
 };
 

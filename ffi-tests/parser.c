@@ -46,7 +46,7 @@ static void session_start(struct session *session)
     if (session->parser == NULL)
         check_fatal("XML_ParserCreate");
 #if HAVE_DECL_XML_SETREPARSEDEFERRALENABLED
-    /* Or it may sit on a closing tag that came in two pieces until more comes, and nothing will. */
+    /* Without this, expat may keep a closing tag that came in two pieces until more comes, and nothing will come. */
     XML_SetReparseDeferralEnabled(session->parser, XML_FALSE);
 #endif
     XML_SetUserData(session->parser, session);
@@ -182,7 +182,7 @@ static void a_parser_that_gives_up_stops_the_close(void)
     }
 }
 
-/* As parse, and says all that there is to say. */
+/* Like parse, and returns all that on_data can return. */
 static int parse_and_tell(void *userdata, const uint8_t *data, size_t len)
 {
     struct session *session = userdata;

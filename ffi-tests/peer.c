@@ -56,7 +56,7 @@ void connected_pair(enum kind kind, int fds[2])
     close(listener);
 }
 
-/* Waits until their socket can be moved. What we do at the end of a test moves it too, so this ends by itself. */
+/* Waits until the peer's socket is ready. What we do at the end of a test makes it ready, too, so this always ends. */
 static void await_socket(const struct peer *peer, short events)
 {
     struct pollfd fd;

@@ -1,4 +1,4 @@
-/* What else the process does meanwhile: threads are cancelled, children are forked, descriptors are few or large. */
+/* What the process does meanwhile: threads are cancelled, children are forked, descriptors are few or have large numbers. */
 #include "channel.h"
 #include "check.h"
 #include "member.h"
@@ -14,13 +14,13 @@
 
 #define LIMIT_MS 1200
 
-/* A function in which a thread is cancelled has nothing of its own on the stack: ASan does not see that it is left. */
+/* A function in which a thread is cancelled has no variables on the stack: ASan does not see that the function is left. */
 #define NOT_INLINED __attribute__((noinline))
 
 enum way { BY_FD, BY_WITH, BY_BATCH };
 static const char *const way_names[] = { "xmpp_close_fd", "xmpp_close_with", "xmpp_close_batch_run" };
 
-/* Closes in that way; the outcome, or a result that is no success. */
+/* Closes in one of the ways; returns the outcome, or a result that is no success. */
 static int close_by(enum way way, int fd, const xmpp_close_options *options)
 {
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
@@ -60,7 +60,7 @@ static void cancel_thread(void *arg)
     CHECK_INT(pthread_cancel(job->thread), 0);
 }
 
-/* The thread could be cancelled here, were that allowed. */
+/* The thread could be cancelled here, if that was allowed. */
 static int count_stanza(void *arg, const uint8_t *xml, size_t len)
 {
     struct job *job = arg;
@@ -107,7 +107,7 @@ static void cancel_inside(const struct step *script, uint32_t total_ms, int outc
         peer_free(&job.peer);
         CHECK_INT(job.outcome, outcome);
         CHECK_INT(job.stanzas, stanzas);
-        CHECK(result == PTHREAD_CANCELED && !job.survived); /* but it is, right after the call */
+        CHECK(result == PTHREAD_CANCELED && !job.survived); /* but the thread is cancelled right after the call */
     }
 }
 
@@ -218,7 +218,7 @@ static void a_canceller_used_in_a_child_costs_its_parent_nothing(void)
     for (way = BY_FD; way <= BY_BATCH; way++) {
         struct peer peer;
         peer_start(&peer, TCP, silent, NULL, NULL);
-        CHECK_INT(close_by(way, peer.fd, &options), XMPP_CLOSE_CANCELLED); /* it is still whole */
+        CHECK_INT(close_by(way, peer.fd, &options), XMPP_CLOSE_CANCELLED); /* the parent's stream is still whole */
         peer_stop(&peer);
         peer_free(&peer);
     }
@@ -302,7 +302,7 @@ static void with_one_open_file_allowed_a_close_still_waits(void)
     xmpp_close_canceller_free(canceller);
 }
 
-/* Above FD_SETSIZE, where select(2) writes past its set. */
+/* A descriptor above FD_SETSIZE, for which select(2) would write past its set. */
 static void a_descriptor_with_a_large_number_is_closed_like_any(void)
 {
     enum way way;

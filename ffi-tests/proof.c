@@ -49,7 +49,7 @@ static void a_data_race(void)
         pthread_join(threads[i], NULL);
 }
 
-/* What the library allocated, and nobody freed. */
+/* Something that the library allocated, and that is never freed. */
 static void memory_left_behind(void)
 {
     xmpp_close_stream *stream = NULL;

@@ -74,7 +74,7 @@ static void close_all(struct race *race, const xmpp_close_options *options)
     xmpp_close_batch_free(batch);
 }
 
-/* With peers that answer, the close and the cancelling threads end at the same time. Gives how many were cancelled. */
+/* With peers that answer, the close and the cancelling threads end at the same time. Returns how many were cancelled. */
 static int race_once(enum way way, int peers_answer)
 {
     static const struct step answer[] = { { READ_TAG, NULL, 0 }, { CALL, NULL, 0 }, { SEND, TAG, 0 },

@@ -1,4 +1,4 @@
-/* Signals every 10 ms neither lengthen, shorten nor break a close, and none is raised by it. */
+/* Signals every 10 ms neither lengthen, shorten nor break a close, and the close raises none. */
 #include "channel.h"
 #include "check.h"
 #include "peer.h"
@@ -33,7 +33,7 @@ static void stop_signals(void)
 {
     const struct itimerval never = { { 0, 0 }, { 0, 0 } };
     setitimer(ITIMER_REAL, &never, NULL);
-    signal(SIGALRM, SIG_IGN); /* one may still be on its way */
+    signal(SIGALRM, SIG_IGN); /* a signal may still be on its way */
 }
 
 /* The peer's thread inherits a mask, so that every signal hits the close. */
@@ -130,7 +130,7 @@ static void a_peer_that_is_gone_raises_no_sigpipe(void)
             options.farewell_len = sizeof farewell;
             options.total_ms = 20000;
             peer_start(&peer, round % 2 ? TCP : UNIX, scripts[script], NULL, NULL);
-            peer_await(&peer); /* it is gone for sure */
+            peer_await(&peer); /* the peer is gone for certain */
             CHECK_INT(xmpp_close_fd(peer.fd, &options, &report), XMPP_CLOSE_OK);
             CHECK_INT(report.outcome, XMPP_CLOSE_RESET);
             CHECK_INT(report.tag_sent, 0);

@@ -13,7 +13,7 @@ static const struct step answer[] = {
     { READ_TAG, NULL, 0 }, { SEND, "<a/>" TAG, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
 };
 
-/* A copy that ends where the memory ends, so that a look beyond it is caught by valgrind. */
+/* A copy that ends where the memory ends, so that valgrind notices an access beyond it. */
 static void *cut(const void *bytes, size_t size)
 {
     void *copy = malloc(size);
@@ -45,7 +45,7 @@ static int close_with_sizes(const xmpp_close_options *options, xmpp_close_report
     return result;
 }
 
-/* Where the structs of version 0.1.0 ended, and so where those of its programs end. */
+/* Where the structs of version 0.1.0 ended, and so where the structs of programs of that version end. */
 #define OPTIONS_0_1 offsetof(xmpp_close_options, stream_error_address)
 #define REPORT_0_1 offsetof(xmpp_close_report, stream_error_text)
 #define BATCH_OPTIONS_0_1 offsetof(xmpp_close_batch_options, stream_error_address)
@@ -58,7 +58,7 @@ static void an_old_program_has_shorter_options(void)
     old = cut(&options, OPTIONS_0_1);
     CHECK_INT(close_with_sizes(old, NULL), XMPP_CLOSE_OK);
     free(old);
-    memset((char *)&options + OPTIONS_0_1, 0xa5, sizeof options - OPTIONS_0_1); /* is not looked at */
+    memset((char *)&options + OPTIONS_0_1, 0xa5, sizeof options - OPTIONS_0_1); /* this is not looked at */
     CHECK_INT(close_with_sizes(&options, NULL), XMPP_CLOSE_OK);
 }
 
@@ -76,7 +76,7 @@ static void sizes_that_no_struct_has_are_refused(void)
     }
 }
 
-/* What each function says to a struct of one size. All of them end before anything waits. */
+/* What each function says to a struct of one size. All end before anything waits. */
 struct call {
     xmpp_close_options options; /* whole, and cancelled */
     xmpp_close_transport transport;
@@ -211,8 +211,8 @@ IN_A_BATCH(run_options, RUN_OPTIONS)
 IN_A_BATCH(run_summary, RUN_SUMMARY)
 IN_A_BATCH(batch_report, REPORT)
 
-/* A struct of every size there may be, in memory that ends where it does: half a pointer must not be followed, nor a
- * byte behind it be read or written. */
+/* A struct of every possible size, in memory that ends where the struct ends: half a pointer must not be followed, and no
+ * byte behind the struct may be read or written. */
 static void every_size_is_a_struct_of_some_version_or_refused(void)
 {
     static const xmpp_close_batch_options batch_init = XMPP_CLOSE_BATCH_OPTIONS_INIT;
@@ -267,7 +267,7 @@ static void every_size_is_a_struct_of_some_version_or_refused(void)
                 if (whole > sizeof size)
                     memcpy(memory + sizeof size, (const char *)calls[i].init + sizeof size, whole - sizeof size);
                 if (size == OPTIONS_0_1 && calls[i].earlier == OPTIONS_0_1 && calls[i].init == &call.options) {
-                    const char *const reset = "reset"; /* which needs no address */
+                    const char *const reset = "reset"; /* a condition that needs no address */
                     memcpy(memory + offsetof(xmpp_close_options, stream_error), &reset, sizeof reset);
                 }
                 if (excess)

@@ -1,4 +1,4 @@
-/* Sockets in odd states: never connected, reset, or with options that hide from poll(2) what has come. */
+/* Sockets in odd states: never connected, reset, or with options that hide from poll(2) that something has come. */
 #define _GNU_SOURCE
 #include "channel.h"
 #include "check.h"
@@ -17,10 +17,10 @@
 #include <unistd.h>
 
 #define LIMIT_MS 1500
-/* What a wait for so long may cost: 50 ms in 3 s. */
+/* The processor time that such a wait may cost: 50 ms in 3 s. */
 #define MOST_MS (LIMIT_MS / 60)
 
-/* No call takes it, and none writes to it. */
+/* No call accepts the socket, and none writes to it. */
 static void not_connected(int fd)
 {
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
@@ -78,7 +78,7 @@ static void sockets_that_were_never_connected_are_refused(void)
     if (listen(listener, 1) != 0)
         check_fatal("listen");
     not_connected(listener);
-    /* Nobody listens any more. */
+    /* Nothing listens there any more. */
     fd = new_socket(AF_INET);
     CHECK(connect(fd, (struct sockaddr *)&address, sizeof address) == -1 && errno == ECONNREFUSED);
     not_connected(fd);
@@ -105,7 +105,7 @@ static void a_socket_that_is_still_connecting_is_refused(void)
     int fds[MOST], count = 0, listener = bound_socket(&address);
     if (listen(listener, 0) != 0)
         check_fatal("listen");
-    /* Until no more fit into the queue of those that wait to be accepted. */
+    /* Until no more connections fit into the queue of those that wait to be accepted. */
     do {
         if (count == MOST)
             check_fatal("a connection that is not completed");
@@ -163,7 +163,7 @@ static void await_events(int fd, short events)
         check_fatal("an end that does not come");
 }
 
-/* After a reset, getpeername(2) says of it what it says of a socket that was never connected. */
+/* After a reset, getpeername(2) says what it says of a socket that was never connected. */
 static void a_socket_whose_peer_is_gone_has_an_outcome(void)
 {
     enum { RESETS, RESETS_AND_WE_KNOW, BOTH_END, ENDS, CASES };
@@ -279,7 +279,7 @@ static void a_wait_costs_nothing_whatever_poll_says(void)
     xmpp_close_canceller_free(canceller);
 }
 
-/* It waits for what is always so. */
+/* The wait is for something that is always so. */
 static int is_writable(void *channel, uint8_t *buf, size_t len, size_t *n)
 {
     (void)buf;
@@ -323,7 +323,7 @@ static void callbacks_that_lie_cost_nothing(void)
     }
 }
 
-/* Of what a socket holds back until 4096 bytes have come, poll(2) says nothing. */
+/* poll(2) does not report what a socket holds back until 4096 bytes have come. */
 static void a_tag_shorter_than_so_rcvlowat_is_seen_at_once(void)
 {
     static const struct step late[] = { { READ_TAG, NULL, 0 }, { PAUSE, NULL, 100 }, { SEND, "<a/>" TAG, 0 },
@@ -342,7 +342,7 @@ static void a_tag_shorter_than_so_rcvlowat_is_seen_at_once(void)
         CHECK_INT(report.outcome, XMPP_CLOSE_CLEAN);
         CHECK_INT(report.stanzas, 1);
         CHECK(report.elapsed_ms < 5000 + (uint32_t)check_slack());
-        CHECK(getsockopt(peer.fd, SOL_SOCKET, SO_RCVLOWAT, &value, &length) == 0 && value == 4096); /* as it was */
+        CHECK(getsockopt(peer.fd, SOL_SOCKET, SO_RCVLOWAT, &value, &length) == 0 && value == 4096); /* the option is as it was */
         peer_stop(&peer);
         peer_free(&peer);
     }

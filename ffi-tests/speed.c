@@ -68,7 +68,7 @@ static void framing(void)
     CHECK_INT(found, stanzas);
 }
 
-/* The peer's thread is not counted, as collecting is switched on for ours only. */
+/* The peer's thread is not counted: collecting is switched on for our thread only. */
 static void close_once(const char *name)
 {
     static const struct step script[] = {
@@ -87,7 +87,7 @@ static void close_once(const char *name)
     peer_free(&peer);
 }
 
-/* The first one also looks up functions of the C library. */
+/* The first close also looks up functions of the C library. */
 static void closing(void)
 {
     close_once("the first close");

@@ -7,7 +7,7 @@ static void a_close_of_ours(void)
     xmpp_close_report report;
     start(&t, TCP, answer);
     CHECK_INT(xmpp_close_wants(t.s), XMPP_CLOSE_MAY_SEND | XMPP_CLOSE_PARSE);
-    CHECK_INT(xmpp_close_timeout(t.s, 0), 0); /* nothing was tried yet */
+    CHECK_INT(xmpp_close_timeout(t.s, 0), 0); /* nothing has been tried yet */
     CHECK_INT(xmpp_close_step(t.s), OPEN);
     CHECK_INT(xmpp_close_timeout(t.s, 0), -1);
     CHECK_INT(xmpp_close_send(t.s, "<last/>", 7), XMPP_CLOSE_OK);
@@ -196,7 +196,7 @@ static void what_on_farewell_sends_goes_out(void)
     begin(&t);
     finish(&t);
     until(&t, XMPP_CLOSE_OVER);
-    /* The third said nothing, but has sent something, so there was a fourth; and so on, up to 256 KiB. */
+    /* The third call stored nothing, but has sent something, so there was a fourth; and so on, up to 256 KiB. */
     CHECK(t.calls > 3 && t.calls < 100000);
     CHECK_INT(report_of(&t).refused, 0);
     xmpp_close_free(t.s);
@@ -266,7 +266,7 @@ static void a_peer_that_stays_silent(void)
     report = ends(&t, XMPP_CLOSE_TIMED_OUT);
     CHECK_INT(report.limit, XMPP_CLOSE_LIMIT_TOTAL);
     CHECK(report.elapsed_ms >= 200);
-    CHECK(t.steps < 50); /* it waits, and does not spin */
+    CHECK(t.steps < 50); /* the loop waits, and does not spin */
     stop(&t);
 }
 
@@ -307,7 +307,7 @@ static void residual_is_handled_by_the_first_step(void)
     stop(&t);
 }
 
-/* READ and WRITE only for what was tried and would block: a loop that is told of changes alone misses nothing. */
+/* READ and WRITE only for what was tried and would block: a loop that learns only of changes misses nothing. */
 static void a_direction_is_wanted_only_when_it_would_block(void)
 {
     static char flood[1 << 20];
@@ -328,7 +328,7 @@ static void a_direction_is_wanted_only_when_it_would_block(void)
         char byte;
         polled.fd = t.peer.fd;
         polled.events = POLLIN | POLLOUT;
-        /* Nothing that it does not wait for may be what it could go on with. */
+        /* If the stream could go on with something, the loop must be waiting for it. */
         if (xmpp_close_timeout(t.s, 0) != 0) {
             CHECK(wants & (XMPP_CLOSE_READ | XMPP_CLOSE_WRITE));
             if (!(wants & XMPP_CLOSE_READ) && wants & XMPP_CLOSE_PARSE)

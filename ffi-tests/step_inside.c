@@ -1,7 +1,7 @@
 /* Started streams: callbacks that use the stream they are called for. */
 #include "stepped.h"
 
-/* Each callback there is, of a stream over a transport. */
+/* Every callback of a stream over a transport. */
 enum where { READ, WRITE, FINAL, STANZA, DATA, FAREWELL, PLACES };
 static const char *const places[] = { "read", "write", "end", "on_stanza", "on_data", "on_farewell" };
 
@@ -54,7 +54,7 @@ static int farewell_tried(void *userdata, uint8_t *buf, size_t len, size_t *n)
     return 0;
 }
 
-/* A stream one of whose callbacks does something with it. */
+/* A stream with a callback that does something with the stream. */
 static void start_with_a_callback(struct stepped *t, enum where where, void (*inside)(struct stepped *),
                                   const struct step *script)
 {
@@ -119,7 +119,7 @@ static void a_step_in_a_callback_does_nothing(void)
 static void finishes(struct stepped *t)
 {
     xmpp_close_error error = XMPP_CLOSE_ERROR_INIT;
-    error.condition = "reset"; /* the first one counts, and that had none */
+    error.condition = "reset"; /* the first call counts, and that had no error */
     CHECK_INT(xmpp_close_finish(t->s, &error, 0), XMPP_CLOSE_OK);
     error.condition = "bogus";
     CHECK_INT(xmpp_close_finish(t->s, &error, 0), XMPP_CLOSE_ERR_INVALID);
@@ -150,7 +150,7 @@ static void cancels(struct stepped *t)
 
 static void is_cancelled(struct stepped *t, enum where where)
 {
-    /* Where both tags were exchanged already, there is nothing left to stop; what on_data is about to answer comes later. */
+    /* When both tags were exchanged before, nothing is left to stop. What on_data is about to answer comes later. */
     if (!CHECK_INT(report_of(t).outcome, where == FINAL ? XMPP_CLOSE_CLEAN : XMPP_CLOSE_CANCELLED))
         printf("  that was %s\n", places[where]);
     CHECK(report_of(t).refused > 0);
@@ -172,7 +172,7 @@ static void sees_an_error(struct stepped *t)
 
 static void has_an_error(struct stepped *t, enum where where)
 {
-    /* The peer's tag is right behind it, and so on_data answers that it saw the tag. */
+    /* The peer's tag is directly behind these bytes, so on_data answers that it saw the tag. */
     if (!CHECK_TEXT(report_of(t).stream_error, where == FINAL ? "" : "conflict"))
         printf("  that was %s\n", places[where]);
     peer_await(&t->peer);
@@ -187,14 +187,14 @@ static void an_error_that_a_callback_sees_is_reported(void)
 static void sends(struct stepped *t)
 {
     char words[40];
-    /* Not for ever, for on_farewell is asked until nothing more is said. */
+    /* Not for ever, since on_farewell is called until it stores nothing. */
     if (t->said >= 10 || !(xmpp_close_wants(t->s) & XMPP_CLOSE_MAY_SEND))
         return;
     snprintf(words, sizeof words, "<n%u/>", t->said++);
     CHECK_INT(xmpp_close_send(t->s, words, strlen(words)), XMPP_CLOSE_OK);
 }
 
-/* While the stream is open: what was said OK to goes out, in order, and before our tag. */
+/* While the stream is open, what was accepted goes out, in order, and before our tag. */
 static void what_a_callback_sends_goes_out(void)
 {
     static const struct step script[] = {
@@ -259,7 +259,7 @@ static int farewell_answers(void *userdata, uint8_t *buf, size_t len, size_t *n)
     return answered;
 }
 
-/* Whatever the callback answers next: what was said OK to goes out in front of our tag, or is counted as unsent. */
+/* Whatever the callback answers next, what was accepted goes out in front of our tag, or is counted as unsent. */
 static void what_was_accepted_goes_out_or_is_counted(void)
 {
     static const struct step script[] = { { SEND, "<a/>", 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 } };
@@ -322,7 +322,7 @@ static void sends_too_much(struct stepped *t)
     CHECK_INT(xmpp_close_send(t->s, "<a/>", 4), XMPP_CLOSE_OK);
     CHECK_INT(xmpp_close_send(t->s, "<b/><c/>", 8), XMPP_CLOSE_FULL);
     CHECK_INT(xmpp_close_send(t->s, "<b/>", 4), XMPP_CLOSE_OK);
-    CHECK_INT(xmpp_close_tell(t->s, XMPP_CLOSE_FACT_RESTARTED, 0, 0), XMPP_CLOSE_ERR_INVALID); /* that is not out */
+    CHECK_INT(xmpp_close_tell(t->s, XMPP_CLOSE_FACT_RESTARTED, 0, 0), XMPP_CLOSE_ERR_INVALID); /* the tag is not out */
 }
 
 static void what_a_callback_sends_has_the_same_limit(void)
@@ -359,7 +359,7 @@ static void a_free_in_a_callback_is_put_off(void)
         struct stepped t;
         start_with_a_callback(&t, (enum where)where, frees, answer);
         finish(&t);
-        while (t.calls == 0) { /* the step in which it happens frees it */
+        while (t.calls == 0) { /* the step with this callback frees the stream */
             struct pollfd polled;
             polled.fd = t.peer.fd;
             polled.events = POLLIN;

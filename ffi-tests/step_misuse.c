@@ -37,7 +37,7 @@ static void functions_of_the_other_kind_are_refused(void)
     CHECK_INT(xmpp_close_received(t.s, 1, 0), XMPP_CLOSE_ERR_INVALID);
     CHECK_INT(xmpp_close_input(t.s, &data, &len, 0, &xml, &xml_len), XMPP_CLOSE_ERR_INVALID);
     CHECK_INT(len, 4);
-    CHECK_INT(xmpp_close_tick(t.s, UINT64_MAX), OPEN); /* it has a clock of its own */
+    CHECK_INT(xmpp_close_tick(t.s, UINT64_MAX), OPEN); /* the stream has a clock of its own */
     for (fact = 0; fact <= 20; fact++)
         if (fact < XMPP_CLOSE_FACT_CANCEL || fact > XMPP_CLOSE_FACT_HEADER_OUT)
             CHECK_INT(xmpp_close_tell(t.s, fact, 1, 0), XMPP_CLOSE_ERR_INVALID);
@@ -49,7 +49,7 @@ static void functions_of_the_other_kind_are_refused(void)
     CHECK_INT(xmpp_close_finish(engine, NULL, 0), XMPP_CLOSE_OK);
     CHECK_INT(xmpp_close_step(engine), xmpp_close_wants(engine));
     CHECK_INT(xmpp_close_timeout(engine, 0), 30000);
-    CHECK_INT(xmpp_close_received(engine, 1, 0), XMPP_CLOSE_ERR_INVALID); /* it has a parser */
+    CHECK_INT(xmpp_close_received(engine, 1, 0), XMPP_CLOSE_ERR_INVALID); /* the program has a parser */
     CHECK_INT(xmpp_close_tell(engine, 0, 0, 0), XMPP_CLOSE_ERR_INVALID);
     CHECK_INT(xmpp_close_tell(engine, 17, 0, 0), XMPP_CLOSE_ERR_INVALID);
     xmpp_close_free(engine);
@@ -89,7 +89,7 @@ static void as_much_cannot_be_pending(void)
     t.transport.write = write_plain;
     t.transport.shut = end_plain;
     t.transport.flush = flush_lies;
-    t.options.linger_ms = 100; /* what the peer sent before is waited for so long */
+    t.options.linger_ms = 100; /* how long what the peer sent before is waited for */
     CHECK_INT(xmpp_close_start_with(&t.transport, &t.options, &t.s), XMPP_CLOSE_OK);
     finish(&t);
     CHECK_INT(ends(&t, XMPP_CLOSE_RESET).os_error, EPROTO);

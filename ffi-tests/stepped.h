@@ -16,7 +16,7 @@
 
 #define FINISHED(condition) \
     "<stream:error><" condition " xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>" TAG
-/* What a started stream may still be asked, and answers, whoever has it. */
+/* What a started stream may be asked, whoever holds it, and its answers. */
 #define OPEN (XMPP_CLOSE_READ | XMPP_CLOSE_PARSE | XMPP_CLOSE_MAY_SEND)
 
 static const struct step answer[] = {
@@ -77,7 +77,8 @@ static inline void start(struct stepped *t, enum kind kind, const struct step *s
     begin(t);
 }
 
-/* Polls as the stream wants it, and steps; what it wants then. With neither direction, the descriptor is not polled. */
+/* Polls for what the stream wants, and steps; returns what the stream wants then. With neither direction, the descriptor is
+ * not polled. */
 static inline uint32_t turn(struct stepped *t, uint32_t wants)
 {
     struct pollfd polled;
@@ -100,7 +101,7 @@ static inline void until(struct stepped *t, uint32_t wanted)
         wants = turn(t, wants);
 }
 
-/* Waits until so much lies unread. */
+/* Waits until so many bytes lie unread. */
 static inline void await_bytes(int fd, size_t count)
 {
     char bytes[4096];
@@ -120,7 +121,7 @@ static inline xmpp_close_report report_of(const struct stepped *t)
     return report;
 }
 
-/* To its end, which is this one; what is said behind it changes nothing. */
+/* Steps to the end, which must be this one. What is told after it changes nothing. */
 static inline xmpp_close_report ends(struct stepped *t, uint32_t outcome)
 {
     xmpp_close_report report;

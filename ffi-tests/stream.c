@@ -1,4 +1,4 @@
-/* Engines: each way that a close can take, with all that is asked in between. */
+/* Engines: each way that a close can take, with all questions in between. */
 #include "engine.h"
 
 static void we_close(void)
@@ -149,13 +149,13 @@ static void what_comes_is_no_stream(void)
     says(TAG);
     xmpp_close_free(s);
 
-    begin(); /* it was not */
+    begin(); /* the tag was not handed out */
     finishes();
     tells(XMPP_CLOSE_FACT_MALFORMED, 0);
     says(NO_XML);
     xmpp_close_free(s);
 
-    begin(); /* it is out */
+    begin(); /* the tag is out */
     finishes();
     writes();
     tells(XMPP_CLOSE_FACT_MALFORMED, 0);
@@ -265,7 +265,7 @@ static void writing_fails(void)
     finishes();
     tells(XMPP_CLOSE_FACT_WRITE_FAILED, EPIPE);
     tells(XMPP_CLOSE_FACT_READ_FAILED, ECONNRESET);
-    CHECK_INT(ends(XMPP_CLOSE_RESET, XMPP_CLOSE_INITIATOR_US, 0, 0).os_error, EPIPE); /* the first one */
+    CHECK_INT(ends(XMPP_CLOSE_RESET, XMPP_CLOSE_INITIATOR_US, 0, 0).os_error, EPIPE); /* the first error */
 }
 
 static void nobody_is_left_to_be_answered(void)

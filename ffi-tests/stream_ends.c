@@ -59,7 +59,7 @@ static void tls_ends_by_alerts(void)
     ends(XMPP_CLOSE_TRUNCATED, XMPP_CLOSE_INITIATOR_PEER, 1, 0);
 }
 
-/* A layer that neither shows the peer's close_notify nor sends ours when told. */
+/* A TLS layer that neither shows the peer's close_notify nor lets us send ours. */
 static void tls_that_hides_its_alerts(void)
 {
     xmpp_close_options options = defaults();
@@ -111,7 +111,7 @@ static void our_header_has_not_gone_out(void)
     begin_with_header(HEADER);
     sends("<proceed/>");
     says(HEADER "<proceed/>");
-    CHECK_INT(xmpp_close_tell(s, XMPP_CLOSE_FACT_RESTARTED, 1, now), XMPP_CLOSE_ERR_INVALID); /* it is not out */
+    CHECK_INT(xmpp_close_tell(s, XMPP_CLOSE_FACT_RESTARTED, 1, now), XMPP_CLOSE_ERR_INVALID); /* not all that was sent is written */
     writes();
     CHECK_INT(xmpp_close_tell(s, XMPP_CLOSE_FACT_RESTARTED, 3, now), XMPP_CLOSE_ERR_INVALID);
     tells(XMPP_CLOSE_FACT_RESTARTED, 1);
@@ -124,7 +124,7 @@ static void our_header_has_not_gone_out(void)
     sends("<proceed/>");
     writes();
     tells(XMPP_CLOSE_FACT_RESTARTED, 1);
-    finishes(); /* while TLS is negotiated: what is said goes out when it is there */
+    finishes(); /* while TLS is negotiated: what is sent goes out when TLS is there */
     says(HEADER TAG);
     xmpp_close_free(s);
 

@@ -97,7 +97,7 @@ static void an_engine_tells_what_it_was_told(void)
         error.condition = names[i].told;
         CHECK_INT(xmpp_close_peer_error(s, &error, 1), XMPP_CLOSE_OK);
         error.condition = "reset";
-        CHECK_INT(xmpp_close_peer_error(s, &error, 2), XMPP_CLOSE_OK); /* the first counts */
+        CHECK_INT(xmpp_close_peer_error(s, &error, 2), XMPP_CLOSE_OK); /* the first error counts */
         CHECK_INT(xmpp_close_get_report(s, &report), XMPP_CLOSE_OK);
         CHECK_TEXT(report.stream_error, names[i].condition);
         CHECK_TEXT(report.stream_error_name, names[i].name);

@@ -14,7 +14,7 @@ static void counts_and_times_are_reported(void)
     tells(XMPP_CLOSE_FACT_STANZAS, 5); /* before the close */
     now = 100000000;
     finishes();
-    within(30000); /* silence has no limit of its own */
+    within(30000); /* there is no limit for silence */
     now += 3000;
     writes();
     now += 6000;
@@ -49,7 +49,7 @@ static void counters_stay_at_the_largest_number(void)
     peer_closed();
     receives(SIZE_MAX, 0);
     receives(SIZE_MAX, 0);
-    wants("W"); /* far beyond what is swallowed */
+    wants("W"); /* far more than is discarded */
     writes();
     tells(XMPP_CLOSE_FACT_DID_SHUT, 0);
     wants("O");
@@ -127,7 +127,7 @@ static void after_answer_ms_our_tag_goes_out_by_itself(void)
     takes(0, 0);
     ticks_at(1000499, "RMA");
     ticks_at(1000500, "RW");
-    within(29500); /* total_ms: silence has no limit of its own */
+    within(29500); /* total_ms: there is no limit for silence */
     ticks_at(1000501, "RW");
     finishes(); /* one tag only */
     says(TAG);
@@ -142,7 +142,7 @@ static void after_answer_ms_our_tag_goes_out_by_itself(void)
     tells(XMPP_CLOSE_FACT_CANCEL, 0);
     ends(XMPP_CLOSE_CANCELLED, XMPP_CLOSE_INITIATOR_PEER, 0, 1);
 
-    answered_within(500, 0); /* the program is faster */
+    answered_within(500, 0); /* the program does it first */
     now = 1000200;
     finishes();
     within(29800);
@@ -157,7 +157,7 @@ static void after_answer_ms_our_tag_goes_out_by_itself(void)
     ticks_at(1002000, "O");
     CHECK_INT(ends(XMPP_CLOSE_STALLED, XMPP_CLOSE_INITIATOR_PEER, 0, 1).limit, XMPP_CLOSE_LIMIT_TOTAL);
 
-    answered_within(0, 2000); /* half of it */
+    answered_within(0, 2000); /* half of total_ms */
     within(1000);
     xmpp_close_free(s);
 }

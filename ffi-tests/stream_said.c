@@ -11,7 +11,7 @@ static void what_goes_out_goes_in_order(void)
     sends("<a/>");
     sends("<b/>");
     finishes_with("system-shutdown");
-    finishes_with("reset"); /* the first one counts */
+    finishes_with("reset"); /* the first call counts */
     says("<a/><b/><presence type='unavailable'/>"
          "<s:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></s:error></s:stream>");
     CHECK_INT(xmpp_close_send(s, "<c/>", 4), XMPP_CLOSE_REFUSED);
@@ -25,7 +25,7 @@ static void more_than_is_handed_out_cannot_be_taken(void)
     CHECK_INT(xmpp_close_wrote(s, 1, 0, now), XMPP_CLOSE_ERR_INVALID);
     CHECK_INT(xmpp_close_wrote(s, 0, SIZE_MAX, now), XMPP_CLOSE_ERR_INVALID);
     sends("ABC");
-    CHECK_INT(xmpp_close_wrote(s, 3, 0, now), XMPP_CLOSE_ERR_INVALID); /* nobody has asked for it yet */
+    CHECK_INT(xmpp_close_wrote(s, 3, 0, now), XMPP_CLOSE_ERR_INVALID); /* the program has not asked for the output yet */
     says("ABC");
     sends("D");
     CHECK_INT(xmpp_close_wrote(s, 4, 0, now), XMPP_CLOSE_ERR_INVALID);
@@ -76,7 +76,7 @@ static void a_tag_that_was_sent_before_the_engine_was_made(void)
     eof();
     ends(XMPP_CLOSE_CLEAN, XMPP_CLOSE_INITIATOR_US, 1, 1);
 
-    options.farewell = "am:stream>"; /* it ends what is still to be sent */
+    options.farewell = "am:stream>"; /* the tag ends what is still to be sent */
     options.farewell_len = strlen(options.farewell);
     begin_at(&options, 0);
     wants("RWP");
@@ -97,7 +97,7 @@ static void stream_errors_of_the_peer(void)
     error.element = "{urn:x}moved";
     CHECK_INT(xmpp_close_peer_error(s, &error, 1), XMPP_CLOSE_OK);
     error.condition = "reset";
-    CHECK_INT(xmpp_close_peer_error(s, &error, 1), XMPP_CLOSE_OK); /* the first one counts */
+    CHECK_INT(xmpp_close_peer_error(s, &error, 1), XMPP_CLOSE_OK); /* the first call counts */
     peer_closed();
     eof();
     last = ends(XMPP_CLOSE_CLEAN, XMPP_CLOSE_INITIATOR_US, 1, 1);
@@ -106,7 +106,7 @@ static void stream_errors_of_the_peer(void)
     CHECK_TEXT(last.stream_error_address, "b.example");
     CHECK_TEXT(last.stream_error_element, "{urn:x}moved");
 
-    begin(); /* it closes, so we close in return */
+    begin(); /* the peer closes, so we close, too */
     error.condition = "a-name-that-no-rfc-knows-and-is-too-long-for-the-report";
     error.text = "not UTF-8: \xff";
     CHECK_INT(xmpp_close_peer_error(s, &error, 1), XMPP_CLOSE_OK);
@@ -187,7 +187,7 @@ static void null_is_an_open_stream(void)
     CHECK_INT(empty.outcome, XMPP_CLOSE_PENDING);
     CHECK_INT(empty.bytes_read, 0);
     xmpp_close_free(NULL);
-    /* There is nothing to do these with. */
+    /* These cannot be done without a stream. */
     CHECK_INT(xmpp_close_send(NULL, "<a/>", 4), XMPP_CLOSE_ERR_NULL);
     CHECK_INT(xmpp_close_finish(NULL, NULL, 0), XMPP_CLOSE_ERR_NULL);
     CHECK_INT(xmpp_close_detach(NULL, 0), XMPP_CLOSE_ERR_NULL);

@@ -1,4 +1,4 @@
-/* Many closes at once, on small stacks, and stopped from elsewhere. */
+/* Many closes at once, on small stacks, and stopped from another thread. */
 #include "channel.h"
 #include "check.h"
 #include "peer.h"
@@ -183,7 +183,7 @@ static void cancel_and_free(void *canceller)
     xmpp_close_canceller_free(canceller);
 }
 
-/* The close keeps what it needs of it. */
+/* The close keeps what it needs of the canceller. */
 static void a_canceller_may_be_freed_during_the_close(void)
 {
     static const struct step script[] = {
@@ -206,7 +206,7 @@ static void a_canceller_may_be_freed_during_the_close(void)
     }
 }
 
-/* Two threads close the same connection: both calls end, whoever gets the peer's tag. */
+/* Two threads close the same connection: both calls end, whichever gets the peer's tag. */
 static void two_threads_that_close_the_same_descriptor_both_end(void)
 {
     static const struct step script[] = {

@@ -18,7 +18,7 @@ static const struct step silent[] = { { HOLD, NULL, 0 } };
 
 /* A channel whose functions a test replaces by misbehaving ones. */
 struct odd {
-    struct channel channel; /* first, so that it is one */
+    struct channel channel; /* first, so that a pointer to this struct is one to its channel */
     unsigned calls, limit;
     int result;
     size_t count;
@@ -28,7 +28,7 @@ struct odd {
 typedef int read_function(void *, uint8_t *, size_t, size_t *);
 typedef int write_function(void *, const uint8_t *, size_t, size_t *);
 
-/* Closes with other functions where not NULL. `peer` is stopped and to be freed. */
+/* Closes with those functions that are not NULL. `peer` is stopped, and the caller frees it. */
 static xmpp_close_report close_oddly(struct odd *odd, const struct step *script, read_function *reader,
                                      write_function *writer, int (*ender)(void *), xmpp_close_options *options,
                                      struct peer *peer)
@@ -103,7 +103,7 @@ static void counts_that_cannot_be_are_a_failure(void)
     for (i = 0; i < sizeof counts / sizeof *counts; i++) {
         struct odd odd;
         struct peer peer;
-        xmpp_close_options soon = XMPP_CLOSE_OPTIONS_INIT; /* that writing failed does not end the reading */
+        xmpp_close_options soon = XMPP_CLOSE_OPTIONS_INIT; /* a failed write does not end reading */
         xmpp_close_report report;
         soon.total_ms = 200;
         odd.count = counts[i];
@@ -134,7 +134,7 @@ static int write_nothing(void *odd, const uint8_t *buf, size_t len, size_t *n)
     return 0;
 }
 
-/* A close that cannot get on waits, but not by asking again and again. */
+/* A close that cannot go on waits, and does not try again and again. */
 static void check_idle(const struct odd *odd, const xmpp_close_report *report, uint32_t total_ms)
 {
     CHECK(report->elapsed_ms >= total_ms && report->elapsed_ms < total_ms + (uint32_t)check_slack());
@@ -185,7 +185,7 @@ static int end_result(void *arg)
 
 static void results_that_mean_nothing_are_a_failure(void)
 {
-    /* The last two are not said in plaintext. */
+    /* The last two have no meaning in plaintext. */
     static const int results[] = { -6, -77, INT_MIN, INT_MAX, 123456, EIO, ECONNRESET, EPIPE, XMPP_CLOSE_TLS_EOF,
                                    XMPP_CLOSE_TLS_ERROR };
     size_t i;
@@ -345,7 +345,7 @@ static void without_a_function_for_it_the_library_ends_tcp(void)
     peer_free(&peer);
 }
 
-/* A TLS layer over memory, as it were: what is written is kept, and reaches the kernel byte by byte. */
+/* Like a TLS layer over memory: what is written is kept, and reaches the kernel byte by byte. */
 static struct {
     uint8_t bytes[4096];
     size_t len, passes;
@@ -432,7 +432,7 @@ static void who_does_not_read_is_asked_again_after_a_while(void)
     struct peer peer;
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
     xmpp_close_report report;
-    options.no_progress_ms = 250; /* of which there would be two */
+    options.no_progress_ms = 250; /* or there would be two tags */
     odd.limit = 6;
     report = close_oddly(&odd, spoke_before, read_later, NULL, NULL, &options, &peer);
     CHECK_INT(report.outcome, XMPP_CLOSE_CLEAN);

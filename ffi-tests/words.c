@@ -46,7 +46,7 @@ static void a_report_is_one_line_of_text(void)
     CHECK_TEXT(line, "pending: not over yet; 0 late stanzas, 0 bytes read; 0 ms");
     report.outcome = XMPP_CLOSE_CLEAN;
     report.initiator = XMPP_CLOSE_INITIATOR_US;
-    report.limit = XMPP_CLOSE_LIMIT_LINGER; /* no news of a stream that is clean, nor is an errno */
+    report.limit = XMPP_CLOSE_LIMIT_LINGER; /* a limit or an errno says nothing about a clean stream */
     report.os_error = 104;
     report.stanzas = 2;
     report.bytes_read = 316;
@@ -70,7 +70,7 @@ static void a_report_is_one_line_of_text(void)
     report.limit = XMPP_CLOSE_LIMIT_TOTAL;
     xmpp_close_describe(&report, line, sizeof line);
     CHECK(strstr(line, "begun by us; the total limit ended it; ") != NULL && strstr(line, "; Connection reset") != NULL);
-    report.outcome = report.initiator = report.limit = report.tls = UINT32_MAX; /* no values of theirs */
+    report.outcome = report.initiator = report.limit = report.tls = UINT32_MAX; /* no values of these enums */
     memset(report.stream_error_text, 'x', sizeof report.stream_error_text);     /* and no NUL */
     CHECK(xmpp_close_describe(&report, line, sizeof line) > 256);
 }
@@ -126,7 +126,7 @@ static void header_and_library_have_the_same_version(void)
 #define LIMITS(value) "<limits xmlns='urn:xmpp:stream-limits:0'><idle-seconds>" value "</idle-seconds></limits>"
 #define FEATURES(value) "<stream:features><x xmlns='urn:x'/>" LIMITS(value) "</stream:features>"
 
-/* What is found in memory of exactly this size, so that a look beyond it is caught; -9 for nothing. */
+/* What is found in memory of exactly this size, so that an access beyond it is noticed; -9 for nothing. */
 static long long idle_seconds(const char *features)
 {
     size_t len = strlen(features);
