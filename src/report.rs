@@ -110,6 +110,7 @@ names! { Limit, "a limit":
 
 /// The `close_notify` alerts of a TLS connection; all false in plaintext.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct TlsAlerts {
     /// The stream ran over TLS.
@@ -122,6 +123,7 @@ pub struct TlsAlerts {
 
 /// What happened, clean or not. `Display` is one sentence for a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 #[must_use]
 pub struct Report {

@@ -1,5 +1,8 @@
 //! Stream errors (RFC 6120 section 4.9): what a peer says was wrong, or what we say before our closing tag.
 
+#[cfg(feature = "serde")]
+mod data;
+
 use std::fmt;
 
 use crate::{
@@ -15,6 +18,11 @@ pub(crate) const NS_STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
 /// To close with one, see [`CloseOptions::stream_error`](crate::CloseOptions::stream_error); a peer's
 /// is in [`Report::stream_error`](crate::Report::stream_error).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(from = "data::Data", into = "data::Data")
+)]
 pub struct StreamError {
     condition: Condition,
     /// Boxed, for few have any, and each stream has room for two errors.
