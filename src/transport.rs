@@ -143,12 +143,18 @@ impl Interest {
 ///         Ok(())
 ///     }
 ///
-///     fn wait(&mut self, interest: Interest, limit: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+///     fn wait(
+///         &mut self,
+///         interest: Interest,
+///         limit: Duration,
+///         _wake: Option<BorrowedFd<'_>>,
+///     ) -> io::Result<Interest> {
 ///         if interest.write {
 ///             return Ok(Interest::WRITE); // this channel takes everything
 ///         }
 ///         if self.unread.is_empty() {
-///             // A channel cannot wait for `wake` as well, so the wait is short: then a `Canceller` is looked at.
+///             // A channel cannot wait for `_wake` as well, so the wait is short. Behind it,
+///             // the close looks at its `Canceller`.
 ///             match self.input.recv_timeout(limit.min(Duration::from_millis(100))) {
 ///                 Ok(bytes) => self.unread = bytes,
 ///                 Err(mpsc::RecvTimeoutError::Timeout) => return Ok(Interest::default()),

@@ -17,10 +17,10 @@ pub(super) const RECORD: usize = 16 * 1024;
 /// A session of any TLS crate over a socket, as a transport: what [`over`] returns.
 ///
 /// ```no_run
-/// use std::{net::TcpStream, time::Duration};
+/// use std::{io, net::TcpStream, time::Duration};
 /// use xmpp_close::{Report, TlsSession};
 ///
-/// fn close_over<S: TlsSession>(session: S, tcp: TcpStream) -> Result<Report, Box<dyn std::error::Error>> {
+/// fn close_over<S: TlsSession>(session: S, tcp: TcpStream) -> io::Result<Report> {
 ///     let mut transport = xmpp_close::over(session, tcp)?;
 ///     transport.handshake(Duration::from_secs(10))?; // unless that was done before
 ///     println!("a session with {}", transport.get_ref().peer_addr()?);
