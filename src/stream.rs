@@ -48,7 +48,7 @@ use crate::{
 /// }
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Incoming {
     /// The start tag of the peer's stream header.
@@ -108,7 +108,7 @@ pub enum Incoming {
 /// ```
 ///
 /// A `Stream` that is dropped ends TCP at once, without the closing handshake.
-pub struct Stream<T: Transport> {
+pub struct Stream<T> {
     /// Moves the stream until its end, through the close as well.
     driver: Driver<T>,
     /// Frames what we send: each call must send whole elements, and our closing tag is that of our own header (HS-12, HS-13).
