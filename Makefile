@@ -7,15 +7,15 @@
 #   make install PREFIX=/usr    headers, libraries, pkg-config file; also DESTDIR, LIBDIR, INCLUDEDIR
 #   make uninstall              the same variables
 #   make sanitize               Rust and C tests with ThreadSanitizer and AddressSanitizer in the library itself; needs clang
-#   make miri                   what needs no socket, in Miri; needs a nightly toolchain with it
+#   make miri                   the tests without sockets, in Miri; needs a nightly toolchain with Miri
 #   make model                  every order in which both ends of a close can act, up to a bound
-#   make soak CLOSES=1000000    so many closes with random faults, through every API and over every transport
+#   make soak CLOSES=1000000    a million closes with random faults, by every API and over every transport
 #   make bench                  measures everything and writes docs/performance.md; BENCH=framing: only that part
-#   make fuzz SECONDS=3600      each fuzz target for so long; FUZZ=framing: only that one
+#   make fuzz SECONDS=3600      each fuzz target for an hour; FUZZ=framing: only that one
 #   make coverage               which lines and branches the tests reach
-#   make fuzz-coverage          which of framing and engine the fuzz corpora reach
-#   make mutants                puts faults into the modules that decide, and lists those that no test notices: about two
-#                               hours; MUTANTS=engine: only those of that module
+#   make fuzz-coverage          which lines of framing and engine the fuzz corpora reach
+#   make mutants                puts faults into engine, framing and closing, and lists the faults that no test notices: two
+#                               hours; MUTANTS=engine: only that module
 
 PREFIX     ?= /usr/local
 LIBDIR     ?= $(PREFIX)/lib
@@ -24,40 +24,40 @@ CARGO      ?= cargo
 INSTALL    ?= install
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-# Which programs find which library at run time: the number changes when the ABI may, so before 1.0 with each 0.x.
+# The name by which programs find the library at run time. Its number changes when the ABI may change: before 1.0 with each 0.x.
 SONAME  := libxmpp_close.so.$(if $(filter 0.%,$(VERSION)),$(basename $(VERSION)),$(firstword $(subst ., ,$(VERSION))))
 REAL    := libxmpp_close.so.$(VERSION)
 
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 CAPI   := $(TARGET)/capi
-# Apart from Cargo's usual folders, so that `make` and `cargo build` never undo each other's work.
+# Not one of Cargo's usual folders, so that `make` and `cargo build` never undo each other's work.
 BUILD  := $(CAPI)/build
 
-# What is fuzzed, and how long each.
+# The fuzz targets, and how long each is fuzzed.
 FUZZ    ?= framing engine capi session header worst
 SECONDS ?= 60
 # The flags of cargo-fuzz. AddressSanitizer is in the stable toolchain, too, behind a flag that this variable unlocks.
 FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Zsanitizer=address -Ccodegen-units=1 --cfg fuzzing
-# What is found does not depend on these, but they double the speed.
+# These options double the speed, and hide no fault.
 FUZZ_ASAN := detect_stack_use_after_return=0:malloc_context_size=1:quarantine_size_mb=4
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZED := $(TARGET)/fuzz
 
-# The tests in which threads meet; the others find nothing there.
+# The tests in which threads meet. In other tests ThreadSanitizer finds nothing.
 THREAD_TESTS  := --lib --test batch --test deadlines --test endings --test known_bugs --test last_words --test leaks \
     --test nothing_lost --test stream
 ADDRESS_TESTS := $(THREAD_TESTS) --test handshake --test framing --test fuzz_corpus
-# The standard library has no sanitizer in it, which must be allowed.
+# The standard library is not instrumented, so mixing must be allowed.
 SANITIZED = XMPP_CLOSE_SANITIZED=1 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$* -Cunsafe-allow-abi-mismatch=sanitizer" $(CARGO)
 RUNTIME_thread  = tsan
 RUNTIME_address = asan
 C_thread  = static-tsan
 C_address = static-rustasan
 
-# Which modules get faults, and which tests are to notice those. Those of `first` are the module's own and quick; only
-# what they miss is tried with the others.
+# The modules that get faults, and the tests that are to notice them. First come the module's own tests, which are quick. Only
+# the faults that these miss are tried with the others.
 MUTANTS         ?= engine framing closing
 FIRST_engine    := handshake fuzz_corpus
 FIRST_framing   := framing
@@ -73,7 +73,7 @@ all:
 	@mkdir -p $(BUILD)
 	$(CARGO) rustc --release --lib --features capi --crate-type staticlib,cdylib --target-dir $(BUILD) -- \
 	    -C link-arg=-Wl,-soname,$(SONAME) --print native-static-libs=$(BUILD)/native-static-libs
-	@# Replaced at once and only when they differ, for programs may be linking with them just now.
+	@# Other programs may be linking with the libraries just now, so each is replaced in one step, and only if it differs.
 	@cd $(BUILD)/release && for file in libxmpp_close.a libxmpp_close.so; do \
 	    cmp -s $$file $(CAPI)/$$file || { cp $$file $(CAPI)/$$file.$$$$ && mv -f $(CAPI)/$$file.$$$$ $(CAPI)/$$file; } || exit 1; \
 	done
@@ -109,7 +109,7 @@ netem:
 
 sanitize: sanitize-thread sanitize-address
 
-# The library for C as well, whose programs run with it then.
+# The C library is built with the sanitizer, too, and the C programs run with it.
 sanitize-%: all
 	TSAN_OPTIONS=suppressions=$(abspath ffi-tests/tsan.supp) $(SANITIZED) test --no-fail-fast --features capi \
 	    --target $(HOST) --target-dir $(TARGET)/$* $(if $(filter thread,$*),$(THREAD_TESTS),$(ADDRESS_TESTS))
@@ -118,7 +118,7 @@ sanitize-%: all
 	    NATIVE_LIBS="$$(cat $(BUILD)/native-static-libs)" \
 	    RUNTIME=$$(rustc --print target-libdir)/librustc-stable_rt.$(RUNTIME_$*).a $(C_$*)
 
-# Miri knows no socket that does not block. Some hundred times slower, it leaves out the tests that try everything.
+# Miri knows no non-blocking sockets. It is some hundred times slower, so the tests that try everything are left out.
 MIRI = MIRIFLAGS=-Zmiri-disable-isolation $(CARGO) +nightly miri test --features capi --target-dir $(TARGET)/miri
 miri:
 	$(MIRI) --lib -- --skip cancel:: --skip ffi::tests --skip transport:: --skip chars::tests --skip bytes::tests \
@@ -133,12 +133,12 @@ soak: CLOSES ?= 1000000
 soak:
 	CLOSES=$(CLOSES) $(CARGO) test --release -p tls-tests --test soak -- --nocapture
 
-# The references are built here only, in the project's own target folder.
+# The libraries that this one is compared with are built here only, in the project's own target folder.
 bench:
 	.ci/packages
 	$(CARGO) run --manifest-path benches/Cargo.toml --release --locked --target-dir $(TARGET)/benches -- $(BENCH)
 
-# What is found new is kept beside the build, and a failing input in fuzz/artifacts.
+# New inputs are kept beside the build, and a failing input in fuzz/artifacts.
 fuzz:
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS="$(FUZZ_FLAGS)" $(CARGO) build --manifest-path fuzz/Cargo.toml --release --locked \
 	    --target $(HOST) --target-dir $(FUZZED)
@@ -152,12 +152,12 @@ fuzz:
 coverage:
 	.ci/coverage all
 
-# Nearly all, or the fuzzer begins too far away.
+# The corpora must reach nearly all lines, or the fuzzer begins too far away.
 fuzz-coverage:
 	.ci/coverage fuzz
 	@awk '$$1 == "TOTAL" && $$7 + 0 < 98 { print "less than 98 % of the lines"; exit 1 }' $(TARGET)/coverage/report
 
-# Each module's tables are left beside the build.
+# The tables of each module are left beside the build.
 mutants:
 	@cargo mutants --version >/dev/null 2>&1 || \
 	    { echo "It needs cargo-mutants. Run:  cargo install cargo-mutants --version 26.0.0 --locked" >&2; exit 1; }

@@ -1,4 +1,4 @@
-//! The names of an enum's values: one table for `ALL`, `as_str`, `Display` and `FromStr`.
+//! The names of an enum's values: one table for `ALL`, `as_str`, `Display`, `FromStr` and serde.
 
 use std::fmt;
 
@@ -51,6 +51,20 @@ macro_rules! names {
             fn from_str(name: &str) -> Result<Self, Self::Err> {
                 let known = Self::ALL.iter().copied().find(|known| known.as_str() == name);
                 known.ok_or($crate::names::UnknownName::of($what))
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
             }
         }
     };

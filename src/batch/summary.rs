@@ -26,6 +26,7 @@ use crate::report::{Outcome, Report};
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct Summary {
     /// How many streams there were in all since [`Batch::run`](super::Batch::run) or [`set`](super::Batch::set), with those
@@ -39,7 +40,33 @@ pub struct Summary {
     pub stanzas: u64,
     /// The time since [`Batch::run`](super::Batch::run) or [`set`](super::Batch::set).
     pub elapsed: Duration,
-    outcomes: [usize; Outcome::ALL.len()],
+    #[cfg_attr(feature = "serde", serde(with = "outcomes"))]
+    outcomes: Outcomes,
+}
+
+/// How many streams have each outcome, by its number.
+type Outcomes = [usize; Outcome::ALL.len()];
+
+/// The counts as data of serde: a map from names, without the outcomes that no stream has.
+#[cfg(feature = "serde")]
+mod outcomes {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Outcome, Outcomes};
+
+    pub(super) fn serialize<S: Serializer>(counts: &Outcomes, serializer: S) -> Result<S::Ok, S::Error> {
+        let counts = Outcome::ALL.iter().map(|outcome| (outcome, counts[*outcome as usize]));
+        counts.filter(|(_, count)| *count > 0).collect::<BTreeMap<_, _>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Outcomes, D::Error> {
+        let counts = BTreeMap::<Outcome, usize>::deserialize(deserializer)?;
+        let mut outcomes = Outcomes::default();
+        counts.into_iter().for_each(|(outcome, count)| outcomes[outcome as usize] = count);
+        Ok(outcomes)
+    }
 }
 
 impl Summary {
@@ -124,6 +151,7 @@ impl Progress {
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 pub struct BatchReport {
     /// How many streams ended in which way.

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "no test program uses all of it")]
 
 use std::{
+    collections::BTreeSet,
     env, fs,
     path::{Path, PathBuf},
     process::Command,
@@ -37,6 +38,34 @@ pub fn build() -> &'static CLib {
 pub fn root() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.ancestors().find(|folder| folder.join("xmpp-close.pc.in").exists()).expect("the project's folder")
+}
+
+/// The functions that the header declares.
+pub fn declared() -> BTreeSet<String> {
+    let names = functions(&fs::read_to_string(root().join("include/xmpp_close.h")).unwrap());
+    assert!(names.len() > 30 && names.contains("xmpp_close_fd"), "{names:?}");
+    names
+}
+
+/// Every word in front of a parenthesis that has our prefix, outside comments: not the one in sizeof(xmpp_close_options).
+pub fn functions(source: &str) -> BTreeSet<String> {
+    let mut code = String::new();
+    let mut rest = source;
+    while let Some(start) = rest.find("/*") {
+        code += &rest[..start];
+        rest = &rest[start + rest[start..].find("*/").unwrap() + 2..];
+    }
+    code += rest;
+    let mut names = BTreeSet::new();
+    for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+        for (end, _) in line.match_indices('(') {
+            let word = line[..end].rsplit(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap();
+            if word.starts_with("xmpp_close_") {
+                names.insert(word.to_owned());
+            }
+        }
+    }
+    names
 }
 
 /// Runs `make` in the project's folder.
