@@ -19,6 +19,11 @@
  *                           loop
  *    xmpp_close_framer_*()  finds the peer's stanzas, for a program without a parser
  *
+ * This file has, in this order: results and outcomes, options, report, one call,
+ * cancelling, one call over a transport of your own, a stream of an event loop,
+ * many streams at once, the framing by itself, what the peer says about idleness,
+ * words and versions.
+ *
  * In this file, "we" and "our" mean the side on which the library runs, "you" is
  * your program, and a tag is a closing tag unless another one is named.
  *
@@ -323,11 +328,12 @@ typedef enum xmpp_close_outcome {
 typedef enum xmpp_close_initiator {
     /// Nobody has begun.
     XMPP_CLOSE_INITIATOR_NONE = 0,
-    /// We did, and the peer's tag is an answer to ours. There is an exception.
-    /// Without on_farewell, blocking calls and batches make only one read before
-    /// our tag goes out, and over TLS that is one record. If more than one record
-    /// lay unread in front of the peer's tag, the close still counts as begun by
-    /// us. An engine knows what it is told: see XMPP_CLOSE_FACT_ARRIVED.
+    /// We did. If the peer's tag came, it is an answer to ours, with one
+    /// exception. Without on_farewell, xmpp_close_with() and
+    /// xmpp_close_batch_add_with() make only one read before our tag goes out,
+    /// and over TLS that is one record at most. If more lay unread in front of
+    /// the peer's tag, the close still counts as begun by us. An engine knows
+    /// what it is told: see XMPP_CLOSE_FACT_ARRIVED.
     XMPP_CLOSE_INITIATOR_US = 1,
     /// The peer did: by its closing tag, a stream error, or the end of TCP.
     XMPP_CLOSE_INITIATOR_PEER = 2,
@@ -402,7 +408,8 @@ typedef enum xmpp_close_phase {
 /// Stops closes from another thread: see xmpp_close_canceller_new().
 typedef struct xmpp_close_canceller xmpp_close_canceller;
 
-/// How to close. NULL in place of a pointer to it means all defaults.
+/// How to close. NULL in place of a pointer to it means all defaults. Each
+/// function says which members it refuses.
 typedef struct xmpp_close_options {
     /// Set by XMPP_CLOSE_OPTIONS_INIT.
     size_t struct_size;
@@ -461,6 +468,7 @@ typedef struct xmpp_close_options {
     /// Instead of on_stanza, for a program with a parser: called with the bytes
     /// that arrive, in pieces of any size, residual first. The library does not
     /// look into the bytes then: it counts no stanzas and sees no stream error.
+    /// Not together with on_stanza.
     ///
     /// Return 0 to go on, or XMPP_CLOSE_MID_ELEMENT to go on from inside an
     /// element. Return XMPP_CLOSE_PEER_CLOSED once the parser has seen the peer's
@@ -631,7 +639,8 @@ typedef struct xmpp_close_report {
 /// they are. Close the descriptor when the call has returned: that loses nothing
 /// then.
 ///
-/// options NULL: all defaults. report NULL: not wanted.
+/// options NULL: all defaults. Refused as XMPP_CLOSE_ERR_INVALID: tls, own_parser
+/// and output_limit. report NULL: not wanted.
 int xmpp_close_fd(int fd,
                   const xmpp_close_options *options,
                   xmpp_close_report *report);

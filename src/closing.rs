@@ -153,7 +153,7 @@ impl CloseOptions {
 /// # Ok(()) }
 /// ```
 #[must_use = "dropping it abandons the handshake"]
-pub struct Closing<T: Transport> {
+pub struct Closing<T> {
     driver: Driver<T>,
 }
 
@@ -221,7 +221,7 @@ impl<T: Transport> fmt::Debug for Closing<T> {
 /// assert_eq!(closing.finish().outcome, Outcome::Clean);
 /// # Ok(()) }
 /// ```
-pub struct LateBytes<'a, T: Transport> {
+pub struct LateBytes<'a, T> {
     closing: &'a mut Closing<T>,
     buffer: Vec<u8>,
     taken: usize,

@@ -21,6 +21,11 @@
 //! xmpp_close_framer_*()  finds the peer's stanzas, for a program without a parser
 //! ```
 //!
+//! This file has, in this order: results and outcomes, options, report, one call,
+//! cancelling, one call over a transport of your own, a stream of an event loop,
+//! many streams at once, the framing by itself, what the peer says about idleness,
+//! words and versions.
+//!
 //! In this file, "we" and "our" mean the side on which the library runs, "you" is
 //! your program, and a tag is a closing tag unless another one is named.
 //!

@@ -1,15 +1,12 @@
 //! Finds where the stream header, each stanza and the stream end.
 //!
-//! It is written by hand. A pull parser blocks inside `read` and is
-//! finished after its first I/O error, so it can neither be fed by an event loop nor survive a timeout; and it is slower
-//! by an order of magnitude, on bytes that the application's own parser reads once more. What needs meaning
-//! (namespaces, the stream's attributes, errors) is left to [`xml`](crate::xml).
+//! This is written by hand. A pull parser blocks inside `read` and is finished after its first I/O error, so it can neither
+//! be fed by an event loop nor survive a timeout. It is also ten times slower, on bytes that the application's own parser
+//! reads once more. What needs the meaning of XML (namespaces, the header's attributes, stream errors) is in
+//! [`xml`](crate::xml).
 //!
-//! It takes the bytes as they come, in pieces of any size, and needs none beyond the `>` that ends a frame (XM-02).
-//! Depth decides where the stream ends, never a search for its closing tag (XM-01). It checks that what passes is
-//! well-formed XML as restricted by RFC 6120 section 11, with three exceptions: it does not see a duplicate attribute
-//! or an unbound prefix (F-26), and takes the word of an end tag whose start tag is nested deeper than 128
-//! elements or whose name, with those around it, is longer than 4 KiB.
+//! Depth decides where the stream ends, never a search for its closing tag (XM-01). The bytes may come in pieces of any
+//! size, and none behind the `>` of a frame are needed (XM-02).
 
 mod bytes;
 mod chars;
@@ -28,14 +25,32 @@ pub(crate) use whole::{Leaves, leaves};
 
 use crate::condition::Condition;
 
-/// Largest stanza a [`Framer`] buffers unless told otherwise: 1 MiB.
+/// The largest stanza that is delivered, unless another limit is set: 1 MiB.
 pub const DEFAULT_STANZA_LIMIT: usize = 1024 * 1024;
-/// The least that a limit on stanzas may be set to: 10 000 bytes (RFC 6120 section 13.12, XM-08).
+/// The smallest limit that can be set for stanzas: 10 000 bytes (RFC 6120 section 13.12).
+// XM-08
 pub const MIN_STANZA_LIMIT: usize = 10_000;
 /// What an idle stream may keep of a buffer that a larger stanza needed.
 const KEPT_BUFFER: usize = 4 * 1024;
 
 /// What [`Framer::next`] found.
+///
+/// ```
+/// use xmpp_close::{Frame, Framer};
+///
+/// let mut framer = Framer::inside(Some("stream:stream"));
+/// let mut input: &[u8] = b"<message/> <iq/></stream:stream>";
+/// while let Some(frame) = framer.next(&mut input) {
+///     match frame {
+///         Frame::Stanza(stanza) => println!("{}", stanza.escape_ascii()),
+///         Frame::Oversize(bytes) => println!("a stanza of {bytes} bytes was passed over"),
+///         Frame::End => println!("the peer has closed the stream"),
+///         Frame::Malformed(why) => println!("no XMPP stream: {why}"),
+///         _ => {} // a header
+///     }
+/// }
+/// assert!(framer.is_over());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Frame<'a> {
@@ -43,30 +58,41 @@ pub enum Frame<'a> {
     Header(&'a [u8]),
     /// A whole first-level element, from its `<` to its `>`.
     Stanza(&'a [u8]),
-    /// A first-level element larger than the limit ended; its length. It was passed over in constant memory. So is one for
-    /// which the system has no memory.
+    /// A first-level element of this many bytes has ended. It was passed over in constant memory because it is larger than
+    /// the limit, or because the system has no memory for it.
     Oversize(u64),
-    /// The closing tag of the stream, or the `/>` of its header. Any other end tag in its place is
+    /// The closing tag of the stream, or the `/>` of its header. Any other end tag between stanzas is
     /// [`Malformed`](Frame::Malformed).
     End,
-    /// What came is no XMPP stream; nothing after it is looked at.
+    /// What came is no XMPP stream. Nothing behind it is looked at.
     Malformed(Malformed),
 }
 
-/// Why something is no XMPP stream.
+/// Why what the peer sent is no XMPP stream.
+///
+/// ```
+/// use xmpp_close::{Condition, Frame, Framer, Malformed, StreamError};
+///
+/// let mut framer = Framer::inside(None);
+/// let found = framer.next(&mut &b"<!-- no comments in XMPP -->"[..]);
+/// assert_eq!(found, Some(Frame::Malformed(Malformed::RestrictedXml)));
+/// let to_the_peer = framer.malformed().map(StreamError::from);
+/// assert_eq!(to_the_peer.map(|error| error.condition()), Some(Condition::RestrictedXml));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Malformed {
     /// It is not well-formed XML, or not valid UTF-8 (RFC 6120 section 11.3).
     NotWellFormed,
-    /// It has a comment, processing instruction, DTD, or reference to an entity of its own (section 11.1).
+    /// It has a comment, a processing instruction, a DTD, or a reference to an entity that XML does not define (RFC 6120
+    /// section 11.1).
     RestrictedXml,
-    /// It declares an encoding other than UTF-8 (section 11.6).
+    /// It declares an encoding other than UTF-8 (RFC 6120 section 11.6).
     UnsupportedEncoding,
 }
 
 impl Malformed {
-    /// The stream error condition RFC 6120 section 4.9.3 has for it.
+    /// The condition of the stream error that tells the peer.
     pub fn condition(self) -> Condition {
         match self {
             Self::NotWellFormed => Condition::NotWellFormed,
@@ -103,8 +129,16 @@ impl std::error::Error for Malformed {}
 ///
 /// let mut input: &[u8] = b"stream>\n";
 /// assert_eq!(framer.next(&mut input), Some(Frame::End));
-/// assert_eq!(input, b"\n"); // what comes after the end is left to the caller
+/// assert_eq!(input, b"\n"); // what comes behind the end is left to the caller
 /// ```
+///
+/// The bytes may come in pieces of any size; a frame is found as soon as its `>` has come. What passes is well-formed XML
+/// as RFC 6120 section 11 restricts it, with three exceptions:
+///
+/// - An attribute that stands twice in a tag, and a prefix that is not bound, are not noticed.
+/// - Of elements that are nested deeper than 128 levels, the end tag may have any name.
+/// - The same holds where the names of all open elements together are longer than 4 KiB.
+// F-26
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Framer {
     scanner: Scanner,
@@ -133,12 +167,16 @@ impl Framer {
         Self::with(Scanner::new())
     }
 
-    /// Starts between stanzas, for a stream whose header was read by someone else (F-28). `root` is the qualified
-    /// name in its header, usually `stream:stream`, and only an end tag with exactly this name closes the stream. With
-    /// `None` the header is unknown, and what closes the stream is an end tag with the local name `stream`, with any
-    /// prefix or none: `</stream:stream>`, `</stream>`. Where a close is given a
-    /// [`closing_tag`](crate::CloseOptions::closing_tag), the local name of that takes the place of `stream`. Every other end
-    /// tag between stanzas is [`Malformed`](Frame::Malformed): an element that is closed twice is no end of the stream.
+    /// Starts between stanzas, for a stream whose header was read by someone else. `root` is the qualified name in that
+    /// header, usually `stream:stream`: only an end tag with exactly this name closes the stream.
+    ///
+    /// `None`: the header is unknown. Then an end tag with the local name `stream` closes the stream, with any prefix or
+    /// none: `</stream:stream>`, `</stream>`. (In a close, the local name is that of
+    /// [`closing_tag`](crate::CloseOptions::closing_tag).)
+    ///
+    /// Every other end tag between stanzas is [`Malformed`](Frame::Malformed): an element that is closed twice does not end
+    /// the stream.
+    // F-28
     pub fn inside(root: Option<&str>) -> Self {
         Self::with(Scanner::inside(root))
     }
@@ -161,20 +199,20 @@ impl Framer {
         self
     }
 
-    /// Sets the length of the largest stanza to deliver; a longer one is an [`Oversize`](Frame::Oversize). Less than
-    /// [`MIN_STANZA_LIMIT`] counts as that. A header over the limit is [`Malformed`](Frame::Malformed).
+    /// Sets the length of the largest stanza to deliver, [`MIN_STANZA_LIMIT`] at least. A longer stanza is
+    /// [`Oversize`](Frame::Oversize); a longer header is [`Malformed`](Frame::Malformed).
     #[must_use]
     pub fn limit(mut self, bytes: usize) -> Self {
         self.limit = bytes.max(MIN_STANZA_LIMIT);
         self
     }
 
-    /// Consumes `input` up to the end of the next frame and returns that. `None` means that all of `input` is consumed,
-    /// or that the stream [is over](Self::is_over): then `input` is left as it is. After [`Malformed`](Frame::Malformed)
-    /// it begins somewhere behind the last frame.
+    /// Consumes `input` up to the end of the next frame, and returns the frame. `None`: all of `input` is consumed, or the
+    /// stream [is over](Self::is_over) and `input` is left as it is. After [`Malformed`](Frame::Malformed), `input` begins
+    /// somewhere behind the last frame.
     ///
-    /// A frame that lies whole in `input` is a part of it, otherwise it is copied together once. Call it until it returns
-    /// `None`, even when `input` is empty: an [`End`](Frame::End) may follow the header without a byte between them.
+    /// Call this until it returns `None`, even when `input` is empty: an [`End`](Frame::End) may follow a header without
+    /// another byte. A frame that lies whole in `input` is a part of `input`. Any other frame is put together in a buffer.
     pub fn next<'a, 'i: 'a>(&'a mut self, input: &mut &'i [u8]) -> Option<Frame<'a>> {
         match self.stage {
             Stage::Running => {}
@@ -253,19 +291,19 @@ impl Framer {
         }
     }
 
-    /// Gives back what a large stanza needed, unless another is on its way. While stanzas follow each other without a gap
-    /// they share it.
+    /// Frees the buffer of a large stanza, unless another stanza has begun. Stanzas that follow each other without a gap
+    /// share the buffer.
     pub(crate) fn shrink(&mut self) {
         self.forget_delivered();
-        // Far more than is used, or a stanza that grows byte by byte would be copied for each.
+        // Only when far more is kept than used: otherwise a stanza that grows byte by byte would be copied for each byte.
         if self.buffer.capacity() > KEPT_BUFFER.max(4 * self.buffer.len()) {
-            // Not shrunk but freed: so an allocator learns that such blocks come and go, and keeps their pages at hand.
+            // Freed, not shrunk: so the allocator learns that such blocks come and go, and keeps their pages at hand.
             self.buffer = self.buffer.to_vec();
         }
     }
 
-    /// The frame goes on in the next input. Once it is over the limit, or the system has refused the memory for it,
-    /// nothing of it is kept.
+    /// The frame goes on in the next input. Nothing of a frame is kept that is over the limit, or for which the system has
+    /// refused the memory.
     fn keep(&mut self, part: &[u8]) {
         let all_is_kept = self.buffer.len() as u64 == self.begun;
         self.begun += part.len() as u64;
@@ -276,7 +314,7 @@ impl Framer {
         }
     }
 
-    /// False when the system refuses the memory: how long a stanza is, its sender decides.
+    /// False when the system refuses the memory: the sender decides how long a stanza is, so that is no reason to abort.
     fn append(&mut self, part: &[u8]) -> bool {
         let length = self.buffer.len() + part.len();
         if length > self.buffer.capacity() {
@@ -289,38 +327,41 @@ impl Framer {
         true
     }
 
-    /// Expects a new declaration and header, as they follow STARTTLS, SASL and compression (F-17).
+    /// Expects a new XML declaration and header, as they follow after STARTTLS, SASL and compression. The XML document before
+    /// has no end tag: it ends with the `>` of the element that agreed (`<proceed/>`, `<success/>`).
     ///
-    /// The document before them never gets an end tag. The boundary is the `>` of the element that agreed to it; bytes
-    /// that came after a `<proceed/>` in the clear are not to be fed, but dropped (RFC 6120 section 5.4.3.3). White space
-    /// behind that `>` belongs to the old document, also when it comes later.
+    /// After SASL, what came behind that `>` begins the new document: feed it. After STARTTLS, drop it, because anybody may
+    /// have put it there (RFC 6120 section 5.4.3.3). White space behind the `>` belongs to the old document, also when it
+    /// comes later.
+    // F-17
     pub fn restart(&mut self) {
         *self = Self { limit: self.limit, ..Self::with(Scanner::behind(self.scanner.stray_bytes)) };
     }
 
-    /// Whether an EOF here would be between stanzas, not inside one or inside a tag.
+    /// Whether an end of the connection here would be between stanzas, and not inside a stanza or tag.
     pub fn between_stanzas(&self) -> bool {
         !self.is_over() && self.scanner.is_between()
     }
 
-    /// Whether [`End`](Frame::End) or [`Malformed`](Frame::Malformed) was returned.
+    /// Whether [`End`](Frame::End) or [`Malformed`](Frame::Malformed) was returned. Then no other frame comes.
     pub fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Ended | Stage::Refused(_))
     }
 
-    /// Why it is over, when [`Malformed`](Frame::Malformed) was returned.
+    /// Why the stream is over, if [`Malformed`](Frame::Malformed) was returned.
     pub fn malformed(&self) -> Option<Malformed> {
         if let Stage::Refused(malformed) = self.stage { Some(malformed) } else { None }
     }
 
-    /// The qualified name of the root, once known. A header whose root has a name longer than 4 KiB is
+    /// The qualified name of the root, when it is known. A header with a name longer than 4 KiB is
     /// [`Malformed`](Frame::Malformed).
     pub fn root(&self) -> Option<&str> {
         self.scanner.root.name()
     }
 
-    /// Bytes of text between stanzas that were passed over, not counting white space (F-13, F-20): XMPP allows none.
-    /// A byte order mark at the start counts (F-12), and a CDATA section counts whole.
+    /// How many bytes of text between stanzas were passed over, white space not counted. XMPP allows none. A byte order
+    /// mark at the start counts, and a CDATA section counts whole.
+    // F-12, F-13, F-20
     pub fn stray_bytes(&self) -> u64 {
         self.scanner.stray_bytes
     }

@@ -84,7 +84,7 @@
 //! # let (socket, peer) = UnixStream::pair()?;
 //! # drop(peer);
 //! match CloseOptions::new().closing_tag("</stream>").close(socket) {
-//!     Ok(report) if report.outcome == Outcome::Clean => println!("both closing tags were exchanged"),
+//!     Ok(report) if report.outcome == Outcome::Clean => println!("both tags were exchanged"),
 //!     Ok(report) => println!("not clean, and nothing more can be done: {report}"),
 //!     Err(Error::Invalid(Invalid::ClosingTag)) => eprintln!("mend the options"),
 //!     Err(error) => eprintln!("nothing was sent: {error}"),
@@ -129,6 +129,9 @@
 #![cfg_attr(not(feature = "batch"), doc = " [`Batch`]: crate#features")]
 #![cfg_attr(feature = "rustls", doc = " [`RustlsTransport`]: RustlsTransport")]
 #![cfg_attr(not(feature = "rustls"), doc = " [`RustlsTransport`]: crate#features")]
+
+// `# Errors` and `# Panics` stand wherever they belong.
+#![deny(clippy::missing_errors_doc, clippy::missing_panics_doc)]
 
 #[cfg(feature = "batch")]
 mod batch;

@@ -1,58 +1,101 @@
 //! How to close: limits, what to say last, and what was already read.
 
-use std::{
-    borrow::Cow,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+mod last_words;
+mod limits;
+
+use std::{borrow::Cow, time::Duration};
+
+pub(crate) use last_words::{LastWords, Said};
+pub use limits::{DEFAULT_LINGER, DEFAULT_TOTAL, Limits};
 
 use crate::{
     cancel::Canceller,
     error::{Error, Invalid},
-    framing::{Frame, Framer, Leaves, leaves},
+    framing::{DEFAULT_STANZA_LIMIT, Frame, Framer, Leaves, leaves},
     stream_error::StreamError,
 };
 
-/// Default of [`Limits::total`].
-///
-/// Thirty seconds, because servers read the closing tag only after everything sent before it: with shipped rate
-/// limits a healthy Prosody answered after 7.0 s, a healthy ejabberd after 16.8 s, when 73 kB had been sent just before.
-pub const DEFAULT_TOTAL: Duration = Duration::from_secs(30);
-/// Default of [`Limits::linger`].
-pub const DEFAULT_LINGER: Duration = Duration::from_secs(2);
 /// Default of [`CloseOptions::output_limit`]: 16 MiB.
 pub(crate) const DEFAULT_OUTPUT_LIMIT: usize = 16 << 20;
 /// The root when nothing else is known of the stream.
 pub(crate) const DEFAULT_ROOT: &str = "stream:stream";
 
-/// The time limits of one handshake, and whether it half-closes early.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct Limits {
-    /// For everything: flushing, the tag, the wait, the TLS alerts and the drain (HS-05). Zero: send the tag and do not wait.
-    pub total: Duration,
-    /// For any stretch in which not a byte moves, inside `total`. [`Duration::MAX`], the default: off, for healthy peers
-    /// and healthy networks pause: TCP itself was silent for 8.7 s after a link had been down for 3 s, and servers with rate
-    /// limits read nothing for longer than that. Zero: do not wait for a byte.
-    pub no_progress: Duration,
-    /// For the end of the TCP connection once both closing tags have been exchanged and ours is written, inside `total`
-    /// (TC-03). The same after our last bytes when what the peer sends is malformed; and when our own output is lost, for
-    /// any stretch in which the peer sends nothing. Zero: do not wait.
-    pub linger: Duration,
-    /// Half-close right after our own closing tag (ProtoJEP 2.1, I-01). Off by default: Prosody and jabberd2 drop
-    /// half of what they still had to send when they see it, and no TLS peer must get it (TL-04).
-    pub half_close: bool,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { total: DEFAULT_TOTAL, no_progress: Duration::MAX, linger: DEFAULT_LINGER, half_close: false }
-    }
-}
-
-/// How to close a stream: made by [`new`](Self::new), changed by one call an option, used by [`close`](Self::close) or
-/// [`begin`](Self::begin), as often as wanted.
+/// How to close a stream: made by [`new`](Self::new), changed by one call an option, and used by
+/// [`close`](Self::close), [`begin`](Self::begin) or [`detach`](Self::detach), as often as wanted. A
+/// [`Stream`](crate::Stream), a `Batch` and an [`Engine`](crate::Engine) take options too.
+///
+/// | group | options |
+/// |---|---|
+/// | how long it may take | [`limits`](Self::limits), [`total`](Self::total), [`no_progress`](Self::no_progress), [`linger`](Self::linger), [`answer`](Self::answer), [`half_close`](Self::half_close) |
+/// | what we say last | [`farewell`](Self::farewell), [`farewell_with`](Self::farewell_with), [`stream_error`](Self::stream_error) |
+/// | our header and tag | [`header`](Self::header), [`closing_tag`](Self::closing_tag), [`tag_sent`](Self::tag_sent) |
+/// | what is known of the peer's stream | [`peer_header`](Self::peer_header), [`residual`](Self::residual), [`peer_closed`](Self::peer_closed) |
+/// | how much is kept in memory | [`stanza_limit`](Self::stanza_limit), [`output_limit`](Self::output_limit) |
+/// | who may stop it | [`canceller`](Self::canceller) |
+///
+/// A server that shuts down gives its client ten seconds, says goodbye, and names the reason:
+///
+/// ```
+/// use std::{io::{Read, Write}, net::Shutdown, os::unix::net::UnixStream, time::Duration};
+/// use xmpp_close::{CloseOptions, Condition, StreamError};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (tcp, mut client) = UnixStream::pair()?;
+/// # client.write_all(b"<iq type='get' id='1'/></stream:stream>")?;
+/// # client.shutdown(Shutdown::Write)?;
+/// let report = CloseOptions::new()
+///     .total(Duration::from_secs(10))
+///     .farewell("<presence type='unavailable'/>")
+///     .stream_error(StreamError::new(Condition::SystemShutdown)?)
+///     .close(tcp)?;
+/// assert!(report.is_clean());
+///
+/// let mut received = String::new();
+/// client.read_to_string(&mut received)?;
+/// assert_eq!(
+///     received,
+///     "<presence type='unavailable'/>\
+///      <stream:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>\
+///      </stream:stream>"
+/// );
+/// # Ok(()) }
+/// ```
+///
+/// A program that has read from the connection by itself says what it knows of the peer's stream, so that nothing of
+/// that is lost. Its own stream has another root here, and stanzas of the peer are expected to be small:
+///
+/// ```
+/// # use std::{io::Write, net::Shutdown, os::unix::net::UnixStream};
+/// use xmpp_close::{CloseOptions, MIN_STANZA_LIMIT};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (tcp, mut peer) = UnixStream::pair()?;
+/// # peer.write_all(b"age/></s:stream>")?;
+/// # peer.shutdown(Shutdown::Write)?;
+/// let mut closing = CloseOptions::new()
+///     .closing_tag("</stream>")
+///     .peer_header("<s:stream xmlns='jabber:client' xmlns:s='http://etherx.jabber.org/streams'>")
+///     .residual("<mess") // read, but not handled yet
+///     .stanza_limit(MIN_STANZA_LIMIT)
+///     .begin(tcp)?;
+/// assert_eq!(closing.next().map(|stanza| stanza.to_string()).as_deref(), Some("<message/>"));
+/// assert!(closing.finish().is_clean());
+/// # Ok(()) }
+/// ```
+///
+/// Another thread may stop the close:
+///
+/// ```
+/// use xmpp_close::{Canceller, CloseOptions, Outcome};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (tcp, _silent) = std::os::unix::net::UnixStream::pair()?;
+///
+/// let canceller = Canceller::new()?;
+/// let options = CloseOptions::new().canceller(&canceller);
+/// std::thread::spawn(move || canceller.cancel());
+/// assert_eq!(options.close(tcp)?.outcome, Outcome::Cancelled);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "options do nothing until `close` or `begin`"]
 pub struct CloseOptions {
@@ -88,7 +131,7 @@ impl Default for CloseOptions {
 }
 
 impl CloseOptions {
-    /// Thirty seconds in all, two of linger, `</stream:stream>`, no half-close.
+    /// The defaults: 30 s in all, 2 s of linger, no half-close, and `</stream:stream>` as our closing tag.
     pub fn new() -> Self {
         Self {
             limits: Limits::default(),
@@ -105,80 +148,91 @@ impl CloseOptions {
             peer_header: None,
             tag_sent: false,
             detach: false,
-            stanza_limit: crate::framing::DEFAULT_STANZA_LIMIT,
+            stanza_limit: DEFAULT_STANZA_LIMIT,
             output_limit: DEFAULT_OUTPUT_LIMIT,
             own_parser: false,
             canceller: None,
         }
     }
 
-    /// Sets all [`Limits`] at once, such as those that a program has read from its configuration.
+    /// Sets all [`Limits`] at once.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Bounds the whole handshake, not each system call ([`Limits::total`]).
+    /// Bounds the whole close, not each system call: see [`Limits::total`].
     pub fn total(mut self, limit: Duration) -> Self {
         self.limits.total = limit;
         self
     }
 
-    /// Bounds any stretch in which not a byte moves ([`Limits::no_progress`]); off by default.
+    /// Bounds each time in which not a byte moves: see [`Limits::no_progress`]. Off by default.
     pub fn no_progress(mut self, limit: Duration) -> Self {
         self.limits.no_progress = limit;
         self
     }
 
-    /// Bounds the wait for the end of TCP after both closing tags ([`Limits::linger`]).
+    /// Bounds the wait for the end of TCP after both closing tags: see [`Limits::linger`].
     pub fn linger(mut self, limit: Duration) -> Self {
         self.limits.linger = limit;
         self
     }
 
-    /// Bounds the time in which the application answers a peer that has closed, or ended the connection: then our closing
-    /// tag is due without its word. Half of the [total](Limits::total) by default. It bounds as well how long what has
-    /// arrived is handled, and the last words are asked for, before our tag.
+    /// Bounds the time that the application has before our closing tag; half of the [total](Limits::total) by default. After
+    /// that, our closing tag is sent without a word of the application. The limit bounds:
+    ///
+    /// - the time in which the application answers a peer that has closed, or has ended the connection;
+    /// - the time in which the application handles what has arrived, and is asked for its last words.
     pub fn answer(mut self, limit: Duration) -> Self {
         self.answer = Some(limit);
         self
     }
 
-    /// Half-closes right after our own closing tag ([`Limits::half_close`]; not over TLS).
+    /// Ends our half of TCP right after our closing tag: see [`Limits::half_close`].
     pub fn half_close(mut self, yes: bool) -> Self {
         self.limits.half_close = yes;
         self
     }
 
-    /// The closing tag, when our own header had another name than `stream:stream` (HS-13): `"</stream>"`. Where the peer's
-    /// header is unknown, the peer's closing tag must have the same local name, with any prefix or none.
+    /// Our closing tag, when our header has another name than `stream:stream`: `"</stream>"`.
+    ///
+    /// When the peer's header is unknown, the peer's closing tag must have the same local name, with any prefix or none.
+    // HS-13
     pub fn closing_tag(mut self, tag: impl Into<String>) -> Self {
         self.closing_tag = Some(tag.into());
         self
     }
 
-    /// Our own stream header, to be sent before all else because it has not been: so does a server that closes a stream
-    /// before, or for, the peer's header (RFC 6120 section 4.9.1.2). The closing tag is then that of this header. A
-    /// [`Stream`](crate::Stream) sends it only if none of its own is out, and composes one without this option.
+    /// Our stream header, when it has not been sent: it goes out first, and the closing tag is that of this header. A server
+    /// that closes a stream before the peer's header came, or because of that header, has to send its own (RFC 6120 section
+    /// 4.9.1.2).
+    ///
+    /// A [`Stream`](crate::Stream) knows whether its header is out. If it is, this option changes nothing; if not, the stream
+    /// composes a header unless this option is set.
     pub fn header(mut self, header: impl Into<String>) -> Self {
         self.header = Some(header.into());
         self
     }
 
-    /// Bytes to send right before the closing tag, in one segment with it where they fit: last stanzas,
-    /// unavailable presence (SE-01), a final `<a/>` (SE-03). They must be whole stanzas (HS-12), behind our header if
-    /// that was never sent: half of one, text between them, or a closing tag among them is [`Error::Invalid`] when the close
-    /// begins.
+    /// What to send right before the closing tag, in one segment with it if both fit: last stanzas, an unavailable presence,
+    /// a final XEP-0198 `<a/>`.
+    ///
+    /// These must be whole stanzas, behind our header if that was never sent. Half of a stanza, text beside stanzas or a
+    /// closing tag is [`Error::Invalid`] when the close begins.
+    // HS-12, SE-01, SE-03
     pub fn farewell(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.farewell = bytes.into();
         self
     }
 
-    /// Lets `compose` say what goes right before the closing tag, behind the [`farewell`](Self::farewell): replies that are
-    /// still owed, or a final XEP-0198 `<a/>` (SE-03), which counts each message, presence and iq that was handled, and nothing
-    /// else. It is called once by each close, by the thread that closes, when what was read has been handled, and what had
-    /// arrived by then was read. What it says must be whole stanzas, too; anything else is not sent, and stops the close
-    /// ([`Cancelled`](crate::Outcome::Cancelled)). Clones of the options share it; it must not close anything with them itself.
+    /// Lets `compose` say what to send right before the closing tag, behind the [`farewell`](Self::farewell): replies that
+    /// are still owed, or a final XEP-0198 `<a/>`, which counts each message, presence and iq that was handled.
+    ///
+    /// Each close calls `compose` once, on the thread that closes. What had arrived by then was read and handled before.
+    /// `compose` must return whole stanzas or nothing. Anything else is not sent and stops the close, which is then
+    /// [`Cancelled`](crate::Outcome::Cancelled). Clones of these options share `compose`, so `compose` must not close a
+    /// stream with one of them.
     ///
     /// ```
     /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
@@ -189,69 +243,75 @@ impl CloseOptions {
     /// let options = xmpp_close::CloseOptions::new().farewell_with(move || {
     ///     format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", count.load(Ordering::Relaxed)).into_bytes()
     /// });
-    /// // To be called for all that is handled, also while the close hands it over. An `<r/>` does not count.
+    /// // Call this for each stanza that is handled, also for those that come during the close. An `<r/>` does not count.
     /// let handle = |stanza: Stanza| {
     ///     if matches!(stanza.name(), "message" | "presence" | "iq") {
     ///         handled.fetch_add(1, Ordering::Relaxed);
     ///     }
     /// };
     /// ```
+    // SE-03
     pub fn farewell_with(mut self, mut compose: impl FnMut() -> Vec<u8> + Send + 'static) -> Self {
         self.last_words = Some(LastWords::new(move || Said::All(compose())));
         self
     }
 
-    /// Closes with a stream error, sent between the farewell and the closing tag (RFC 6120 section 4.9.1.1).
+    /// Closes with this stream error, which is sent between the farewell and the closing tag (RFC 6120 section 4.9.1.1).
     pub fn stream_error(mut self, error: StreamError) -> Self {
         self.stream_error = Some(error);
         self
     }
 
-    /// Bytes that were read from the peer but not handled yet, from a boundary between stanzas on (F-28).
+    /// Bytes of the peer's stream that were read and not handled yet. They must begin between two stanzas.
+    // F-28
     pub fn residual(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.residual = bytes.into();
         self
     }
 
-    /// The peer's closing tag has been seen already, so this is the answer to it (HS-07).
+    /// The peer's closing tag has been seen already, so that ours is the answer.
+    // HS-07
     pub fn peer_closed(mut self, yes: bool) -> Self {
         self.peer_closed = yes;
         self
     }
 
-    /// The start tag of the peer's stream, as it was received when the stream was opened. It tells the name of the peer's
-    /// root, and which prefixes stand for which namespaces, so that a stream error is known under any prefix. Without it
-    /// the usual header is assumed, in which a stream error is `<stream:error>`. A [`Stream`](crate::Stream) has read
-    /// the header itself.
+    /// The start tag of the peer's stream, as it came when the stream was opened. A [`Stream`](crate::Stream) knows that
+    /// header itself.
     ///
-    /// Closing fails with [`Error::Invalid`] when this is not a start tag.
+    /// The header tells the name of the peer's root, and which prefixes stand for which namespaces, so that a stream error is
+    /// found under any prefix. Without this option a stream error must be `<stream:error>`, as in the usual header.
+    ///
+    /// [`Error::Invalid`] when the close begins, if this is not a start tag.
     pub fn peer_header(mut self, start_tag: impl Into<String>) -> Self {
         self.peer_header = Some(start_tag.into());
         self
     }
 
-    /// Our closing tag has been written already, or ends the [`farewell`](Self::farewell): no other is sent, and the peer's
-    /// is awaited (HS-01). A farewell that does not end in the tag is then [`Error::Invalid`].
+    /// Our closing tag has been written already, or ends the [`farewell`](Self::farewell). No other closing tag is sent, and
+    /// the peer's is awaited. A farewell that does not end in the tag is then [`Error::Invalid`].
+    // HS-01
     pub fn tag_sent(mut self, yes: bool) -> Self {
         self.tag_sent = yes;
         self
     }
 
-    /// The largest stanza to deliver, in bytes; never below 10 000 (XM-08). A larger one is passed over and
-    /// counted in [`Report::oversize`](crate::Report::oversize).
+    /// The largest stanza to deliver, in bytes: 1 MiB by default, and never less than 10 000. A larger stanza is passed over
+    /// and counted in [`Report::oversize`](crate::Report::oversize).
+    // XM-08
     pub fn stanza_limit(mut self, bytes: usize) -> Self {
         self.stanza_limit = bytes;
         self
     }
 
-    /// How many bytes [`Engine::send`](crate::Engine::send) queues at most, 16 MiB by default; farewell, stream error and
-    /// closing tag do not count.
+    /// How many bytes [`Engine::send`](crate::Engine::send) queues at most: 16 MiB by default. The farewell, the stream error
+    /// and the closing tag do not count.
     pub fn output_limit(mut self, bytes: usize) -> Self {
         self.output_limit = bytes;
         self
     }
 
-    /// Lets another thread stop the close at once.
+    /// Lets this canceller stop the close at once, from any thread.
     pub fn canceller(mut self, canceller: &Canceller) -> Self {
         self.canceller = Some(canceller.clone());
         self
@@ -313,44 +373,4 @@ fn root_of(header: &[u8]) -> Option<Cow<'static, str>> {
     // Nothing but white space follows; and `<stream:stream/>` would close as well.
     let opens = opens && framer.next(&mut rest).is_none() && framer.between_stanzas() && framer.stray_bytes() == 0;
     framer.root().filter(|_| opens).map(|root| root.to_owned().into())
-}
-
-/// What was said when the last words were asked for.
-#[allow(dead_code, reason = "the C API is to use all of it")]
-pub(crate) enum Said {
-    /// These, and that was all.
-    All(Vec<u8>),
-    /// These, and perhaps more when it is asked again; none: that was all.
-    #[cfg(feature = "capi")]
-    Some(Vec<u8>),
-    /// The first were sent by another way while it was asked, and go in front; perhaps more when it is asked again.
-    #[cfg(feature = "capi")]
-    Sent(Vec<u8>, Vec<u8>),
-    /// Nothing yet: the application will say itself when all is said.
-    #[cfg(feature = "capi")]
-    Later,
-    /// The close is to be stopped.
-    #[cfg(feature = "capi")]
-    Stop,
-}
-
-/// Composes what is said last. Clones of the options share it.
-#[derive(Clone)]
-pub(crate) struct LastWords(Arc<Mutex<dyn FnMut() -> Said + Send>>);
-
-impl LastWords {
-    pub(crate) fn new(compose: impl FnMut() -> Said + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new(compose)))
-    }
-
-    pub(crate) fn ask(&self) -> Said {
-        // One that has panicked is asked again.
-        (self.0.lock().unwrap_or_else(PoisonError::into_inner))()
-    }
-}
-
-impl fmt::Debug for LastWords {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LastWords")
-    }
 }

@@ -4,15 +4,30 @@ use std::{fmt, time::Duration};
 
 use crate::{names::names, stream_error::StreamError};
 
-/// The nine endings. The numbers are those of the C API and never change.
+/// How a close ended: one of nine endings, or [`Pending`](Self::Pending). The numbers are those of the C API and never
+/// change. The order is that of the numbers: the best ending first.
+///
+/// ```
+/// use xmpp_close::Outcome;
+///
+/// # fn main() -> Result<(), xmpp_close::UnknownName> {
+/// let from_a_log: Outcome = "timed-out".parse()?;
+/// assert_eq!(from_a_log, Outcome::TimedOut);
+/// let ends = [Outcome::Clean, from_a_log, Outcome::PeerEof];
+/// println!("the worst of {} ends: {}", ends.len(), ends.iter().max().unwrap_or(&Outcome::Pending));
+/// for outcome in Outcome::ALL {
+///     println!("{} is called {outcome}", *outcome as u32); // 0 is called pending
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 #[repr(u32)]
 pub enum Outcome {
-    /// Not over yet (event loops only).
+    /// The close is not over, or has not begun: only in an event loop.
     #[default]
     Pending = 0,
-    /// Both closing tags were exchanged. Nothing else is ever called clean.
+    /// Both closing tags were exchanged. Nothing else is called clean.
     Clean = 1,
     /// The peer ended TCP between stanzas, without its closing tag.
     PeerEof = 2,
@@ -20,7 +35,7 @@ pub enum Outcome {
     Truncated = 3,
     /// The connection was reset, or stopped taking our output, before both tags were exchanged.
     Reset = 4,
-    /// Our closing tag is out, theirs did not come in time.
+    /// Our closing tag was written, and the peer's did not come in time.
     TimedOut = 5,
     /// Our own output could not be written in time.
     Stalled = 6,
@@ -28,7 +43,7 @@ pub enum Outcome {
     Malformed = 7,
     /// The TLS layer failed.
     TlsFailed = 8,
-    /// Cancelled, or a callback asked to stop.
+    /// The close was cancelled or detached, or what the application said last could not be sent.
     Cancelled = 9,
 }
 
@@ -62,17 +77,29 @@ impl Outcome {
     }
 }
 
-/// Who began the closing. The numbers are those of the C API.
+/// Who began the close. The numbers are those of the C API.
+///
+/// After a clean close that [`Us`](Self::Us) began, the peer very probably wrote its closing tag when it had read all that
+/// we sent. After any other close, nothing is known of what the peer read last.
+///
+/// ```
+/// use xmpp_close::{Initiator, Report};
+///
+/// fn is_answered(report: &Report) -> bool {
+///     report.is_clean() && report.initiator == Some(Initiator::Us) && report.bytes_unacked == 0
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u32)]
 pub enum Initiator {
-    /// We did.
+    /// We began.
     Us = 1,
-    /// The peer did, by its closing tag, a stream error, or the end of the connection.
+    /// The peer began: with its closing tag, a stream error, or the end of the connection.
     Peer = 2,
-    /// Both: the peer's closing tag, or its stream error, came before our tag was written (HS-09), so it acknowledges nothing
-    /// (I-09).
+    /// Both began: the peer's closing tag, or its stream error, came before our tag was written. So the peer's tag is no
+    /// answer to ours.
+    // HS-09, I-09
     Crossing = 3,
 }
 
@@ -82,7 +109,18 @@ names! { Initiator, "an initiator":
     Crossing "crossing"
 }
 
-/// Which limit ended a close, or made it go on. The numbers are those of the C API.
+/// Which limit ended a close, or, for [`Answer`](Self::Answer), sent our closing tag. The numbers are those of the C API.
+///
+/// ```
+/// use std::{os::unix::net::UnixStream, time::Duration};
+/// use xmpp_close::{CloseOptions, Limit, Outcome};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (ours, _silent_peer) = UnixStream::pair()?;
+/// let report = CloseOptions::new().total(Duration::from_millis(10)).close(ours)?;
+/// assert_eq!((report.outcome, report.limit), (Outcome::TimedOut, Some(Limit::Total)));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u32)]
@@ -93,10 +131,10 @@ pub enum Limit {
     NoProgress = 2,
     /// [`Limits::linger`](crate::Limits::linger).
     Linger = 3,
-    /// The time in which the application answers the peer's tag ([`CloseOptions::answer`](crate::CloseOptions::answer)). Our
-    /// tag was then sent without it, and the close went on.
+    /// [`CloseOptions::answer`](crate::CloseOptions::answer): our closing tag was sent without a word of the application, and
+    /// the close went on.
     Answer = 4,
-    /// The time of the batch that the stream was closed in.
+    /// The total of the batch that the stream was closed in.
     Batch = 5,
 }
 
@@ -117,52 +155,76 @@ pub struct TlsAlerts {
     pub used: bool,
     /// Our `close_notify` went out.
     pub sent: bool,
-    /// The peer's `close_notify` came: the end of its data is authentic (TL-07).
+    /// The peer's `close_notify` came: nobody has cut off the end of its data.
+    // TL-07
     pub received: bool,
 }
 
-/// What happened, clean or not. `Display` is one sentence for a log.
+/// How a close ended, and what is known of every byte. `Display` writes one line for a log.
+///
+/// ```
+/// use std::{io::Write, net::Shutdown, os::unix::net::UnixStream};
+/// use xmpp_close::{CloseOptions, Initiator, Outcome};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (ours, mut peer) = UnixStream::pair()?;
+/// peer.write_all(b"<message/></stream:stream>")?; // the peer closes first
+/// peer.shutdown(Shutdown::Write)?;
+///
+/// let report = CloseOptions::new().close(ours)?;
+/// assert!(report.is_clean() && report.tag_sent && report.tag_received);
+/// assert_eq!((report.stanzas, report.bytes_read), (1, 26));
+/// println!("{report}"); // clean: both closing tags were exchanged; begun by crossing; 1 late stanzas, 26 bytes read; 0 ms
+/// match report.outcome {
+///     Outcome::Clean => {}
+///     Outcome::PeerEof | Outcome::Truncated => println!("what the peer sent last may be missing"),
+///     other if report.bytes_unsent > 0 => println!("{other}: {} bytes of ours are to be sent again", report.bytes_unsent),
+///     other => println!("{other}"),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default))]
 #[non_exhaustive]
 #[must_use]
 pub struct Report {
-    /// How it ended.
+    /// How the close ended.
     pub outcome: Outcome,
-    /// Who began the closing; `None` while nobody has.
+    /// Who began the close; `None` while nobody has.
     pub initiator: Option<Initiator>,
-    /// Our closing tag, and all before it, was accepted by the kernel.
+    /// The kernel took our closing tag, and everything before it.
     pub tag_sent: bool,
     /// The peer's closing tag was seen.
     pub tag_received: bool,
-    /// First-level elements that arrived while closing and were delivered: not only what XEP-0198 counts.
+    /// First-level elements that arrived during the close and were delivered. XEP-0198 counts only some of them.
     pub stanzas: u64,
-    /// Stanzas that arrived while closing and were over the limit: passed over, not delivered.
+    /// Stanzas that arrived during the close and were over the limit: they were passed over, not delivered.
     pub oversize: u64,
-    /// Bytes of the peer's stream that were read while closing, its closing tag included.
+    /// Bytes of the peer's stream that were read during the close, the peer's closing tag included.
     pub bytes_read: u64,
-    /// Bytes that came after the peer's closing tag; they were discarded.
+    /// Bytes that came behind the peer's closing tag, and were discarded.
     pub bytes_after_tag: u64,
-    /// Bytes of our own output that the kernel never took.
+    /// Bytes of ours that the kernel never took.
     pub bytes_unsent: u64,
-    /// Bytes of ours that the peer's kernel had not acknowledged at the end (Linux `SIOCOUTQ`; elsewhere 0).
+    /// Bytes of ours that the peer's kernel had not acknowledged at the end. Only Linux tells (`SIOCOUTQ`); elsewhere 0.
     pub bytes_unacked: u64,
-    /// The state of the TLS alerts.
+    /// Which TLS alerts were exchanged.
     pub tls: TlsAlerts,
-    /// The peer's stream error, if it sent one while closing.
+    /// The peer's stream error, if one came.
     pub stream_error: Option<StreamError>,
-    /// The first error of the operating system (`errno`), which may be mere detail.
+    /// The first error of the operating system (`errno`). After a clean close it is a detail: the connection broke when
+    /// both closing tags had been exchanged.
     pub os_error: Option<i32>,
-    /// Time from the start of the closing to its end.
+    /// The time from the beginning of the close to its end.
     pub elapsed: Duration,
-    /// Which limit ended it, if one did; or that the application took too long to answer.
+    /// Which limit ended the close, or sent our closing tag without an answer of the application.
     pub limit: Option<Limit>,
-    /// How often something was to be sent when it was too late for it: none of that went out.
+    /// How often the application wanted to send when our closing tag was due. Nothing of that was sent.
     pub refused: u32,
 }
 
 impl Report {
-    /// Both closing tags were exchanged.
+    /// Whether both closing tags were exchanged: [`outcome`](Self::outcome) is [`Clean`](Outcome::Clean).
     pub fn is_clean(&self) -> bool {
         self.outcome == Outcome::Clean
     }
@@ -174,8 +236,8 @@ impl fmt::Display for Report {
         if let Some(initiator) = self.initiator {
             write!(f, "; begun by {initiator}")?;
         }
-        // What explains an ending is no news of one that is clean: the peer may be gone before its kernel has acknowledged
-        // our last bytes, or reset the connection behind its tag, or never end it.
+        // What explains other endings says nothing about a clean one: there the peer may be gone before its kernel has
+        // acknowledged our last bytes, may reset the connection behind its tag, or may never end TCP.
         let is_clean = self.is_clean();
         if let Some(limit) = self.limit.filter(|limit| !is_clean || *limit == Limit::Answer) {
             let did = if limit == Limit::Answer { "sent our tag without an answer" } else { "ended it" };

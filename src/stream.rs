@@ -48,7 +48,7 @@ use crate::{
 /// }
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Incoming {
     /// The start tag of the peer's stream header.
@@ -108,7 +108,7 @@ pub enum Incoming {
 /// ```
 ///
 /// A `Stream` that is dropped ends TCP at once, without the closing handshake.
-pub struct Stream<T: Transport> {
+pub struct Stream<T> {
     /// Moves the stream until its end, through the close as well.
     driver: Driver<T>,
     /// Frames what we send: each call must send whole elements, and our closing tag is that of our own header (HS-12, HS-13).
@@ -243,7 +243,7 @@ impl<T: Transport> Stream<T> {
     /// the peer has sent behind its `<success/>` is the beginning of its new stream, and is kept, because a peer may send it
     /// without waiting for us (XEP-0305). After STARTTLS, [`upgrade`](Self::upgrade) the stream instead.
     pub fn restart(&mut self) {
-        self.driver.restart();
+        self.driver.restart(); // NG-01: no closing tag goes out
         self.outgoing = Framer::new(); // not even white space of ours may come in front of the new header
     }
 
@@ -259,8 +259,8 @@ impl<T: Transport> Stream<T> {
     /// What `tls` returns. The connection is then gone, without a closing tag.
     pub fn upgrade<U: Transport, E>(self, tls: impl FnOnce(T) -> Result<U, E>) -> Result<Stream<U>, E> {
         Ok(Stream {
-            driver: self.driver.upgrade(tls)?,
-            outgoing: Framer::new(), // not even white space of ours may come in front of the new header
+            driver: self.driver.upgrade(tls)?, // NG-02: after an error no closing tag goes out
+            outgoing: Framer::new(),           // not even white space of ours may come in front of the new header
             unanswered: self.unanswered,
             idle_after: self.idle_after,
             silent_since: Instant::now(),

@@ -13,10 +13,24 @@ use crate::{
 
 pub(crate) const NS_STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
 
-/// A stream error: a condition, and what was said with it.
+/// A stream error (RFC 6120 section 4.9): a condition, and what was said with it.
 ///
-/// To close with one, see [`CloseOptions::stream_error`](crate::CloseOptions::stream_error); a peer's
-/// is in [`Report::stream_error`](crate::Report::stream_error).
+/// To close with a stream error, see [`CloseOptions::stream_error`](crate::CloseOptions::stream_error). The peer's stream
+/// error is in [`Report::stream_error`](crate::Report::stream_error).
+///
+/// ```
+/// use xmpp_close::{CloseOptions, Condition, StreamError};
+///
+/// # fn main() -> Result<(), xmpp_close::Error> {
+/// let error = StreamError::new(Condition::PolicyViolation)?.with_text("a stanza was too large");
+/// assert_eq!((error.condition(), error.text()), (Condition::PolicyViolation, Some("a stanza was too large")));
+/// assert_eq!(error.to_string(), "policy-violation (a stanza was too large)");
+/// let options = CloseOptions::new().stream_error(error);
+///
+/// let too_high = "<handled-count-too-high xmlns='urn:xmpp:sm:3' h='10' send-count='8'/>";
+/// assert_eq!(StreamError::undefined(too_high).application(), Some(too_high));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
@@ -25,11 +39,11 @@ pub(crate) const NS_STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
 )]
 pub struct StreamError {
     condition: Condition,
-    /// Boxed, for few have any, and each stream has room for two errors.
+    /// Boxed because few errors have any, and each stream has room for two errors.
     words: Option<Box<Words>>,
 }
 
-/// What is said beside the condition.
+/// What an error says beside its condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Words {
     unknown: Option<String>,
@@ -42,9 +56,12 @@ impl StreamError {
     /// A stream error with this condition, and nothing beside it yet.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the RFC does not define the condition, for `undefined-condition`, which says nothing without
-    /// an application's own element (section 4.9.3.21, ER-11), and for `see-other-host`, which says nothing without an
-    /// address (section 4.9.3.19): use [`undefined`](Self::undefined) and [`see_other_host`](Self::see_other_host) for them.
+    /// [`Error::Invalid`] for the two conditions that say nothing alone:
+    ///
+    /// - [`UndefinedCondition`](Condition::UndefinedCondition), which needs an element of the application's own: use
+    ///   [`undefined`](Self::undefined);
+    /// - [`SeeOtherHost`](Condition::SeeOtherHost), which needs an address: use [`see_other_host`](Self::see_other_host).
+    // ER-11, RFC 6120 sections 4.9.3.19 and 4.9.3.21
     pub fn new(condition: Condition) -> Result<Self, Error> {
         match condition {
             Condition::UndefinedCondition => Err(Invalid::UndefinedCondition.into()),
@@ -53,14 +70,15 @@ impl StreamError {
         }
     }
 
-    /// `undefined-condition` with the application's own element, which is sent as it is
-    /// (`<handled-count-too-high xmlns='urn:xmpp:sm:3' …/>`, ER-12).
+    /// `undefined-condition` with an element of the application's own, which is sent as it is:
+    /// `<handled-count-too-high xmlns='urn:xmpp:sm:3' …/>`.
+    // ER-12
     pub fn undefined(application: impl Into<String>) -> Self {
         Self::defined(Condition::UndefinedCondition).with_application(application)
     }
 
-    /// `see-other-host` with the address that the peer is to connect to instead: a host name or an IP address, an IPv6
-    /// one in brackets, and a port if it is another (RFC 6120 section 4.9.3.19): `"[2001:db8::1]:5222"`.
+    /// `see-other-host` with the address to which the peer is to connect instead (RFC 6120 section 4.9.3.19): a host name
+    /// or an IP address, and a port if it is not the usual one. An IPv6 address stands in brackets: `"[2001:db8::1]:5222"`.
     ///
     /// ```
     /// # fn main() -> Result<(), xmpp_close::Error> {
@@ -92,9 +110,10 @@ impl StreamError {
         self.words.as_ref().and_then(|words| what(words).as_deref())
     }
 
-    /// What a peer sent, as a parser of the program's own found it: the name of the condition, without its prefix. A name
-    /// that the RFC does not define counts as `undefined-condition`, and is kept (ER-06). Whoever has the element as text
-    /// takes [`from_element`](Self::from_element).
+    /// The peer's stream error, for a program whose own parser found it: `name` is the name of the condition, without its
+    /// prefix. A name that RFC 6120 does not define counts as `undefined-condition`, and is kept as
+    /// [`unknown_condition`](Self::unknown_condition). A program that has the element as text calls
+    /// [`from_element`](Self::from_element).
     ///
     /// ```
     /// use xmpp_close::{Condition, StreamError};
@@ -103,6 +122,7 @@ impl StreamError {
     /// assert_eq!((error.condition(), error.detail()), (Condition::SeeOtherHost, Some("xmpp2.example.net")));
     /// assert_eq!(StreamError::received("fizzbuzz").unknown_condition(), Some("fizzbuzz"));
     /// ```
+    // ER-06
     pub fn received(name: &str) -> Self {
         match name.parse() {
             Ok(known) => Self::defined(known),
@@ -110,19 +130,19 @@ impl StreamError {
         }
     }
 
-    /// Adds a text for people (RFC 6120 section 4.9.2: never for programs).
+    /// Adds a text for people. Programs should not look at it (RFC 6120 section 4.9.2).
     #[must_use]
     pub fn with_text(self, text: impl Into<String>) -> Self {
         self.say(|words| &mut words.text, text.into())
     }
 
-    /// Adds an element of the application's own, sent as it is (RFC 6120 section 4.9.4).
+    /// Adds an element of the application's own, which is sent as it is (RFC 6120 section 4.9.4).
     #[must_use]
     pub fn with_application(self, element: impl Into<String>) -> Self {
         self.say(|words| &mut words.application, element.into())
     }
 
-    /// Adds character data inside the condition, which only `see-other-host` has.
+    /// Adds character data inside the condition. Only `see-other-host` has any.
     #[must_use]
     pub fn with_detail(self, detail: impl Into<String>) -> Self {
         self.say(|words| &mut words.detail, detail.into())
@@ -133,28 +153,30 @@ impl StreamError {
         self.condition
     }
 
-    /// The name that stood in the condition's place when RFC 6120 does not define it (ER-06).
+    /// The name that the peer sent as condition, if RFC 6120 does not define it.
+    // ER-06
     pub fn unknown_condition(&self) -> Option<&str> {
         self.said(|words| &words.unknown)
     }
 
-    /// The text for people that came with it.
+    /// The text for people.
     pub fn text(&self) -> Option<&str> {
         self.said(|words| &words.text)
     }
 
-    /// Character data inside the condition: where to go after `see-other-host` (BK-06).
+    /// Character data inside the condition: after `see-other-host`, the address to connect to.
+    // BK-06
     pub fn detail(&self) -> Option<&str> {
         self.said(|words| &words.detail)
     }
 
-    /// The application's own element: as given for one to send, `{namespace}name` for a received one.
+    /// The application's own element: as it was given, or `{namespace}name` when it came from a peer.
     pub fn application(&self) -> Option<&str> {
         self.said(|words| &words.application)
     }
 
-    /// The element as it goes on the wire, in the stream whose root has the qualified name `root`
-    /// (`stream:stream`): the error element takes the root's prefix.
+    /// The element as it goes on the wire. `root` is the qualified name of the stream's root (`stream:stream`): the error
+    /// element has the same prefix.
     pub(crate) fn to_xml(&self, root: &str) -> String {
         let prefix = root.rfind(':').map_or("", |colon| &root[..=colon]);
         let mut xml = format!("<{prefix}error><{} xmlns='{NS_STREAM_ERRORS}'", self.condition);

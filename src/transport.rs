@@ -56,7 +56,7 @@ pub(crate) fn poll_millis(limit: Duration) -> i32 {
 /// interest.write = true;
 /// assert_eq!(interest, Interest::WRITE);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Interest {
     /// There is something to read, or the end of the input.
     pub read: bool,

@@ -30,7 +30,7 @@ use crate::{report::Report, transport::Transport, xml::Stanza};
 /// assert_eq!(report.outcome, Outcome::Clean);
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Step {
     /// A stanza still came. There may be more to do at once: call `step` again.
@@ -62,7 +62,7 @@ pub enum Step {
 ///     Ok(())
 /// }
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Wait {
     /// Wait until there is something to read: this step has found nothing.

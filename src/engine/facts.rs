@@ -31,7 +31,7 @@ use crate::{report::Outcome, stream_error::StreamError};
 /// assert_eq!(engine.report().outcome, Outcome::Clean);
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fact {
     /// The close is to stop at once, with the outcome [`Cancelled`](crate::Outcome::Cancelled).
@@ -128,6 +128,7 @@ pub(super) enum Theirs {
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Tls {
     /// Plaintext.
     #[default]

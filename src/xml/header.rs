@@ -34,7 +34,7 @@ const NS_XMLNS: &str = "http://www.w3.org/2000/xmlns/";
 /// assert_eq!(header.from, None);
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Header {
     /// The qualified name as it is written in the header, such as `stream:stream`. The closing tag repeats it.

@@ -37,7 +37,7 @@ use super::{
 /// assert_eq!(message.namespace().as_deref(), Some("jabber:client"));
 /// # Ok(()) }
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Stanza<T = String> {
     xml: T,
     header: Scope,

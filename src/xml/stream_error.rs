@@ -65,13 +65,15 @@ pub(crate) fn stream_error(error: &[u8], header: &Scope) -> StreamError {
 }
 
 impl StreamError {
-    /// The stream error that a first-level element is, for programs that have a parser of their own; `None` for anything
-    /// else, such as a stanza. `element` is the whole element as it came, from its `<` to its `>`. It is told by its
-    /// namespace, under any prefix that `header`, the start tag of the peer's stream as it came, puts in scope. Without one
-    /// the usual header is assumed, in which a stream error is `<stream:error>`.
+    /// Reads a stream error, for a program with a parser of its own. `element` is a whole first-level element as it came,
+    /// from its `<` to its `>`; `None` when it is something else, such as a stanza.
     ///
-    /// It is read as far as it is well-formed; a condition that RFC 6120 does not define is kept as
-    /// [`unknown_condition`](Self::unknown_condition). A stanza costs a look at its name.
+    /// `header` is the start tag of the peer's stream as it came. A stream error has a namespace of its own, and may have
+    /// any prefix that `header` declares for it. Without `header`, a stream error must be `<stream:error>`, as in the
+    /// usual header.
+    ///
+    /// What is not well-formed is read up to the fault. A condition that RFC 6120 does not define is kept as
+    /// [`unknown_condition`](Self::unknown_condition). For a stanza, only its name is looked at.
     ///
     /// ```
     /// use xmpp_close::{Condition, StreamError};
@@ -79,7 +81,7 @@ impl StreamError {
     /// let header = "<s:stream xmlns='jabber:server' xmlns:s='http://etherx.jabber.org/streams' version='1.0'>";
     /// let element = "<s:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></s:error>";
     /// let error = StreamError::from_element(element, Some(header));
-    /// assert_eq!(error.unwrap().condition(), Condition::SystemShutdown);
+    /// assert_eq!(error.map(|error| error.condition()), Some(Condition::SystemShutdown));
     /// assert_eq!(StreamError::from_element("<message type='error'/>", Some(header)), None);
     /// ```
     pub fn from_element(element: &str, header: Option<&str>) -> Option<Self> {

@@ -52,7 +52,7 @@ impl Server {
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
 
-    /// Its exit code.
+    /// The server's exit code.
     #[allow(dead_code, reason = "each test program uses its part")]
     pub fn wait(&mut self) -> Option<i32> {
         // It prints nothing more once it has ended, so this waits for that.

@@ -55,7 +55,7 @@ pub fn peer<T: Send + 'static>(theirs: TcpStream, script: impl FnOnce(Peer) -> T
 
 pub struct Peer {
     pub tcp: TcpStream,
-    /// All that came.
+    /// Everything that came.
     pub got: Vec<u8>,
 }
 

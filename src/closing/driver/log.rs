@@ -1,5 +1,8 @@
 //! Who is told of each phase of a close: the `log` crate, and C's `on_log`.
 
+#[cfg(feature = "capi")]
+use std::sync::Mutex;
+
 use super::Driver;
 use crate::{
     phase::{Phase, Phases},
@@ -13,15 +16,16 @@ pub(crate) type OnLog = Box<dyn Fn(Phase, &str) + Send>;
 #[derive(Default)]
 pub(super) struct Log {
     told: Phases,
+    /// Nobody locks this mutex: it lets threads share what holds the driver, with this feature as without it.
     #[cfg(feature = "capi")]
-    on_log: Option<OnLog>,
+    on_log: Option<Mutex<OnLog>>,
 }
 
 impl<T: Transport> Driver<T> {
     /// Lets `on_log` know each phase from now on.
     #[cfg(feature = "capi")]
     pub(crate) fn log_to(&mut self, on_log: Option<OnLog>) {
-        self.log.on_log = on_log;
+        self.log.on_log = on_log.map(Mutex::new);
     }
 
     /// Tells each phase that was reached since the last call.
@@ -34,8 +38,11 @@ impl<T: Transport> Driver<T> {
             #[cfg(feature = "log")]
             self.log_event(phase);
             #[cfg(feature = "capi")]
-            if let Some(on_log) = &self.log.on_log {
-                on_log(phase, &phase.line(&self.report()));
+            if self.log.on_log.is_some() {
+                let line = phase.line(&self.report());
+                if let Some(Ok(on_log)) = self.log.on_log.as_mut().map(Mutex::get_mut) {
+                    on_log(phase, &line);
+                }
             }
         }
     }
