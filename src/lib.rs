@@ -129,7 +129,6 @@
 #![cfg_attr(not(feature = "batch"), doc = " [`Batch`]: crate#features")]
 #![cfg_attr(feature = "rustls", doc = " [`RustlsTransport`]: RustlsTransport")]
 #![cfg_attr(not(feature = "rustls"), doc = " [`RustlsTransport`]: crate#features")]
-
 // `# Errors` and `# Panics` stand wherever they belong.
 #![deny(clippy::missing_errors_doc, clippy::missing_panics_doc)]
 
