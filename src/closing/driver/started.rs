@@ -36,7 +36,7 @@ impl<T: Transport> Driver<T> {
     /// Takes in a fact that the application knows.
     ///
     /// # Errors
-    /// Those of [`Engine::tell`].
+    /// Those of [`Engine::tell`](crate::Engine::tell).
     pub(crate) fn tell(&mut self, fact: Fact) -> Result<(), Error> {
         self.look_at_clock();
         let result = self.engine.tell(fact, self.clock.now);
