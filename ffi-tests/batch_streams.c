@@ -102,7 +102,7 @@ static void stop(struct member *member, const char *sent)
     peer_free(&member->peer);
 }
 
-static void it_is_finished_in_its_turn_and_comes_home(void)
+TEST(it_is_finished_in_its_turn_and_comes_home)
 {
     static struct member members[3];
     xmpp_close_batch *batch = batch_that_tells(0);
@@ -137,7 +137,7 @@ static void it_is_finished_in_its_turn_and_comes_home(void)
 }
 
 /* What the program asks of the stream between two turns, and how the stream ends then. */
-static void its_program_goes_on_using_it(void)
+TEST(its_program_goes_on_using_it)
 {
     enum { FINISH, DETACH, CANCEL, ERROR, WAYS };
     static const char *const sent[] = {
@@ -197,7 +197,7 @@ static int reply(void *userdata, const uint8_t *xml, size_t len)
     return member_stanza(member, xml, len);
 }
 
-static void callbacks_of_any_stream_may_send_on_any_other(void)
+TEST(callbacks_of_any_stream_may_send_on_any_other)
 {
     static struct member members[2];
     xmpp_close_batch *batch = batch_that_tells(1);
@@ -228,7 +228,7 @@ static void callbacks_of_any_stream_may_send_on_any_other(void)
     stop(&members[1], "<to-second/>" TAG);
 }
 
-static void what_is_taken_out_goes_on_where_it_was(void)
+TEST(what_is_taken_out_goes_on_where_it_was)
 {
     int begun, lone;
     for (begun = 0; begun < 2; begun++)
@@ -321,7 +321,7 @@ static void act_at_end(struct member *member)
         act(member);
 }
 
-static void callbacks_may_take_out_free_and_add_any(void)
+TEST(callbacks_may_take_out_free_and_add_any)
 {
     int way;
     for (way = 0; way < 2 * DEEDS; way++) {
@@ -399,7 +399,7 @@ static int leave(void *userdata, const uint8_t *xml, size_t len)
 }
 
 /* Though more has been read already. */
-static void what_leaves_in_its_own_callback_hears_nothing_more_of_the_batch(void)
+TEST(what_leaves_in_its_own_callback_hears_nothing_more_of_the_batch)
 {
     static struct member member;
     for (leaver.frees = 0; leaver.frees < 2; leaver.frees++) {
@@ -426,7 +426,7 @@ static void what_leaves_in_its_own_callback_hears_nothing_more_of_the_batch(void
     }
 }
 
-static void a_batch_that_is_freed_gives_them_back(void)
+TEST(a_batch_that_is_freed_gives_them_back)
 {
     static struct member members[2];
     xmpp_close_batch *batch = batch_that_tells(1);
@@ -452,7 +452,7 @@ static void a_batch_that_is_freed_gives_them_back(void)
 }
 
 /* A refused call leaves the stream as it was. */
-static void mistakes_are_refused(void)
+TEST(mistakes_are_refused)
 {
     static struct member members[2];
     xmpp_close_batch_options options = batch_options();
@@ -497,18 +497,4 @@ static void mistakes_are_refused(void)
     xmpp_close_batch_free(batch);
     xmpp_close_batch_free(other);
     stop(&members[0], TAG);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(it_is_finished_in_its_turn_and_comes_home);
-    RUN(its_program_goes_on_using_it);
-    RUN(callbacks_of_any_stream_may_send_on_any_other);
-    RUN(what_is_taken_out_goes_on_where_it_was);
-    RUN(callbacks_may_take_out_free_and_add_any);
-    RUN(what_leaves_in_its_own_callback_hears_nothing_more_of_the_batch);
-    RUN(a_batch_that_is_freed_gives_them_back);
-    RUN(mistakes_are_refused);
-    return check_done();
 }

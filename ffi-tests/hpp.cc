@@ -73,7 +73,7 @@ struct late {
     }
 };
 
-void late_stanzas_reach_a_callable()
+TEST(late_stanzas_reach_a_callable)
 {
     xmpp_close::options options;
     std::vector<std::string> stanzas;
@@ -101,7 +101,7 @@ void late_stanzas_reach_a_callable()
     CHECK(object.stanzas == stanzas);
 }
 
-void each_phase_reaches_a_callable()
+TEST(each_phase_reaches_a_callable)
 {
     std::vector<xmpp_close::phase> phases;
     std::string last;
@@ -120,7 +120,7 @@ void each_phase_reaches_a_callable()
     CHECK(phases == std::vector<xmpp_close::phase>({ xmpp_close::phase::begun, xmpp_close::phase::ended }));
 }
 
-void defaults_need_no_words()
+TEST(defaults_need_no_words)
 {
     peer other;
     peer_start(&other, UNIX, answer, nullptr, nullptr);
@@ -133,7 +133,7 @@ void defaults_need_no_words()
     peer_free(&other);
 }
 
-void a_parser_takes_the_bytes()
+TEST(a_parser_takes_the_bytes)
 {
     xmpp_close::options options;
     std::string seen;
@@ -154,7 +154,7 @@ void a_parser_takes_the_bytes()
 }
 
 // Each member in turn does what the member of that name does in C.
-void every_option_reaches_c()
+TEST(every_option_reaches_c)
 {
     static const step other_root[] = {
         { READ_TAG, "</stream>", 0 }, { SEND, "</stream>", 0 }, { READ_END, nullptr, 0 }, { END, nullptr, 0 }
@@ -254,7 +254,7 @@ struct counted {
 };
 int counted::copies = 0;
 
-void a_close_copies_no_callable()
+TEST(a_close_copies_no_callable)
 {
     xmpp_close::options options;
     options.on_stanza = counted();
@@ -263,7 +263,7 @@ void a_close_copies_no_callable()
     CHECK_INT(counted::copies, before);
 }
 
-void another_thread_cancels()
+TEST(another_thread_cancels)
 {
     static const step script[] = { { READ_TAG, nullptr, 0 }, { CALL, nullptr, 0 }, { HOLD, nullptr, 0 } };
     int code = 77;
@@ -304,7 +304,7 @@ struct session {
     int shut() { return channel_shut(&under); }
 };
 
-void transports_are_objects_or_callables()
+TEST(transports_are_objects_or_callables)
 {
     static const step over_tls[] = {
         { READ_TAG, nullptr, 0 }, { SEND, "<a/>" TAG, 0 }, { SEND_ZERO, nullptr, 0 }, { READ_END, nullptr, 0 },
@@ -365,14 +365,14 @@ void owns_one(Handle first, Handle second)
     CHECK_INT(many.size(), 5);
 }
 
-void handles_own_what_they_hold()
+TEST(handles_own_what_they_hold)
 {
     owns_one(xmpp_close::canceller::create(), xmpp_close::canceller::create());
     owns_one(xmpp_close::stream::engine({}, 0), xmpp_close::stream::engine({}, 0));
     owns_one(xmpp_close::framer::create(), xmpp_close::framer::create_inside("stream:stream"));
 }
 
-void an_empty_handle_says_so()
+TEST(an_empty_handle_says_so)
 {
     CHECK_INT(xmpp_close::canceller().cancel(), XMPP_CLOSE_ERR_NULL);
     xmpp_close::stream stream; // an open stream
@@ -416,7 +416,7 @@ void an_empty_handle_says_so()
 }
 
 // hpp_plain.cc is compiled without exceptions and RTTI, and is part of this program.
-void files_without_exceptions_go_together_with_others()
+TEST(files_without_exceptions_go_together_with_others)
 {
     peer other;
     peer_start(&other, UNIX, answer, nullptr, nullptr);
@@ -446,24 +446,4 @@ closed close_with_peer(const step *script, const xmpp_close::options &options)
     done.got.assign(made.other.got != nullptr ? made.other.got : "", made.other.got_len);
     done.saw_end = made.other.saw_end != 0;
     return done;
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(late_stanzas_reach_a_callable);
-    RUN(each_phase_reaches_a_callable);
-    RUN(defaults_need_no_words);
-    RUN(a_parser_takes_the_bytes);
-    RUN(every_option_reaches_c);
-    RUN(a_close_copies_no_callable);
-    RUN(another_thread_cancels);
-    RUN(transports_are_objects_or_callables);
-    RUN(handles_own_what_they_hold);
-    RUN(an_empty_handle_says_so);
-    RUN(files_without_exceptions_go_together_with_others);
-    exceptions();
-    batches();
-    event_loops();
-    return check_done();
 }

@@ -17,11 +17,6 @@ struct closed {
 // Closes a stream whose other end carries out the script.
 closed close_with_peer(const step *script, const xmpp_close::options &options);
 
-// The tests of hpp_exceptions.cc, hpp_batch.cc and hpp_loop.cc.
-void exceptions();
-void batches();
-void event_loops();
-
 // In hpp_plain.cc, with other types, so in the types that both have.
 int late_stanzas_without_exceptions(int fd);
 bool run_without_exceptions();

@@ -67,7 +67,7 @@ xmpp_close::transport plain(channel &under, int fd)
     return made;
 }
 
-void each_stream_has_its_own_callables()
+TEST(each_stream_has_its_own_callables)
 {
     const size_t count = 20;
     peers others(count, answer);
@@ -128,7 +128,7 @@ void each_stream_has_its_own_callables()
     CHECK(bool(moved.run(options))); // as often as you like
 }
 
-void callables_live_as_long_as_the_batch()
+TEST(callables_live_as_long_as_the_batch)
 {
     const std::shared_ptr<int> token = std::make_shared<int>(0);
     peers others(2, answer);
@@ -160,7 +160,7 @@ void callables_live_as_long_as_the_batch()
     CHECK(bool(never_run) && !other);
 }
 
-void refusals_are_those_of_c()
+TEST(refusals_are_those_of_c)
 {
     peers others(1, answer);
     batch empty;
@@ -194,7 +194,7 @@ void refusals_are_those_of_c()
     CHECK_INT(peer_count(&others.all[0], "back &lt; soon"), 1);
 }
 
-void a_callable_may_cancel_all()
+TEST(a_callable_may_cancel_all)
 {
     static const step talks[] = { { READ_TAG, nullptr, 0 }, { SEND, "<a/>", 0 }, { HOLD, nullptr, 0 } };
     peers talker(1, talks), others(3, silent), another(1, silent);
@@ -225,7 +225,7 @@ int thrown_by(batch &batch, const xmpp_close::batch_options &options)
     return 0;
 }
 
-void a_callable_may_add_to_its_batch()
+TEST(a_callable_may_add_to_its_batch)
 {
     peers others(3, answer);
     batch all = batch::create();
@@ -264,7 +264,7 @@ void a_callable_may_add_to_its_batch()
 }
 
 // Beside a loop of the program: nothing is kept of a stream that has ended.
-void a_batch_is_turned_by_another_loop()
+TEST(a_batch_is_turned_by_another_loop)
 {
     const std::shared_ptr<int> token = std::make_shared<int>(0);
     peers others(20, answer);
@@ -313,7 +313,7 @@ void a_batch_is_turned_by_another_loop()
 }
 
 // Where each stream throws: 0 on_stanza, 1 on_data, 2 on_farewell, 3 read, 4 write, 5 shut. The other half do not throw.
-void an_exception_stops_only_its_stream()
+TEST(an_exception_stops_only_its_stream)
 {
     const size_t count = 12;
     peers others(count, answer);
@@ -352,7 +352,7 @@ void an_exception_stops_only_its_stream()
     }
 }
 
-void exceptions_of_the_batch_come_out_too()
+TEST(exceptions_of_the_batch_come_out_too)
 {
     peers others(3, silent);
     batch batch = xmpp_close::batch::create();
@@ -382,7 +382,7 @@ void exceptions_of_the_batch_come_out_too()
 }
 
 // Streams that the program has started, and streams that are taken out again.
-void a_stream_stays_its_programs()
+TEST(a_stream_stays_its_programs)
 {
     peers others(3, answer);
     std::vector<xmpp_close::stream> streams;
@@ -433,16 +433,3 @@ void a_stream_stays_its_programs()
 }
 
 } // namespace
-
-void batches()
-{
-    RUN(each_stream_has_its_own_callables);
-    RUN(callables_live_as_long_as_the_batch);
-    RUN(refusals_are_those_of_c);
-    RUN(a_callable_may_cancel_all);
-    RUN(a_callable_may_add_to_its_batch);
-    RUN(a_batch_is_turned_by_another_loop);
-    RUN(a_stream_stays_its_programs);
-    RUN(an_exception_stops_only_its_stream);
-    RUN(exceptions_of_the_batch_come_out_too);
-}

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static void null_where_a_pointer_is_needed_is_an_error(void)
+TEST(null_where_a_pointer_is_needed_is_an_error)
 {
     xmpp_close_transport transport = XMPP_CLOSE_TRANSPORT_INIT;
     xmpp_close_stream *stream = NULL;
@@ -43,7 +43,7 @@ static void null_where_a_pointer_is_needed_is_an_error(void)
     xmpp_close_framer_free(framer);
 }
 
-static void freeing_null_does_nothing(void)
+TEST(freeing_null_does_nothing)
 {
     xmpp_close_canceller_free(NULL);
     xmpp_close_free(NULL);
@@ -110,7 +110,7 @@ static int take(void *userdata, const uint8_t *bytes, size_t len)
     return 0;
 }
 
-static void options_that_make_no_sense_are_refused(void)
+TEST(options_that_make_no_sense_are_refused)
 {
     static const char *const tags[] = { "", "</>", "stream:stream", "<stream:stream>", "</stream:stream", "</a b>",
                                         "</a><b>", "</stream:stream>\n", "</\xff>" };
@@ -169,7 +169,7 @@ static int compose(void *userdata, uint8_t *buf, size_t len, size_t *n)
     return 0;
 }
 
-static void ways_to_end_that_exclude_each_other_are_refused(void)
+TEST(ways_to_end_that_exclude_each_other_are_refused)
 {
     const xmpp_close_options init = XMPP_CLOSE_OPTIONS_INIT;
     xmpp_close_options options = init;
@@ -282,7 +282,7 @@ static const struct {
     MEMBER(tls, STARTED | CALLS), MEMBER(own_parser, STARTED | CALLS),
 };
 
-static void what_a_call_has_no_use_for_is_refused(void)
+TEST(what_a_call_has_no_use_for_is_refused)
 {
     xmpp_close_canceller *canceller = NULL;
     size_t i;
@@ -308,7 +308,7 @@ static void what_a_call_has_no_use_for_is_refused(void)
 }
 
 /* A byte stream over TLS has no half-close before the peer's tag. */
-static void a_half_close_over_tls_is_refused(void)
+TEST(a_half_close_over_tls_is_refused)
 {
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
     xmpp_close_transport transport;
@@ -333,7 +333,7 @@ static void a_half_close_over_tls_is_refused(void)
 }
 
 
-static void bytes_at_null_are_an_error_unless_there_are_none(void)
+TEST(bytes_at_null_are_an_error_unless_there_are_none)
 {
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
     xmpp_close_stream *stream = NULL;
@@ -370,7 +370,7 @@ static void bad_descriptor(int fd, int os_error)
     CHECK(stream == NULL);
 }
 
-static void descriptors_that_are_no_stream_sockets_are_refused(void)
+TEST(descriptors_that_are_no_stream_sockets_are_refused)
 {
     int pipes[2], datagrams[2], null, closed, listener = socket(AF_INET, SOCK_STREAM, 0);
     if (pipe(pipes) != 0 || socketpair(AF_UNIX, SOCK_DGRAM, 0, datagrams) != 0)
@@ -395,7 +395,7 @@ static void descriptors_that_are_no_stream_sockets_are_refused(void)
     close(listener);
 }
 
-static void a_transport_without_a_descriptor_or_a_size_is_refused(void)
+TEST(a_transport_without_a_descriptor_or_a_size_is_refused)
 {
     xmpp_close_transport transport;
     struct channel channel;
@@ -421,19 +421,4 @@ static void a_transport_without_a_descriptor_or_a_size_is_refused(void)
     CHECK_INT(channel.reads + channel.writes + channel.ends, 0);
     close(fds[0]);
     close(fds[1]);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(null_where_a_pointer_is_needed_is_an_error);
-    RUN(freeing_null_does_nothing);
-    RUN(options_that_make_no_sense_are_refused);
-    RUN(ways_to_end_that_exclude_each_other_are_refused);
-    RUN(what_a_call_has_no_use_for_is_refused);
-    RUN(a_half_close_over_tls_is_refused);
-    RUN(bytes_at_null_are_an_error_unless_there_are_none);
-    RUN(descriptors_that_are_no_stream_sockets_are_refused);
-    RUN(a_transport_without_a_descriptor_or_a_size_is_refused);
-    return check_done();
 }

@@ -395,7 +395,7 @@ static int same_reports(const xmpp_close_report *a, const xmpp_close_report *b)
     return ok;
 }
 
-static void an_engine_and_a_step_agree(void)
+TEST(an_engine_and_a_step_agree)
 {
     size_t i;
     for (i = 0; i < sizeof traces / sizeof *traces; i++) {
@@ -416,11 +416,4 @@ static void an_engine_and_a_step_agree(void)
         if (!ok)
             printf("  that was: %s\n", traces[i].name);
     }
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(an_engine_and_a_step_agree);
-    return check_done();
 }

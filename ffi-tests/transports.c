@@ -67,7 +67,7 @@ static int write_one_byte(void *odd, const uint8_t *buf, size_t len, size_t *n)
     return channel_write(odd, buf, 1, n);
 }
 
-static void short_counts_only_take_longer(void)
+TEST(short_counts_only_take_longer)
 {
     struct odd odd;
     struct peer peer;
@@ -96,7 +96,7 @@ static int write_too_much(void *arg, const uint8_t *buf, size_t len, size_t *n)
     return read_too_much(arg, (uint8_t *)(size_t)buf, len, n);
 }
 
-static void counts_that_cannot_be_are_a_failure(void)
+TEST(counts_that_cannot_be_are_a_failure)
 {
     static const size_t counts[] = { 0 /* one too many */, SIZE_MAX, SIZE_MAX / 2, 1u << 30 };
     size_t i;
@@ -144,7 +144,7 @@ static void check_idle(const struct odd *odd, const xmpp_close_report *report, u
            (unsigned)report->elapsed_ms, odd->calls, odd->cpu);
 }
 
-static void a_count_that_is_left_alone_is_zero(void)
+TEST(a_count_that_is_left_alone_is_zero)
 {
     struct odd odd;
     struct peer peer;
@@ -183,7 +183,7 @@ static int end_result(void *arg)
     return odd->result;
 }
 
-static void results_that_mean_nothing_are_a_failure(void)
+TEST(results_that_mean_nothing_are_a_failure)
 {
     /* The last two have no meaning in plaintext. */
     static const int results[] = { -6, -77, INT_MIN, INT_MAX, 123456, EIO, ECONNRESET, EPIPE, XMPP_CLOSE_TLS_EOF,
@@ -227,7 +227,7 @@ static int write_interrupted(void *arg, const uint8_t *buf, size_t len, size_t *
     return ++odd->calls < odd->limit ? EINTR : channel_write(odd, buf, len, n);
 }
 
-static void interruptions_end_nothing(void)
+TEST(interruptions_end_nothing)
 {
     struct odd odd;
     struct peer peer;
@@ -242,7 +242,7 @@ static void interruptions_end_nothing(void)
     peer_free(&peer);
 }
 
-static void endless_interruptions_end_with_the_time(void)
+TEST(endless_interruptions_end_with_the_time)
 {
     static const struct step stanza[] = { { SEND, "<a/>", 0 }, { HOLD, NULL, 0 } };
     struct odd odd;
@@ -261,7 +261,7 @@ static void endless_interruptions_end_with_the_time(void)
     peer_free(&peer);
 }
 
-static void would_block_on_a_ready_descriptor_is_no_busy_loop(void)
+TEST(would_block_on_a_ready_descriptor_is_no_busy_loop)
 {
     static const struct step stanza[] = { { SEND, "<a/>", 0 }, { HOLD, NULL, 0 } };
     static const int results[] = { EAGAIN, XMPP_CLOSE_WANT_READ, XMPP_CLOSE_WANT_WRITE };
@@ -284,7 +284,7 @@ static void would_block_on_a_ready_descriptor_is_no_busy_loop(void)
     }
 }
 
-static void an_output_that_cannot_be_ended_is_no_busy_loop(void)
+TEST(an_output_that_cannot_be_ended_is_no_busy_loop)
 {
     struct odd odd;
     struct peer peer;
@@ -311,7 +311,7 @@ static int write_wants_read_first(void *arg, const uint8_t *buf, size_t len, siz
     return odd->calls++ == 0 ? XMPP_CLOSE_WANT_READ : channel_write(odd, buf, len, n);
 }
 
-static void a_direction_may_wait_for_the_other(void)
+TEST(a_direction_may_wait_for_the_other)
 {
     static const struct step speaks_first[] = { { SEND, "<a/>", 0 }, { READ_TAG, NULL, 0 }, { SEND, "<b/>" TAG, 0 },
                                                 { READ_END, NULL, 0 }, { END, NULL, 0 } };
@@ -328,7 +328,7 @@ static void a_direction_may_wait_for_the_other(void)
     peer_free(&peer);
 }
 
-static void without_a_function_for_it_the_library_ends_tcp(void)
+TEST(without_a_function_for_it_the_library_ends_tcp)
 {
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
     xmpp_close_transport transport;
@@ -401,7 +401,7 @@ static xmpp_close_report close_over_memory(const struct step *script, size_t pas
     return report;
 }
 
-static void what_the_kernel_has_not_is_not_sent(void)
+TEST(what_the_kernel_has_not_is_not_sent)
 {
     struct peer peer;
     xmpp_close_report report = close_over_memory(answer, 1, 20000, &peer);
@@ -424,7 +424,7 @@ static int read_later(void *arg, uint8_t *buf, size_t len, size_t *n)
     return odd->calls++ < odd->limit ? XMPP_CLOSE_PAUSED : channel_read(odd, buf, len, n);
 }
 
-static void who_does_not_read_is_asked_again_after_a_while(void)
+TEST(who_does_not_read_is_asked_again_after_a_while)
 {
     static const struct step spoke_before[] = { { SEND, "<a/>" TAG, 0 }, { READ_TAG, NULL, 0 }, { READ_END, NULL, 0 },
                                                 { END, NULL, 0 } };
@@ -440,22 +440,4 @@ static void who_does_not_read_is_asked_again_after_a_while(void)
     CHECK(report.elapsed_ms >= 400);
     CHECK(odd.calls < odd.limit + 10);
     peer_free(&peer);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(short_counts_only_take_longer);
-    RUN(counts_that_cannot_be_are_a_failure);
-    RUN(a_count_that_is_left_alone_is_zero);
-    RUN(results_that_mean_nothing_are_a_failure);
-    RUN(interruptions_end_nothing);
-    RUN(endless_interruptions_end_with_the_time);
-    RUN(would_block_on_a_ready_descriptor_is_no_busy_loop);
-    RUN(an_output_that_cannot_be_ended_is_no_busy_loop);
-    RUN(a_direction_may_wait_for_the_other);
-    RUN(what_the_kernel_has_not_is_not_sent);
-    RUN(who_does_not_read_is_asked_again_after_a_while);
-    RUN(without_a_function_for_it_the_library_ends_tcp);
-    return check_done();
 }

@@ -19,8 +19,15 @@
  *                           loop
  *    xmpp_close_framer_*()  finds the peer's stanzas, for a program without a parser
  *
+ * This file has, in this order: results and outcomes, options, report, one call,
+ * cancelling, one call over a transport of your own, a stream of an event loop,
+ * many streams at once, the framing by itself, what the peer says about idleness,
+ * words and versions.
+ *
  * In this file, "we" and "our" mean the side on which the library runs, "you" is
- * your program, and a tag is a closing tag unless another one is named.
+ * your program, and a tag is a closing tag unless another one is named. A name
+ * that begins with "_" lacks its beginning, as in _finish for xmpp_close_finish(),
+ * and so does a name in capitals without XMPP_CLOSE_, such as READ.
  *
  * Four small programs: closing on a thread that may block,
  *
@@ -323,11 +330,12 @@ typedef enum xmpp_close_outcome {
 typedef enum xmpp_close_initiator {
     /// Nobody has begun.
     XMPP_CLOSE_INITIATOR_NONE = 0,
-    /// We did, and the peer's tag is an answer to ours. There is an exception.
-    /// Without on_farewell, blocking calls and batches make only one read before
-    /// our tag goes out, and over TLS that is one record. If more than one record
-    /// lay unread in front of the peer's tag, the close still counts as begun by
-    /// us. An engine knows what it is told: see XMPP_CLOSE_FACT_ARRIVED.
+    /// We did. If the peer's tag came, it is an answer to ours, with one
+    /// exception. Without on_farewell, xmpp_close_with() and
+    /// xmpp_close_batch_add_with() make only one read before our tag goes out,
+    /// and over TLS that is one record at most. If more lay unread in front of
+    /// the peer's tag, the close still counts as begun by us. An engine knows
+    /// what it is told: see XMPP_CLOSE_FACT_ARRIVED.
     XMPP_CLOSE_INITIATOR_US = 1,
     /// The peer did: by its closing tag, a stream error, or the end of TCP.
     XMPP_CLOSE_INITIATOR_PEER = 2,
@@ -402,7 +410,8 @@ typedef enum xmpp_close_phase {
 /// Stops closes from another thread: see xmpp_close_canceller_new().
 typedef struct xmpp_close_canceller xmpp_close_canceller;
 
-/// How to close. NULL in place of a pointer to it means all defaults.
+/// How to close. NULL in place of a pointer to it means all defaults. Each
+/// function says which members it refuses.
 typedef struct xmpp_close_options {
     /// Set by XMPP_CLOSE_OPTIONS_INIT.
     size_t struct_size;
@@ -461,6 +470,7 @@ typedef struct xmpp_close_options {
     /// Instead of on_stanza, for a program with a parser: called with the bytes
     /// that arrive, in pieces of any size, residual first. The library does not
     /// look into the bytes then: it counts no stanzas and sees no stream error.
+    /// Not together with on_stanza.
     ///
     /// Return 0 to go on, or XMPP_CLOSE_MID_ELEMENT to go on from inside an
     /// element. Return XMPP_CLOSE_PEER_CLOSED once the parser has seen the peer's
@@ -562,9 +572,8 @@ typedef struct xmpp_close_options {
 
 /// How a close went. A number that does not fit is the largest that does.
 ///
-/// Counts begin with the close. For an engine that is made later, or that is told
-/// of the peer's tag when it is made (peer_closed), they are 0 for everything
-/// that came before.
+/// Counts begin with the close. An engine that is made at the close, or with
+/// peer_closed, has not seen what came before, so it counts 0 for that.
 typedef struct xmpp_close_report {
     /// Set by XMPP_CLOSE_REPORT_INIT, and never changed: a report can be used
     /// again.
@@ -588,8 +597,8 @@ typedef struct xmpp_close_report {
     uint64_t bytes_after_tag;
     /// Our bytes that neither the kernel nor the transport took.
     uint64_t bytes_unsent;
-    /// Our bytes that the peer's kernel had not acknowledged at the end. Always 0
-    /// but on Linux over TCP.
+    /// Our bytes that the peer's kernel had not acknowledged at the end. Known on
+    /// Linux over TCP only, otherwise 0.
     uint64_t bytes_unacked;
     /// XMPP_CLOSE_TLS_* bits; 0 without TLS.
     uint32_t tls;
@@ -631,7 +640,8 @@ typedef struct xmpp_close_report {
 /// they are. Close the descriptor when the call has returned: that loses nothing
 /// then.
 ///
-/// options NULL: all defaults. report NULL: not wanted.
+/// options NULL: all defaults. Refused as XMPP_CLOSE_ERR_INVALID: tls, own_parser
+/// and output_limit. report NULL: not wanted.
 int xmpp_close_fd(int fd,
                   const xmpp_close_options *options,
                   xmpp_close_report *report);
@@ -661,9 +671,9 @@ void xmpp_close_canceller_free(xmpp_close_canceller *canceller);
 
 /// What the callbacks of a transport may return, beside 0 and errno values.
 typedef enum xmpp_close_attempt {
-    /// Nothing could be done until the descriptor is readable.
+    /// Nothing can be done before the descriptor is readable.
     XMPP_CLOSE_WANT_READ = -1,
-    /// Nothing could be done until the descriptor is writable.
+    /// Nothing can be done before the descriptor is writable.
     XMPP_CLOSE_WANT_WRITE = -2,
     /// Over TLS: TCP ended without close_notify, or the TLS layer cannot tell
     /// whether a close_notify came.

@@ -21,8 +21,15 @@
 //! xmpp_close_framer_*()  finds the peer's stanzas, for a program without a parser
 //! ```
 //!
+//! This file has, in this order: results and outcomes, options, report, one call,
+//! cancelling, one call over a transport of your own, a stream of an event loop,
+//! many streams at once, the framing by itself, what the peer says about idleness,
+//! words and versions.
+//!
 //! In this file, "we" and "our" mean the side on which the library runs, "you" is
-//! your program, and a tag is a closing tag unless another one is named.
+//! your program, and a tag is a closing tag unless another one is named. A name
+//! that begins with "_" lacks its beginning, as in _finish for xmpp_close_finish(),
+//! and so does a name in capitals without XMPP_CLOSE_, such as READ.
 //!
 //! Four small programs: closing on a thread that may block,
 //!

@@ -116,7 +116,7 @@ pub struct Stream<T> {
     /// The start tag of the peer's header, until ours is out: a close before that must send a header that answers it.
     unanswered: Vec<u8>,
     idle_after: Option<Duration>,
-    /// When the silence of the peer began: with its last byte, or when the application was last told of a silence.
+    /// When the silence of the peer began: with its last byte, or when a silence was last reported.
     silent_since: Instant,
     write_limit: Duration,
     waker: Option<Waker>,
@@ -151,10 +151,10 @@ impl<T: Transport> Stream<T> {
     /// - A silence begins with the peer's last byte; before the first byte, when the stream was made or
     ///   [upgraded](Self::upgrade).
     /// - Each byte of the peer's ends the silence: white space, a part of a stanza, or a byte that came while `send` was
-    ///   waiting. What has arrived is read before a silence is told.
+    ///   waiting. What has arrived is read before a silence is reported.
     /// - What we send does not end the silence, nor does a [`Waker`], nor a new limit. A limit that has passed already makes
     ///   the next `receive` return at once.
-    /// - When the silence goes on, `receive` tells it again after the same time. So a program that does not want to close may
+    /// - When the silence goes on, `receive` reports it again after the same time. So a program that does not want to close may
     ///   just go on receiving.
     pub fn idle_after(&mut self, silence: Option<Duration>) {
         self.idle_after = silence;
@@ -189,7 +189,7 @@ impl<T: Transport> Stream<T> {
     }
 
     /// Sets the size of the largest stanza to deliver, in bytes: 1 MiB by default, and never below 10 000. A larger stanza is
-    /// passed over, and told as [`Incoming::Oversize`].
+    /// passed over, and reported as [`Incoming::Oversize`].
     pub fn stanza_limit(&mut self, bytes: usize) {
         self.driver.limit_stanzas(bytes);
     }
@@ -243,7 +243,7 @@ impl<T: Transport> Stream<T> {
     /// the peer has sent behind its `<success/>` is the beginning of its new stream, and is kept, because a peer may send it
     /// without waiting for us (XEP-0305). After STARTTLS, [`upgrade`](Self::upgrade) the stream instead.
     pub fn restart(&mut self) {
-        self.driver.restart();
+        self.driver.restart(); // NG-01: no closing tag goes out
         self.outgoing = Framer::new(); // not even white space of ours may come in front of the new header
     }
 
@@ -259,8 +259,8 @@ impl<T: Transport> Stream<T> {
     /// What `tls` returns. The connection is then gone, without a closing tag.
     pub fn upgrade<U: Transport, E>(self, tls: impl FnOnce(T) -> Result<U, E>) -> Result<Stream<U>, E> {
         Ok(Stream {
-            driver: self.driver.upgrade(tls)?,
-            outgoing: Framer::new(), // not even white space of ours may come in front of the new header
+            driver: self.driver.upgrade(tls)?, // NG-02: after an error no closing tag goes out
+            outgoing: Framer::new(),           // not even white space of ours may come in front of the new header
             unanswered: self.unanswered,
             idle_after: self.idle_after,
             silent_since: Instant::now(),

@@ -3,6 +3,7 @@
 //! The driver makes non-blocking attempts and waits in between. So it can read while output is pending (TC-13: two peers
 //! that only write would wait for each other for ever), and one deadline covers everything.
 
+mod boxed;
 #[cfg(feature = "capi")]
 mod connected;
 mod option;
@@ -143,12 +144,17 @@ impl Interest {
 ///         Ok(())
 ///     }
 ///
-///     fn wait(&mut self, interest: Interest, limit: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+///     fn wait(
+///         &mut self,
+///         interest: Interest,
+///         limit: Duration,
+///         _wake: Option<BorrowedFd<'_>>,
+///     ) -> io::Result<Interest> {
 ///         if interest.write {
 ///             return Ok(Interest::WRITE); // this channel takes everything
 ///         }
 ///         if self.unread.is_empty() {
-///             // A channel cannot wait for `wake` as well, so the wait is short: then a `Canceller` is looked at.
+///             // A channel cannot wait for `wake`. After a short wait, cancellers are looked at.
 ///             match self.input.recv_timeout(limit.min(Duration::from_millis(100))) {
 ///                 Ok(bytes) => self.unread = bytes,
 ///                 Err(mpsc::RecvTimeoutError::Timeout) => return Ok(Interest::default()),
@@ -323,76 +329,5 @@ pub trait Transport {
     /// How many of the bytes written are not acknowledged by the peer's kernel; 0 when this is unknown.
     fn unacked(&self) -> u64 {
         0
-    }
-}
-
-/// A boxed transport is one, too: a collection can hold several kinds as `Box<dyn Transport>`.
-impl<T: Transport + ?Sized> Transport for Box<T> {
-    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (**self).try_read(buf)
-    }
-
-    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (**self).try_write(bytes)
-    }
-
-    fn is_quiet(&self) -> bool {
-        (**self).is_quiet()
-    }
-
-    fn no_delay(&mut self) {
-        (**self).no_delay();
-    }
-
-    fn try_flush(&mut self) -> io::Result<usize> {
-        (**self).try_flush()
-    }
-
-    fn notify(&mut self) -> io::Result<()> {
-        (**self).notify()
-    }
-
-    fn shut(&mut self) -> io::Result<()> {
-        (**self).shut()
-    }
-
-    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
-        (**self).wait(interest, limit, wake)
-    }
-
-    fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
-        (**self).watch(interest)
-    }
-
-    fn read_within(&mut self, buf: &mut [u8], limit: Duration) -> io::Result<usize> {
-        (**self).read_within(buf, limit)
-    }
-
-    fn own_socket(&self) -> Option<BorrowedFd<'_>> {
-        (**self).own_socket()
-    }
-
-    fn drain(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (**self).drain(buf)
-    }
-
-    fn is_tls(&self) -> bool {
-        (**self).is_tls()
-    }
-
-    fn hides_alerts(&self) -> bool {
-        (**self).hides_alerts()
-    }
-
-    fn is_paused(&self) -> bool {
-        (**self).is_paused()
-    }
-
-    fn unread(&self) -> u64 {
-        (**self).unread()
-    }
-
-    fn unacked(&self) -> u64 {
-        (**self).unacked()
     }
 }

@@ -19,7 +19,7 @@
 //! let Incoming::Stanza(message) = stream.receive()? else { panic!("no stanza") };
 //! for event in message.reader() {
 //!     match event? {
-//!         XmlEvent::StartElement { name, .. } => println!("<{}> in {:?}", name.local_name, name.namespace),
+//!         XmlEvent::StartElement { name, .. } => println!("<{}>", name.local_name),
 //!         XmlEvent::Characters(text) => println!("{text}"),
 //!         _ => {}
 //!     }

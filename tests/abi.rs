@@ -70,7 +70,7 @@ fn cargo(folder: &Path, arguments: &[&str]) -> String {
     clib::run(clib::forget_cargo(&mut cargo).current_dir(folder).env("CARGO_TARGET_DIR", target).args(arguments))
 }
 
-/// What it is built of.
+/// The crates that a Rust program with this library is built of.
 fn crates(folder: &Path) -> BTreeSet<String> {
     let tree = cargo(folder, &["tree", "--offline", "--prefix", "none", "--edges", "normal,build"]);
     tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()

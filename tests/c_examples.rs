@@ -33,7 +33,7 @@ fn examples_compile_without_a_warning() {
     for compiler in ["gcc", "clang"] {
         for standard in ["c99", "c11", "c17"] {
             let flags = format!("-std={standard} -fsyntax-only -Wno-unused-command-line-argument");
-            let examples = ["close_fd", "thread_server", "step_fd", "event_loop", "component"];
+            let examples = ["close_fd", "client", "thread_server", "step_fd", "event_loop", "component"];
             make_examples(&examples, compiler, &flags, &[linked_statically()]);
         }
     }

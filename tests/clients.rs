@@ -21,7 +21,7 @@ use daemon::Home;
 use driver::{Driver, Library};
 use server::{Client, Server, TAG, numbers};
 
-/// So many messages are in flight in each direction.
+/// How many messages are in flight in each direction.
 const COUNT: usize = 200;
 /// Short, but long enough for a client that has something to do on a busy machine.
 const IDLE: &str = "3";
@@ -89,23 +89,23 @@ impl Expected {
     }
 }
 
-/// Both sides' data arrive, and the client ends TCP without a tag.
+/// The data of both sides arrive, and the client ends TCP without a tag.
 const fn never_answered(told: &'static str) -> Expected {
     Expected { outcomes: &["peer-eof"], begun_by: Some("us"), late: ALL, passed_on: ALL, got: ALL, told }
 }
 
-/// Both sides' data arrive, and the client stays until TCP is ended.
+/// The data of both sides arrive, and the client stays until TCP is ended.
 const fn never_noticed(told: &'static str) -> Expected {
     Expected { outcomes: &["timed-out"], begun_by: Some("us"), late: ALL, passed_on: ALL, got: ALL, told }
 }
 
-/// Both sides' data arrive.
+/// The data of both sides arrive.
 const fn clean(told: &'static str) -> Expected {
     Expected { outcomes: &["clean"], begun_by: Some("peer"), late: NONE, passed_on: ALL, got: ALL, told }
 }
 
-/// The client ends TCP without having read what waits, so its kernel sends a reset in place of what it has not sent yet;
-/// that this is nothing, and that our tag is written before the reset comes, is possible but was never seen.
+/// The client ends TCP without having read what waits, so its kernel sends a reset in place of what it has not sent
+/// yet; that this is nothing, and that our tag is written before the reset comes, is possible but was never seen.
 const fn thrown_away(told: &'static str) -> Expected {
     Expected {
         outcomes: &["reset", "clean"],
@@ -143,7 +143,7 @@ fn slixmpp_waits_for_our_tag_and_never_answers_it() {
     check(Library::Slixmpp, [never_answered(told), clean(told), clean(told)]);
 }
 
-/// All cells of a library at once, for most of the time is spent waiting.
+/// All cells of a library at once, because most of the time is spent waiting.
 fn check(library: Library, expected: [Expected; 3]) {
     let home = Home::new();
     home.make_certificate();

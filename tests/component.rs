@@ -42,7 +42,7 @@ fn start(variant: Variant, port: u16, limit_seconds: u32) -> Server {
     Server::spawn("component", command)
 }
 
-/// All at once, also where every error and leak of memory is seen.
+/// All of it at once, also under the tools that see every error and leak of memory.
 fn each_variant(test: impl Fn(Variant) + Sync) {
     thread::scope(|scope| {
         for variant in programs::VARIANTS {

@@ -14,7 +14,7 @@ use std::{
 
 /// An event loop that serves thousands of streams is never to notice them.
 const MOST: u64 = 400;
-/// Those that let something go out, or take something over: a few texts are put together, and memory is asked for.
+/// The calls that let something go out, or take something over: they put a few texts together, and ask for memory.
 const SAY: [&str; 7] = ["finish", "finish_with_an_error", "detach", "sent", "stream_error", "malformed", "late_tick"];
 const MOST_TO_SAY: u64 = 4_000;
 
@@ -24,7 +24,7 @@ fn build(name: &str) -> PathBuf {
     let program = out.join("static-plain").join(name);
     let mut make = Command::new("make");
     make.arg("-C").arg(clib::root().join("ffi-tests")).args(["LINK=static", "RUN=plain"]).arg(&program);
-    // Each test has its own folder, for two `make`s would build the same files at once.
+    // Each test has its own folder, because two `make`s would build the same files at once.
     make.arg(format!("OUT={}", out.display()));
     make.arg(format!("CAPI={}", library.dir.display()));
     make.arg(format!("INCLUDE={}", library.include.display()));

@@ -1,11 +1,18 @@
-//! The smallest examples, `client`, `component` and `server`: against scripted peers, Prosody, and each other.
+//! The smallest examples, `client`, `component` and `server`: against scripted peers, Prosody, and each other. With the feature
+//! `capi`, also the client in C.
 
 #[path = "support/client.rs"]
 mod account;
+#[cfg(feature = "capi")]
+#[path = "support/clib.rs"]
+mod clib;
 #[path = "support/daemon.rs"]
 mod daemon;
 #[path = "support/example.rs"]
 mod example;
+#[cfg(feature = "capi")]
+#[path = "support/expat_header.rs"]
+mod expat_header;
 #[path = "../examples/probe/login.rs"]
 #[allow(dead_code, reason = "shared with the probe")]
 mod login;
@@ -13,6 +20,10 @@ mod login;
 mod peer;
 #[path = "support/program.rs"]
 mod program;
+#[cfg(feature = "capi")]
+#[path = "c_examples/programs.rs"]
+#[allow(dead_code, reason = "shared with the tests of the C examples")]
+mod programs;
 #[path = "support/prosody.rs"]
 mod prosody;
 
@@ -48,9 +59,10 @@ fn assert_ended(lines: &[String], words: &[&str]) {
 
 #[test]
 fn each_is_short_enough_to_be_read_at_a_glance() {
-    for name in ["client", "component", "server"] {
-        let path = format!("{}/examples/{name}.rs", env!("CARGO_MANIFEST_DIR"));
-        let lines = std::fs::read_to_string(path).unwrap().lines().count();
-        assert!(lines < 80, "{name}: {lines} lines");
+    for (name, most) in [("client.rs", 80), ("component.rs", 80), ("server.rs", 80), ("c/client.c", 100)] {
+        let path = format!("{}/examples/{name}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.lines().count() < most, "{name}: {} lines", text.lines().count());
+        assert!(text.lines().all(|line| line.chars().count() <= 130), "{name}: and not by long lines");
     }
 }

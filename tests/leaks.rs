@@ -163,7 +163,7 @@ fn options(outcome: Outcome) -> CloseOptions {
     }
 }
 
-/// One test, for others that run beside it would come and go with threads and descriptors of their own.
+/// One test, because other tests beside it would come and go with their own threads and descriptors.
 #[test]
 fn nothing_is_left_of_a_close() {
     let moment = Duration::from_millis(200);

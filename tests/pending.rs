@@ -40,9 +40,9 @@ struct Slow {
     socket: TcpStream,
     is_tls: bool,
     kept: Vec<u8>,
-    /// So many bytes a call reach the kernel.
+    /// How many bytes reach the kernel in one call.
     passes: usize,
-    /// So many attempts to read are not made.
+    /// How many attempts to read are answered by a pause.
     pauses: u32,
     notified: bool,
     calls: Arc<Calls>,

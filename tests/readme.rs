@@ -48,6 +48,21 @@ fn compiles(text: &str, fence: &str, compilers: &[&[&str]]) {
 }
 
 #[test]
+fn every_feature_is_listed_in_the_readme() {
+    let names = |lines: &str, ends: &str| -> Vec<String> {
+        lines.lines().filter_map(|line| Some(line.trim_start_matches("| `").split_once(ends)?.0.to_owned())).collect()
+    };
+    let manifest = include_str!("../Cargo.toml");
+    let features = manifest.split("[features]").nth(1).unwrap().split("\n[").next().unwrap();
+    let mut features = names(features, " = [");
+    let table = README.split("| feature |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let mut listed = names(table, "` |");
+    features.sort();
+    listed.sort();
+    assert_eq!(listed, features);
+}
+
+#[test]
 fn every_test_that_is_named_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut sources = Vec::new();
@@ -62,7 +77,7 @@ fn every_test_that_is_named_exists() {
     for (suite, name) in named.into_iter().filter(|(_, name)| is_test(name)) {
         let is_it = |(file, source): &(PathBuf, String)| {
             let has_name = file.iter().any(|part| part == suite || *part == *format!("{suite}.rs"));
-            has_name && [format!("fn {name}()"), format!(" {name}(void)")].iter().any(|item| source.contains(item))
+            has_name && [format!("fn {name}()"), format!("TEST({name})")].iter().any(|item| source.contains(item))
         };
         assert!(sources.iter().any(is_it), "no test is called {suite}::{name}");
     }

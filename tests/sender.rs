@@ -264,7 +264,7 @@ fn a_stream_that_is_gone_or_failed_takes_nothing_more() {
     assert_eq!(sender.send("<a/>"), Err(SendError::Refused));
 }
 
-/// Both ring the same bell; only one of them is the application's.
+/// A sender and a waker ring the same bell; the application is told only of the waker's ring.
 #[test]
 fn a_sender_is_no_wake_and_no_wake_is_lost_beside_it() {
     const WAKES: usize = 200;

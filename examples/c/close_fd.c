@@ -1,31 +1,12 @@
 /* The smallest program that ends an XMPP stream without losing anything:     close_fd HOST PORT */
 #define _POSIX_C_SOURCE 200809L
-#include <netdb.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 #include <xmpp_close.h>
+
+#include "connect.h"
 
 #define HEADER "<stream:stream to='localhost' version='1.0' xmlns='jabber:client'" \
                " xmlns:stream='http://etherx.jabber.org/streams'>"
-
-static int connect_to(const char *host, const char *port)
-{
-    struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM }, *found, *address;
-    int fd = -1;
-    if (getaddrinfo(host, port, &hints, &found))
-        return -1;
-    for (address = found; address && fd < 0; address = address->ai_next) {
-        fd = socket(address->ai_family, address->ai_socktype, address->ai_protocol);
-        if (fd >= 0 && connect(fd, address->ai_addr, address->ai_addrlen)) {
-            close(fd);
-            fd = -1;
-        }
-    }
-    freeaddrinfo(found);
-    return fd;
-}
 
 /* Exchanges headers. What came behind the peer's is left at the start of `buffer`; returns its length, or -1. */
 static ssize_t open_stream(int fd, char *buffer, size_t size)

@@ -4,11 +4,11 @@
  *
  *     component HOST PORT NAME SECRET [LIMIT_SECONDS]    exit status 0: both ends have closed, so nothing is lost */
 #define _GNU_SOURCE
-#include <netdb.h>
 #include <openssl/evp.h>
 #include <poll.h>
 #include <xmpp_close.h>
 
+#include "connect.h"
 #include "server.h"
 
 #define START "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' to='%s'" \
@@ -84,23 +84,6 @@ static int on_data(void *userdata, const uint8_t *data, size_t len)
     }
 }
 
-static int connect_to(const char *host, const char *port)
-{
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *first;
-    int fd = -1, error = getaddrinfo(host, port, &hints, &first);
-    if (error)
-        fprintf(stderr, "%s: %s\n", host, gai_strerror(error)), exit(1);
-    for (struct addrinfo *a = first; a && fd < 0; a = a->ai_next) {
-        fd = socket(a->ai_family, a->ai_socktype, a->ai_protocol);
-        if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen))
-            close(fd), fd = -1;
-    }
-    freeaddrinfo(first);
-    if (fd < 0)
-        perror(host), exit(1);
-    return fd;
-}
-
 /* We do not read from a peer that does not read, but only while the stream is open: when two sides close, both must
  * read. */
 static int is_slow(uint32_t wants)
@@ -143,6 +126,8 @@ int main(int argc, char **argv)
     options.total_ms = argc > 5 ? (uint32_t)strtoul(argv[5], NULL, 10) * 1000 : 0;
     options.on_data = on_data;
     const int fd = connect_to(argv[1], argv[2]);
+    if (fd < 0)
+        fprintf(stderr, "%s port %s: no connection\n", argv[1], argv[2]), exit(1);
     const int len = snprintf(text, sizeof text, START, argv[3]);
     if (len >= (int)sizeof text || xmpp_close_start(fd, &options, &stream) != XMPP_CLOSE_OK ||
         xmpp_close_send(stream, text, (size_t)len) != XMPP_CLOSE_OK)

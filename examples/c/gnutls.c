@@ -113,7 +113,7 @@ static int run(gnutls_certificate_credentials_t trusted, const arguments *a)
     tls t;
     gnutls_session_t session;
     int result, error = 0, code = 2;
-    const int fd = connect_to(a->host, a->port);
+    const int fd = connect_tls(a->host, a->port);
     if (gnutls_init(&session, GNUTLS_CLIENT | GNUTLS_NONBLOCK))
         session = NULL;
     if (fd < 0 || !session || gnutls_set_default_priority(session) ||

@@ -111,7 +111,7 @@ static int run(SSL_CTX *context, const arguments *a)
 {
     tls t;
     int attempt, error = 0, code = 2;
-    const int fd = connect_to(a->host, a->port);
+    const int fd = connect_tls(a->host, a->port);
     SSL *ssl = SSL_new(context);
     if (fd < 0 || !ssl || !SSL_set_fd(ssl, fd) || !SSL_set_tlsext_host_name(ssl, a->domain) ||
         !SSL_set1_host(ssl, a->domain)) {

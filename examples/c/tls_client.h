@@ -5,16 +5,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 #include <xmpp_close.h>
+
+#include "connect.h"
 
 #define USAGE                                                                                                \
     "usage: %s [OPTIONS] HOST PORT, where XMPP is spoken over direct TLS\n"                                 \
@@ -87,26 +86,13 @@ static inline int parse_arguments(char **argv, arguments *a)
 }
 
 /* A non-blocking socket, or -1. */
-static inline int connect_to(const char *host, const char *port)
+static inline int connect_tls(const char *host, const char *port)
 {
-    struct addrinfo hints, *found, *address;
-    const int one = 1;
-    int fd = -1;
-    memset(&hints, 0, sizeof hints);
-    hints.ai_family = AF_UNSPEC;
-    hints.ai_socktype = SOCK_STREAM;
-    if (getaddrinfo(host, port, &hints, &found))
-        return -1;
-    for (address = found; address && fd < 0; address = address->ai_next) {
-        fd = socket(address->ai_family, address->ai_socktype, address->ai_protocol);
-        if (fd >= 0 && (connect(fd, address->ai_addr, address->ai_addrlen) || fcntl(fd, F_SETFL, O_NONBLOCK))) {
-            close(fd);
-            fd = -1;
-        }
-    }
-    freeaddrinfo(found);
+    const int fd = connect_to(host, port), one = 1;
     if (fd >= 0) /* the library does this for plain sockets, but here it never sees the socket */
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (fd >= 0)
+        fcntl(fd, F_SETFL, O_NONBLOCK);
     return fd;
 }
 

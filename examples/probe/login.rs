@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use xmpp_close::{
     CloseOptions, Error, Incoming, Stanza, Stream, StreamError, Transport,
     xml::{EventReader, XmlEvent},
@@ -161,7 +162,7 @@ fn prove<T: Transport>(
     if !mechanisms.iter().any(|mechanism| mechanism == "PLAIN") {
         return Err(LoginError::NoPlain { offered: mechanisms });
     }
-    let token = base64(format!("\0{user}\0{password}").as_bytes());
+    let token = BASE64_STANDARD.encode(format!("\0{user}\0{password}"));
     let auth = format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{token}</auth>");
     send(stream, &auth, "the answer to the password")?;
     let answer = stanza(stream, deadline, "the answer to the password")?;
@@ -344,18 +345,4 @@ pub fn short(text: &str) -> String {
 
 pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('\'', "&apos;")
-}
-
-/// RFC 4648 section 4.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for group in bytes.chunks(3) {
-        let bits = group.iter().enumerate().fold(0, |bits, (i, &byte)| bits | u32::from(byte) << (16 - 8 * i));
-        for i in 0..4 {
-            let digit = ALPHABET[(bits >> (18 - 6 * i) & 63) as usize];
-            out.push(if i <= group.len() { digit.into() } else { '=' });
-        }
-    }
-    out
 }

@@ -6,13 +6,13 @@ use std::{
 use native_tls::TlsStream;
 use xmpp_close::{TlsError, TlsSession};
 
-/// A session of the `native-tls` crate, whose TLS handshake `connect` or `accept` has completed.
+/// A session of the `native-tls` crate. `connect` or `accept` has completed its TLS handshake.
 pub struct NativeSession(pub TlsStream<TcpStream>);
 
 impl TlsSession for NativeSession {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, TlsError> {
         match self.0.read(buf).map_err(judge)? {
-            0 if !buf.is_empty() => Err(TlsError::EndUnknown), // close_notify, or TCP's end without it
+            0 if !buf.is_empty() => Err(TlsError::EndUnknown), // with close_notify or without
             count => Ok(count),
         }
     }
@@ -30,7 +30,9 @@ impl TlsSession for NativeSession {
     }
 }
 
-/// Failures of the TLS layer come as errors of no kind.
 fn judge(error: io::Error) -> TlsError {
-    if error.kind() == ErrorKind::Other { TlsError::Failed(error.into()) } else { TlsError::Io(error) }
+    match error.kind() {
+        ErrorKind::Other => TlsError::Failed(error.into()), // a failure of the TLS layer
+        _ => TlsError::Io(error),
+    }
 }

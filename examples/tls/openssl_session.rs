@@ -3,12 +3,10 @@ use std::net::TcpStream;
 use openssl::ssl::{Error, ErrorCode, SslStream};
 use xmpp_close::{TlsError, TlsSession};
 
-/// A session of the `openssl` crate, whose side was chosen by `set_connect_state` or `set_accept_state`. Its context needs
-/// `SslMode::ENABLE_PARTIAL_WRITE` and `SslMode::ACCEPT_MOVING_WRITE_BUFFER`, as `SslConnector` and `SslAcceptor` set them.
+/// A session of the `openssl` crate. Before, call `set_connect_state` or `set_accept_state`. The
+/// context needs `SslMode::ENABLE_PARTIAL_WRITE` and `SslMode::ACCEPT_MOVING_WRITE_BUFFER`; the
+/// contexts of `SslConnector` and `SslAcceptor` have both.
 pub struct OpensslSession(pub SslStream<TcpStream>);
-
-/// OpenSSL 3 calls it an error of the protocol when TCP ends without close_notify.
-const SSL_R_UNEXPECTED_EOF_WHILE_READING: i32 = 294;
 
 impl TlsSession for OpensslSession {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, TlsError> {
@@ -38,18 +36,29 @@ impl TlsSession for OpensslSession {
 impl OpensslSession {
     /// What an error of OpenSSL means for a close.
     pub fn judge(error: Error) -> TlsError {
-        let cut_off = |error: &openssl::error::Error| error.reason_code() == SSL_R_UNEXPECTED_EOF_WHILE_READING;
         match error.code() {
             ErrorCode::WANT_READ => TlsError::WantRead,
             ErrorCode::WANT_WRITE => TlsError::WantWrite,
-            // So a write is said to have failed, whatever the reason, once the peer's close_notify has come.
+            // Once the peer's close_notify has come, OpenSSL reports any failed write so.
             ErrorCode::ZERO_RETURN => TlsError::Io(std::io::ErrorKind::BrokenPipe.into()),
-            _ if error.ssl_error().is_some_and(|stack| stack.errors().iter().any(cut_off)) => TlsError::Eof,
-            ErrorCode::SYSCALL if error.io_error().is_none() && error.ssl_error().is_none() => TlsError::Eof, // OpenSSL 1.1
+            _ if Self::is_eof(&error) => TlsError::Eof,
             _ => match error.into_io_error() {
                 Ok(error) => TlsError::Io(error),
                 Err(error) => TlsError::Failed(error.into()),
             },
+        }
+    }
+
+    /// Whether TCP ended without close_notify.
+    fn is_eof(error: &Error) -> bool {
+        const SSL_R_UNEXPECTED_EOF_WHILE_READING: i32 = 294;
+        match (error.ssl_error(), error.io_error()) {
+            // OpenSSL 3 calls this end an error of the protocol.
+            (Some(stack), _) => {
+                let mut reasons = stack.errors().iter().map(|error| error.reason_code());
+                reasons.any(|reason| reason == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+            }
+            (None, io_error) => error.code() == ErrorCode::SYSCALL && io_error.is_none(), // OpenSSL 1.1
         }
     }
 }

@@ -61,7 +61,7 @@ pub(super) struct Schedule {
     pub(super) pausing: u32,
 }
 
-/// The time over which closing tags are spread.
+/// The time over which closing tags are spread (BK-04).
 pub(super) struct Spread {
     start: Instant,
     time: Duration,

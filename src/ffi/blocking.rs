@@ -30,7 +30,8 @@ use crate::{
 /// they are. Close the descriptor when the call has returned: that loses nothing
 /// then.
 ///
-/// options NULL: all defaults. report NULL: not wanted.
+/// options NULL: all defaults. Refused as XMPP_CLOSE_ERR_INVALID: tls, own_parser
+/// and output_limit. report NULL: not wanted.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_fd(
     fd: c_int,

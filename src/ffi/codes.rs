@@ -64,11 +64,12 @@ pub enum xmpp_close_outcome {
 pub enum xmpp_close_initiator {
     /// Nobody has begun.
     XMPP_CLOSE_INITIATOR_NONE = 0,
-    /// We did, and the peer's tag is an answer to ours. There is an exception.
-    /// Without on_farewell, blocking calls and batches make only one read before
-    /// our tag goes out, and over TLS that is one record. If more than one record
-    /// lay unread in front of the peer's tag, the close still counts as begun by
-    /// us. An engine knows what it is told: see XMPP_CLOSE_FACT_ARRIVED.
+    /// We did. If the peer's tag came, it is an answer to ours, with one
+    /// exception. Without on_farewell, xmpp_close_with() and
+    /// xmpp_close_batch_add_with() make only one read before our tag goes out,
+    /// and over TLS that is one record at most. If more lay unread in front of
+    /// the peer's tag, the close still counts as begun by us. An engine knows
+    /// what it is told: see XMPP_CLOSE_FACT_ARRIVED.
     XMPP_CLOSE_INITIATOR_US = 1,
     /// The peer did: by its closing tag, a stream error, or the end of TCP.
     XMPP_CLOSE_INITIATOR_PEER = 2,

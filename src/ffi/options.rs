@@ -52,7 +52,8 @@ pub enum xmpp_close_phase {
 /// Stops closes from another thread: see xmpp_close_canceller_new().
 pub struct xmpp_close_canceller(pub(super) Canceller);
 
-/// How to close. NULL in place of a pointer to it means all defaults.
+/// How to close. NULL in place of a pointer to it means all defaults. Each
+/// function says which members it refuses.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct xmpp_close_options {
@@ -113,6 +114,7 @@ pub struct xmpp_close_options {
     /// Instead of on_stanza, for a program with a parser: called with the bytes
     /// that arrive, in pieces of any size, residual first. The library does not
     /// look into the bytes then: it counts no stanzas and sees no stream error.
+    /// Not together with on_stanza.
     ///
     /// Return 0 to go on, or XMPP_CLOSE_MID_ELEMENT to go on from inside an
     /// element. Return XMPP_CLOSE_PEER_CLOSED once the parser has seen the peer's

@@ -268,8 +268,8 @@ impl<T: Transport> Transport for RustlsTransport<T> {
         attempt_within(self, limit, |transport| transport.try_read(buf))
     }
 
-    /// Rustls reads nothing after the peer's `close_notify`, but TCP has to be read to its end (TL-11).
     fn drain(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        // Rustls reads nothing after the peer's `close_notify`, but TCP has to be read to its end (TL-11).
         self.socket.try_read(buf)
     }
 

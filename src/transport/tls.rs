@@ -20,7 +20,7 @@ pub(super) const RECORD: usize = 16 * 1024;
 /// use std::{net::TcpStream, time::Duration};
 /// use xmpp_close::{Report, TlsSession};
 ///
-/// fn close_over<S: TlsSession>(session: S, tcp: TcpStream) -> Result<Report, Box<dyn std::error::Error>> {
+/// fn close_over<S: TlsSession>(session: S, tcp: TcpStream) -> std::io::Result<Report> {
 ///     let mut transport = xmpp_close::over(session, tcp)?;
 ///     transport.handshake(Duration::from_secs(10))?; // unless that was done before
 ///     println!("a session with {}", transport.get_ref().peer_addr()?);
@@ -52,6 +52,7 @@ pub struct OverTls<S: TlsSession, T: Transport + AsFd> {
 ///
 /// ```text
 #[doc = include_str!("../../examples/tls/openssl_session.rs")]
+///
 /// ssl.set_connect_state(); // we are the client; a server calls set_accept_state()
 /// let session = OpensslSession(openssl::ssl::SslStream::new(ssl, tcp.try_clone()?)?);
 /// let mut transport = xmpp_close::over(session, tcp)?;
@@ -64,6 +65,7 @@ pub struct OverTls<S: TlsSession, T: Transport + AsFd> {
 ///
 /// ```text
 #[doc = include_str!("../../examples/tls/native_session.rs")]
+///
 /// let session = NativeSession(connector.connect("example.org", tcp.try_clone()?)?); // blocks
 /// let mut stream = xmpp_close::Stream::new(xmpp_close::over(session, tcp)?);
 /// ```

@@ -133,7 +133,8 @@ impl<T: AsRef<str>> Stanza<T> {
     ///         match event.ok()? {
     ///             XmlEvent::StartElement { name, .. } => {
     ///                 depth += 1;
-    ///                 is_body = depth == 2 && name.local_name == "body" && name.namespace_ref() == Some("jabber:client");
+    ///                 let is_client = name.namespace_ref() == Some("jabber:client");
+    ///                 is_body = depth == 2 && is_client && name.local_name == "body";
     ///             }
     ///             XmlEvent::EndElement { .. } => (depth, is_body) = (depth - 1, false),
     ///             XmlEvent::Characters(text) | XmlEvent::CData(text) if is_body => {

@@ -68,7 +68,7 @@ fn gone() -> TcpStream {
     ours
 }
 
-/// One that neither says nor closes anything, with what keeps it.
+/// A stream whose peer neither sends nor closes, with what keeps it open.
 fn mute(batch: &mut Batch<'_>, options: &CloseOptions) -> (usize, TcpStream) {
     let (ours, theirs) = peer::pair();
     (batch.add(ours, options, ignore).unwrap(), theirs)

@@ -96,7 +96,10 @@ impl Client {
 
     fn read_more(&mut self) -> bool {
         let mut bytes = [0; 65536];
-        let n = self.tcp.read(&mut bytes).expect("bytes or EOF, in time");
+        let n = match self.tcp.read(&mut bytes) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => return true,
+            read => read.expect("bytes or EOF, in time"),
+        };
         self.ahead.extend_from_slice(&bytes[..n]);
         n > 0
     }

@@ -29,7 +29,7 @@ fn ack(count: u32) -> String {
     format!("<a xmlns='urn:xmpp:sm:3' h='{count}'/>")
 }
 
-/// All at once, also where every error and leak of memory is seen.
+/// All of it at once, also under the tools that see every error and leak of memory.
 fn each_variant(test: impl Fn(Variant) + Sync) {
     thread::scope(|scope| {
         for variant in [Variant::Shared, Variant::Sanitized, Variant::Valgrind] {

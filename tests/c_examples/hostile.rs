@@ -95,7 +95,7 @@ fn thirty_greedy_clients(name: &str, what: &str, shape: &[u8]) {
     server.stop();
 }
 
-/// They say nothing, or do not get to a stanza.
+/// These clients send nothing, or never a whole stanza.
 pub fn honest_clients_get_in_while_others_sit_there(name: &str) {
     let server = Server::start(name, Variant::Static, FOREVER, 5);
     let half = format!("{HEADER}<message");

@@ -25,7 +25,7 @@ pub enum Variant {
     Impatient,
     /// As `Static`, with an `expat.h` that does not declare `XML_SetReparseDeferralEnabled`.
     WithoutDeferral,
-    /// As `Static`, with one that does, and a function that prints what it is called with.
+    /// As `Static`, with an `expat.h` that does declare it, and a function that prints its arguments.
     WithDeferral,
 }
 

@@ -59,7 +59,7 @@ impl Library {
     }
 }
 
-/// That of the system, for which Debian packages slixmpp.
+/// The Python of the system, for which Debian packages slixmpp.
 const PYTHON: &str = "/usr/bin/python3";
 
 fn source(file: &str) -> PathBuf {
@@ -97,7 +97,7 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// What it complains of goes to the file `complaints`.
+    /// Its error output goes to the file `complaints`.
     pub fn start(library: Library, complaints: PathBuf, arguments: &[&str]) -> Self {
         let client = library.command();
         // setpriv: as in `server.rs`.
@@ -112,7 +112,7 @@ impl Driver {
         Self { child, orders, lines, seen: Vec::new(), complaints }
     }
 
-    /// Until its messages to itself are on their way, and it reads no more.
+    /// Waits until the client's messages to itself are on their way, and the client does not read any more.
     pub fn wait_until_ready(&mut self) {
         while self.next_line().unwrap_or_else(|| panic!("it ended before it was ready: {}", self.story())) != "ready" {}
     }

@@ -10,7 +10,7 @@ use crate::{COUNT, Ending, LINKS, Link, Situation, driver::Library};
 
 const BEGIN: &str = "<!-- clients: written by tests/clients.rs -->";
 const END: &str = "<!-- clients: end -->";
-/// Those of four libraries in three situations.
+/// The cells of four libraries in three situations.
 const CELLS: usize = 4 * 3 * LINKS.len();
 
 /// A row of the table, after what it is sorted by.

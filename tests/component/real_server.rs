@@ -20,7 +20,7 @@ fn logged_in(component: &Server) {
     component.wait_for("the login", |line| line == "logged in");
 }
 
-/// So many iqs, of which every second is no ping.
+/// How many iqs there are; every second one is no ping.
 fn ask(alice: &mut Client, count: usize) {
     for n in 0..count {
         let child = if n % 2 == 0 { "<ping xmlns='urn:xmpp:ping'/>" } else { "<query xmlns='jabber:iq:version'/>" };

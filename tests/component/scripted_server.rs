@@ -152,7 +152,7 @@ fn a_server_that_never_reads_is_left_at_the_limit() {
         // The kernel may have room for the little that was left to send. Then only the peer's answer does not come.
         &["stalled", "timed-out"],
         |tcp| {
-            // Until nothing moves any more: the component does not read from who does not read.
+            // Until nothing moves any more: the component does not read from a server that does not read.
             tcp.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
             let flood = iq("1").repeat(1000);
             let (most, mut sent) = (64 << 20, 0);

@@ -1,6 +1,10 @@
 //! The other end of a row's wire.
 
-use std::{io::Read, net::Shutdown, sync::mpsc::Receiver};
+use std::{
+    io::{ErrorKind, Read},
+    net::Shutdown,
+    sync::mpsc::Receiver,
+};
 
 use crate::{
     peer::{Peer, TAG},
@@ -20,7 +24,10 @@ impl Far {
         let ends = [TAG.to_owned(), TAG.to_owned() + CLOSE_NOTIFY];
         let mut chunk = [0; 65536];
         while !ends.iter().any(|end| self.peer.got.ends_with(end.as_bytes())) {
-            let count = self.peer.tcp.read(&mut chunk).unwrap();
+            let count = match self.peer.tcp.read(&mut chunk) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                read => read.unwrap(),
+            };
             assert!(count > 0, "no tag in {:?}", self.peer.text());
             self.peer.got.extend_from_slice(&chunk[..count]);
         }

@@ -1,6 +1,6 @@
-//! One wire gives one report, whoever drives the close: the same rows through the calls that block, sessions, steps in a loop
-//! around poll(2), event loops around the engine, and batches, from Rust and from C. (`ffi-tests/endings.c` has more rows, for
-//! C and C++ alone.)
+//! One wire gives one report, whoever drives the close: the same rows through the calls that block, sessions, steps in
+//! a loop around poll(2), event loops around the engine, and batches, from Rust and from C. (`ffi-tests/endings.c` has
+//! more rows, for C and C++ alone.)
 
 #[path = "../support/callbacks.rs"]
 mod callbacks;
@@ -38,9 +38,9 @@ use ways::HEADER;
 struct Api {
     name: &'static str,
     close: fn(&Case) -> Ending,
-    /// It exchanges the headers first.
+    /// This way exchanges the headers first.
     opens: bool,
-    /// It takes a transport, and so TLS; else a plain socket.
+    /// This way takes a transport, and so TLS; otherwise it takes a plain socket.
     takes_tls: bool,
 }
 

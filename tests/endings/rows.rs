@@ -19,7 +19,7 @@ pub enum Setting {
     Plain,
     /// The application has seen the peer's tag.
     PeerClosed,
-    /// It has, and owes an answer.
+    /// The peer has closed, and we owe it a reply.
     ReplyOwed,
     /// Our last bytes do not fit into any buffer.
     BigFarewell,

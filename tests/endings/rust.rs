@@ -31,7 +31,7 @@ fn options(case: &Case, canceller: &Canceller) -> CloseOptions {
         .canceller(canceller)
 }
 
-/// For those that do not see for themselves what came before the close.
+/// For the ways that do not see by themselves what came before the close.
 fn told(case: &Case, canceller: &Canceller) -> CloseOptions {
     options(case, canceller).peer_closed(case.row.setting.peer_closed())
 }

@@ -14,11 +14,11 @@ use crate::{
 /// How a loop goes about it.
 #[derive(Clone, Copy)]
 enum Habit {
-    /// It reads what has arrived, before it writes.
+    /// The loop reads what has arrived, before it writes.
     Reads,
-    /// It writes at once.
+    /// The loop writes at once.
     Hasty,
-    /// It reads first, and has no parser.
+    /// The loop reads first, and has no parser.
     NoParser,
 }
 use Habit::*;

@@ -1,14 +1,38 @@
-use std::{io::Write, net::TcpListener, sync::mpsc, thread};
+use std::{
+    io::Write,
+    net::{SocketAddr, TcpListener},
+    process::Command,
+    sync::mpsc,
+    thread,
+};
 
 use xmpp_close::Incoming;
 
-use super::{HEADER, assert_ended, example, start};
+use super::{HEADER, assert_ended, command};
 use crate::{
     account::{Client, USUAL},
     daemon::{DOMAIN, PASSWORD},
     peer::{self, Peer, TAG},
+    program::Program,
     prosody::Prosody,
 };
+
+/// The client in each language.
+const CLIENTS: &[fn(&str, &str, &str, SocketAddr) -> Command] = &[
+    |jid, password, to, server| command("client", &[jid, password, to, &server.to_string()]),
+    #[cfg(feature = "capi")]
+    |jid, password, to, server| in_c(crate::programs::Variant::Sanitized, jid, password, to, server),
+    #[cfg(feature = "capi")]
+    |jid, password, to, server| in_c(crate::programs::Variant::Valgrind, jid, password, to, server),
+];
+
+#[cfg(feature = "capi")]
+fn in_c(variant: crate::programs::Variant, jid: &str, password: &str, to: &str, server: SocketAddr) -> Command {
+    let mut command = crate::programs::command("client", variant);
+    let (host, port) = (server.ip().to_string(), server.port().to_string());
+    command.args([&host, &port, jid, password, to]).stdin(std::process::Stdio::piped());
+    command
+}
 
 /// Lets a client in.
 fn log_in(peer: &mut Peer) {
@@ -20,8 +44,12 @@ fn log_in(peer: &mut Peer) {
 
 #[test]
 fn what_comes_before_and_behind_our_tag_is_printed_and_the_tag_is_the_last_word() {
+    CLIENTS.iter().for_each(|client| all_is_printed(*client));
+}
+
+fn all_is_printed(client: fn(&str, &str, &str, SocketAddr) -> Command) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
+    let address = listener.local_addr().unwrap();
     let (is_in, logged_in) = mpsc::channel();
     let peer = thread::spawn(move || {
         let tcp = listener.accept().unwrap().0;
@@ -38,7 +66,7 @@ fn what_comes_before_and_behind_our_tag_is_printed_and_the_tag_is_the_last_word(
         };
         peer::peer(tcp, script).join().unwrap();
     });
-    let mut client = start("client", &["alice@localhost", "secret", "bob@localhost", &address]);
+    let mut client = Program::spawn("client", client("alice@localhost", "secret", "bob@localhost", address));
     logged_in.recv().unwrap();
     client.wait_for("a message", |line| line == "<message><body>early</body></message>");
     let mut input = client.child.stdin.take().unwrap();
@@ -54,27 +82,30 @@ fn what_comes_before_and_behind_our_tag_is_printed_and_the_tag_is_the_last_word(
 fn it_talks_over_prosody() {
     let server = Prosody::start();
     let mut bob = Client::available(server.addr, "bob", USUAL);
-    let to = format!("bob@{DOMAIN}");
-    let mut client = start("client", &[&format!("alice@{DOMAIN}"), PASSWORD, &to, &server.addr.to_string()]);
-    client.child.stdin.take().unwrap().write_all(b"0\n1\n2\n").unwrap();
-    assert_ended(&client.finish(), &["clean", "begun by us"]);
-    let mut bodies = Vec::new();
-    while bodies.len() < 3 {
-        if let Incoming::Stanza(stanza) = bob.stream.receive().unwrap() {
-            bodies.extend(stanza.as_str().split("<body>").nth(1).map(|rest| rest[..1].to_owned()));
+    for client in CLIENTS {
+        let command = client(&format!("alice@{DOMAIN}"), PASSWORD, &format!("bob@{DOMAIN}"), server.addr);
+        let mut client = Program::spawn("client", command);
+        client.child.stdin.take().unwrap().write_all(b"0\n1\n2\n").unwrap();
+        assert_ended(&client.finish(), &["clean", "begun by us"]);
+        let mut bodies = Vec::new();
+        while bodies.len() < 3 {
+            if let Incoming::Stanza(stanza) = bob.stream.receive().unwrap() {
+                bodies.extend(stanza.as_str().split("<body>").nth(1).map(|rest| rest[..1].to_owned()));
+            }
         }
+        assert_eq!(bodies, ["0", "1", "2"]);
     }
-    assert_eq!(bodies, ["0", "1", "2"]);
     bob.close();
 }
 
 #[test]
 fn a_login_that_fails_is_closed_as_well() {
     let server = Prosody::start();
-    let address = server.addr.to_string();
-    let arguments = [&format!("alice@{DOMAIN}"), "wrong", "bob@localhost", &address];
-    let output = example::run(&example::build("client"), &arguments, &[]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(output.stderr.contains("not-authorized"), "{output:?}");
-    assert_ended(&[output.stdout], &["clean", "begun by us"]);
+    for client in CLIENTS {
+        let output = client(&format!("alice@{DOMAIN}"), "wrong", "bob@localhost", server.addr).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let [said, complained] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        assert!(complained.contains("not-authorized"), "{complained}");
+        assert_ended(&[said], &["clean", "begun by us"]);
+    }
 }

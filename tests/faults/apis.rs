@@ -37,7 +37,7 @@ impl Api {
     pub const ALL: [Self; 8] =
         [Self::Stanzas, Self::Stream, Self::Fd, Self::With, Self::Loop, Self::LoopInC, Self::Batch, Self::BatchInC];
 
-    /// Its transport, callbacks, cannot say what has come already.
+    /// Its transport is callbacks, which cannot say how much has arrived.
     pub fn asks_callbacks(self) -> bool {
         matches!(self, Self::With | Self::BatchInC)
     }

@@ -30,7 +30,7 @@ use crate::{
 
 /// Cases at a time; each has a thread for its peer, too.
 const WORKERS: usize = 4;
-/// So many cases that are wrong tell enough.
+/// After so many failures the test ends: more cases would tell nothing new.
 const ENOUGH: usize = 9;
 /// One test at a time, so that there are no more threads.
 static TURN: Mutex<()> = Mutex::new(());

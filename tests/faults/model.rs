@@ -30,7 +30,7 @@ pub enum Ending {
     },
     Reset,
     Never,
-    /// By ourselves.
+    /// We stop the close ourselves.
     Cancelled,
     Detached,
 }
@@ -132,7 +132,7 @@ impl Model {
         if !self.allows(outcome) {
             return wrong(&format!("{outcome} is not allowed"));
         }
-        // By when.
+        // By when the close must be over.
         let late = matches!(outcome, TimedOut | Stalled);
         let elapsed = Duration::from_millis(numbers.elapsed_ms.into());
         if late && elapsed + Duration::from_millis(2) < case.total() {

@@ -47,7 +47,7 @@ impl Ours {
         if self.is_plain_socket() { Box::new(self.fd.as_fd()) } else { self.owned_transport() }
     }
 
-    /// The same, but what is the close's own.
+    /// A transport that the close owns.
     pub fn owned_transport(&mut self) -> Box<dyn Transport + Send> {
         match &mut self.over {
             Over::Nothing => Box::new(self.fd.try_clone().unwrap()),

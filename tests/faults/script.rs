@@ -18,7 +18,7 @@ use super::{
     stop::Stop,
 };
 
-/// One deed of the peer.
+/// One action of the peer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Step {
     /// So many stanzas, in one write.
@@ -65,7 +65,7 @@ pub const ERROR: &str = "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:x
 const HALF: &str = "<message id='half'><body>";
 
 impl Step {
-    /// What it sends; the stanzas are numbered from `next` on.
+    /// What this action sends; the stanzas are numbered from `next` on.
     pub fn bytes(self, next: usize) -> String {
         let stanzas = |count: u8| (next..next + usize::from(count)).map(stanza).collect::<String>();
         match self {
@@ -196,7 +196,7 @@ impl Peer {
         }
     }
 
-    /// All that was sent is in our kernel, or nobody will ever take it.
+    /// Everything that was sent is in our kernel, or nobody will ever take it.
     pub fn until_arrived(&self) {
         let socket = self.line.socket();
         peer::wait_until(|| {

@@ -17,7 +17,7 @@ fn ack(handled: u32) -> String {
     format!("<a xmlns='urn:xmpp:sm:3' h='{handled}'/>")
 }
 
-/// One whose stanzas are counted.
+/// A client whose stanzas are counted.
 fn managed(server: &Server) -> Client {
     let mut alice = Client::alice(server);
     alice.send(ENABLE);

@@ -26,9 +26,9 @@ pub struct Expected {
     pub first_is_seen: bool,
     /// What the server may say, "" being nothing.
     pub conditions: &'static [&'static str],
-    /// Of the messages to us.
+    /// Whether messages to us are lost.
     pub lost: Loss,
-    /// Of our own.
+    /// Whether messages of ours are lost.
     pub ours_lost: Loss,
 }
 

@@ -15,7 +15,7 @@ use crate::{
 
 /// How long the last messages may take to come, where it is known that some never will.
 const QUIET: Duration = Duration::from_millis(500);
-/// The same where all are expected.
+/// The same where all messages are expected.
 const PATIENT: Duration = Duration::from_secs(10);
 
 /// Where each of so many numbered messages went.

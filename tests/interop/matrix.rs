@@ -56,7 +56,7 @@ impl Situation {
 pub enum Way {
     Handshake,
     HalfClose,
-    /// What it is all about: a stream error, and close(2).
+    /// The old way, which this library replaces: a stream error, and close(2).
     Old,
     /// The server has closed: what is owed, where that is allowed, then our tag.
     Answer,
@@ -161,7 +161,7 @@ impl Sheet {
 
 static DONE: Mutex<Vec<Sheet>> = Mutex::new(Vec::new());
 const LINKS: [&str; 4] = ["plain", "STARTTLS", "component", "s2s"];
-/// Those of three servers.
+/// The sheets of three servers.
 const SHEETS: usize = 3 * LINKS.len();
 
 /// What has not been seen in any of the runs, but should have been.

@@ -27,7 +27,7 @@ pub trait Server {
     /// Has an administrator end the stream of an account; false when this server has no such command.
     fn kick(&mut self, account: &str) -> bool;
 
-    /// The same with a stream error, for a server whose administrator may choose.
+    /// Kicks with a stream error, where the server lets its administrator choose.
     fn kick_with_error(&mut self, account: &str) -> bool {
         let _ = account;
         false

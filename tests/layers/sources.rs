@@ -10,7 +10,7 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// One file.
+/// One source file.
 pub struct Source {
     pub name: String,
     pub text: String,

@@ -23,7 +23,7 @@ pub const TAG: &str = "</stream:stream>";
 const ERROR: &str = "<stream:error><connection-timeout xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
 /// The closes of a wave begin within this time.
 const SPREAD: Duration = Duration::from_millis(200);
-/// For a connection to be made: several lost packets in a row.
+/// How long a connection may take, when several packets in a row are lost.
 const CONNECT: Duration = Duration::from_secs(60);
 
 /// How long closes may take, and what befalls the link meanwhile.
@@ -54,11 +54,11 @@ pub enum Way {
 
 /// One close, as both sides saw it.
 pub struct Ending {
-    /// None for the old way, which knows nothing.
+    /// `None` for the old way, which has no report.
     pub report: Option<Report>,
     pub late: Vec<usize>,
     pub elapsed: Duration,
-    /// All that reached the peer.
+    /// Everything that reached the peer.
     pub at_peer: String,
     /// The peer wrote its closing tag before it had read ours.
     pub crosses: bool,
@@ -68,7 +68,7 @@ fn stanzas(range: Range<usize>) -> String {
     range.map(|n| format!("<message id='{n}'><body>{}</body></message>", "x".repeat(150))).collect()
 }
 
-/// All that either side has to say.
+/// Everything that one side has to say.
 pub fn everything() -> String {
     stanzas(0..STANZAS) + TAG
 }

@@ -74,7 +74,7 @@ pub struct Link {
     pub us: Namespace,
     pub peer: Namespace,
     quality: Quality,
-    /// None under netem.
+    /// `None` under netem.
     relay: Option<Relay>,
 }
 

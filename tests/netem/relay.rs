@@ -84,7 +84,7 @@ impl Drop for Relay {
 #[derive(Clone, Copy, Default)]
 struct Count {
     packets: u64,
-    /// By chance, not because the link was down.
+    /// How many were lost by chance, not because the link was down.
     lost: u64,
 }
 

@@ -27,7 +27,7 @@ enum Peer {
     /// Nothing is closed: how exact the others are.
     Echoes,
     EndsTcp,
-    /// As it may: then its FIN takes another round trip.
+    /// The peer waits for our FIN, as it may. Its own FIN then takes another round trip.
     WaitsForFin,
 }
 

@@ -59,7 +59,7 @@ impl Relay {
         Self { addr, seen, thread }
     }
 
-    /// All that was seen, once both directions have ended.
+    /// Everything that was seen, once both directions have ended.
     pub fn finish(self) -> Vec<Seen> {
         self.thread.join().unwrap();
         std::mem::take(&mut *self.seen.lock().unwrap())

@@ -56,9 +56,9 @@ impl Fate {
 /// Bob's messages, as alice finds them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Messages {
-    /// All of them wait when she closes.
+    /// All messages wait when alice closes.
     Wait,
-    /// They are being sent.
+    /// The messages are being sent when she closes.
     Live,
 }
 

@@ -53,6 +53,16 @@ fn every_id_that_is_cited_is_listed_and_every_listed_one_is_cited() {
     assert!(uncited.is_empty(), "{LIST} lists what nothing cites, so that these lines can go: {uncited:?}");
 }
 
+#[test]
+fn the_headers_name_no_ids() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("include");
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(ids(&text).is_empty(), "{}: {:?}", path.display(), ids(&text));
+    }
+}
+
 /// The ids below a folder, with a file that cites each.
 fn collect(folder: &Path, cited: &mut BTreeMap<String, String>) {
     for entry in fs::read_dir(folder).unwrap() {

@@ -17,9 +17,9 @@ use crate::{
 
 /// The receive buffer of a client whose messages are to wait in the server.
 pub const SMALL: usize = 4096;
-/// That of any other.
+/// The receive buffer of any other client.
 pub const USUAL: usize = 128 * 1024;
-/// What is usual where a stream has become idle, before close(2).
+/// What most software sends when a stream has become idle, before close(2).
 pub const IDLE_ERROR: &str =
     "<stream:error><connection-timeout xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
 /// Messages to send at once.
@@ -93,7 +93,7 @@ impl<T: Transport> Client<T> {
         Ok((client, stored))
     }
 
-    /// One whose stream stands already.
+    /// A client whose stream is open already.
     pub fn new(mut stream: Stream<T>, raw: TcpStream, jid: String) -> Self {
         stream.idle_after(Some(PATIENCE));
         Self { stream, raw, jid, pings: 0 }
@@ -126,7 +126,7 @@ impl<T: Transport> Client<T> {
         self.send_to(&format!("{account}@{DOMAIN}"), numbers, size);
     }
 
-    /// The same to any address.
+    /// Sends to any address.
     pub fn send_to(&mut self, jid: &str, numbers: Range<usize>, size: usize) {
         for start in numbers.clone().step_by(BATCH) {
             let batch = start..numbers.end.min(start + BATCH);
@@ -175,7 +175,7 @@ pub fn messages(account: &str, numbers: Range<usize>, size: usize) -> String {
     numbered(&format!("to='{account}@{DOMAIN}'"), numbers, size)
 }
 
-/// The same with other attributes.
+/// A message with other attributes.
 pub fn numbered(attributes: &str, numbers: Range<usize>, size: usize) -> String {
     let body = "x".repeat(size);
     let message = |n| format!("<message {attributes} type='chat' id='{n}'><body>{body}</body></message>");

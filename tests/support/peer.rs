@@ -55,7 +55,7 @@ pub fn peer<T: Send + 'static>(theirs: TcpStream, script: impl FnOnce(Peer) -> T
 
 pub struct Peer {
     pub tcp: TcpStream,
-    /// All that came.
+    /// Everything that came.
     pub got: Vec<u8>,
 }
 
@@ -69,7 +69,11 @@ impl Peer {
     pub fn read_until(&mut self, end: &str) -> &mut Self {
         let mut chunk = [0; 65536];
         while !self.got.ends_with(end.as_bytes()) {
-            let count = self.tcp.read(&mut chunk).unwrap();
+            let count = match self.tcp.read(&mut chunk) {
+                // With a timeout, also of a machine that stood still in between.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read.unwrap(),
+            };
             assert!(count > 0, "EOF before {end:?}, after {:?}", self.text());
             self.got.extend_from_slice(&chunk[..count]);
         }

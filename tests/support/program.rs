@@ -13,7 +13,7 @@ use std::{
 /// How long a test waits for what must come: generous, since it only matters when something is broken.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What it has printed so far.
+/// What a program has printed so far.
 #[derive(Default)]
 struct Log {
     printed: Mutex<Printed>,

@@ -48,7 +48,7 @@ const fn body(unit: &'static str, back: &'static str) -> Shape<'static> {
     Shape { place: Place::Body, head: "", unit, middle: "", back, tail: "" }
 }
 
-/// As deep, and in as many namespaces, as `Stanza::reader` reads.
+/// As deep, and in as many namespaces, as `Stanza::reader` still reads.
 macro_rules! ten {
     ($text:expr) => {
         concat!($text, $text, $text, $text, $text, $text, $text, $text, $text, $text)
@@ -65,7 +65,7 @@ const DEEP: Shape = Shape {
     ..body("<a/>", "")
 };
 
-/// Those that were dear once, or look as if they could be.
+/// The shapes that were dear once, or look as if they could be.
 pub const SHAPES: [(&str, Shape); 34] = [
     ("declarations", tag(" xmlns:a%='b'")),
     ("declarations of one prefix", tag(" xmlns:a='b'")),
@@ -171,7 +171,7 @@ fn header(shape: &Shape, size: usize) -> Vec<u8> {
     format!("<{ROOT}{}>", shape.content(size)).into_bytes()
 }
 
-/// As much again of what it could make dear.
+/// A header of this shape, and behind it as many bytes of elements that the header could make dear.
 fn header_and_errors(shape: &Shape, size: usize) -> Vec<u8> {
     let errors = ["<error/>", "<a23:error/>", "<stream:error><a23:a/></stream:error>"].concat();
     [header(shape, size / 2), errors.repeat(size / 2 / errors.len()).into_bytes()].concat()
@@ -224,7 +224,7 @@ pub const WAYS: [Way; 15] = [
     },
 ];
 
-/// Its bounds are wider, and its own.
+/// `Stanza::reader` has its own bounds, which are wider.
 pub const READER: Way = Way {
     name: "Stanza::reader",
     place: None,
@@ -391,7 +391,7 @@ pub fn thread_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// What it costs.
+/// What some work costs.
 pub fn cost(work: impl FnOnce()) -> Duration {
     let start = thread_time();
     work();

@@ -45,7 +45,7 @@ fn await_notice(tcp: &TcpStream) {
     assert_eq!((ready, fd.revents), (1, libc::POLLERR), "no notice has come");
 }
 
-/// All at once, each on a thread of its own whose time is measured.
+/// All waits at once, each on its own thread, whose time is measured.
 fn all_are_cheap(wait: impl Fn(usize, TcpStream) + Sync, ways: &[String], prepare: Prepare) {
     thread::scope(|scope| {
         for (number, way) in ways.iter().enumerate() {
@@ -104,7 +104,7 @@ fn many_streams_in_a_batch_leave_most_of_the_processor_whatever_poll_says() {
 /// A transport on which nothing ever moves, though its descriptor is ready.
 struct Liar<'a> {
     ready: BorrowedFd<'a>,
-    /// What it says of a write.
+    /// What this transport says of a write.
     write: fn() -> io::Result<usize>,
 }
 

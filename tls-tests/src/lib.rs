@@ -1,5 +1,5 @@
 //! What the tests over TLS share.
-#![allow(missing_docs, reason = "nobody else uses it")]
+#![allow(missing_docs, clippy::new_without_default, reason = "nobody else uses it")]
 
 #[path = "../../tests/support/callbacks.rs"]
 pub mod callbacks;

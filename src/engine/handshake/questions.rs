@@ -26,6 +26,7 @@ impl Handshake {
             .with(Wants::READ, reads)
             .with(Wants::WRITE, self.ours != Ours::Lost && self.unsent > 0)
             .with(Wants::MAY_SEND, may_send)
+            // HS-08: what is still owed may be sent before our tag answers the peer's.
             .with(Wants::ANSWER, may_send && !open && !has(Facts::FINISHING))
             .with(Wants::PARSE, open)
             .with(Wants::NOTIFY, notify)
