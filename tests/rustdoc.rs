@@ -14,8 +14,7 @@ use syn::{
 };
 
 /// Exported, and understood without an example of their own: each with the type whose example shows it.
-const PARTS: [(&str, &str); 4] =
-    [("Invalid", "Error"), ("TlsError", "TlsSession"), ("UnknownName", "Condition"), ("over", "OverTls")];
+const PARTS: [(&str, &str); 3] = [("Invalid", "Error"), ("UnknownName", "Condition"), ("over", "OverTls")];
 
 /// How many columns of an example a page shows that is 1280 pixels wide.
 const PAGE: usize = 96;
