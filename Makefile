@@ -92,7 +92,7 @@ check:
 
 # Those that need neither C nor a server.
 QUICK := lib batch cancel deadlines endings framing fuzz_corpus handshake known_bugs last_words layers no_allocation \
-    nothing_lost peer_header pending printing readme sender step stream transport
+    nothing_lost peer_header pending plots printing readme sender step stream transport
 quick:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings

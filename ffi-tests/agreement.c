@@ -197,7 +197,7 @@ static int compare(const struct sample *sample, size_t len, size_t first, size_t
     return ok;
 }
 
-static void the_framer_agrees_with_expat_at_every_split(void)
+TEST(the_framer_agrees_with_expat_at_every_split)
 {
     size_t i, split;
     for (i = 0; i < sizeof samples / sizeof *samples; i++) {
@@ -209,11 +209,4 @@ static void the_framer_agrees_with_expat_at_every_split(void)
         if (!ok)
             printf("  the sample was: %s\n", sample->name);
     }
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(the_framer_agrees_with_expat_at_every_split);
-    return check_done();
 }

@@ -31,7 +31,7 @@ static int compose(void *arg, uint8_t *buf, size_t len, size_t *n)
     return 0;
 }
 
-static void each_stream_has_its_own_callbacks(void)
+TEST(each_stream_has_its_own_callbacks)
 {
     static const struct step scripts[][5] = {
         { { SEND, "<a/>", 0 }, { READ_TAG, NULL, 0 }, { SEND, "<b>0</b>" TAG, 0 }, { READ_END, NULL, 0 } },
@@ -76,7 +76,7 @@ static char *copy_of(const char *text)
     return strcpy(copy, text);
 }
 
-static void strings_and_bytes_are_copied(void)
+TEST(strings_and_bytes_are_copied)
 {
     static const struct step script[] = { { READ_TAG, "</s>", 0 }, { SEND, "</s>", 0 }, { READ_END, NULL, 0 },
                                           { END, NULL, 0 } };
@@ -108,7 +108,7 @@ static void strings_and_bytes_are_copied(void)
     members_free(&member, 1);
 }
 
-static void each_stream_has_its_own_ending(void)
+TEST(each_stream_has_its_own_ending)
 {
     static const struct {
         uint32_t outcome;
@@ -149,7 +149,7 @@ static void each_stream_has_its_own_ending(void)
     members_free(members, COUNT(endings));
 }
 
-static void without_options_and_summary_it_closes_all_the_same(void)
+TEST(without_options_and_summary_it_closes_all_the_same)
 {
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
     xmpp_close_batch *batch = NULL;
@@ -177,7 +177,7 @@ static void close_and_reuse(struct member *member)
     close(fds[1]);
 }
 
-static void a_descriptor_may_be_closed_as_soon_as_its_stream_has_ended(void)
+TEST(a_descriptor_may_be_closed_as_soon_as_its_stream_has_ended)
 {
     static const struct step later[] = { { READ_TAG, NULL, 0 }, { PAUSE, NULL, 200 }, { SEND, TAG, 0 },
                                          { READ_END, NULL, 0 }, { END, NULL, 0 } };
@@ -205,7 +205,7 @@ static void a_descriptor_may_be_closed_as_soon_as_its_stream_has_ended(void)
     members_free(members, 8);
 }
 
-static void one_error_for_all_goes_to_those_it_is_meant_for(void)
+TEST(one_error_for_all_goes_to_those_it_is_meant_for)
 {
     static const struct step scripts[][4] = {
         { { READ_TAG, NULL, 0 }, { SEND, TAG, 0 }, { READ_END, NULL, 0 } },         /* nothing of its own */
@@ -255,16 +255,4 @@ static void one_error_for_all_goes_to_those_it_is_meant_for(void)
     members_close(members, 1, &options);
     CHECK_INT(peer_count(&members[0].peer, ">back at 5 &gt; 4</text></stream:error>" TAG), 1);
     members_free(members, 1);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(each_stream_has_its_own_callbacks);
-    RUN(strings_and_bytes_are_copied);
-    RUN(each_stream_has_its_own_ending);
-    RUN(without_options_and_summary_it_closes_all_the_same);
-    RUN(a_descriptor_may_be_closed_as_soon_as_its_stream_has_ended);
-    RUN(one_error_for_all_goes_to_those_it_is_meant_for);
-    return check_done();
 }

@@ -133,7 +133,7 @@ static void scene_start(enum where where, int frees, int over)
     actor->at_end = act_at_end;
 }
 
-static void a_batchs_own_functions_are_defined_in_every_callback(void)
+TEST(a_batchs_own_functions_are_defined_in_every_callback)
 {
     int way;
     for (way = 0; way < 4 * PLACES; way++) {
@@ -179,7 +179,7 @@ static void a_batchs_own_functions_are_defined_in_every_callback(void)
 }
 
 /* Refused options begin nothing, so nothing is freed, and the batch can still be run. */
-static void a_run_that_was_refused_leaves_it_as_it_was(void)
+TEST(a_run_that_was_refused_leaves_it_as_it_was)
 {
     xmpp_close_batch_options options = batch_options(), wrong = options;
     scene_start(PLACES, 0, 0);
@@ -262,7 +262,7 @@ static void add_many(void *userdata, size_t index, const xmpp_close_report *repo
         add_one(TAG);
 }
 
-static void one_callback_may_add_many(void)
+TEST(one_callback_may_add_many)
 {
     xmpp_close_batch_options options = XMPP_CLOSE_BATCH_OPTIONS_INIT;
     options.on_end = add_many;
@@ -283,7 +283,7 @@ static void replace(void *userdata, size_t index, const xmpp_close_report *repor
     }
 }
 
-static void whoever_always_adds_another_does_not_outlive_the_total(void)
+TEST(whoever_always_adds_another_does_not_outlive_the_total)
 {
     xmpp_close_batch_options options = XMPP_CLOSE_BATCH_OPTIONS_INIT;
     unsigned long long start = now_ms();
@@ -305,7 +305,7 @@ static int add_again(void *userdata, const xmpp_close_summary *so_far)
     return ++*tries >= 3;
 }
 
-static void what_makes_a_pause_is_in_it_all_the_same(void)
+TEST(what_makes_a_pause_is_in_it_all_the_same)
 {
     xmpp_close_batch_options options = XMPP_CLOSE_BATCH_OPTIONS_INIT;
     const int more_than_comes = 100;
@@ -341,7 +341,7 @@ static void add_to_what_is_stopped(void *userdata, size_t index, const xmpp_clos
     add_one(TAG);
 }
 
-static void nothing_can_be_added_to_what_was_stopped(void)
+TEST(nothing_can_be_added_to_what_was_stopped)
 {
     xmpp_close_batch_options options = batch_options();
     int way;
@@ -375,7 +375,7 @@ static int free_canceller(void *userdata, const uint8_t *xml, size_t len)
     return 0;
 }
 
-static void the_canceller_of_a_close_may_be_freed_in_its_callback(void)
+TEST(the_canceller_of_a_close_may_be_freed_in_its_callback)
 {
     struct member member;
     int in_batch;
@@ -396,17 +396,4 @@ static void the_canceller_of_a_close_may_be_freed_in_its_callback(void)
         CHECK_TEXT(member.peer.got, TAG);
         members_free(&member, 1);
     }
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(a_batchs_own_functions_are_defined_in_every_callback);
-    RUN(a_run_that_was_refused_leaves_it_as_it_was);
-    RUN(one_callback_may_add_many);
-    RUN(whoever_always_adds_another_does_not_outlive_the_total);
-    RUN(what_makes_a_pause_is_in_it_all_the_same);
-    RUN(nothing_can_be_added_to_what_was_stopped);
-    RUN(the_canceller_of_a_close_may_be_freed_in_its_callback);
-    return check_done();
 }

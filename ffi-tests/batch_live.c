@@ -78,7 +78,7 @@ static int serve(void)
     return left;
 }
 
-static void a_server_hands_streams_over_and_goes_on_serving(void)
+TEST(a_server_hands_streams_over_and_goes_on_serving)
 {
     xmpp_close_batch_options options = XMPP_CLOSE_BATCH_OPTIONS_INIT;
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
@@ -154,7 +154,7 @@ static void turn_to_the_end(xmpp_close_batch *batch)
     CHECK_INT(left, 0);
 }
 
-static void it_says_when_it_has_something_to_do(void)
+TEST(it_says_when_it_has_something_to_do)
 {
     static struct member member;
     xmpp_close_batch *batch = batch_with(NULL);
@@ -185,7 +185,7 @@ static void it_says_when_it_has_something_to_do(void)
     peer_free(&member.peer);
 }
 
-static void what_is_set_holds_for_those_that_are_there_and_those_that_come(void)
+TEST(what_is_set_holds_for_those_that_are_there_and_those_that_come)
 {
     static struct member members[3];
     xmpp_close_batch_options options = XMPP_CLOSE_BATCH_OPTIONS_INIT;
@@ -253,7 +253,7 @@ static int free_on_progress(void *userdata, const xmpp_close_summary *so_far)
 }
 
 /* A stream that has not ended by then is left as it is. */
-static void freed_in_a_callback_it_is_gone_after_the_turn(void)
+TEST(freed_in_a_callback_it_is_gone_after_the_turn)
 {
     int way;
     for (way = 0; way < 3; way++) {
@@ -288,7 +288,7 @@ static void freed_in_a_callback_it_is_gone_after_the_turn(void)
 }
 
 /* Mistakes are refused, and change nothing. */
-static void mistakes_change_nothing(void)
+TEST(mistakes_change_nothing)
 {
     static struct member member;
     xmpp_close_batch_options options = batch_options(), wrong = options;
@@ -311,15 +311,4 @@ static void mistakes_change_nothing(void)
     xmpp_close_batch_free(batch);
     peer_stop(&member.peer);
     peer_free(&member.peer);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(a_server_hands_streams_over_and_goes_on_serving);
-    RUN(it_says_when_it_has_something_to_do);
-    RUN(what_is_set_holds_for_those_that_are_there_and_those_that_come);
-    RUN(freed_in_a_callback_it_is_gone_after_the_turn);
-    RUN(mistakes_change_nothing);
-    return check_done();
 }

@@ -141,7 +141,7 @@ static void crowd_stop(struct crowd *crowd)
     free(crowd);
 }
 
-static void five_hundred_streams_are_closed_by_one_thread(void)
+TEST(five_hundred_streams_are_closed_by_one_thread)
 {
     struct rlimit limit;
     struct crowd *crowd;
@@ -156,7 +156,7 @@ static void five_hundred_streams_are_closed_by_one_thread(void)
     crowd_stop(crowd);
 }
 
-static void two_threads_run_two_batches_at_once(void)
+TEST(two_threads_run_two_batches_at_once)
 {
     struct crowd *crowds[2];
     int i;
@@ -223,14 +223,14 @@ static void close_under_signals(int flags)
     members_free(members, 4);
 }
 
-static void signals_neither_lengthen_nor_break_it(void)
+TEST(signals_neither_lengthen_nor_break_it)
 {
     close_under_signals(0);
     close_under_signals(SA_RESTART);
 }
 
 /* The process is alive afterwards, though SIGPIPE is deadly here. */
-static void peers_that_are_gone_raise_no_sigpipe(void)
+TEST(peers_that_are_gone_raise_no_sigpipe)
 {
     static const struct step gone[] = { { RESET, NULL, 0 } };
     static const struct step tag_and_gone[] = { { SEND, TAG, 0 }, { RESET, NULL, 0 } };
@@ -251,14 +251,4 @@ static void peers_that_are_gone_raise_no_sigpipe(void)
     for (i = 0; i < 40; i++)
         CHECK_INT(members[i].report.tag_sent, 0);
     members_free(members, 40);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(five_hundred_streams_are_closed_by_one_thread);
-    RUN(two_threads_run_two_batches_at_once);
-    RUN(signals_neither_lengthen_nor_break_it);
-    RUN(peers_that_are_gone_raise_no_sigpipe);
-    return check_done();
 }

@@ -30,7 +30,7 @@ static xmpp_close_batch *batch_new(void)
     return batch;
 }
 
-static void null_where_a_pointer_is_needed_is_an_error(void)
+TEST(null_where_a_pointer_is_needed_is_an_error)
 {
     xmpp_close_summary summary = XMPP_CLOSE_SUMMARY_INIT;
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
@@ -66,7 +66,7 @@ static void null_where_a_pointer_is_needed_is_an_error(void)
     close(fds[1]);
 }
 
-static void bytes_at_null_are_an_error(void)
+TEST(bytes_at_null_are_an_error)
 {
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
     xmpp_close_batch *batch = batch_new();
@@ -96,7 +96,7 @@ static void refused(xmpp_close_batch *batch, int fd, const xmpp_close_options *o
 }
 
 /* A refused call leaves no trace: indices go on without a gap, and the descriptor can be added afterwards. */
-static void what_was_refused_is_not_in_the_batch(void)
+TEST(what_was_refused_is_not_in_the_batch)
 {
     static const xmpp_close_options init = XMPP_CLOSE_OPTIONS_INIT;
     static struct member members[2];
@@ -149,7 +149,7 @@ static void what_was_refused_is_not_in_the_batch(void)
     close(listener);
 }
 
-static void a_transport_that_makes_no_sense_is_refused(void)
+TEST(a_transport_that_makes_no_sense_is_refused)
 {
     xmpp_close_batch_options options = batch_options();
     xmpp_close_transport transport;
@@ -185,7 +185,7 @@ static void a_transport_that_makes_no_sense_is_refused(void)
     close(file);
 }
 
-static void options_that_make_no_sense_leave_it_runnable(void)
+TEST(options_that_make_no_sense_leave_it_runnable)
 {
     static const struct {
         const char *error, *text;
@@ -232,7 +232,7 @@ static void options_that_make_no_sense_leave_it_runnable(void)
     members_free(members, 2);
 }
 
-static void it_runs_as_often_as_one_likes(void)
+TEST(it_runs_as_often_as_one_likes)
 {
     static struct member members[2];
     xmpp_close_batch_options options = batch_options();
@@ -272,7 +272,7 @@ static void it_runs_as_often_as_one_likes(void)
     members_free(members, 2);
 }
 
-static void freed_without_a_run_it_sends_nothing(void)
+TEST(freed_without_a_run_it_sends_nothing)
 {
     xmpp_close_batch *batch = batch_new();
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
@@ -300,7 +300,7 @@ static void freed_without_a_run_it_sends_nothing(void)
     peer_free(&peer);
 }
 
-static void descriptors_that_ran_out_are_the_systems_fault(void)
+TEST(descriptors_that_ran_out_are_the_systems_fault)
 {
     struct rlimit before, none;
     xmpp_close_batch *batch = NULL;
@@ -312,18 +312,4 @@ static void descriptors_that_ran_out_are_the_systems_fault(void)
     CHECK_INT(xmpp_close_batch_new(&batch), XMPP_CLOSE_ERR_SYSTEM);
     CHECK(batch == NULL);
     CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(null_where_a_pointer_is_needed_is_an_error);
-    RUN(bytes_at_null_are_an_error);
-    RUN(what_was_refused_is_not_in_the_batch);
-    RUN(a_transport_that_makes_no_sense_is_refused);
-    RUN(options_that_make_no_sense_leave_it_runnable);
-    RUN(it_runs_as_often_as_one_likes);
-    RUN(freed_without_a_run_it_sends_nothing);
-    RUN(descriptors_that_ran_out_are_the_systems_fault);
-    return check_done();
 }

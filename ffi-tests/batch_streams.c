@@ -1,108 +1,7 @@
 /* Started streams in a batch, whose program goes on using them: send, finish, detach, tell, ask, take out, free. */
-#include "check.h"
-#include "member.h"
+#include "batch_streams.h"
 
-#include <poll.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-#define NEVER_MS 60000
-
-static const struct step answer[] = {
-    { READ_TAG, NULL, 0 }, { SEND, "<a/><b/>" TAG, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
-};
-static const struct step talks[] = {
-    { SEND, "<a/>", 0 }, { READ_TAG, NULL, 0 }, { SEND, "<b/>" TAG, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
-};
-static const struct step mute[] = { { READ_END, NULL, 0 }, { END, NULL, 0 } };
-
-static xmpp_close_batch *batch_new(void)
-{
-    xmpp_close_batch *batch = NULL;
-    if (!CHECK_INT(xmpp_close_batch_new(&batch), XMPP_CLOSE_OK))
-        check_fatal("xmpp_close_batch_new");
-    return batch;
-}
-
-/* A batch whose on_end tells the members. With a spread, it is most unlikely that a stream has its turn during a test. */
-static xmpp_close_batch *batch_that_tells(int spreads)
-{
-    xmpp_close_batch_options options = XMPP_CLOSE_BATCH_OPTIONS_INIT;
-    xmpp_close_batch *batch = batch_new();
-    options.on_end = member_end;
-    options.spread_ms = spreads ? 1000000000 : 0;
-    CHECK_INT(xmpp_close_batch_set(batch, &options), XMPP_CLOSE_OK);
-    return batch;
-}
-
-static xmpp_close_stream *start(struct member *member, const struct step *script)
-{
-    xmpp_close_stream *s = NULL;
-    member_start(member, TCP, script, NULL, NULL);
-    member->options.on_stanza = member_stanza;
-    if (!CHECK_INT(xmpp_close_start(member->peer.fd, &member->options, &s), XMPP_CLOSE_OK))
-        check_fatal("xmpp_close_start");
-    return s;
-}
-
-static void put(xmpp_close_batch *batch, xmpp_close_stream *s, struct member *member)
-{
-    CHECK_INT(xmpp_close_batch_add_stream(batch, s, &member->index), XMPP_CLOSE_OK);
-}
-
-static void turn_to_the_end(xmpp_close_batch *batch)
-{
-    int left;
-    do
-        left = xmpp_close_batch_turn(batch, -1);
-    while (left > 0);
-    CHECK_INT(left, 0);
-}
-
-static void turn_until(xmpp_close_batch *batch, const int *value, int least)
-{
-    unsigned long long patience = now_ms() + NEVER_MS;
-    while (*value < least && CHECK(now_ms() < patience))
-        CHECK(xmpp_close_batch_turn(batch, 10) >= 0);
-}
-
-/* Steps a stream by poll(2) until it is over. */
-static void step_to_the_end(xmpp_close_stream *s, int fd)
-{
-    unsigned long long patience = now_ms() + NEVER_MS;
-    uint32_t wants = xmpp_close_step(s);
-    while (!(wants & XMPP_CLOSE_OVER) && CHECK(now_ms() < patience)) {
-        struct pollfd entry;
-        entry.fd = wants & (XMPP_CLOSE_READ | XMPP_CLOSE_WRITE) ? fd : -1;
-        entry.events = (short)((wants & XMPP_CLOSE_READ ? POLLIN : 0) | (wants & XMPP_CLOSE_WRITE ? POLLOUT : 0));
-        poll(&entry, 1, xmpp_close_timeout(s, 0));
-        wants = xmpp_close_step(s);
-    }
-}
-
-static xmpp_close_report report_of(const xmpp_close_stream *s)
-{
-    xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
-    CHECK_INT(xmpp_close_get_report(s, &report), XMPP_CLOSE_OK);
-    return report;
-}
-
-static void say(struct member *member, const char *words)
-{
-    CHECK(send(member->peer.their_fd, words, strlen(words), 0) == (ssize_t)strlen(words));
-}
-
-static void stop(struct member *member, const char *sent)
-{
-    peer_stop(&member->peer);
-    CHECK_TEXT(member->peer.got, sent);
-    peer_free(&member->peer);
-}
-
-static void it_is_finished_in_its_turn_and_comes_home(void)
+TEST(it_is_finished_in_its_turn_and_comes_home)
 {
     static struct member members[3];
     xmpp_close_batch *batch = batch_that_tells(0);
@@ -137,7 +36,7 @@ static void it_is_finished_in_its_turn_and_comes_home(void)
 }
 
 /* What the program asks of the stream between two turns, and how the stream ends then. */
-static void its_program_goes_on_using_it(void)
+TEST(its_program_goes_on_using_it)
 {
     enum { FINISH, DETACH, CANCEL, ERROR, WAYS };
     static const char *const sent[] = {
@@ -197,7 +96,7 @@ static int reply(void *userdata, const uint8_t *xml, size_t len)
     return member_stanza(member, xml, len);
 }
 
-static void callbacks_of_any_stream_may_send_on_any_other(void)
+TEST(callbacks_of_any_stream_may_send_on_any_other)
 {
     static struct member members[2];
     xmpp_close_batch *batch = batch_that_tells(1);
@@ -228,7 +127,7 @@ static void callbacks_of_any_stream_may_send_on_any_other(void)
     stop(&members[1], "<to-second/>" TAG);
 }
 
-static void what_is_taken_out_goes_on_where_it_was(void)
+TEST(what_is_taken_out_goes_on_where_it_was)
 {
     int begun, lone;
     for (begun = 0; begun < 2; begun++)
@@ -271,162 +170,7 @@ static void what_is_taken_out_goes_on_where_it_was(void)
         }
 }
 
-/* Inside the callbacks of the batch: the actor takes the other, or itself, out, or frees it. */
-enum deed { REMOVE_OTHER, REMOVE_SELF, FREE_OTHER, FREE_SELF, REMOVE_AND_FREE_OTHER, ADD_ANOTHER, DEEDS };
-static struct {
-    xmpp_close_batch *batch;
-    xmpp_close_stream *s[3];
-    struct member members[3];
-    enum deed deed;
-    int done, at_end;
-} scene;
-
-static void act(struct member *member)
-{
-    xmpp_close_stream *out = NULL;
-    int result = XMPP_CLOSE_OK;
-    if (member != &scene.members[0] || scene.done++ || scene.deed == DEEDS)
-        return;
-    if (scene.deed == REMOVE_OTHER || scene.deed == REMOVE_AND_FREE_OTHER) {
-        result = xmpp_close_batch_remove(scene.batch, scene.members[1].index, &out);
-        CHECK(out == scene.s[1]);
-        (void)xmpp_close_step(out); /* not before this has returned */
-        if (scene.deed == REMOVE_AND_FREE_OTHER)
-            xmpp_close_free(out);
-    } else if (scene.deed == REMOVE_SELF && !scene.at_end) {
-        result = xmpp_close_batch_remove(scene.batch, scene.members[0].index, &out);
-        CHECK(out == scene.s[0]);
-    } else if (scene.deed == FREE_OTHER) {
-        xmpp_close_free(scene.s[1]);
-    } else if (scene.deed == FREE_SELF) {
-        xmpp_close_free(scene.s[0]);
-    } else if (scene.deed == ADD_ANOTHER) {
-        put(scene.batch, scene.s[2], &scene.members[2]);
-        CHECK_INT(scene.members[2].index, 2);
-    }
-    CHECK_INT(result, XMPP_CLOSE_OK);
-}
-
-static int act_on_stanza(void *member, const uint8_t *xml, size_t len)
-{
-    int result = member_stanza(member, xml, len);
-    if (!scene.at_end)
-        act(member);
-    return result;
-}
-
-static void act_at_end(struct member *member)
-{
-    if (scene.at_end)
-        act(member);
-}
-
-static void callbacks_may_take_out_free_and_add_any(void)
-{
-    int way;
-    for (way = 0; way < 2 * DEEDS; way++) {
-        unsigned long long patience = now_ms() + NEVER_MS;
-        int self, other;
-        size_t i;
-        memset(&scene, 0, sizeof scene);
-        scene.deed = (enum deed)(way / 2);
-        scene.at_end = way & 1;
-        scene.batch = batch_that_tells(0);
-        for (i = 0; i < 3; i++) {
-            /* The other waits, so that it is there when the deed is done. */
-            struct member *member = &scene.members[i];
-            member_start(member, TCP, i == 1 ? mute : talks, NULL, NULL);
-            member->options.on_stanza = act_on_stanza;
-            member->at_end = act_at_end;
-            CHECK_INT(xmpp_close_start(member->peer.fd, &member->options, &scene.s[i]), XMPP_CLOSE_OK);
-        }
-        put(scene.batch, scene.s[1], &scene.members[1]);
-        put(scene.batch, scene.s[0], &scene.members[0]);
-        while (scene.done == 0 && CHECK(now_ms() < patience))
-            CHECK(xmpp_close_batch_turn(scene.batch, 100) >= 0);
-        self = scene.deed == FREE_SELF || (scene.deed == REMOVE_SELF && !scene.at_end);
-        other = scene.deed == FREE_OTHER || scene.deed == REMOVE_AND_FREE_OTHER || scene.deed == REMOVE_OTHER;
-        if (scene.deed == REMOVE_OTHER) { /* the stream can be stepped now */
-            CHECK(!(xmpp_close_step(scene.s[1]) & XMPP_CLOSE_OVER));
-            CHECK_INT(xmpp_close_tell(scene.s[1], XMPP_CLOSE_FACT_CANCEL, 0, 0), XMPP_CLOSE_OK);
-            CHECK_INT(xmpp_close_step(scene.s[1]), XMPP_CLOSE_OVER);
-        }
-        if (!other)
-            xmpp_close_free(scene.s[1]); /* between two turns */
-        turn_to_the_end(scene.batch);
-        CHECK_INT(scene.members[1].ends, 0);
-        if (scene.deed == REMOVE_SELF && !scene.at_end)
-            step_to_the_end(scene.s[0], scene.members[0].peer.fd);
-        if (scene.deed == REMOVE_SELF && !scene.at_end)
-            CHECK_INT(report_of(scene.s[0]).outcome, XMPP_CLOSE_CLEAN);
-        if (!CHECK_INT(scene.members[0].ends, !self || scene.at_end) |
-            !CHECK_INT(scene.members[2].ends, scene.deed == ADD_ANOTHER))
-            printf("  that was deed %d, %s\n", scene.deed, scene.at_end ? "in on_end" : "in on_stanza");
-        if (scene.deed != FREE_SELF)
-            xmpp_close_free(scene.s[0]);
-        if (scene.deed == REMOVE_OTHER)
-            xmpp_close_free(scene.s[1]);
-        xmpp_close_free(scene.s[2]);
-        xmpp_close_batch_free(scene.batch);
-        for (i = 0; i < 3; i++) {
-            peer_stop(&scene.members[i].peer);
-            CHECK(peer_count(&scene.members[i].peer, TAG) <= 1);
-        }
-        if (!self)
-            CHECK_TEXT(scene.members[0].got, "<a/><b/>");
-        members_free(scene.members, 3);
-    }
-}
-
-static struct {
-    xmpp_close_batch *batch;
-    xmpp_close_stream *s;
-    int frees;
-} leaver;
-
-static int leave(void *userdata, const uint8_t *xml, size_t len)
-{
-    struct member *member = userdata;
-    xmpp_close_stream *out = NULL;
-    int result = member_stanza(member, xml, len);
-    if (member->calls > 1)
-        return result;
-    if (leaver.frees)
-        xmpp_close_free(leaver.s);
-    else
-        CHECK_INT(xmpp_close_batch_remove(leaver.batch, member->index, &out), XMPP_CLOSE_OK);
-    return result;
-}
-
-/* Though more has been read already. */
-static void what_leaves_in_its_own_callback_hears_nothing_more_of_the_batch(void)
-{
-    static struct member member;
-    for (leaver.frees = 0; leaver.frees < 2; leaver.frees++) {
-        leaver.batch = batch_that_tells(0);
-        member_start(&member, TCP, mute, NULL, NULL);
-        member.options.on_stanza = leave;
-        say(&member, "<a/><b/><c/>");
-        CHECK_INT(xmpp_close_start(member.peer.fd, &member.options, &leaver.s), XMPP_CLOSE_OK);
-        put(leaver.batch, leaver.s, &member);
-        turn_to_the_end(leaver.batch);
-        CHECK_INT(member.calls, 1);
-        CHECK_INT(member.ends, 0);
-        xmpp_close_batch_free(leaver.batch);
-        if (!leaver.frees) { /* the stream goes on where it was */
-            say(&member, TAG);
-            step_to_the_end(leaver.s, member.peer.fd);
-            CHECK_INT(report_of(leaver.s).outcome, XMPP_CLOSE_CLEAN);
-            CHECK_TEXT(member.got, "<a/><b/><c/>");
-            xmpp_close_free(leaver.s);
-        }
-        peer_stop(&member.peer);
-        CHECK_INT(peer_count(&member.peer, TAG), !leaver.frees);
-        peer_free(&member.peer);
-    }
-}
-
-static void a_batch_that_is_freed_gives_them_back(void)
+TEST(a_batch_that_is_freed_gives_them_back)
 {
     static struct member members[2];
     xmpp_close_batch *batch = batch_that_tells(1);
@@ -452,7 +196,7 @@ static void a_batch_that_is_freed_gives_them_back(void)
 }
 
 /* A refused call leaves the stream as it was. */
-static void mistakes_are_refused(void)
+TEST(mistakes_are_refused)
 {
     static struct member members[2];
     xmpp_close_batch_options options = batch_options();
@@ -497,18 +241,4 @@ static void mistakes_are_refused(void)
     xmpp_close_batch_free(batch);
     xmpp_close_batch_free(other);
     stop(&members[0], TAG);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(it_is_finished_in_its_turn_and_comes_home);
-    RUN(its_program_goes_on_using_it);
-    RUN(callbacks_of_any_stream_may_send_on_any_other);
-    RUN(what_is_taken_out_goes_on_where_it_was);
-    RUN(callbacks_may_take_out_free_and_add_any);
-    RUN(what_leaves_in_its_own_callback_hears_nothing_more_of_the_batch);
-    RUN(a_batch_that_is_freed_gives_them_back);
-    RUN(mistakes_are_refused);
-    return check_done();
 }

@@ -38,7 +38,7 @@ static int watch(void *arg, const xmpp_close_summary *so_far)
     return progress->calls == progress->stop_at;
 }
 
-static void peers_that_stay_mute_are_waited_for_together(void)
+TEST(peers_that_stay_mute_are_waited_for_together)
 {
     static struct member members[25];
     xmpp_close_batch_options options = batch_options();
@@ -68,7 +68,7 @@ static void peers_that_stay_mute_are_waited_for_together(void)
     members_free(members, 25);
 }
 
-static void an_empty_batch_is_over_at_once(void)
+TEST(an_empty_batch_is_over_at_once)
 {
     xmpp_close_batch_options options = batch_options();
     struct progress progress;
@@ -80,7 +80,7 @@ static void an_empty_batch_is_over_at_once(void)
     CHECK_INT(progress.calls, 1);
 }
 
-static void progress_can_stop_all(void)
+TEST(progress_can_stop_all)
 {
     static struct member members[5];
     xmpp_close_batch_options options = batch_options();
@@ -100,7 +100,7 @@ static void progress_can_stop_all(void)
     members_free(members, 5);
 }
 
-static void the_tags_are_spread_over_the_time(void)
+TEST(the_tags_are_spread_over_the_time)
 {
     enum { STREAMS = 10, SPREAD = 1000 };
     static struct member members[STREAMS];
@@ -123,7 +123,7 @@ static void the_tags_are_spread_over_the_time(void)
     members_free(members, STREAMS);
 }
 
-static void who_closes_before_its_turn_is_answered_at_once(void)
+TEST(who_closes_before_its_turn_is_answered_at_once)
 {
     static struct member members[6];
     xmpp_close_batch_options options = batch_options();
@@ -160,7 +160,7 @@ static const struct step cancels[] = {
     { READ_TAG, NULL, 0 }, { CALL, NULL, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
 };
 
-static void another_thread_stops_all(void)
+TEST(another_thread_stops_all)
 {
     static struct member members[8];
     xmpp_close_batch_options options = batch_options();
@@ -188,7 +188,7 @@ static void another_thread_stops_all(void)
 }
 
 /* The other streams go on: their peers answer only when the stopped streams are gone. */
-static void another_thread_stops_some(void)
+TEST(another_thread_stops_some)
 {
     static struct member members[6];
     xmpp_close_batch_options options = batch_options();
@@ -213,7 +213,7 @@ static void another_thread_stops_some(void)
 }
 
 /* Also before the stream has its turn. */
-static void a_stream_that_waits_for_its_turn_can_be_stopped(void)
+TEST(a_stream_that_waits_for_its_turn_can_be_stopped)
 {
     static struct member members[3];
     xmpp_close_batch_options options = batch_options();
@@ -235,18 +235,4 @@ static void a_stream_that_waits_for_its_turn_can_be_stopped(void)
     CHECK(summary.elapsed_ms < 15000);
     members_free(members, 3);
     xmpp_close_canceller_free(canceller);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(peers_that_stay_mute_are_waited_for_together);
-    RUN(an_empty_batch_is_over_at_once);
-    RUN(progress_can_stop_all);
-    RUN(the_tags_are_spread_over_the_time);
-    RUN(who_closes_before_its_turn_is_answered_at_once);
-    RUN(another_thread_stops_all);
-    RUN(another_thread_stops_some);
-    RUN(a_stream_that_waits_for_its_turn_can_be_stopped);
-    return check_done();
 }

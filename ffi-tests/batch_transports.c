@@ -72,7 +72,7 @@ static void close_oddly(int tls, read_function *reader, write_function *writer, 
 
 #define NOTIFIED (XMPP_CLOSE_TLS_USED | XMPP_CLOSE_TLS_NOTIFY_SENT | XMPP_CLOSE_TLS_NOTIFY_RECEIVED)
 
-static void transports_and_sockets_are_closed_together(void)
+TEST(transports_and_sockets_are_closed_together)
 {
     close_oddly(0, NULL, NULL, 0, 0);
     close_oddly(1, NULL, NULL, 0, NOTIFIED);
@@ -90,7 +90,7 @@ static int write_one_byte(void *odd, const uint8_t *buf, size_t len, size_t *n)
     return channel_write(odd, buf, 1, n);
 }
 
-static void short_counts_only_take_longer(void)
+TEST(short_counts_only_take_longer)
 {
     close_oddly(0, read_one_byte, write_one_byte, 0, 0);
     close_oddly(1, read_one_byte, write_one_byte, 0, NOTIFIED);
@@ -109,7 +109,7 @@ static int write_wants_read_first(void *arg, const uint8_t *buf, size_t len, siz
     return odd->calls++ == 0 ? XMPP_CLOSE_WANT_READ : channel_write(odd, buf, len, n);
 }
 
-static void a_direction_may_wait_for_the_other(void)
+TEST(a_direction_may_wait_for_the_other)
 {
     static const struct step speaks_first[] = { { SEND, "<a/>", 0 }, { READ_TAG, NULL, 0 }, { SEND, "<b/>" TAG, 0 },
                                                 { SEND_ZERO, NULL, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 } };
@@ -144,7 +144,7 @@ static int write_interrupted(void *arg, const uint8_t *buf, size_t len, size_t *
     return ++odd->calls < odd->limit ? EINTR : channel_write(odd, buf, len, n);
 }
 
-static void interruptions_end_nothing(void)
+TEST(interruptions_end_nothing)
 {
     close_oddly(0, read_interrupted, NULL, 200, 0);
     close_oddly(0, NULL, write_interrupted, 200, 0);
@@ -153,7 +153,7 @@ static void interruptions_end_nothing(void)
 }
 
 /* The peer reads nothing before all that it sends was read, while our output is blocked, too. */
-static void an_interrupted_read_does_not_wait_for_the_output(void)
+TEST(an_interrupted_read_does_not_wait_for_the_output)
 {
     static char big[1 << 20];
     static const struct step talks_first[] = { { SEND, "<message><body>before</body></message>", 20000 },
@@ -233,7 +233,7 @@ static void close_without_moving(const struct step *script, read_function *reade
     members_free(members, 2);
 }
 
-static void what_never_moves_is_no_busy_loop(void)
+TEST(what_never_moves_is_no_busy_loop)
 {
     static const int results[] = { EAGAIN, EINTR, XMPP_CLOSE_WANT_READ, XMPP_CLOSE_WANT_WRITE };
     size_t i;
@@ -264,7 +264,7 @@ static int read_late(void *arg, uint8_t *buf, size_t len, size_t *n)
 }
 
 /* read is called again after pauses, and only while the descriptor is ready. */
-static void a_burst_without_effect_is_over_when_it_is_over(void)
+TEST(a_burst_without_effect_is_over_when_it_is_over)
 {
     static const struct step sixty[] = { { SEND, "x", 60 }, { HOLD, NULL, 0 } };
     read_function *const readers[] = { read_into_nowhere, read_late };
@@ -284,7 +284,7 @@ static void a_burst_without_effect_is_over_when_it_is_over(void)
     }
 }
 
-static void what_means_nothing_fails_one_stream_only(void)
+TEST(what_means_nothing_fails_one_stream_only)
 {
     /* The first is a count of more bytes than there is room for. The last two have no meaning in plaintext. */
     static const int results[] = { 0, -77, INT_MIN, INT_MAX, ECONNRESET, XMPP_CLOSE_TLS_EOF, XMPP_CLOSE_TLS_ERROR };
@@ -307,18 +307,4 @@ static void what_means_nothing_fails_one_stream_only(void)
     }
     CHECK_INT(members[COUNT].report.outcome, XMPP_CLOSE_CLEAN);
     members_free(members, COUNT + 1);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(transports_and_sockets_are_closed_together);
-    RUN(short_counts_only_take_longer);
-    RUN(a_direction_may_wait_for_the_other);
-    RUN(interruptions_end_nothing);
-    RUN(an_interrupted_read_does_not_wait_for_the_output);
-    RUN(what_never_moves_is_no_busy_loop);
-    RUN(a_burst_without_effect_is_over_when_it_is_over);
-    RUN(what_means_nothing_fails_one_stream_only);
-    return check_done();
 }

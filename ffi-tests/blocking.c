@@ -53,7 +53,7 @@ static void check_got(const struct peer *peer, const char *expected)
     CHECK_BYTES(peer->got, peer->got_len, expected, strlen(expected));
 }
 
-static void defaults_send_the_tag_and_nothing_else(void)
+TEST(defaults_send_the_tag_and_nothing_else)
 {
     struct peer peer;
     xmpp_close_report report = closed(TCP, answer, NULL, &peer);
@@ -67,7 +67,7 @@ static void defaults_send_the_tag_and_nothing_else(void)
     peer_free(&peer);
 }
 
-static void report_is_optional(void)
+TEST(report_is_optional)
 {
     struct peer peer;
     peer_start(&peer, TCP, answer, NULL, NULL);
@@ -113,7 +113,7 @@ static void a_socket_keeps_its_settings(enum kind kind, int nonblocking)
     peer_free(&peer);
 }
 
-static void sockets_keep_their_flags_timeouts_and_linger(void)
+TEST(sockets_keep_their_flags_timeouts_and_linger)
 {
     a_socket_keeps_its_settings(TCP, 0);
     a_socket_keeps_its_settings(TCP, 1);
@@ -121,7 +121,7 @@ static void sockets_keep_their_flags_timeouts_and_linger(void)
     a_socket_keeps_its_settings(UNIX, 1);
 }
 
-static void late_stanzas_arrive_whole_and_in_order(void)
+TEST(late_stanzas_arrive_whole_and_in_order)
 {
     static const struct step script[] = {
         { READ_TAG, NULL, 0 }, { SEND, "<message id='1'/> <iq type='get'", 0 }, { PAUSE, NULL, 50 },
@@ -155,7 +155,7 @@ static int number_in_order(void *userdata, const uint8_t *xml, size_t len)
     return CHECK_INT(len, 4000 + strlen("<a></a>")) ? 0 : 1;
 }
 
-static void a_peer_that_writes_before_it_reads_is_heard_out(void)
+TEST(a_peer_that_writes_before_it_reads_is_heard_out)
 {
     static char stanza[4096], farewell[1 << 20];
     struct step script[] = { { SEND, stanza, 0 }, { SEND, TAG, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 } };
@@ -180,7 +180,7 @@ static void a_peer_that_writes_before_it_reads_is_heard_out(void)
     peer_free(&peer);
 }
 
-static void residual_bytes_come_before_those_of_the_socket(void)
+TEST(residual_bytes_come_before_those_of_the_socket)
 {
     static const struct step script[] = { { READ_TAG, NULL, 0 }, { SEND, "ge id='2'/><c/>" TAG, 0 },
                                           { READ_END, NULL, 0 }, { END, NULL, 0 } };
@@ -199,7 +199,7 @@ static void residual_bytes_come_before_those_of_the_socket(void)
     peer_free(&peer);
 }
 
-static void the_tag_among_the_residual_bytes_is_seen(void)
+TEST(the_tag_among_the_residual_bytes_is_seen)
 {
     static const struct step script[] = { { READ_END, NULL, 0 }, { END, NULL, 0 } };
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
@@ -220,7 +220,7 @@ static void the_tag_among_the_residual_bytes_is_seen(void)
     peer_free(&peer);
 }
 
-static void farewell_error_and_tag_go_out_in_this_order(void)
+TEST(farewell_error_and_tag_go_out_in_this_order)
 {
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
     struct peer peer;
@@ -244,7 +244,7 @@ static void farewell_error_and_tag_go_out_in_this_order(void)
     peer_free(&peer);
 }
 
-static void the_closing_tag_is_that_of_our_own_header(void)
+TEST(the_closing_tag_is_that_of_our_own_header)
 {
     static const struct step script[] = { { READ_TAG, "</stream>", 0 }, { SEND, TAG, 0 }, { READ_END, NULL, 0 },
                                           { END, NULL, 0 } };
@@ -257,7 +257,7 @@ static void the_closing_tag_is_that_of_our_own_header(void)
     peer_free(&peer);
 }
 
-static void the_peers_header_tells_its_stream_errors(void)
+TEST(the_peers_header_tells_its_stream_errors)
 {
     static const char header[] = "<s:stream xmlns:s='http://etherx.jabber.org/streams' xmlns='jabber:server'>";
     static const char *const errors[] = {
@@ -282,7 +282,7 @@ static void the_peers_header_tells_its_stream_errors(void)
     }
 }
 
-static void an_answer_to_the_peers_tag_needs_nothing_more_from_it(void)
+TEST(an_answer_to_the_peers_tag_needs_nothing_more_from_it)
 {
     static const struct step script[] = { { READ_TAG, NULL, 0 }, { SEND, "\n", 0 }, { READ_END, NULL, 0 },
                                           { END, NULL, 0 } };
@@ -302,7 +302,7 @@ static void an_answer_to_the_peers_tag_needs_nothing_more_from_it(void)
     peer_free(&peer);
 }
 
-static void the_peers_stream_error_is_in_the_report(void)
+TEST(the_peers_stream_error_is_in_the_report)
 {
     static const struct {
         const char *sent, *condition;
@@ -330,7 +330,7 @@ static void the_peers_stream_error_is_in_the_report(void)
     }
 }
 
-static void a_stanza_over_the_limit_is_passed_over(void)
+TEST(a_stanza_over_the_limit_is_passed_over)
 {
     static char big[20001];
     const struct step script[] = {
@@ -353,7 +353,7 @@ static void a_stanza_over_the_limit_is_passed_over(void)
     peer_free(&peer);
 }
 
-static void many_closes_leave_nothing_behind(void)
+TEST(many_closes_leave_nothing_behind)
 {
     int rounds = check_rounds(1000), clean = 0, i;
     for (i = 0; i < rounds; i++) {
@@ -366,24 +366,4 @@ static void many_closes_leave_nothing_behind(void)
     }
     CHECK_INT(clean, rounds);
     printf("  %d closes: %d clean, and no RST\n", rounds, clean);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(defaults_send_the_tag_and_nothing_else);
-    RUN(report_is_optional);
-    RUN(sockets_keep_their_flags_timeouts_and_linger);
-    RUN(late_stanzas_arrive_whole_and_in_order);
-    RUN(a_peer_that_writes_before_it_reads_is_heard_out);
-    RUN(residual_bytes_come_before_those_of_the_socket);
-    RUN(the_tag_among_the_residual_bytes_is_seen);
-    RUN(farewell_error_and_tag_go_out_in_this_order);
-    RUN(the_closing_tag_is_that_of_our_own_header);
-    RUN(the_peers_header_tells_its_stream_errors);
-    RUN(an_answer_to_the_peers_tag_needs_nothing_more_from_it);
-    RUN(the_peers_stream_error_is_in_the_report);
-    RUN(a_stanza_over_the_limit_is_passed_over);
-    RUN(many_closes_leave_nothing_behind);
-    return check_done();
 }

@@ -65,7 +65,7 @@ static int stanza_and_use(void *count, const uint8_t *xml, size_t len)
     return 0;
 }
 
-static void every_callback_may_use_the_library(void)
+TEST(every_callback_may_use_the_library)
 {
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
@@ -108,7 +108,7 @@ static int close_the_same_again(void *userdata, const uint8_t *xml, size_t len)
     return 0;
 }
 
-static void closing_the_same_descriptor_from_its_callback_ends(void)
+TEST(closing_the_same_descriptor_from_its_callback_ends)
 {
     static const struct step script[] = { { READ_TAG, NULL, 0 }, { SEND, "<a/>", 0 }, { HOLD, NULL, 0 } };
     struct again again = { -1, 0, 0 };
@@ -149,7 +149,7 @@ static int read_from_closed(void *arg, uint8_t *buf, size_t len, size_t *n)
 }
 
 /* Nothing is left to wait for: the call neither hangs nor loops around poll. */
-static void a_callback_may_close_the_descriptor(void)
+TEST(a_callback_may_close_the_descriptor)
 {
     static const struct step script[] = {
         { READ_TAG, NULL, 0 }, { SEND, "<a/>", 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
@@ -194,7 +194,7 @@ static int refuse(void *calls, const uint8_t *bytes, size_t len)
     return -1;
 }
 
-static void a_callback_that_stops_is_not_called_again(void)
+TEST(a_callback_that_stops_is_not_called_again)
 {
     static const struct step script[] = {
         { READ_TAG, NULL, 0 }, { SEND, "<a/>", 100 }, { SEND, TAG, 0 }, { READ_END, NULL, 0 },
@@ -218,14 +218,4 @@ static void a_callback_that_stops_is_not_called_again(void)
         peer_stop(&peer);
         peer_free(&peer);
     }
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(every_callback_may_use_the_library);
-    RUN(closing_the_same_descriptor_from_its_callback_ends);
-    RUN(a_callback_may_close_the_descriptor);
-    RUN(a_callback_that_stops_is_not_called_again);
-    return check_done();
 }

@@ -12,7 +12,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int failures_here, passed, failed, fds_at_start;
-static char **only;
+static struct check_test *first, **last = &first;
 
 static int threads(void);
 static int threads_in_the_end(int expected);
@@ -79,7 +79,7 @@ static void *do_nothing(void *unused)
     return unused;
 }
 
-void check_start(int argc, char **argv)
+void check_start(void)
 {
     pthread_t thread;
     /* With the first thread, sanitizers may start a thread of their own. */
@@ -94,38 +94,54 @@ void check_start(int argc, char **argv)
 #endif
     setvbuf(stdout, NULL, _IOLBF, 0);
     signal(SIGPIPE, SIG_DFL);
-    only = argc > 1 ? argv + 1 : NULL;
     fds_at_start = check_open_fds();
 }
 
-void check_run(const char *name, void (*test)(void))
+void check_add(struct check_test *test)
+{
+    *last = test;
+    last = &test->next;
+}
+
+static void run(const struct check_test *test)
 {
     unsigned long long start = now_ms();
     int fds = check_open_fds(), threads_before = threads();
-    if (only != NULL) {
-        char **wanted = only;
-        while (*wanted != NULL && strcmp(*wanted, name) != 0)
-            wanted++;
-        if (*wanted == NULL)
-            return;
-    }
     failures_here = 0;
-    test();
+    test->run();
     CHECK_INT(check_open_fds(), fds);
     CHECK_INT(threads_in_the_end(threads_before), threads_before);
-    printf("%s %s (%llu ms)\n", failures_here == 0 ? "ok    " : "FAILED", name, now_ms() - start);
+    printf("%s %s (%llu ms)\n", failures_here == 0 ? "ok    " : "FAILED", test->name, now_ms() - start);
     if (failures_here == 0)
         passed++;
     else
         failed++;
 }
 
-int check_done(void)
+static int is_among(const char *name, char **names)
 {
+    while (*names != NULL && strcmp(*names, name) != 0)
+        names++;
+    return *names != NULL;
+}
+
+int check_run(char **names)
+{
+    const struct check_test *test;
+    for (test = first; test != NULL; test = test->next)
+        if (names == NULL || is_among(test->name, names))
+            run(test);
     if (check_open_fds() != fds_at_start || passed + failed == 0)
         failed++;
     printf("%d passed, %d failed\n", passed, failed);
     return failed == 0 ? 0 : 1;
+}
+
+/* Weak, so that a program may have another one. */
+__attribute__((weak)) int main(int argc, char **argv)
+{
+    check_start();
+    return check_run(argc > 1 ? argv + 1 : NULL);
 }
 
 int check_rounds(int full)

@@ -12,9 +12,22 @@
 #define CHECK_BYTES(actual, actual_len, expected, expected_len) \
     check_bytes((actual), (actual_len), (expected), (expected_len), #actual, __FILE__, __LINE__)
 
-/* Runs one test, unless the program was given names and this is not among them. A descriptor left open or a thread left
- * running is a failure. */
-#define RUN(test) check_run(#test, (test))
+/* TEST(name) { ... } is a test. The main in check.c runs all tests of a program, in the order in which they stand, or
+ * those that its arguments name. A descriptor left open or a thread left running is a failure. */
+#define TEST(name)                                                    \
+    static void name(void);                                           \
+    static struct check_test check_##name = { #name, name, 0 };       \
+    __attribute__((constructor)) static void check_add_##name(void)   \
+    {                                                                 \
+        check_add(&check_##name);                                     \
+    }                                                                 \
+    static void name(void)
+
+struct check_test {
+    const char *name;
+    void (*run)(void);
+    struct check_test *next;
+};
 
 #ifdef __cplusplus
 extern "C" {
@@ -26,11 +39,11 @@ int check_text(const char *actual, const char *expected, const char *what, const
 int check_bytes(const void *actual, size_t actual_len, const void *expected, size_t expected_len, const char *what,
                 const char *file, int line);
 
-/* First in main. SIGPIPE is as every process starts with it: deadly. */
-void check_start(int argc, char **argv);
-void check_run(const char *name, void (*test)(void));
-/* Last in main: its exit code. A descriptor that was left open is a failure here, too. */
-int check_done(void);
+void check_add(struct check_test *test);
+/* What main does first. SIGPIPE is as every process starts with it: deadly. */
+void check_start(void);
+/* Runs the tests of these names, or all; returns the exit code of main. */
+int check_run(char **names);
 
 /* For failures after which nothing can go on: prints the failure, and ends the program. */
 void check_fatal(const char *what);

@@ -200,7 +200,7 @@ static void measured(const char *name)
     CALLGRIND_DUMP_STATS_AT(name);
 }
 
-static void every_event_in_every_state(void)
+TEST(every_event_in_every_state)
 {
     size_t state, event;
     for (state = 0; state < 2 * (sizeof states / sizeof *states); state++) {
@@ -225,7 +225,7 @@ static void every_event_in_every_state(void)
     }
 }
 
-static void an_engine_is_small(void)
+TEST(an_engine_is_small)
 {
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
@@ -241,12 +241,4 @@ static void an_engine_is_small(void)
     CHECK_INT(xmpp_close_get_report(s, &report), XMPP_CLOSE_OK);
     CHECK_INT(allocations, before);
     xmpp_close_free(s);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(an_engine_is_small);
-    RUN(every_event_in_every_state);
-    return check_done();
 }

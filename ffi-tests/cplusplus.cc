@@ -35,7 +35,7 @@ void peer(int fd, const std::string &answer, std::string &got)
     close(fd);
 }
 
-void late_stanzas_reach_a_lambda()
+TEST(late_stanzas_reach_a_lambda)
 {
     int fds[2];
     std::vector<std::string> stanzas;
@@ -60,7 +60,7 @@ void late_stanzas_reach_a_lambda()
     CHECK(stanzas == std::vector<std::string>({ "<a/>", "<b>c</b>" }));
 }
 
-void a_batch_tells_lambdas()
+TEST(a_batch_tells_lambdas)
 {
     int pairs[2][2];
     std::string got[2];
@@ -98,7 +98,7 @@ void a_batch_tells_lambdas()
     }
 }
 
-void handles_fit_smart_pointers()
+TEST(handles_fit_smart_pointers)
 {
     xmpp_close_canceller *canceller = nullptr;
     xmpp_close_stream *stream = nullptr;
@@ -114,7 +114,7 @@ void handles_fit_smart_pointers()
     CHECK_INT(xmpp_close_framer_between_stanzas(own_framer.get()), 1);
 }
 
-void structs_are_plain_data()
+TEST(structs_are_plain_data)
 {
     static_assert(std::is_standard_layout<xmpp_close_options>::value, "options");
     static_assert(std::is_trivial<xmpp_close_report>::value, "report");
@@ -127,13 +127,3 @@ void structs_are_plain_data()
 }
 
 } // namespace
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(late_stanzas_reach_a_lambda);
-    RUN(a_batch_tells_lambdas);
-    RUN(handles_fit_smart_pointers);
-    RUN(structs_are_plain_data);
-    return check_done();
-}

@@ -89,7 +89,7 @@ static void *close_in(void *arg)
 }
 
 /* All at once, since they only wait. */
-static void every_close_ends_within_its_total_time(void)
+TEST(every_close_ends_within_its_total_time)
 {
     struct situation all[2 * SITUATIONS];
     size_t i;
@@ -130,7 +130,7 @@ static unsigned long long timed(const struct step *script, const xmpp_close_opti
     return start;
 }
 
-static void silence_ends_it_before_the_total_time(void)
+TEST(silence_ends_it_before_the_total_time)
 {
     static const struct step script[] = { { READ_TAG, NULL, 0 }, { PAUSE, NULL, 300 }, { SEND, "<a/>", 0 },
                                           { PAUSE, NULL, 300 }, { SEND, "<a/>", 0 }, { HOLD, NULL, 0 } };
@@ -142,7 +142,7 @@ static void silence_ends_it_before_the_total_time(void)
     CHECK(took >= 2100 && took <= 2100 + 20000); /* 1500 ms after the last byte */
 }
 
-static void a_peer_that_keeps_tcp_open_is_waited_for_as_long_as_linger(void)
+TEST(a_peer_that_keeps_tcp_open_is_waited_for_as_long_as_linger)
 {
     static const struct step script[] = { { READ_TAG, NULL, 0 }, { SEND, TAG, 0 }, { HOLD, NULL, 0 } };
     static const struct step dripping[] = { { READ_TAG, NULL, 0 }, { SEND, TAG, 0 }, { DRIP, "junk", 50 } };
@@ -159,13 +159,4 @@ static void a_peer_that_keeps_tcp_open_is_waited_for_as_long_as_linger(void)
     options.linger_ms = 60000;
     took = timed(script, &options, XMPP_CLOSE_CLEAN);
     CHECK(took >= 1500 && took <= 1500 + 20000);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(every_close_ends_within_its_total_time);
-    RUN(silence_ends_it_before_the_total_time);
-    RUN(a_peer_that_keeps_tcp_open_is_waited_for_as_long_as_linger);
-    return check_done();
 }

@@ -264,7 +264,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-static void each_ending_has_one_outcome_through_every_api(void)
+TEST(each_ending_has_one_outcome_through_every_api)
 {
     char *big = malloc(BIG);
     uint32_t seen = 0;
@@ -288,11 +288,4 @@ static void each_ending_has_one_outcome_through_every_api(void)
     }
     CHECK_INT(seen, 0x3fe); /* all nine of them */
     free(big);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(each_ending_has_one_outcome_through_every_api);
-    return check_done();
 }

@@ -36,7 +36,7 @@ static int refuses(int fd, enum api api, const xmpp_close_options *options)
     return result;
 }
 
-static void a_farewell_that_would_spoil_the_stream_is_refused(void)
+TEST(a_farewell_that_would_spoil_the_stream_is_refused)
 {
     static const struct {
         const char *words;
@@ -66,7 +66,7 @@ static void a_farewell_that_would_spoil_the_stream_is_refused(void)
 }
 
 /* What a program has queued, cut wherever the socket took no more. */
-static void the_rest_of_what_is_half_written_goes_out(void)
+TEST(the_rest_of_what_is_half_written_goes_out)
 {
     static const char queue[] = "<message to='a&gt;b' id=\"x>y\"><body>a > b &amp; c</body><x xmlns='urn:x'/>"
                                 "<![CDATA[<b>&]]></message><presence/> <iq id='1'/>";
@@ -104,12 +104,4 @@ static void the_rest_of_what_is_half_written_goes_out(void)
         member_close(&member, api, 0);
         check_sent(&member, api, TAG);
     }
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(a_farewell_that_would_spoil_the_stream_is_refused);
-    RUN(the_rest_of_what_is_half_written_goes_out);
-    return check_done();
 }

@@ -60,7 +60,7 @@ static void feed(xmpp_close_framer *framer, const char *data, size_t len, size_t
     }
 }
 
-static void frames_do_not_depend_on_how_the_bytes_come(void)
+TEST(frames_do_not_depend_on_how_the_bytes_come)
 {
     static const char stream[] = "<?xml version='1.0'?>" HEADER " <message id='1'><body>a &amp; b</body></message>"
                                  "\n<r/>"
@@ -79,7 +79,7 @@ static void frames_do_not_depend_on_how_the_bytes_come(void)
     }
 }
 
-static void outputs_may_be_unwanted(void)
+TEST(outputs_may_be_unwanted)
 {
     xmpp_close_framer *framer = NULL;
     size_t consumed = 99;
@@ -91,7 +91,7 @@ static void outputs_may_be_unwanted(void)
     xmpp_close_framer_free(framer);
 }
 
-static void inside_a_stream_the_root_may_be_known_or_not(void)
+TEST(inside_a_stream_the_root_may_be_known_or_not)
 {
     static const struct {
         const char *root, *input, *expected;
@@ -120,7 +120,7 @@ static void inside_a_stream_the_root_may_be_known_or_not(void)
         }
 }
 
-static void it_knows_whether_it_is_between_stanzas(void)
+TEST(it_knows_whether_it_is_between_stanzas)
 {
     static const char input[] = " <a>t<b/></a> </s";
     /* Before the first byte, and after each. */
@@ -140,7 +140,7 @@ static void it_knows_whether_it_is_between_stanzas(void)
     xmpp_close_framer_free(framer);
 }
 
-static void a_restart_expects_a_new_header(void)
+TEST(a_restart_expects_a_new_header)
 {
     static const char again[] = "<?xml version='1.0'?>" HEADER "<b/>";
     xmpp_close_framer *framer = NULL;
@@ -155,7 +155,7 @@ static void a_restart_expects_a_new_header(void)
     xmpp_close_framer_free(framer);
 }
 
-static void a_stanza_over_the_limit_is_passed_over(void)
+TEST(a_stanza_over_the_limit_is_passed_over)
 {
     static char text[12001];
     xmpp_close_framer *framer = NULL;
@@ -167,16 +167,4 @@ static void a_stanza_over_the_limit_is_passed_over(void)
     feed(framer, "</big><c/></stream>", 19, 5, &notes);
     CHECK_TEXT(notes.text, "S<a/>|O12011|S<c/>|E|");
     xmpp_close_framer_free(framer);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(frames_do_not_depend_on_how_the_bytes_come);
-    RUN(outputs_may_be_unwanted);
-    RUN(inside_a_stream_the_root_may_be_known_or_not);
-    RUN(it_knows_whether_it_is_between_stanzas);
-    RUN(a_restart_expects_a_new_header);
-    RUN(a_stanza_over_the_limit_is_passed_over);
-    return check_done();
 }

@@ -17,52 +17,8 @@ const step answer[] = {
 };
 const step silent[] = { { HOLD, nullptr, 0 } };
 
-// Overload resolution shows here what must not compile.
-template <class Handle>
-constexpr bool is_moved_only()
-{
-    return !std::is_copy_constructible<Handle>::value && !std::is_copy_assignable<Handle>::value &&
-           std::is_nothrow_move_constructible<Handle>::value && std::is_nothrow_move_assignable<Handle>::value &&
-           std::is_nothrow_default_constructible<Handle>::value && !std::is_convertible<Handle, bool>::value;
-}
-static_assert(is_moved_only<xmpp_close::canceller>(), "canceller");
-static_assert(is_moved_only<xmpp_close::framer>(), "framer");
-static_assert(is_moved_only<xmpp_close::stream>(), "stream");
-static_assert(sizeof(xmpp_close::framer) == sizeof(void *), "nothing but the handle of C");
-static_assert(!std::is_convertible<xmpp_close::result, bool>::value, "if (int n = close()) would be a mistake");
-static_assert(std::is_copy_constructible<xmpp_close::options>::value, "options are values");
-static_assert(std::is_nothrow_move_constructible<xmpp_close::options>::value, "options move");
-static_assert(std::is_nothrow_move_constructible<xmpp_close::transport>::value, "transports move");
-static_assert(std::is_base_of<xmpp_close_report, xmpp_close::report>::value &&
-                  sizeof(xmpp_close::report) == sizeof(xmpp_close_report), "a report is that of C");
-static_assert(noexcept(xmpp_close::report()) && std::is_nothrow_copy_constructible<xmpp_close::report>::value, "plain");
-static_assert(!std::is_convertible<xmpp_close::outcome, int>::value, "an outcome is no number");
-
-using std::chrono::hours;
-using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-static_assert(xmpp_close::time_limit() == 0u, "the default");
-static_assert(xmpp_close::time_limit(seconds(3)) == 3000u, "in milliseconds");
-static_assert(xmpp_close::time_limit(microseconds(1500)) == 2u, "rounded up");
-static_assert(xmpp_close::time_limit(seconds(0)) == 1u, "not the default");
-static_assert(xmpp_close::time_limit(hours(-1)) == 1u, "nor its opposite");
-static_assert(xmpp_close::time_limit(milliseconds(4294967296LL)) == UINT32_MAX, "the longest");
-static_assert(xmpp_close::time_limit(hours::max()) == UINT32_MAX, "the longest");
-static_assert(xmpp_close::time_limit(std::chrono::duration<double>(1e300)) == UINT32_MAX, "the longest");
-static_assert(xmpp_close::moment(std::chrono::steady_clock::time_point(milliseconds(7))) == 7u, "a moment");
-static_assert(xmpp_close::moment(std::chrono::steady_clock::time_point(milliseconds(-7))) == 0u, "no moment before zero");
-static_assert(xmpp_close::moment(std::chrono::time_point<std::chrono::steady_clock, hours>::max()) == UINT64_MAX,
-              "the last moment");
-static_assert(!std::is_convertible<std::chrono::seconds, xmpp_close::moment>::value, "a duration is no moment");
-
-template <class Fd>
-constexpr auto closes_without_options(Fd fd) -> decltype(xmpp_close::close(fd), true)
-{
-    return true;
-}
-constexpr bool closes_without_options(...) { return false; }
-static_assert(!closes_without_options(3), "that is close(2)");
 
 struct late {
     std::vector<std::string> stanzas;
@@ -73,7 +29,7 @@ struct late {
     }
 };
 
-void late_stanzas_reach_a_callable()
+TEST(late_stanzas_reach_a_callable)
 {
     xmpp_close::options options;
     std::vector<std::string> stanzas;
@@ -101,7 +57,7 @@ void late_stanzas_reach_a_callable()
     CHECK(object.stanzas == stanzas);
 }
 
-void each_phase_reaches_a_callable()
+TEST(each_phase_reaches_a_callable)
 {
     std::vector<xmpp_close::phase> phases;
     std::string last;
@@ -120,7 +76,7 @@ void each_phase_reaches_a_callable()
     CHECK(phases == std::vector<xmpp_close::phase>({ xmpp_close::phase::begun, xmpp_close::phase::ended }));
 }
 
-void defaults_need_no_words()
+TEST(defaults_need_no_words)
 {
     peer other;
     peer_start(&other, UNIX, answer, nullptr, nullptr);
@@ -133,7 +89,7 @@ void defaults_need_no_words()
     peer_free(&other);
 }
 
-void a_parser_takes_the_bytes()
+TEST(a_parser_takes_the_bytes)
 {
     xmpp_close::options options;
     std::string seen;
@@ -154,7 +110,7 @@ void a_parser_takes_the_bytes()
 }
 
 // Each member in turn does what the member of that name does in C.
-void every_option_reaches_c()
+TEST(every_option_reaches_c)
 {
     static const step other_root[] = {
         { READ_TAG, "</stream>", 0 }, { SEND, "</stream>", 0 }, { READ_END, nullptr, 0 }, { END, nullptr, 0 }
@@ -254,7 +210,7 @@ struct counted {
 };
 int counted::copies = 0;
 
-void a_close_copies_no_callable()
+TEST(a_close_copies_no_callable)
 {
     xmpp_close::options options;
     options.on_stanza = counted();
@@ -263,7 +219,7 @@ void a_close_copies_no_callable()
     CHECK_INT(counted::copies, before);
 }
 
-void another_thread_cancels()
+TEST(another_thread_cancels)
 {
     static const step script[] = { { READ_TAG, nullptr, 0 }, { CALL, nullptr, 0 }, { HOLD, nullptr, 0 } };
     int code = 77;
@@ -304,7 +260,7 @@ struct session {
     int shut() { return channel_shut(&under); }
 };
 
-void transports_are_objects_or_callables()
+TEST(transports_are_objects_or_callables)
 {
     static const step over_tls[] = {
         { READ_TAG, nullptr, 0 }, { SEND, "<a/>" TAG, 0 }, { SEND_ZERO, nullptr, 0 }, { READ_END, nullptr, 0 },
@@ -341,82 +297,8 @@ void transports_are_objects_or_callables()
     peer_free(&other);
 }
 
-template <class Handle>
-void owns_one(Handle first, Handle second)
-{
-    Handle empty;
-    CHECK(!empty && empty.get() == nullptr);
-    const auto raw = first.get();
-    CHECK(bool(first) && raw != nullptr && second.get() != raw);
-    Handle moved(std::move(first));
-    CHECK(!first && moved.get() == raw);
-    Handle &same = moved; // not seen through by the compiler's warning
-    moved = std::move(same);
-    CHECK(moved.get() == raw);
-    second = std::move(moved); // what the handle had is freed, as ASan and valgrind confirm
-    CHECK(!moved && second.get() == raw);
-    std::swap(second, empty);
-    CHECK(!second && empty.get() == raw);
-    empty = Handle();
-    CHECK(!empty);
-    std::vector<Handle> many(3);
-    many.push_back(std::move(empty));
-    many.insert(many.begin(), std::move(second));
-    CHECK_INT(many.size(), 5);
-}
-
-void handles_own_what_they_hold()
-{
-    owns_one(xmpp_close::canceller::create(), xmpp_close::canceller::create());
-    owns_one(xmpp_close::stream::engine({}, 0), xmpp_close::stream::engine({}, 0));
-    owns_one(xmpp_close::framer::create(), xmpp_close::framer::create_inside("stream:stream"));
-}
-
-void an_empty_handle_says_so()
-{
-    CHECK_INT(xmpp_close::canceller().cancel(), XMPP_CLOSE_ERR_NULL);
-    xmpp_close::stream stream; // an open stream
-    CHECK(stream.send("<a/>") == xmpp_close::sent::err_null);
-    CHECK_INT(stream.finish(), XMPP_CLOSE_ERR_NULL);
-    CHECK_INT(stream.finish(xmpp_close::error()), XMPP_CLOSE_ERR_NULL);
-    CHECK_INT(stream.detach(), XMPP_CLOSE_ERR_NULL);
-    CHECK_INT(stream.cancel(), XMPP_CLOSE_ERR_NULL);
-    CHECK_INT(stream.peer_error(), XMPP_CLOSE_ERR_NULL);
-    CHECK(stream.output().empty());
-    CHECK_INT(stream.wrote(0, 10, 0), XMPP_CLOSE_OK);
-    CHECK(stream.received(10, 0));
-    for (const xmpp_close::wants &now : { stream.wants(), stream.tick(0), stream.step() }) {
-        CHECK(now.read && now.parse && now.may_send);
-        CHECK(!now.write && !now.answer && !now.inside && !now.notify && !now.shut && !now.over);
-    }
-    CHECK_INT(stream.timeout(0), -1);
-    CHECK_INT(stream.report().outcome, XMPP_CLOSE_PENDING);
-    CHECK_INT(stream.report().struct_size, sizeof(xmpp_close_report));
-    xmpp_close::framer framer;
-    const char *data = "<a/>", *xml = data;
-    size_t len = 4, xml_len = 0;
-    CHECK(framer.next(data, len, xml, xml_len) == xmpp_close::frame::err_null);
-    CHECK_INT(len, 4);
-    CHECK(xml == nullptr);
-    int calls = 0;
-    CHECK(framer.feed(data, len, [&](xmpp_close::frame, const char *, size_t) { calls++; }) ==
-          xmpp_close::frame::err_null);
-    CHECK_INT(calls, 0);
-    CHECK_INT(framer.restart(), XMPP_CLOSE_ERR_NULL);
-    CHECK(!framer.between_stanzas());
-
-    int code = 77;
-    CHECK(!xmpp_close::framer::create_inside("not a name", 0, &code));
-    CHECK_INT(code, XMPP_CLOSE_ERR_INVALID);
-    xmpp_close::options options;
-    const xmpp_close::canceller empty;
-    options.canceller = &empty;
-    CHECK(!xmpp_close::stream::engine(options, 0, &code));
-    CHECK_INT(code, XMPP_CLOSE_ERR_INVALID);
-}
-
 // hpp_plain.cc is compiled without exceptions and RTTI, and is part of this program.
-void files_without_exceptions_go_together_with_others()
+TEST(files_without_exceptions_go_together_with_others)
 {
     peer other;
     peer_start(&other, UNIX, answer, nullptr, nullptr);
@@ -446,24 +328,4 @@ closed close_with_peer(const step *script, const xmpp_close::options &options)
     done.got.assign(made.other.got != nullptr ? made.other.got : "", made.other.got_len);
     done.saw_end = made.other.saw_end != 0;
     return done;
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(late_stanzas_reach_a_callable);
-    RUN(each_phase_reaches_a_callable);
-    RUN(defaults_need_no_words);
-    RUN(a_parser_takes_the_bytes);
-    RUN(every_option_reaches_c);
-    RUN(a_close_copies_no_callable);
-    RUN(another_thread_cancels);
-    RUN(transports_are_objects_or_callables);
-    RUN(handles_own_what_they_hold);
-    RUN(an_empty_handle_says_so);
-    RUN(files_without_exceptions_go_together_with_others);
-    exceptions();
-    batches();
-    event_loops();
-    return check_done();
 }

@@ -34,7 +34,7 @@ int thrown_by(const Over &over, const xmpp_close::options &options)
     return number;
 }
 
-void a_throwing_callable_stops_the_close()
+TEST(a_throwing_callable_stops_the_close)
 {
     for (int which = 0; which < 3; which++) {
         int calls = 0;
@@ -59,7 +59,7 @@ void a_throwing_callable_stops_the_close()
 }
 
 // Whichever callable throws, and whether the peer is silent or not: no other callable of the transport is called.
-void a_throwing_transport_stops_the_close()
+TEST(a_throwing_transport_stops_the_close)
 {
     enum { READ_THROWS, WRITE_THROWS, ANSWER_THROWS, DETACH_THROWS, END_THROWS, ALL };
     for (const step *script : { silent, talks_on }) {
@@ -109,7 +109,7 @@ void a_throwing_transport_stops_the_close()
     }
 }
 
-void a_write_that_throws_stops_also_when_nothing_can_be_written()
+TEST(a_write_that_throws_stops_also_when_nothing_can_be_written)
 {
     peer other;
     channel under;
@@ -137,7 +137,7 @@ void a_write_that_throws_stops_also_when_nothing_can_be_written()
     peer_free(&other);
 }
 
-void a_close_inside_a_callable_may_throw_through_it()
+TEST(a_close_inside_a_callable_may_throw_through_it)
 {
     int outer_calls = 0;
     xmpp_close::options inner, outer;
@@ -158,7 +158,7 @@ void a_close_inside_a_callable_may_throw_through_it()
 }
 
 // on_end cannot stop the close, which goes on to its end here.
-void what_on_log_throws_comes_out_of_the_call()
+TEST(what_on_log_throws_comes_out_of_the_call)
 {
     int calls = 0;
     xmpp_close::options options;
@@ -182,7 +182,7 @@ void what_on_log_throws_comes_out_of_the_call()
     CHECK_INT(thrown, 2);
 }
 
-void options_can_be_used_again_after_an_exception()
+TEST(options_can_be_used_again_after_an_exception)
 {
     int calls = 0;
     xmpp_close::options options;
@@ -201,13 +201,3 @@ void options_can_be_used_again_after_an_exception()
 }
 
 } // namespace
-
-void exceptions()
-{
-    RUN(a_throwing_callable_stops_the_close);
-    RUN(a_throwing_transport_stops_the_close);
-    RUN(a_write_that_throws_stops_also_when_nothing_can_be_written);
-    RUN(a_close_inside_a_callable_may_throw_through_it);
-    RUN(what_on_log_throws_comes_out_of_the_call);
-    RUN(options_can_be_used_again_after_an_exception);
-}

@@ -102,7 +102,7 @@ bool are_same(xmpp_close::stream &cpp, xmpp_close_stream *c, uint64_t now)
 }
 
 // Every sequence of three of these.
-void every_event_is_that_of_c()
+TEST(every_event_is_that_of_c)
 {
     for (const event &first : events)
         for (const event &second : events)
@@ -137,7 +137,7 @@ void every_event_is_that_of_c()
             }
 }
 
-void an_engine_from_finish_to_its_end()
+TEST(an_engine_from_finish_to_its_end)
 {
     xmpp_close::stream stream = xmpp_close::stream::engine({}, 0);
     CHECK(stream.wants().may_send && stream.timeout(0) == -1);
@@ -217,7 +217,7 @@ void step_through(xmpp_close::stream &stream, int fd)
     }
 }
 
-void a_started_stream_is_stepped_and_its_callables_may_use_it()
+TEST(a_started_stream_is_stepped_and_its_callables_may_use_it)
 {
     other_end end(TCP, answer);
     std::string late;
@@ -251,7 +251,7 @@ void a_started_stream_is_stepped_and_its_callables_may_use_it()
     CHECK(std::string(end.other.got).find("<presence/><x/><stream:error><conflict ") == 0);
 }
 
-void a_stream_over_a_transport_is_stepped()
+TEST(a_stream_over_a_transport_is_stepped)
 {
     static const step over_tls[] = {
         { READ_TAG, nullptr, 0 }, { SEND, "<a/>" TAG, 0 }, { SEND_ZERO, nullptr, 0 }, { READ_END, nullptr, 0 },
@@ -282,7 +282,7 @@ void a_stream_over_a_transport_is_stepped()
     CHECK_INT(code, XMPP_CLOSE_ERR_NULL);
 }
 
-void a_callable_may_destroy_its_stream()
+TEST(a_callable_may_destroy_its_stream)
 {
     other_end end(TCP, answer);
     const std::shared_ptr<int> token = std::make_shared<int>(0);
@@ -305,7 +305,7 @@ void a_callable_may_destroy_its_stream()
     CHECK_INT(token.use_count(), 1);
 }
 
-void an_exception_comes_out_of_step_and_ends_the_stream()
+TEST(an_exception_comes_out_of_step_and_ends_the_stream)
 {
     other_end end(TCP, answer);
     int calls = 0, caught = 0;
@@ -342,7 +342,7 @@ std::vector<found> all(xmpp_close::framer &framer, const std::string &bytes, fra
     return them;
 }
 
-void a_framer_is_fed_in_one_call_for_each_piece()
+TEST(a_framer_is_fed_in_one_call_for_each_piece)
 {
     xmpp_close::framer framer = xmpp_close::framer::create(10000);
     std::vector<found> them = all(framer, "<stream:stream><a/>", frame::more);
@@ -367,7 +367,7 @@ void a_framer_is_fed_in_one_call_for_each_piece()
     CHECK(them[1].kind == frame::malformed && them[1].xml == "not-well-formed");
 }
 
-void a_framer_can_be_taken_step_by_step()
+TEST(a_framer_can_be_taken_step_by_step)
 {
     xmpp_close::framer framer = xmpp_close::framer::create_inside(nullptr);
     const char bytes[] = "<a/><b/>";
@@ -384,7 +384,7 @@ void a_framer_can_be_taken_step_by_step()
 }
 
 // There is no C between the two, so the exception passes through, and the framer stays usable.
-void an_exception_leaves_feed_as_it_is()
+TEST(an_exception_leaves_feed_as_it_is)
 {
     xmpp_close::framer framer = xmpp_close::framer::create_inside(nullptr);
     int caught = 0;
@@ -398,16 +398,3 @@ void an_exception_leaves_feed_as_it_is()
 }
 
 } // namespace
-
-void event_loops()
-{
-    RUN(every_event_is_that_of_c);
-    RUN(an_engine_from_finish_to_its_end);
-    RUN(a_started_stream_is_stepped_and_its_callables_may_use_it);
-    RUN(a_stream_over_a_transport_is_stepped);
-    RUN(a_callable_may_destroy_its_stream);
-    RUN(an_exception_comes_out_of_step_and_ends_the_stream);
-    RUN(a_framer_is_fed_in_one_call_for_each_piece);
-    RUN(a_framer_can_be_taken_step_by_step);
-    RUN(an_exception_leaves_feed_as_it_is);
-}

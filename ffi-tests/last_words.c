@@ -68,7 +68,7 @@ static void await_arrival(int fd, size_t len)
     CHECK_INT(recv(fd, bytes, len, MSG_PEEK | MSG_WAITALL), len);
 }
 
-static void the_last_words_count_all_that_had_arrived(void)
+TEST(the_last_words_count_all_that_had_arrived)
 {
     /* More than one read takes. */
     static const struct step script[] = { { SEND, "<b/>", 5000 }, { READ_TAG, NULL, 0 }, { SEND, "<late/>" TAG, 0 },
@@ -87,7 +87,7 @@ static void the_last_words_count_all_that_had_arrived(void)
     }
 }
 
-static void a_stream_error_stands_behind_the_last_words(void)
+TEST(a_stream_error_stands_behind_the_last_words)
 {
     static struct speaker speaker;
     int api;
@@ -105,7 +105,7 @@ static void a_stream_error_stands_behind_the_last_words(void)
     }
 }
 
-static void the_answer_to_the_peers_tag_has_last_words_too(void)
+TEST(the_answer_to_the_peers_tag_has_last_words_too)
 {
     static struct speaker speaker;
     int api;
@@ -119,7 +119,7 @@ static void the_answer_to_the_peers_tag_has_last_words_too(void)
 }
 
 /* Last words are composed when the queue before them is written, and count what has come until then. */
-static void the_last_words_wait_for_a_long_queue(void)
+TEST(the_last_words_wait_for_a_long_queue)
 {
     static const struct step script[] = { { READ_TAG, "<mark/>", 0 }, { SEND, "<b/>", 10 }, { READ_TAG, NULL, 0 },
                                           { SEND, TAG, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 } };
@@ -143,7 +143,7 @@ static void the_last_words_wait_for_a_long_queue(void)
     }
 }
 
-static void as_many_bytes_as_there_is_room_for_are_sent(void)
+TEST(as_many_bytes_as_there_is_room_for_are_sent)
 {
     static struct speaker speaker;
     static char sent[4 + 4096 + sizeof TAG];
@@ -159,7 +159,7 @@ static void as_many_bytes_as_there_is_room_for_are_sent(void)
     }
 }
 
-static void last_words_that_are_refused_or_too_long_stop_it(void)
+TEST(last_words_that_are_refused_or_too_long_stop_it)
 {
     static const struct {
         size_t count;
@@ -181,7 +181,7 @@ static void last_words_that_are_refused_or_too_long_stop_it(void)
 }
 
 /* These last words would make the stream malformed, or end it twice. */
-static void last_words_that_are_no_whole_stanzas_are_not_sent(void)
+TEST(last_words_that_are_no_whole_stanzas_are_not_sent)
 {
     static const char *const mistakes[] = { "<a>", "<a", "text", "<a/>text", "</a>", TAG, "<a/>" TAG };
     static struct speaker speaker;
@@ -197,7 +197,7 @@ static void last_words_that_are_no_whole_stanzas_are_not_sent(void)
         }
 }
 
-static void without_a_chance_to_be_heard_there_are_no_last_words(void)
+TEST(without_a_chance_to_be_heard_there_are_no_last_words)
 {
     static const struct step gone[] = { { RESET, NULL, 0 } };
     static struct speaker speaker;
@@ -221,7 +221,7 @@ static void without_a_chance_to_be_heard_there_are_no_last_words(void)
 }
 
 /* What still comes is not handled or acknowledged, so the peer sends it again. */
-static void a_detach_ends_tcp_without_a_tag(void)
+TEST(a_detach_ends_tcp_without_a_tag)
 {
     static const struct step talks[] = { { SEND, "<b/>", 3 }, { READ_END, NULL, 0 }, { SEND, "<c/>", 0 },
                                          { END, NULL, 0 } };
@@ -250,7 +250,7 @@ static void a_detach_ends_tcp_without_a_tag(void)
     }
 }
 
-static void a_detach_does_not_wait_for_a_mute_peer(void)
+TEST(a_detach_does_not_wait_for_a_mute_peer)
 {
     static const struct step mute[] = { { HOLD, NULL, 0 } };
     static struct speaker speaker;
@@ -266,7 +266,7 @@ static void a_detach_does_not_wait_for_a_mute_peer(void)
     }
 }
 
-static void over_tls_a_detach_ends_with_close_notify(void)
+TEST(over_tls_a_detach_ends_with_close_notify)
 {
     static struct speaker speaker;
     int api;
@@ -284,7 +284,7 @@ static void over_tls_a_detach_ends_with_close_notify(void)
     }
 }
 
-static void a_tag_that_was_sent_is_not_sent_again(void)
+TEST(a_tag_that_was_sent_is_not_sent_again)
 {
     static const struct step answers_later[] = { { READ_TAG, NULL, 0 }, { PAUSE, NULL, 200 }, { SEND, "<b/>" TAG, 0 },
                                                  { READ_END, NULL, 0 }, { END, NULL, 0 } };
@@ -314,22 +314,4 @@ static void a_tag_that_was_sent_is_not_sent_again(void)
             speaker_check(&speaker, (enum api)api, TAG, way == 2 ? XMPP_CLOSE_MALFORMED : XMPP_CLOSE_CLEAN, 0);
         }
     }
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(the_last_words_count_all_that_had_arrived);
-    RUN(a_stream_error_stands_behind_the_last_words);
-    RUN(the_answer_to_the_peers_tag_has_last_words_too);
-    RUN(the_last_words_wait_for_a_long_queue);
-    RUN(as_many_bytes_as_there_is_room_for_are_sent);
-    RUN(last_words_that_are_refused_or_too_long_stop_it);
-    RUN(last_words_that_are_no_whole_stanzas_are_not_sent);
-    RUN(without_a_chance_to_be_heard_there_are_no_last_words);
-    RUN(a_detach_ends_tcp_without_a_tag);
-    RUN(a_detach_does_not_wait_for_a_mute_peer);
-    RUN(over_tls_a_detach_ends_with_close_notify);
-    RUN(a_tag_that_was_sent_is_not_sent_again);
-    return check_done();
 }

@@ -55,7 +55,7 @@ static void close_cleanly(xmpp_close_stream *s)
     CHECK_INT(xmpp_close_tell(s, XMPP_CLOSE_FACT_EOF, 0, 6), XMPP_CLOSE_OK);
 }
 
-static void the_last_line_is_that_of_the_report(void)
+TEST(the_last_line_is_that_of_the_report)
 {
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
     struct logged l;
@@ -71,7 +71,7 @@ static void the_last_line_is_that_of_the_report(void)
     peer_free(&peer);
 }
 
-static void what_the_peer_says_is_one_line(void)
+TEST(what_the_peer_says_is_one_line)
 {
     static const struct step error[] = {
         { READ_TAG, NULL, 0 },
@@ -90,7 +90,7 @@ static void what_the_peer_says_is_one_line(void)
     peer_free(&peer);
 }
 
-static void an_engine_logs_what_it_is_told(void)
+TEST(an_engine_logs_what_it_is_told)
 {
     struct logged l;
     prepare_log(&l, NULL);
@@ -141,7 +141,7 @@ static void step_to_its_end(struct logged *l, int fd)
     }
 }
 
-static void the_callback_may_use_its_stream(void)
+TEST(the_callback_may_use_its_stream)
 {
     struct logged l;
     struct peer peer;
@@ -163,7 +163,7 @@ static void the_callback_may_use_its_stream(void)
     xmpp_close_free(l.s);
 }
 
-static void a_stream_that_the_callback_frees_logs_no_more(void)
+TEST(a_stream_that_the_callback_frees_logs_no_more)
 {
     struct logged l;
     struct peer peer;
@@ -189,7 +189,7 @@ static void a_stream_that_the_callback_frees_logs_no_more(void)
     peer_free(&peer);
 }
 
-static void streams_of_a_batch_log_to_their_own_callbacks(void)
+TEST(streams_of_a_batch_log_to_their_own_callbacks)
 {
     xmpp_close_batch *batch = NULL;
     struct logged logged[2];
@@ -212,16 +212,4 @@ static void streams_of_a_batch_log_to_their_own_callbacks(void)
     }
     xmpp_close_free(logged[1].s);
     xmpp_close_batch_free(batch);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(the_last_line_is_that_of_the_report);
-    RUN(what_the_peer_says_is_one_line);
-    RUN(an_engine_logs_what_it_is_told);
-    RUN(the_callback_may_use_its_stream);
-    RUN(a_stream_that_the_callback_frees_logs_no_more);
-    RUN(streams_of_a_batch_log_to_their_own_callbacks);
-    return check_done();
 }

@@ -96,7 +96,7 @@ static int make(int kind, int *result)
 }
 
 /* The handle is what is allocated last. */
-static void a_handle_without_memory_is_the_systems_fault(void)
+TEST(a_handle_without_memory_is_the_systems_fault)
 {
     int kind;
     for (kind = 0; kind < 4; kind++) {
@@ -117,7 +117,7 @@ static void a_handle_without_memory_is_the_systems_fault(void)
     }
 }
 
-static void a_batch_needs_memory_for_what_it_waits_for(void)
+TEST(a_batch_needs_memory_for_what_it_waits_for)
 {
     int result = 1;
     refuse(4096, 0);
@@ -133,7 +133,7 @@ static const struct step answer[] = {
 };
 
 /* What is handed over for the close is copied once, and that may be refused. */
-static void a_farewell_and_a_residual_are_copied_once_or_refused(void)
+TEST(a_farewell_and_a_residual_are_copied_once_or_refused)
 {
     static char bytes[LARGE];
     int way;
@@ -174,7 +174,7 @@ static void a_farewell_and_a_residual_are_copied_once_or_refused(void)
 }
 
 /* The sender of a stanza decides how long the stanza is. */
-static void a_late_stanza_without_memory_is_passed_over(void)
+TEST(a_late_stanza_without_memory_is_passed_over)
 {
     static char text[1001];
     const struct step script[] = {
@@ -205,7 +205,7 @@ static void a_late_stanza_without_memory_is_passed_over(void)
     CHECK(allowed > 1 && allowed < 20);
 }
 
-static void features_are_read_where_they_are(void)
+TEST(features_are_read_where_they_are)
 {
     static const char start[] = "<stream:features><limits xmlns='urn:xmpp:stream-limits:0'><idle-seconds>60</idle-seconds>"
                                 "</limits>";
@@ -226,15 +226,4 @@ static void features_are_read_where_they_are(void)
     CHECK_INT(xmpp_close_idle_seconds(features, LARGE, &seconds), 0);
     CHECK_INT(relent(), 0);
     free(features);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(a_handle_without_memory_is_the_systems_fault);
-    RUN(a_batch_needs_memory_for_what_it_waits_for);
-    RUN(a_farewell_and_a_residual_are_copied_once_or_refused);
-    RUN(a_late_stanza_without_memory_is_passed_over);
-    RUN(features_are_read_where_they_are);
-    return check_done();
 }

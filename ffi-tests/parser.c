@@ -85,7 +85,7 @@ static xmpp_close_report close_session(struct session *session, const struct ste
     return report;
 }
 
-static void the_applications_parser_finds_the_end(void)
+TEST(the_applications_parser_finds_the_end)
 {
     static const struct step script[] = {
         { READ_TAG, NULL, 0 }, { SEND, "y/></iq><presence/><me", 0 }, { PAUSE, NULL, 50 },
@@ -106,7 +106,7 @@ static void the_applications_parser_finds_the_end(void)
     }
 }
 
-static void the_tag_may_come_in_two_pieces(void)
+TEST(the_tag_may_come_in_two_pieces)
 {
     static const char whole[] = "ry/></iq></s:stream>";
     size_t split;
@@ -124,7 +124,7 @@ static void the_tag_may_come_in_two_pieces(void)
     }
 }
 
-static void residual_bytes_are_parsed_first(void)
+TEST(residual_bytes_are_parsed_first)
 {
     static const struct step script[] = { { READ_TAG, NULL, 0 }, { SEND, "q></s:stream>", 0 }, { READ_END, NULL, 0 },
                                           { END, NULL, 0 } };
@@ -138,7 +138,7 @@ static void residual_bytes_are_parsed_first(void)
     }
 }
 
-static void the_tag_may_be_among_the_residual_bytes(void)
+TEST(the_tag_may_be_among_the_residual_bytes)
 {
     static const struct step script[] = { { READ_END, NULL, 0 }, { END, NULL, 0 } };
     int variant;
@@ -151,7 +151,7 @@ static void the_tag_may_be_among_the_residual_bytes(void)
     }
 }
 
-static void what_comes_after_the_tag_is_not_parsed(void)
+TEST(what_comes_after_the_tag_is_not_parsed)
 {
     static const struct step script[] = {
         { READ_TAG, NULL, 0 }, { SEND, "ry/></iq></s:stream>", 0 }, { READ_TAG, NULL, 0 },
@@ -168,7 +168,7 @@ static void what_comes_after_the_tag_is_not_parsed(void)
     }
 }
 
-static void a_parser_that_gives_up_stops_the_close(void)
+TEST(a_parser_that_gives_up_stops_the_close)
 {
     static const struct step script[] = {
         { READ_TAG, NULL, 0 }, { SEND, "ry></wrong>", 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
@@ -192,7 +192,7 @@ static int parse_and_tell(void *userdata, const uint8_t *data, size_t len)
     return result == 0 && session->depth > 1 ? XMPP_CLOSE_MID_ELEMENT : result;
 }
 
-static void a_parser_can_refuse_what_came(void)
+TEST(a_parser_can_refuse_what_came)
 {
     static const struct step script[] = {
         { READ_TAG, NULL, 0 }, { SEND, "ry></wrong><message/>", 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
@@ -241,7 +241,7 @@ static void a_parser_can_refuse_what_came(void)
     }
 }
 
-static void a_parser_can_tell_an_end_inside_an_element(void)
+TEST(a_parser_can_tell_an_end_inside_an_element)
 {
     static const struct {
         const char *sent;
@@ -276,7 +276,7 @@ static void a_parser_can_tell_an_end_inside_an_element(void)
     }
 }
 
-static void a_peer_that_leaves_without_its_tag_is_not_clean(void)
+TEST(a_peer_that_leaves_without_its_tag_is_not_clean)
 {
     static const struct step script[] = { { READ_TAG, NULL, 0 }, { SEND, "ry/></iq>", 0 }, { END, NULL, 0 } };
     int variant;
@@ -288,7 +288,7 @@ static void a_peer_that_leaves_without_its_tag_is_not_clean(void)
     }
 }
 
-static void a_peer_without_progress_is_given_up(void)
+TEST(a_peer_without_progress_is_given_up)
 {
     static const struct step script[] = { { READ_TAG, NULL, 0 }, { SEND, "ry/></iq>", 0 }, { HOLD, NULL, 0 } };
     int variant;
@@ -299,20 +299,4 @@ static void a_peer_without_progress_is_given_up(void)
         CHECK(report.elapsed_ms >= 400 && report.elapsed_ms < 30000);
         CHECK_INT(session.stanzas, 2);
     }
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(the_applications_parser_finds_the_end);
-    RUN(the_tag_may_come_in_two_pieces);
-    RUN(residual_bytes_are_parsed_first);
-    RUN(the_tag_may_be_among_the_residual_bytes);
-    RUN(what_comes_after_the_tag_is_not_parsed);
-    RUN(a_parser_that_gives_up_stops_the_close);
-    RUN(a_parser_can_refuse_what_came);
-    RUN(a_parser_can_tell_an_end_inside_an_element);
-    RUN(a_peer_that_leaves_without_its_tag_is_not_clean);
-    RUN(a_peer_without_progress_is_given_up);
-    return check_done();
 }

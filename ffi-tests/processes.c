@@ -111,13 +111,13 @@ static void cancel_inside(const struct step *script, uint32_t total_ms, int outc
     }
 }
 
-static void a_thread_that_is_cancelled_in_a_close_ends_behind_it(void)
+TEST(a_thread_that_is_cancelled_in_a_close_ends_behind_it)
 {
     static const struct step silent[] = { { READ_TAG, NULL, 0 }, { CALL, NULL, 0 }, { HOLD, NULL, 0 } };
     cancel_inside(silent, 500, XMPP_CLOSE_TIMED_OUT, 0);
 }
 
-static void a_thread_that_is_cancelled_is_not_in_a_callback_either(void)
+TEST(a_thread_that_is_cancelled_is_not_in_a_callback_either)
 {
     static const struct step late[] = { { READ_TAG, NULL, 0 }, { CALL, NULL, 0 }, { SEND, "<a/>", 3 },
                                         { SEND, TAG, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 } };
@@ -171,7 +171,7 @@ static void *call_while_cancelled(void *arg)
     return NULL;
 }
 
-static void every_call_that_makes_system_calls_is_made_whole(void)
+TEST(every_call_that_makes_system_calls_is_made_whole)
 {
     pthread_t thread;
     void *result = NULL;
@@ -207,7 +207,7 @@ static int free_canceller(void *canceller)
     return 0;
 }
 
-static void a_canceller_used_in_a_child_costs_its_parent_nothing(void)
+TEST(a_canceller_used_in_a_child_costs_its_parent_nothing)
 {
     static const struct step silent[] = { { HOLD, NULL, 0 } };
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
@@ -257,7 +257,7 @@ static int use_batch(void *arg)
     return !right;
 }
 
-static void a_batch_freed_in_a_child_still_closes_its_parents_streams(void)
+TEST(a_batch_freed_in_a_child_still_closes_its_parents_streams)
 {
     static const struct step answer[] = { { READ_TAG, NULL, 0 }, { PAUSE, NULL, 100 }, { SEND, "<a/>" TAG, 0 },
                                           { READ_END, NULL, 0 }, { END, NULL, 0 } };
@@ -295,7 +295,7 @@ static void set_open_files(rlim_t limit, struct rlimit *before)
 }
 
 /* In a sandbox that allows one open file, poll(2) takes one descriptor. */
-static void with_one_open_file_allowed_a_close_still_waits(void)
+TEST(with_one_open_file_allowed_a_close_still_waits)
 {
     xmpp_close_canceller *canceller = NULL;
     int cancellable;
@@ -321,7 +321,7 @@ static void with_one_open_file_allowed_a_close_still_waits(void)
 }
 
 /* A descriptor above FD_SETSIZE, for which select(2) would write past its set. */
-static void a_descriptor_with_a_large_number_is_closed_like_any(void)
+TEST(a_descriptor_with_a_large_number_is_closed_like_any)
 {
     enum way way;
     struct rlimit before;
@@ -340,17 +340,4 @@ static void a_descriptor_with_a_large_number_is_closed_like_any(void)
         peer_free(&peer);
     }
     set_open_files(before.rlim_cur, NULL);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(a_thread_that_is_cancelled_in_a_close_ends_behind_it);
-    RUN(a_thread_that_is_cancelled_is_not_in_a_callback_either);
-    RUN(every_call_that_makes_system_calls_is_made_whole);
-    RUN(a_canceller_used_in_a_child_costs_its_parent_nothing);
-    RUN(a_batch_freed_in_a_child_still_closes_its_parents_streams);
-    RUN(with_one_open_file_allowed_a_close_still_waits);
-    RUN(a_descriptor_with_a_large_number_is_closed_like_any);
-    return check_done();
 }

@@ -10,12 +10,12 @@
 static volatile int zero, shared;
 static int *volatile kept;
 
-static void a_check_that_does_not_hold(void)
+TEST(a_check_that_does_not_hold)
 {
     CHECK(zero != 0);
 }
 
-static void a_descriptor_left_open(void)
+TEST(a_descriptor_left_open)
 {
     CHECK(dup(0) >= 0);
 }
@@ -26,7 +26,7 @@ static void *run_for_ever(void *unused)
     return unused;
 }
 
-static void a_thread_left_running(void)
+TEST(a_thread_left_running)
 {
     pthread_t thread;
     CHECK_INT(pthread_create(&thread, NULL, run_for_ever, NULL), 0);
@@ -39,7 +39,7 @@ static void *count(void *unused)
 }
 
 /* The threads do not wait for each other. */
-static void a_data_race(void)
+TEST(a_data_race)
 {
     pthread_t threads[2];
     int i;
@@ -50,28 +50,16 @@ static void a_data_race(void)
 }
 
 /* Something that the library allocated, and that is never freed. */
-static void memory_left_behind(void)
+TEST(memory_left_behind)
 {
     xmpp_close_stream *stream = NULL;
     CHECK_INT(xmpp_close_new(NULL, 0, &stream), XMPP_CLOSE_OK);
 }
 
-static void memory_used_after_its_end(void)
+TEST(memory_used_after_its_end)
 {
     kept = malloc(sizeof *kept);
     CHECK(kept != NULL);
     free(kept);
     CHECK(*kept == 0 || *kept != 0);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(a_check_that_does_not_hold);
-    RUN(a_descriptor_left_open);
-    RUN(a_thread_left_running);
-    RUN(a_data_race);
-    RUN(memory_left_behind);
-    RUN(memory_used_after_its_end);
-    return check_done();
 }

@@ -126,26 +126,17 @@ static void race_often(enum way way)
     printf("  of %d closes, at whose end it was cancelled, %d were\n", rounds * streams, stopped);
 }
 
-static void a_close_is_cancelled_while_it_ends(void)
+TEST(a_close_is_cancelled_while_it_ends)
 {
     race_often(BY_FD);
 }
 
-static void a_close_over_callbacks_is_cancelled_while_it_ends(void)
+TEST(a_close_over_callbacks_is_cancelled_while_it_ends)
 {
     race_often(OVER_CALLBACKS);
 }
 
-static void a_batch_is_cancelled_while_it_ends(void)
+TEST(a_batch_is_cancelled_while_it_ends)
 {
     race_often(IN_A_BATCH);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(a_close_is_cancelled_while_it_ends);
-    RUN(a_close_over_callbacks_is_cancelled_while_it_ends);
-    RUN(a_batch_is_cancelled_while_it_ends);
-    return check_done();
 }

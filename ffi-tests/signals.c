@@ -47,7 +47,15 @@ static void start_quiet_peer(struct peer *peer, enum kind kind, const struct ste
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
-static char farewell[1 << 20];
+#define FAREWELL (1 << 20)
+
+/* Of no character but blanks, so that it may stand between stanzas. */
+static const char *farewell(void)
+{
+    static char blanks[FAREWELL];
+    memset(blanks, ' ', sizeof blanks);
+    return blanks;
+}
 
 static void close_under_signals(int flags, const struct step *script, int over_callbacks, int big, uint32_t total_ms,
                                 uint32_t outcome)
@@ -61,8 +69,8 @@ static void close_under_signals(int flags, const struct step *script, int over_c
     int hits;
     options.total_ms = total_ms;
     options.no_progress_ms = 60000;
-    options.farewell = farewell;
-    options.farewell_len = big ? sizeof farewell : 0;
+    options.farewell = farewell();
+    options.farewell_len = big ? (size_t)FAREWELL : 0;
     start_quiet_peer(&peer, TCP_SMALL, script);
     channel_init(&channel, peer.fd, 0, &transport);
     start_signals(flags);
@@ -87,21 +95,21 @@ static void close_under_signals(int flags, const struct step *script, int over_c
 
 static const struct step silent[] = { { HOLD, NULL, 0 } };
 
-static void with_silent_peer_the_deadline_holds(void)
+TEST(with_silent_peer_the_deadline_holds)
 {
     close_under_signals(0, silent, 0, 0, 500, XMPP_CLOSE_TIMED_OUT);
     close_under_signals(SA_RESTART, silent, 0, 0, 2000, XMPP_CLOSE_TIMED_OUT);
     close_under_signals(SA_RESTART, silent, 1, 0, 500, XMPP_CLOSE_TIMED_OUT);
 }
 
-static void with_output_blocked_the_deadline_holds(void)
+TEST(with_output_blocked_the_deadline_holds)
 {
     close_under_signals(0, silent, 0, 1, 2000, XMPP_CLOSE_STALLED);
     close_under_signals(SA_RESTART, silent, 0, 1, 500, XMPP_CLOSE_STALLED);
     close_under_signals(0, silent, 1, 1, 500, XMPP_CLOSE_STALLED);
 }
 
-static void a_slow_but_honest_peer_ends_clean(void)
+TEST(a_slow_but_honest_peer_ends_clean)
 {
     static const struct step slow[] = {
         { PAUSE, NULL, 100 }, { READ_TAG, NULL, 0 }, { PAUSE, NULL, 100 }, { SEND, "<a/>", 0 },
@@ -113,7 +121,7 @@ static void a_slow_but_honest_peer_ends_clean(void)
 }
 
 /* The process is alive afterwards, though SIGPIPE is deadly here. */
-static void a_peer_that_is_gone_raises_no_sigpipe(void)
+TEST(a_peer_that_is_gone_raises_no_sigpipe)
 {
     static const struct step gone[] = { { RESET, NULL, 0 } };
     static const struct step tag_and_gone[] = { { SEND, TAG, 0 }, { RESET, NULL, 0 } };
@@ -126,8 +134,8 @@ static void a_peer_that_is_gone_raises_no_sigpipe(void)
             xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
             xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
             struct peer peer;
-            options.farewell = farewell;
-            options.farewell_len = sizeof farewell;
+            options.farewell = farewell();
+            options.farewell_len = (size_t)FAREWELL;
             options.total_ms = 20000;
             peer_start(&peer, round % 2 ? TCP : UNIX, scripts[script], NULL, NULL);
             peer_await(&peer); /* the peer is gone for certain */
@@ -138,15 +146,4 @@ static void a_peer_that_is_gone_raises_no_sigpipe(void)
             peer_stop(&peer);
             peer_free(&peer);
         }
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    memset(farewell, ' ', sizeof farewell);
-    RUN(with_silent_peer_the_deadline_holds);
-    RUN(with_output_blocked_the_deadline_holds);
-    RUN(a_slow_but_honest_peer_ends_clean);
-    RUN(a_peer_that_is_gone_raises_no_sigpipe);
-    return check_done();
 }

@@ -1,37 +1,11 @@
 /* Programs that were built with an older or a newer header than the library. */
 #include "channel.h"
-#include "check.h"
-#include "peer.h"
-#include "xmpp_close.h"
+#include "sizes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static const struct step answer[] = {
-    { READ_TAG, NULL, 0 }, { SEND, "<a/>" TAG, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
-};
-
-/* A copy that ends where the memory ends, so that valgrind notices an access beyond it. */
-static void *cut(const void *bytes, size_t size)
-{
-    void *copy = malloc(size);
-    if (copy == NULL)
-        check_fatal("malloc");
-    memcpy(copy, bytes, size);
-    return copy;
-}
-
-/* A copy that is `extra` bytes longer, all of them zero. */
-static void *stretched(const void *bytes, size_t size, size_t extra)
-{
-    unsigned char *copy = calloc(1, size + extra);
-    if (copy == NULL)
-        check_fatal("calloc");
-    memcpy(copy, bytes, size);
-    return copy;
-}
 
 static int close_with_sizes(const xmpp_close_options *options, xmpp_close_report *report)
 {
@@ -48,9 +22,8 @@ static int close_with_sizes(const xmpp_close_options *options, xmpp_close_report
 /* Where the structs of version 0.1.0 ended, and so where the structs of programs of that version end. */
 #define OPTIONS_0_1 offsetof(xmpp_close_options, stream_error_address)
 #define REPORT_0_1 offsetof(xmpp_close_report, stream_error_text)
-#define BATCH_OPTIONS_0_1 offsetof(xmpp_close_batch_options, stream_error_address)
 
-static void an_old_program_has_shorter_options(void)
+TEST(an_old_program_has_shorter_options)
 {
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
     void *old;
@@ -62,7 +35,7 @@ static void an_old_program_has_shorter_options(void)
     CHECK_INT(close_with_sizes(&options, NULL), XMPP_CLOSE_OK);
 }
 
-static void sizes_that_no_struct_has_are_refused(void)
+TEST(sizes_that_no_struct_has_are_refused)
 {
     static const size_t sizes[] = { 0, 1, sizeof(size_t) - 1, 36, 4097, 100000, SIZE_MAX };
     size_t i;
@@ -213,7 +186,7 @@ IN_A_BATCH(batch_report, REPORT)
 
 /* A struct of every possible size, in memory that ends where the struct ends: half a pointer must not be followed, and no
  * byte behind the struct may be read or written. */
-static void every_size_is_a_struct_of_some_version_or_refused(void)
+TEST(every_size_is_a_struct_of_some_version_or_refused)
 {
     static const xmpp_close_batch_options batch_init = XMPP_CLOSE_BATCH_OPTIONS_INIT;
     static const xmpp_close_summary summary_init = XMPP_CLOSE_SUMMARY_INIT;
@@ -287,7 +260,7 @@ static void every_size_is_a_struct_of_some_version_or_refused(void)
     close(fds[1]);
 }
 
-static void a_new_program_may_have_longer_options_while_it_does_not_use_them(void)
+TEST(a_new_program_may_have_longer_options_while_it_does_not_use_them)
 {
     const xmpp_close_options init = XMPP_CLOSE_OPTIONS_INIT;
     unsigned char *longer = stretched(&init, sizeof init, 64);
@@ -302,7 +275,7 @@ static void a_new_program_may_have_longer_options_while_it_does_not_use_them(voi
     free(longer);
 }
 
-static void an_old_program_gets_a_report_of_its_own_size(void)
+TEST(an_old_program_gets_a_report_of_its_own_size)
 {
     xmpp_close_report report, *old = malloc(REPORT_0_1);
     const size_t size = REPORT_0_1;
@@ -324,7 +297,7 @@ static void an_old_program_gets_a_report_of_its_own_size(void)
     free(old);
 }
 
-static void a_new_program_may_have_a_longer_report(void)
+TEST(a_new_program_may_have_a_longer_report)
 {
     const xmpp_close_report init = XMPP_CLOSE_REPORT_INIT;
     size_t size = sizeof init + 64, i;
@@ -338,7 +311,7 @@ static void a_new_program_may_have_a_longer_report(void)
     free(longer);
 }
 
-static void a_report_without_its_initializer_is_refused(void)
+TEST(a_report_without_its_initializer_is_refused)
 {
     xmpp_close_stream *stream = NULL;
     xmpp_close_report report;
@@ -352,7 +325,7 @@ static void a_report_without_its_initializer_is_refused(void)
     CHECK_INT(xmpp_close_get_report(NULL, NULL), XMPP_CLOSE_ERR_NULL);
 }
 
-static void a_used_report_can_be_used_again(void)
+TEST(a_used_report_can_be_used_again)
 {
     static const struct step error[] = {
         { READ_TAG, NULL, 0 },
@@ -369,86 +342,4 @@ static void a_used_report_can_be_used_again(void)
     CHECK_INT(close_with_sizes(NULL, &report), XMPP_CLOSE_OK);
     CHECK_TEXT(report.stream_error, "");
     CHECK_INT(report.stanzas, 1);
-}
-
-/* A batch of one. */
-static int run_with_sizes(const xmpp_close_batch_options *options, xmpp_close_summary *summary)
-{
-    xmpp_close_batch *batch = NULL;
-    struct peer peer;
-    int result;
-    peer_start(&peer, UNIX, answer, NULL, NULL);
-    CHECK_INT(xmpp_close_batch_new(&batch), XMPP_CLOSE_OK);
-    CHECK_INT(xmpp_close_batch_add(batch, peer.fd, NULL, NULL), XMPP_CLOSE_OK);
-    result = xmpp_close_batch_run(batch, options, summary);
-    xmpp_close_batch_free(batch);
-    peer_stop(&peer);
-    CHECK_INT(peer_count(&peer, TAG), result == XMPP_CLOSE_OK);
-    peer_free(&peer);
-    return result;
-}
-
-static void options_of_a_batch_may_be_shorter_or_longer(void)
-{
-    const xmpp_close_batch_options init = XMPP_CLOSE_BATCH_OPTIONS_INIT;
-    xmpp_close_batch_options options = init;
-    unsigned char *longer = stretched(&init, sizeof init, 64);
-    size_t size = sizeof init + 64;
-    void *old;
-    memset((char *)&options + BATCH_OPTIONS_0_1, 0xa5, sizeof options - BATCH_OPTIONS_0_1); /* not looked at */
-    options.struct_size = BATCH_OPTIONS_0_1;
-    CHECK_INT(run_with_sizes(&options, NULL), XMPP_CLOSE_OK);
-    old = cut(&options, BATCH_OPTIONS_0_1);
-    CHECK_INT(run_with_sizes(old, NULL), XMPP_CLOSE_OK);
-    free(old);
-    memcpy(longer, &size, sizeof size);
-    CHECK_INT(run_with_sizes((const xmpp_close_batch_options *)longer, NULL), XMPP_CLOSE_OK);
-    longer[sizeof init + 63] = 1;
-    CHECK_INT(run_with_sizes((const xmpp_close_batch_options *)longer, NULL), XMPP_CLOSE_ERR_INVALID);
-    free(longer);
-}
-
-static void a_summary_may_be_longer(void)
-{
-    const xmpp_close_summary init = XMPP_CLOSE_SUMMARY_INIT;
-    unsigned char *longer = stretched(&init, sizeof init, 64);
-    size_t size = sizeof init + 64, i;
-    memcpy(longer, &size, sizeof size);
-    CHECK_INT(run_with_sizes(NULL, (xmpp_close_summary *)longer), XMPP_CLOSE_OK);
-    CHECK_INT(((xmpp_close_summary *)longer)->stanzas, 1);
-    CHECK_INT(((xmpp_close_summary *)longer)->outcomes[XMPP_CLOSE_CLEAN], 1);
-    for (i = sizeof init; i < size; i++)
-        CHECK_INT(longer[i], 0);
-    free(longer);
-}
-
-static void sizes_that_no_struct_of_a_batch_has_are_refused(void)
-{
-    static const size_t sizes[] = { 0, 1, sizeof(size_t) - 1, 100000, SIZE_MAX };
-    size_t i;
-    for (i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        xmpp_close_batch_options options = XMPP_CLOSE_BATCH_OPTIONS_INIT;
-        xmpp_close_summary summary = XMPP_CLOSE_SUMMARY_INIT;
-        options.struct_size = sizes[i];
-        CHECK_INT(run_with_sizes(&options, NULL), XMPP_CLOSE_ERR_INVALID);
-        summary.struct_size = sizes[i];
-        CHECK_INT(run_with_sizes(NULL, &summary), XMPP_CLOSE_ERR_INVALID);
-    }
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(an_old_program_has_shorter_options);
-    RUN(sizes_that_no_struct_has_are_refused);
-    RUN(every_size_is_a_struct_of_some_version_or_refused);
-    RUN(a_new_program_may_have_longer_options_while_it_does_not_use_them);
-    RUN(an_old_program_gets_a_report_of_its_own_size);
-    RUN(a_new_program_may_have_a_longer_report);
-    RUN(a_report_without_its_initializer_is_refused);
-    RUN(a_used_report_can_be_used_again);
-    RUN(options_of_a_batch_may_be_shorter_or_longer);
-    RUN(a_summary_may_be_longer);
-    RUN(sizes_that_no_struct_of_a_batch_has_are_refused);
-    return check_done();
 }

@@ -65,7 +65,7 @@ static int bound_socket(struct sockaddr_in *address)
     return fd;
 }
 
-static void sockets_that_were_never_connected_are_refused(void)
+TEST(sockets_that_were_never_connected_are_refused)
 {
     struct sockaddr_in address;
     struct sockaddr_un nowhere;
@@ -97,7 +97,7 @@ static void sockets_that_were_never_connected_are_refused(void)
     not_connected(fd);
 }
 
-static void a_socket_that_is_still_connecting_is_refused(void)
+TEST(a_socket_that_is_still_connecting_is_refused)
 {
     enum { MOST = 64 };
     struct sockaddr_in address;
@@ -164,7 +164,7 @@ static void await_events(int fd, short events)
 }
 
 /* After a reset, getpeername(2) says what it says of a socket that was never connected. */
-static void a_socket_whose_peer_is_gone_has_an_outcome(void)
+TEST(a_socket_whose_peer_is_gone_has_an_outcome)
 {
     enum { RESETS, RESETS_AND_WE_KNOW, BOTH_END, ENDS, CASES };
     enum way way;
@@ -256,7 +256,7 @@ static void *run_wait(void *arg)
     return NULL;
 }
 
-static void a_wait_costs_nothing_whatever_poll_says(void)
+TEST(a_wait_costs_nothing_whatever_poll_says)
 {
     static const char *const lies[] = { "timestamp", "zerocopy", "SO_RCVLOWAT" };
     static struct wait waits[LIES * WAYS * 2];
@@ -289,7 +289,7 @@ static int is_writable(void *channel, uint8_t *buf, size_t len, size_t *n)
     return XMPP_CLOSE_WANT_WRITE;
 }
 
-static void callbacks_that_lie_cost_nothing(void)
+TEST(callbacks_that_lie_cost_nothing)
 {
     static const struct step talks[] = { { READ_TAG, NULL, 0 }, { SEND, TAG, 0 }, { HOLD, NULL, 0 } };
     int batch;
@@ -324,7 +324,7 @@ static void callbacks_that_lie_cost_nothing(void)
 }
 
 /* poll(2) does not report what a socket holds back until 4096 bytes have come. */
-static void a_tag_shorter_than_so_rcvlowat_is_seen_at_once(void)
+TEST(a_tag_shorter_than_so_rcvlowat_is_seen_at_once)
 {
     static const struct step late[] = { { READ_TAG, NULL, 0 }, { PAUSE, NULL, 100 }, { SEND, "<a/>" TAG, 0 },
                                         { READ_END, NULL, 0 }, { END, NULL, 0 } };
@@ -346,16 +346,4 @@ static void a_tag_shorter_than_so_rcvlowat_is_seen_at_once(void)
         peer_stop(&peer);
         peer_free(&peer);
     }
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(sockets_that_were_never_connected_are_refused);
-    RUN(a_socket_that_is_still_connecting_is_refused);
-    RUN(a_socket_whose_peer_is_gone_has_an_outcome);
-    RUN(a_wait_costs_nothing_whatever_poll_says);
-    RUN(callbacks_that_lie_cost_nothing);
-    RUN(a_tag_shorter_than_so_rcvlowat_is_seen_at_once);
-    return check_done();
 }

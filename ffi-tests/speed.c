@@ -52,7 +52,7 @@ static long frame(size_t piece)
     return found;
 }
 
-static void framing(void)
+TEST(framing)
 {
     long found;
     CALLGRIND_ZERO_STATS;
@@ -88,7 +88,7 @@ static void close_once(const char *name)
 }
 
 /* The first close also looks up functions of the C library. */
-static void closing(void)
+TEST(closing)
 {
     close_once("the first close");
     close_once("a close");
@@ -96,13 +96,13 @@ static void closing(void)
 
 int main(int argc, char **argv)
 {
-    check_start(1, argv);
+    int result;
+    check_start();
     if (argc != 3)
         check_fatal("usage: speed FILE STANZAS");
     read_stream(argv[1]);
     stanzas = atol(argv[2]);
-    RUN(framing);
-    RUN(closing);
+    result = check_run(NULL);
     free(stream);
-    return check_done();
+    return result;
 }

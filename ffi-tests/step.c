@@ -1,7 +1,7 @@
 /* Started streams: the program polls, the library does the rest. */
 #include "stepped.h"
 
-static void a_close_of_ours(void)
+TEST(a_close_of_ours)
 {
     struct stepped t;
     xmpp_close_report report;
@@ -24,7 +24,7 @@ static void a_close_of_ours(void)
     peer_free(&t.peer);
 }
 
-static void an_open_stream_is_served(void)
+TEST(an_open_stream_is_served)
 {
     static const struct step script[] = {
         { READ_TAG, "<hello/>", 0 }, { SEND, "<re/>", 0 }, { READ_TAG, "<bye/>", 0 }, { SEND, TAG, 0 },
@@ -51,7 +51,7 @@ static void an_open_stream_is_served(void)
     peer_free(&t.peer);
 }
 
-static void what_had_arrived_is_answered_before_our_tag(void)
+TEST(what_had_arrived_is_answered_before_our_tag)
 {
     static const struct step script[] = {
         { SEND, "<iq/>", 3 }, { READ_TAG, NULL, 0 }, { SEND, TAG, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
@@ -76,7 +76,7 @@ static void too_late(struct stepped *t)
     CHECK_INT(xmpp_close_send(t->s, "<re/>", 5), XMPP_CLOSE_REFUSED);
 }
 
-static void what_comes_behind_our_tag_gets_no_answer(void)
+TEST(what_comes_behind_our_tag_gets_no_answer)
 {
     struct stepped t;
     xmpp_close_report report;
@@ -92,7 +92,7 @@ static void what_comes_behind_our_tag_gets_no_answer(void)
     peer_free(&t.peer);
 }
 
-static void a_stream_error_of_ours(void)
+TEST(a_stream_error_of_ours)
 {
     xmpp_close_error error = XMPP_CLOSE_ERROR_INIT;
     struct stepped t;
@@ -107,7 +107,7 @@ static void a_stream_error_of_ours(void)
     peer_free(&t.peer);
 }
 
-static void a_detach(void)
+TEST(a_detach)
 {
     static const struct step script[] = {
         { SEND, "<a/>", 0 }, { READ_TAG, "<b/>", 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
@@ -124,7 +124,7 @@ static void a_detach(void)
     peer_free(&t.peer);
 }
 
-static void our_header_goes_in_front(void)
+TEST(our_header_goes_in_front)
 {
     struct stepped t;
     xmpp_close_error error = XMPP_CLOSE_ERROR_INIT;
@@ -140,7 +140,7 @@ static void our_header_goes_in_front(void)
     peer_free(&t.peer);
 }
 
-static void a_tag_that_was_sent_before(void)
+TEST(a_tag_that_was_sent_before)
 {
     struct stepped t;
     prepare(&t, TCP, answer);
@@ -169,7 +169,7 @@ static int words(void *userdata, uint8_t *buf, size_t len, size_t *n)
     return 0;
 }
 
-static void last_words_are_asked_for_until_there_are_none(void)
+TEST(last_words_are_asked_for_until_there_are_none)
 {
     struct stepped t;
     prepare(&t, TCP, answer);
@@ -186,7 +186,7 @@ static void last_words_are_asked_for_until_there_are_none(void)
     peer_free(&t.peer);
 }
 
-static void what_on_farewell_sends_goes_out(void)
+TEST(what_on_farewell_sends_goes_out)
 {
     struct stepped t;
     prepare(&t, TCP, answer);
@@ -215,7 +215,7 @@ static int later(void *userdata, uint8_t *buf, size_t len, size_t *n)
     return t->calls++ == 0 ? XMPP_CLOSE_LATER : 0;
 }
 
-static void last_words_may_come_later(void)
+TEST(last_words_may_come_later)
 {
     struct stepped t;
     uint32_t wants;
@@ -240,7 +240,7 @@ static void last_words_may_come_later(void)
     peer_free(&t.peer);
 }
 
-static void nobody_answers(void)
+TEST(nobody_answers)
 {
     static const struct step script[] = { { SEND, TAG, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 } };
     struct stepped t;
@@ -254,7 +254,7 @@ static void nobody_answers(void)
     stop(&t);
 }
 
-static void a_peer_that_stays_silent(void)
+TEST(a_peer_that_stays_silent)
 {
     static const struct step script[] = { { READ_END, NULL, 0 }, { END, NULL, 0 } };
     struct stepped t;
@@ -270,7 +270,7 @@ static void a_peer_that_stays_silent(void)
     stop(&t);
 }
 
-static void a_cancel(void)
+TEST(a_cancel)
 {
     struct stepped t;
     xmpp_close_canceller *canceller = NULL;
@@ -291,7 +291,7 @@ static void a_cancel(void)
     stop(&t);
 }
 
-static void residual_is_handled_by_the_first_step(void)
+TEST(residual_is_handled_by_the_first_step)
 {
     struct stepped t;
     prepare(&t, TCP, answer);
@@ -308,7 +308,7 @@ static void residual_is_handled_by_the_first_step(void)
 }
 
 /* READ and WRITE only for what was tried and would block: a loop that learns only of changes misses nothing. */
-static void a_direction_is_wanted_only_when_it_would_block(void)
+TEST(a_direction_is_wanted_only_when_it_would_block)
 {
     static char flood[1 << 20];
     static const struct step script[] = {
@@ -343,26 +343,4 @@ static void a_direction_is_wanted_only_when_it_would_block(void)
     peer_stop(&t.peer);
     CHECK_INT(t.peer.got_len, sizeof flood + strlen(TAG));
     peer_free(&t.peer);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(a_close_of_ours);
-    RUN(an_open_stream_is_served);
-    RUN(what_had_arrived_is_answered_before_our_tag);
-    RUN(what_comes_behind_our_tag_gets_no_answer);
-    RUN(a_stream_error_of_ours);
-    RUN(a_detach);
-    RUN(our_header_goes_in_front);
-    RUN(a_tag_that_was_sent_before);
-    RUN(last_words_are_asked_for_until_there_are_none);
-    RUN(what_on_farewell_sends_goes_out);
-    RUN(last_words_may_come_later);
-    RUN(nobody_answers);
-    RUN(a_peer_that_stays_silent);
-    RUN(a_cancel);
-    RUN(residual_is_handled_by_the_first_step);
-    RUN(a_direction_is_wanted_only_when_it_would_block);
-    return check_done();
 }

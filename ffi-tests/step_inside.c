@@ -111,7 +111,7 @@ static void is_clean(struct stepped *t, enum where where)
         printf("  that was %s\n", places[where]);
 }
 
-static void a_step_in_a_callback_does_nothing(void)
+TEST(a_step_in_a_callback_does_nothing)
 {
     in_each_callback(steps, is_clean);
 }
@@ -136,7 +136,7 @@ static void one_tag_was_sent(struct stepped *t, enum where where)
     CHECK_INT(peer_count(&t->peer, "<reset"), 0);
 }
 
-static void a_finish_in_a_callback_is_no_second_one(void)
+TEST(a_finish_in_a_callback_is_no_second_one)
 {
     in_each_callback(finishes, one_tag_was_sent);
 }
@@ -157,7 +157,7 @@ static void is_cancelled(struct stepped *t, enum where where)
     CHECK_INT(t->calls, 1); /* as soon as the callback has returned */
 }
 
-static void a_cancel_in_a_callback_holds_when_it_has_returned(void)
+TEST(a_cancel_in_a_callback_holds_when_it_has_returned)
 {
     in_each_callback(cancels, is_cancelled);
 }
@@ -179,7 +179,7 @@ static void has_an_error(struct stepped *t, enum where where)
     CHECK_INT(peer_count(&t->peer, TAG), 1);
 }
 
-static void an_error_that_a_callback_sees_is_reported(void)
+TEST(an_error_that_a_callback_sees_is_reported)
 {
     in_each_callback(sees_an_error, has_an_error);
 }
@@ -195,7 +195,7 @@ static void sends(struct stepped *t)
 }
 
 /* While the stream is open, what was accepted goes out, in order, and before our tag. */
-static void what_a_callback_sends_goes_out(void)
+TEST(what_a_callback_sends_goes_out)
 {
     static const struct step script[] = {
         { SEND, "<a/>", 0 }, { READ_TAG, "<n1/>", 0 }, { SEND, TAG, 0 }, { READ_TAG, NULL, 0 }, { READ_END, NULL, 0 },
@@ -260,7 +260,7 @@ static int farewell_answers(void *userdata, uint8_t *buf, size_t len, size_t *n)
 }
 
 /* Whatever the callback answers next, what was accepted goes out in front of our tag, or is counted as unsent. */
-static void what_was_accepted_goes_out_or_is_counted(void)
+TEST(what_was_accepted_goes_out_or_is_counted)
 {
     static const struct step script[] = { { SEND, "<a/>", 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 } };
     static const struct {
@@ -325,7 +325,7 @@ static void sends_too_much(struct stepped *t)
     CHECK_INT(xmpp_close_tell(t->s, XMPP_CLOSE_FACT_RESTARTED, 0, 0), XMPP_CLOSE_ERR_INVALID); /* the tag is not out */
 }
 
-static void what_a_callback_sends_has_the_same_limit(void)
+TEST(what_a_callback_sends_has_the_same_limit)
 {
     static const struct step script[] = {
         { SEND, "<s/>", 0 }, { READ_TAG, "<a/>", 0 }, { SEND, TAG, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
@@ -352,7 +352,7 @@ static void frees(struct stepped *t)
     CHECK_INT(xmpp_close_wants(t->s) & XMPP_CLOSE_OVER, 0); /* and put off, so that it is there until the callback returns */
 }
 
-static void a_free_in_a_callback_is_put_off(void)
+TEST(a_free_in_a_callback_is_put_off)
 {
     int where;
     for (where = 0; where < PLACES; where++) {
@@ -370,18 +370,4 @@ static void a_free_in_a_callback_is_put_off(void)
             printf("  that was %s\n", places[where]);
         stop(&t);
     }
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(a_step_in_a_callback_does_nothing);
-    RUN(a_finish_in_a_callback_is_no_second_one);
-    RUN(a_cancel_in_a_callback_holds_when_it_has_returned);
-    RUN(an_error_that_a_callback_sees_is_reported);
-    RUN(what_a_callback_sends_goes_out);
-    RUN(what_was_accepted_goes_out_or_is_counted);
-    RUN(what_a_callback_sends_has_the_same_limit);
-    RUN(a_free_in_a_callback_is_put_off);
-    return check_done();
 }

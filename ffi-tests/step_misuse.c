@@ -1,7 +1,7 @@
 /* Started streams that are misused: defined answers, and nothing on the wire. */
 #include "stepped.h"
 
-static void a_descriptor_that_is_closed_early(void)
+TEST(a_descriptor_that_is_closed_early)
 {
     struct stepped t;
     int fds[2];
@@ -20,7 +20,7 @@ static void a_descriptor_that_is_closed_early(void)
     stop(&t);
 }
 
-static void functions_of_the_other_kind_are_refused(void)
+TEST(functions_of_the_other_kind_are_refused)
 {
     const uint8_t *data = (const uint8_t *)"<a/>", *xml = NULL;
     size_t len = 4, xml_len = 0;
@@ -60,7 +60,7 @@ static void functions_of_the_other_kind_are_refused(void)
     xmpp_close_free(engine);
 }
 
-static void a_stream_that_was_never_stepped_is_freed(void)
+TEST(a_stream_that_was_never_stepped_is_freed)
 {
     struct stepped t;
     start(&t, TCP, answer);
@@ -79,7 +79,7 @@ static int flush_lies(void *userdata, size_t *pending)
     return 0;
 }
 
-static void as_much_cannot_be_pending(void)
+TEST(as_much_cannot_be_pending)
 {
     struct stepped t;
     prepare(&t, TCP, answer);
@@ -94,14 +94,4 @@ static void as_much_cannot_be_pending(void)
     finish(&t);
     CHECK_INT(ends(&t, XMPP_CLOSE_RESET).os_error, EPROTO);
     stop(&t);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(a_descriptor_that_is_closed_early);
-    RUN(functions_of_the_other_kind_are_refused);
-    RUN(a_stream_that_was_never_stepped_is_freed);
-    RUN(as_much_cannot_be_pending);
-    return check_done();
 }

@@ -1,7 +1,7 @@
 /* Engines: each way that a close can take, with all questions in between. */
 #include "engine.h"
 
-static void we_close(void)
+TEST(we_close)
 {
     begin();
     sends("A");
@@ -40,7 +40,7 @@ static void owed(void)
     wants("MA");
 }
 
-static void the_peer_closes_and_is_owed_a_reply(void)
+TEST(the_peer_closes_and_is_owed_a_reply)
 {
     owed();
     finishes();
@@ -59,7 +59,7 @@ static void the_peer_closes_and_is_owed_a_reply(void)
     CHECK_INT(ends(XMPP_CLOSE_CLEAN, XMPP_CLOSE_INITIATOR_PEER, 1, 1).limit, XMPP_CLOSE_LIMIT_ANSWER);
 }
 
-static void tags_that_cross_are_no_answers(void)
+TEST(tags_that_cross_are_no_answers)
 {
     begin();
     finishes();
@@ -72,7 +72,7 @@ static void tags_that_cross_are_no_answers(void)
     ends(XMPP_CLOSE_CLEAN, XMPP_CLOSE_INITIATOR_CROSSING, 1, 1);
 }
 
-static void what_had_arrived_before_our_tag_is_a_crossing(void)
+TEST(what_had_arrived_before_our_tag_is_a_crossing)
 {
     static const struct {
         size_t arrived, received;
@@ -109,7 +109,7 @@ static void queued_elsewhere(void)
     wants("RW");
 }
 
-static void a_program_has_a_queue_of_its_own(void)
+TEST(a_program_has_a_queue_of_its_own)
 {
     queued_elsewhere();
     takes(0, 0);
@@ -126,7 +126,7 @@ static void a_program_has_a_queue_of_its_own(void)
     }
 }
 
-static void what_comes_is_no_stream(void)
+TEST(what_comes_is_no_stream)
 {
     begin();
     tells(XMPP_CLOSE_FACT_MALFORMED, 0);
@@ -171,7 +171,7 @@ static void what_comes_is_no_stream(void)
     xmpp_close_free(s);
 }
 
-static void what_follows_is_swallowed_up_to_a_limit(void)
+TEST(what_follows_is_swallowed_up_to_a_limit)
 {
     begin();
     finishes();
@@ -185,7 +185,7 @@ static void what_follows_is_swallowed_up_to_a_limit(void)
     ends(XMPP_CLOSE_MALFORMED, XMPP_CLOSE_INITIATOR_US, 1, 0);
 }
 
-static void tcp_ends_without_a_tag(void)
+TEST(tcp_ends_without_a_tag)
 {
     begin();
     eof();
@@ -218,7 +218,7 @@ static void tcp_ends_without_a_tag(void)
     CHECK_INT(ends(XMPP_CLOSE_RESET, XMPP_CLOSE_INITIATOR_PEER, 0, 0).os_error, ECONNRESET);
 }
 
-static void each_way_to_end_while_we_wait(void)
+TEST(each_way_to_end_while_we_wait)
 {
     static const struct {
         uint32_t fact;
@@ -243,7 +243,7 @@ static void each_way_to_end_while_we_wait(void)
     }
 }
 
-static void writing_fails(void)
+TEST(writing_fails)
 {
     xmpp_close_report last;
     begin();
@@ -268,7 +268,7 @@ static void writing_fails(void)
     CHECK_INT(ends(XMPP_CLOSE_RESET, XMPP_CLOSE_INITIATOR_US, 0, 0).os_error, EPIPE); /* the first error */
 }
 
-static void nobody_is_left_to_be_answered(void)
+TEST(nobody_is_left_to_be_answered)
 {
     begin();
     peer_closed();
@@ -282,21 +282,4 @@ static void nobody_is_left_to_be_answered(void)
     eof();
     wants("O");
     ends(XMPP_CLOSE_RESET, XMPP_CLOSE_INITIATOR_PEER, 0, 0);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(we_close);
-    RUN(the_peer_closes_and_is_owed_a_reply);
-    RUN(tags_that_cross_are_no_answers);
-    RUN(what_had_arrived_before_our_tag_is_a_crossing);
-    RUN(a_program_has_a_queue_of_its_own);
-    RUN(what_comes_is_no_stream);
-    RUN(what_follows_is_swallowed_up_to_a_limit);
-    RUN(tcp_ends_without_a_tag);
-    RUN(each_way_to_end_while_we_wait);
-    RUN(writing_fails);
-    RUN(nobody_is_left_to_be_answered);
-    return check_done();
 }

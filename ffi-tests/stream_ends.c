@@ -1,7 +1,7 @@
 /* Engines: how TLS and TCP are ended, early or without a tag. */
 #include "engine.h"
 
-static void tls_ends_by_alerts(void)
+TEST(tls_ends_by_alerts)
 {
     begin_over_tls();
     finishes();
@@ -60,7 +60,7 @@ static void tls_ends_by_alerts(void)
 }
 
 /* A TLS layer that neither shows the peer's close_notify nor lets us send ours. */
-static void tls_that_hides_its_alerts(void)
+TEST(tls_that_hides_its_alerts)
 {
     xmpp_close_options options = defaults();
     options.tls = 2;
@@ -76,7 +76,7 @@ static void tls_that_hides_its_alerts(void)
     CHECK_INT(ends(XMPP_CLOSE_CLEAN, XMPP_CLOSE_INITIATOR_US, 1, 1).tls, 1);
 }
 
-static void a_half_close_is_asked_for(void)
+TEST(a_half_close_is_asked_for)
 {
     xmpp_close_options options = defaults();
     options.half_close = 1;
@@ -100,7 +100,7 @@ static void a_half_close_is_asked_for(void)
     }
 }
 
-static void our_header_has_not_gone_out(void)
+TEST(our_header_has_not_gone_out)
 {
 #define HEADER "<stream:stream to='a.example'>"
     begin_with_header(HEADER);
@@ -140,7 +140,7 @@ static void our_header_has_not_gone_out(void)
     xmpp_close_free(s);
 }
 
-static void a_detach_sends_no_tag(void)
+TEST(a_detach_sends_no_tag)
 {
     begin();
     sends("A");
@@ -157,7 +157,7 @@ static void a_detach_sends_no_tag(void)
     ends(XMPP_CLOSE_CANCELLED, XMPP_CLOSE_INITIATOR_US, 0, 0);
 }
 
-static void a_peer_that_closed_may_get_no_tag(void)
+TEST(a_peer_that_closed_may_get_no_tag)
 {
     begin();
     peer_closed();
@@ -173,16 +173,4 @@ static void a_peer_that_closed_may_get_no_tag(void)
     wants("RS");
     eof();
     ends(XMPP_CLOSE_CANCELLED, XMPP_CLOSE_INITIATOR_US, 0, 0);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(tls_ends_by_alerts);
-    RUN(tls_that_hides_its_alerts);
-    RUN(a_half_close_is_asked_for);
-    RUN(our_header_has_not_gone_out);
-    RUN(a_detach_sends_no_tag);
-    RUN(a_peer_that_closed_may_get_no_tag);
-    return check_done();
 }

@@ -9,7 +9,7 @@
 #define NS "xmlns='urn:ietf:params:xml:ns:xmpp-streams'"
 #define ERROR(content) "<stream:error>" content "</stream:error>"
 
-static void the_peers_error_is_in_the_report_whole(void)
+TEST(the_peers_error_is_in_the_report_whole)
 {
     static const struct {
         const char *sent, *condition, *text, *address, *element, *name;
@@ -47,7 +47,7 @@ static void the_peers_error_is_in_the_report_whole(void)
 }
 
 /* The last character that would not fit whole is left out. */
-static void what_is_too_long_is_cut_between_characters(void)
+TEST(what_is_too_long_is_cut_between_characters)
 {
     static char sent[4000], expected[300];
     const struct step script[] = { { READ_TAG, NULL, 0 }, { SEND, sent, 0 }, { SEND, TAG, 0 }, { READ_END, NULL, 0 },
@@ -72,7 +72,7 @@ static void what_is_too_long_is_cut_between_characters(void)
     }
 }
 
-static void an_engine_tells_what_it_was_told(void)
+TEST(an_engine_tells_what_it_was_told)
 {
     static const struct {
         const char *told, *condition, *name;
@@ -110,7 +110,7 @@ static const struct step answer[] = {
     { READ_TAG, NULL, 0 }, { SEND, TAG, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
 };
 
-static void see_other_host_goes_out_with_its_address(void)
+TEST(see_other_host_goes_out_with_its_address)
 {
     xmpp_close_batch_options options = batch_options();
     struct member member;
@@ -136,7 +136,7 @@ static void see_other_host_goes_out_with_its_address(void)
 }
 
 /* RFC 6120 section 4.9.3.19: a peer that is told to go elsewhere must be told where. */
-static void an_address_and_its_condition_need_each_other(void)
+TEST(an_address_and_its_condition_need_each_other)
 {
     static const char *const mistakes[][2] = {
         { "see-other-host", NULL }, { "see-other-host", "" }, { "see-other-host", " " }, { "see-other-host", "\xff" },
@@ -167,15 +167,4 @@ static void an_address_and_its_condition_need_each_other(void)
     member_close(&member, FD, 0); /* nothing was sent */
     CHECK_TEXT(member.peer.got, TAG);
     members_free(&member, 1);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(the_peers_error_is_in_the_report_whole);
-    RUN(what_is_too_long_is_cut_between_characters);
-    RUN(an_engine_tells_what_it_was_told);
-    RUN(see_other_host_goes_out_with_its_address);
-    RUN(an_address_and_its_condition_need_each_other);
-    return check_done();
 }

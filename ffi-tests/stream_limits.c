@@ -1,7 +1,7 @@
 /* Engines: counts, times and limits. */
 #include "engine.h"
 
-static void counts_and_times_are_reported(void)
+TEST(counts_and_times_are_reported)
 {
     xmpp_close_report last;
     const xmpp_close_options options = defaults();
@@ -39,7 +39,7 @@ static void counts_and_times_are_reported(void)
     CHECK_INT(last.limit, XMPP_CLOSE_LIMIT_NONE);
 }
 
-static void counters_stay_at_the_largest_number(void)
+TEST(counters_stay_at_the_largest_number)
 {
     begin();
     finishes();
@@ -56,7 +56,7 @@ static void counters_stay_at_the_largest_number(void)
     CHECK(ends(XMPP_CLOSE_CLEAN, XMPP_CLOSE_INITIATOR_CROSSING, 1, 1).bytes_after_tag == SIZE_MAX);
 }
 
-static void time_runs_out(void)
+TEST(time_runs_out)
 {
     xmpp_close_options options = defaults();
     xmpp_close_report last;
@@ -118,7 +118,7 @@ static void answered_within(uint32_t answer_ms, uint32_t total_ms)
     peer_closed();
 }
 
-static void after_answer_ms_our_tag_goes_out_by_itself(void)
+TEST(after_answer_ms_our_tag_goes_out_by_itself)
 {
     answered_within(500, 0);
     within(500);
@@ -162,7 +162,7 @@ static void after_answer_ms_our_tag_goes_out_by_itself(void)
     xmpp_close_free(s);
 }
 
-static void when_we_began_there_is_nothing_to_answer(void)
+TEST(when_we_began_there_is_nothing_to_answer)
 {
     xmpp_close_options options = defaults();
     options.answer_ms = 500;
@@ -176,7 +176,7 @@ static void when_we_began_there_is_nothing_to_answer(void)
     xmpp_close_free(s);
 }
 
-static void a_verdict_is_kept_when_time_runs_out(void)
+TEST(a_verdict_is_kept_when_time_runs_out)
 {
     begin();
     finishes();
@@ -194,7 +194,7 @@ static void a_verdict_is_kept_when_time_runs_out(void)
     ends(XMPP_CLOSE_TRUNCATED, XMPP_CLOSE_INITIATOR_US, 1, 0);
 }
 
-static void a_pause_of_ours_does_not_count_as_the_peers_silence(void)
+TEST(a_pause_of_ours_does_not_count_as_the_peers_silence)
 {
     xmpp_close_options options = defaults();
     options.no_progress_ms = 1000;
@@ -212,7 +212,7 @@ static void a_pause_of_ours_does_not_count_as_the_peers_silence(void)
     xmpp_close_free(s);
 }
 
-static void odd_times_are_harmless(void)
+TEST(odd_times_are_harmless)
 {
     xmpp_close_options options = defaults();
     begin_at(&options, UINT64_MAX);
@@ -232,18 +232,4 @@ static void odd_times_are_harmless(void)
     within(1000);
     ticks_at(UINT64_MAX, "O");
     CHECK_INT(ends(XMPP_CLOSE_STALLED, XMPP_CLOSE_INITIATOR_US, 0, 0).elapsed_ms, UINT32_MAX);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(counts_and_times_are_reported);
-    RUN(counters_stay_at_the_largest_number);
-    RUN(time_runs_out);
-    RUN(after_answer_ms_our_tag_goes_out_by_itself);
-    RUN(when_we_began_there_is_nothing_to_answer);
-    RUN(a_verdict_is_kept_when_time_runs_out);
-    RUN(a_pause_of_ours_does_not_count_as_the_peers_silence);
-    RUN(odd_times_are_harmless);
-    return check_done();
 }

@@ -1,7 +1,7 @@
 /* Engines: what goes out, stream errors of both sides, and no engine at all. */
 #include "engine.h"
 
-static void what_goes_out_goes_in_order(void)
+TEST(what_goes_out_goes_in_order)
 {
     xmpp_close_options options = defaults();
     options.farewell = "<presence type='unavailable'/>";
@@ -19,7 +19,7 @@ static void what_goes_out_goes_in_order(void)
     xmpp_close_free(s);
 }
 
-static void more_than_is_handed_out_cannot_be_taken(void)
+TEST(more_than_is_handed_out_cannot_be_taken)
 {
     begin();
     CHECK_INT(xmpp_close_wrote(s, 1, 0, now), XMPP_CLOSE_ERR_INVALID);
@@ -34,7 +34,7 @@ static void more_than_is_handed_out_cannot_be_taken(void)
     xmpp_close_free(s);
 }
 
-static void what_is_queued_has_a_limit(void)
+TEST(what_is_queued_has_a_limit)
 {
     xmpp_close_options options = defaults();
     options.output_limit = 10;
@@ -50,7 +50,7 @@ static void what_is_queued_has_a_limit(void)
     xmpp_close_free(s);
 }
 
-static void a_peer_that_closed_before_the_engine_was_made(void)
+TEST(a_peer_that_closed_before_the_engine_was_made)
 {
     xmpp_close_options options = defaults();
     options.peer_closed = 1;
@@ -63,7 +63,7 @@ static void a_peer_that_closed_before_the_engine_was_made(void)
     ends(XMPP_CLOSE_CLEAN, XMPP_CLOSE_INITIATOR_PEER, 1, 1);
 }
 
-static void a_tag_that_was_sent_before_the_engine_was_made(void)
+TEST(a_tag_that_was_sent_before_the_engine_was_made)
 {
     xmpp_close_options options = defaults();
     options.tag_sent = 1;
@@ -84,7 +84,7 @@ static void a_tag_that_was_sent_before_the_engine_was_made(void)
     xmpp_close_free(s);
 }
 
-static void stream_errors_of_the_peer(void)
+TEST(stream_errors_of_the_peer)
 {
     xmpp_close_error error = XMPP_CLOSE_ERROR_INIT;
     xmpp_close_report last;
@@ -124,7 +124,7 @@ static void stream_errors_of_the_peer(void)
     xmpp_close_free(s);
 }
 
-static void stream_errors_of_ours_are_checked(void)
+TEST(stream_errors_of_ours_are_checked)
 {
     xmpp_close_error error = XMPP_CLOSE_ERROR_INIT;
     begin();
@@ -148,7 +148,7 @@ static void stream_errors_of_ours_are_checked(void)
 }
 
 /* jabberd2 moves its connections about by memcpy, the pointer with them. */
-static void the_handle_survives_copies_of_the_struct_it_is_in(void)
+TEST(the_handle_survives_copies_of_the_struct_it_is_in)
 {
     struct connection {
         char before[13];
@@ -168,7 +168,7 @@ static void the_handle_survives_copies_of_the_struct_it_is_in(void)
 }
 
 /* An open stream of which the library holds nothing. */
-static void null_is_an_open_stream(void)
+TEST(null_is_an_open_stream)
 {
     const uint8_t *bytes = (const uint8_t *)"";
     xmpp_close_report empty = XMPP_CLOSE_REPORT_INIT;
@@ -197,19 +197,4 @@ static void null_is_an_open_stream(void)
     CHECK_INT(xmpp_close_new(NULL, 0, NULL), XMPP_CLOSE_ERR_NULL);
     CHECK_INT(xmpp_close_start(-1, NULL, NULL), XMPP_CLOSE_ERR_NULL);
     CHECK_INT(xmpp_close_start_with(NULL, NULL, NULL), XMPP_CLOSE_ERR_NULL);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(what_goes_out_goes_in_order);
-    RUN(more_than_is_handed_out_cannot_be_taken);
-    RUN(what_is_queued_has_a_limit);
-    RUN(a_peer_that_closed_before_the_engine_was_made);
-    RUN(a_tag_that_was_sent_before_the_engine_was_made);
-    RUN(stream_errors_of_the_peer);
-    RUN(stream_errors_of_ours_are_checked);
-    RUN(the_handle_survives_copies_of_the_struct_it_is_in);
-    RUN(null_is_an_open_stream);
-    return check_done();
 }

@@ -54,7 +54,7 @@ static void *close_job(void *arg)
 static const struct step late[] = { { READ_TAG, NULL, 0 }, { SEND, "<message><body>late</body></message>", 500 },
                                     { SEND, TAG, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 } };
 
-static void sixty_four_threads_close_at_once(void)
+TEST(sixty_four_threads_close_at_once)
 {
     static struct job jobs[THREADS];
     pthread_t threads[THREADS];
@@ -90,7 +90,7 @@ static void set_small_stack(pthread_attr_t *attributes)
     printf("  %zu bytes of stack, of which the C library needs %zu\n", size, least);
 }
 
-static void a_thread_with_a_small_stack_can_close(void)
+TEST(a_thread_with_a_small_stack_can_close)
 {
     static char error[] = "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
                           "<text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>Replaced</text></stream:error>";
@@ -124,7 +124,7 @@ static void cancel(void *canceller)
     CHECK_INT(xmpp_close_canceller_cancel(canceller), XMPP_CLOSE_OK);
 }
 
-static void one_canceller_stops_every_close_at_once(void)
+TEST(one_canceller_stops_every_close_at_once)
 {
     static const struct step silent[] = { { HOLD, NULL, 0 } };
     static struct job jobs[THREADS];
@@ -156,7 +156,7 @@ static void one_canceller_stops_every_close_at_once(void)
     xmpp_close_canceller_free(canceller);
 }
 
-static void a_used_canceller_stops_later_closes_too(void)
+TEST(a_used_canceller_stops_later_closes_too)
 {
     static struct job job;
     xmpp_close_canceller *canceller = NULL;
@@ -184,7 +184,7 @@ static void cancel_and_free(void *canceller)
 }
 
 /* The close keeps what it needs of the canceller. */
-static void a_canceller_may_be_freed_during_the_close(void)
+TEST(a_canceller_may_be_freed_during_the_close)
 {
     static const struct step script[] = {
         { READ_TAG, NULL, 0 }, { CALL, NULL, 0 }, { PAUSE, NULL, 20 }, { SEND, "<a/>", 0 },
@@ -207,7 +207,7 @@ static void a_canceller_may_be_freed_during_the_close(void)
 }
 
 /* Two threads close the same connection: both calls end, whichever gets the peer's tag. */
-static void two_threads_that_close_the_same_descriptor_both_end(void)
+TEST(two_threads_that_close_the_same_descriptor_both_end)
 {
     static const struct step script[] = {
         { READ_TAG, NULL, 0 }, { SEND, TAG, 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
@@ -228,16 +228,4 @@ static void two_threads_that_close_the_same_descriptor_both_end(void)
     }
     peer_stop(&jobs[0].peer);
     peer_free(&jobs[0].peer);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(sixty_four_threads_close_at_once);
-    RUN(a_thread_with_a_small_stack_can_close);
-    RUN(one_canceller_stops_every_close_at_once);
-    RUN(a_used_canceller_stops_later_closes_too);
-    RUN(a_canceller_may_be_freed_during_the_close);
-    RUN(two_threads_that_close_the_same_descriptor_both_end);
-    return check_done();
 }

@@ -67,7 +67,7 @@ static int write_one_byte(void *odd, const uint8_t *buf, size_t len, size_t *n)
     return channel_write(odd, buf, 1, n);
 }
 
-static void short_counts_only_take_longer(void)
+TEST(short_counts_only_take_longer)
 {
     struct odd odd;
     struct peer peer;
@@ -96,7 +96,7 @@ static int write_too_much(void *arg, const uint8_t *buf, size_t len, size_t *n)
     return read_too_much(arg, (uint8_t *)(size_t)buf, len, n);
 }
 
-static void counts_that_cannot_be_are_a_failure(void)
+TEST(counts_that_cannot_be_are_a_failure)
 {
     static const size_t counts[] = { 0 /* one too many */, SIZE_MAX, SIZE_MAX / 2, 1u << 30 };
     size_t i;
@@ -144,7 +144,7 @@ static void check_idle(const struct odd *odd, const xmpp_close_report *report, u
            (unsigned)report->elapsed_ms, odd->calls, odd->cpu);
 }
 
-static void a_count_that_is_left_alone_is_zero(void)
+TEST(a_count_that_is_left_alone_is_zero)
 {
     struct odd odd;
     struct peer peer;
@@ -183,7 +183,7 @@ static int end_result(void *arg)
     return odd->result;
 }
 
-static void results_that_mean_nothing_are_a_failure(void)
+TEST(results_that_mean_nothing_are_a_failure)
 {
     /* The last two have no meaning in plaintext. */
     static const int results[] = { -6, -77, INT_MIN, INT_MAX, 123456, EIO, ECONNRESET, EPIPE, XMPP_CLOSE_TLS_EOF,
@@ -227,7 +227,7 @@ static int write_interrupted(void *arg, const uint8_t *buf, size_t len, size_t *
     return ++odd->calls < odd->limit ? EINTR : channel_write(odd, buf, len, n);
 }
 
-static void interruptions_end_nothing(void)
+TEST(interruptions_end_nothing)
 {
     struct odd odd;
     struct peer peer;
@@ -242,7 +242,7 @@ static void interruptions_end_nothing(void)
     peer_free(&peer);
 }
 
-static void endless_interruptions_end_with_the_time(void)
+TEST(endless_interruptions_end_with_the_time)
 {
     static const struct step stanza[] = { { SEND, "<a/>", 0 }, { HOLD, NULL, 0 } };
     struct odd odd;
@@ -261,7 +261,7 @@ static void endless_interruptions_end_with_the_time(void)
     peer_free(&peer);
 }
 
-static void would_block_on_a_ready_descriptor_is_no_busy_loop(void)
+TEST(would_block_on_a_ready_descriptor_is_no_busy_loop)
 {
     static const struct step stanza[] = { { SEND, "<a/>", 0 }, { HOLD, NULL, 0 } };
     static const int results[] = { EAGAIN, XMPP_CLOSE_WANT_READ, XMPP_CLOSE_WANT_WRITE };
@@ -284,7 +284,7 @@ static void would_block_on_a_ready_descriptor_is_no_busy_loop(void)
     }
 }
 
-static void an_output_that_cannot_be_ended_is_no_busy_loop(void)
+TEST(an_output_that_cannot_be_ended_is_no_busy_loop)
 {
     struct odd odd;
     struct peer peer;
@@ -311,7 +311,7 @@ static int write_wants_read_first(void *arg, const uint8_t *buf, size_t len, siz
     return odd->calls++ == 0 ? XMPP_CLOSE_WANT_READ : channel_write(odd, buf, len, n);
 }
 
-static void a_direction_may_wait_for_the_other(void)
+TEST(a_direction_may_wait_for_the_other)
 {
     static const struct step speaks_first[] = { { SEND, "<a/>", 0 }, { READ_TAG, NULL, 0 }, { SEND, "<b/>" TAG, 0 },
                                                 { READ_END, NULL, 0 }, { END, NULL, 0 } };
@@ -328,7 +328,7 @@ static void a_direction_may_wait_for_the_other(void)
     peer_free(&peer);
 }
 
-static void without_a_function_for_it_the_library_ends_tcp(void)
+TEST(without_a_function_for_it_the_library_ends_tcp)
 {
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
     xmpp_close_transport transport;
@@ -345,86 +345,13 @@ static void without_a_function_for_it_the_library_ends_tcp(void)
     peer_free(&peer);
 }
 
-/* Like a TLS layer over memory: what is written is kept, and reaches the kernel byte by byte. */
-static struct {
-    uint8_t bytes[4096];
-    size_t len, passes;
-    unsigned flushes, shuts;
-} kept;
-
-static int write_into_memory(void *odd, const uint8_t *buf, size_t len, size_t *n)
-{
-    (void)odd;
-    if (!CHECK(len <= sizeof kept.bytes - kept.len))
-        return EIO;
-    memcpy(kept.bytes + kept.len, buf, len);
-    kept.len += *n = len;
-    return 0;
-}
-
-static int flush_memory(void *odd, size_t *pending)
-{
-    size_t n = 0, most = kept.len < kept.passes ? kept.len : kept.passes;
-    const int result = most > 0 ? channel_write(odd, kept.bytes, most, &n) : 0;
-    CHECK_INT(*pending, 0);
-    memmove(kept.bytes, kept.bytes + n, kept.len - n);
-    kept.len -= n;
-    kept.flushes++;
-    *pending = kept.len;
-    return result;
-}
-
-static int shut_behind_memory(void *odd)
-{
-    CHECK_INT(kept.len, 0);
-    kept.shuts++;
-    return channel_shut(odd);
-}
-
-static xmpp_close_report close_over_memory(const struct step *script, size_t passes, uint32_t total_ms,
-                                           struct peer *peer)
-{
-    xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
-    xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
-    xmpp_close_transport transport;
-    struct channel channel;
-    memset(&kept, 0, sizeof kept);
-    kept.passes = passes;
-    options.total_ms = total_ms;
-    peer_start(peer, TCP, script, NULL, NULL);
-    channel_init(&channel, peer->fd, 0, &transport);
-    transport.write = write_into_memory;
-    transport.flush = flush_memory;
-    transport.shut = shut_behind_memory;
-    CHECK_INT(xmpp_close_with(&transport, &options, &report), XMPP_CLOSE_OK);
-    peer_stop(peer);
-    return report;
-}
-
-static void what_the_kernel_has_not_is_not_sent(void)
-{
-    struct peer peer;
-    xmpp_close_report report = close_over_memory(answer, 1, 20000, &peer);
-    CHECK_INT(report.outcome, XMPP_CLOSE_CLEAN);
-    CHECK_INT(kept.shuts, 1);
-    CHECK_TEXT(peer.got, TAG);
-    peer_free(&peer);
-    report = close_over_memory(silent, 0, 300, &peer);
-    CHECK_INT(report.outcome, XMPP_CLOSE_STALLED);
-    CHECK_INT(report.tag_sent, 0);
-    CHECK_INT(report.bytes_unsent, strlen(TAG));
-    CHECK_INT(kept.shuts, 0);
-    CHECK(kept.flushes < 300); /* although the descriptor is writable all the time */
-    peer_free(&peer);
-}
-
 static int read_later(void *arg, uint8_t *buf, size_t len, size_t *n)
 {
     struct odd *odd = arg;
     return odd->calls++ < odd->limit ? XMPP_CLOSE_PAUSED : channel_read(odd, buf, len, n);
 }
 
-static void who_does_not_read_is_asked_again_after_a_while(void)
+TEST(who_does_not_read_is_asked_again_after_a_while)
 {
     static const struct step spoke_before[] = { { SEND, "<a/>" TAG, 0 }, { READ_TAG, NULL, 0 }, { READ_END, NULL, 0 },
                                                 { END, NULL, 0 } };
@@ -440,22 +367,4 @@ static void who_does_not_read_is_asked_again_after_a_while(void)
     CHECK(report.elapsed_ms >= 400);
     CHECK(odd.calls < odd.limit + 10);
     peer_free(&peer);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(short_counts_only_take_longer);
-    RUN(counts_that_cannot_be_are_a_failure);
-    RUN(a_count_that_is_left_alone_is_zero);
-    RUN(results_that_mean_nothing_are_a_failure);
-    RUN(interruptions_end_nothing);
-    RUN(endless_interruptions_end_with_the_time);
-    RUN(would_block_on_a_ready_descriptor_is_no_busy_loop);
-    RUN(an_output_that_cannot_be_ended_is_no_busy_loop);
-    RUN(a_direction_may_wait_for_the_other);
-    RUN(what_the_kernel_has_not_is_not_sent);
-    RUN(who_does_not_read_is_asked_again_after_a_while);
-    RUN(without_a_function_for_it_the_library_ends_tcp);
-    return check_done();
 }

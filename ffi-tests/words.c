@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void every_number_has_a_sentence(void)
+TEST(every_number_has_a_sentence)
 {
     static const int codes[] = { XMPP_CLOSE_OK, XMPP_CLOSE_REFUSED, XMPP_CLOSE_FULL, XMPP_CLOSE_ERR_NULL, XMPP_CLOSE_ERR_INVALID, XMPP_CLOSE_ERR_SYSTEM,
                                  XMPP_CLOSE_ERR_PANIC };
@@ -23,7 +23,7 @@ static void every_number_has_a_sentence(void)
     CHECK_TEXT(xmpp_close_strerror(-77), xmpp_close_strerror(12345)); /* both unknown */
 }
 
-static void every_outcome_has_its_name(void)
+TEST(every_outcome_has_its_name)
 {
     static const char *const names[] = { "pending", "clean", "peer-eof", "truncated", "reset", "timed-out",
                                          "stalled", "malformed", "tls-failed", "cancelled" };
@@ -34,7 +34,7 @@ static void every_outcome_has_its_name(void)
     CHECK_TEXT(xmpp_close_outcome_name(UINT32_MAX), "unknown");
 }
 
-static void a_report_is_one_line_of_text(void)
+TEST(a_report_is_one_line_of_text)
 {
     static const char whole[] = "clean: both closing tags were exchanged; begun by us; 2 late stanzas, 316 bytes read; "
                                 "1 sends that came too late; stream error caf\xc3\xa9-closed (see you); 19000 ms";
@@ -75,7 +75,7 @@ static void a_report_is_one_line_of_text(void)
     CHECK(xmpp_close_describe(&report, line, sizeof line) > 256);
 }
 
-static void numbers_are_those_that_programs_were_built_with(void)
+TEST(numbers_are_those_that_programs_were_built_with)
 {
     CHECK_INT(XMPP_CLOSE_PENDING, 0);
     CHECK_INT(XMPP_CLOSE_CLEAN, 1);
@@ -116,7 +116,7 @@ static void numbers_are_those_that_programs_were_built_with(void)
     CHECK_INT(XMPP_CLOSE_TLS_ERROR, -4);
 }
 
-static void header_and_library_have_the_same_version(void)
+TEST(header_and_library_have_the_same_version)
 {
     CHECK_INT(xmpp_close_version_number(), XMPP_CLOSE_VERSION_NUMBER);
     CHECK_INT(XMPP_CLOSE_VERSION_NUMBER,
@@ -144,7 +144,7 @@ static long long idle_seconds(const char *features)
     return found ? (long long)seconds : -9;
 }
 
-static void idle_seconds_are_found_where_they_are_announced(void)
+TEST(idle_seconds_are_found_where_they_are_announced)
 {
     CHECK_INT(idle_seconds(FEATURES("840")), 840);
     CHECK_INT(idle_seconds(FEATURES(" 60\n")), 60);
@@ -152,7 +152,7 @@ static void idle_seconds_are_found_where_they_are_announced(void)
     CHECK_INT(idle_seconds("<bidi xmlns='urn:xmpp:bidi'>" LIMITS("30") "</bidi>"), 30);
 }
 
-static void idle_seconds_that_are_not_announced_are_unknown(void)
+TEST(idle_seconds_that_are_not_announced_are_unknown)
 {
     static const char *const none[] = { "", "<stream:features/>", "<stream:features><limits", FEATURES(""),
                                         FEATURES("0"), FEATURES("-5"), FEATURES("soon"), LIMITS("9"), "<a:b/>",
@@ -161,17 +161,4 @@ static void idle_seconds_that_are_not_announced_are_unknown(void)
     for (i = 0; i < sizeof none / sizeof *none; i++)
         if (!CHECK_INT(idle_seconds(none[i]), -9))
             printf("  in %s\n", none[i]);
-}
-
-int main(int argc, char **argv)
-{
-    check_start(argc, argv);
-    RUN(every_number_has_a_sentence);
-    RUN(every_outcome_has_its_name);
-    RUN(a_report_is_one_line_of_text);
-    RUN(numbers_are_those_that_programs_were_built_with);
-    RUN(header_and_library_have_the_same_version);
-    RUN(idle_seconds_are_found_where_they_are_announced);
-    RUN(idle_seconds_that_are_not_announced_are_unknown);
-    return check_done();
 }

@@ -25,7 +25,9 @@
  * words and versions.
  *
  * In this file, "we" and "our" mean the side on which the library runs, "you" is
- * your program, and a tag is a closing tag unless another one is named.
+ * your program, and a tag is a closing tag unless another one is named. A name
+ * that begins with "_" lacks its beginning, as in _finish for xmpp_close_finish(),
+ * and so does a name in capitals without XMPP_CLOSE_, such as READ.
  *
  * Four small programs: closing on a thread that may block,
  *
@@ -570,9 +572,8 @@ typedef struct xmpp_close_options {
 
 /// How a close went. A number that does not fit is the largest that does.
 ///
-/// Counts begin with the close. For an engine that is made later, or that is told
-/// of the peer's tag when it is made (peer_closed), they are 0 for everything
-/// that came before.
+/// Counts begin with the close. An engine that is made at the close, or with
+/// peer_closed, has not seen what came before, so it counts 0 for that.
 typedef struct xmpp_close_report {
     /// Set by XMPP_CLOSE_REPORT_INIT, and never changed: a report can be used
     /// again.
@@ -596,8 +597,8 @@ typedef struct xmpp_close_report {
     uint64_t bytes_after_tag;
     /// Our bytes that neither the kernel nor the transport took.
     uint64_t bytes_unsent;
-    /// Our bytes that the peer's kernel had not acknowledged at the end. Always 0
-    /// but on Linux over TCP.
+    /// Our bytes that the peer's kernel had not acknowledged at the end. Known on
+    /// Linux over TCP only, otherwise 0.
     uint64_t bytes_unacked;
     /// XMPP_CLOSE_TLS_* bits; 0 without TLS.
     uint32_t tls;
@@ -670,9 +671,9 @@ void xmpp_close_canceller_free(xmpp_close_canceller *canceller);
 
 /// What the callbacks of a transport may return, beside 0 and errno values.
 typedef enum xmpp_close_attempt {
-    /// Nothing could be done until the descriptor is readable.
+    /// Nothing can be done before the descriptor is readable.
     XMPP_CLOSE_WANT_READ = -1,
-    /// Nothing could be done until the descriptor is writable.
+    /// Nothing can be done before the descriptor is writable.
     XMPP_CLOSE_WANT_WRITE = -2,
     /// Over TLS: TCP ended without close_notify, or the TLS layer cannot tell
     /// whether a close_notify came.

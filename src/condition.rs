@@ -11,7 +11,8 @@ use crate::names::names;
 /// let configured: Condition = "system-shutdown".parse()?;
 /// assert_eq!(configured, Condition::SystemShutdown);
 /// assert_eq!(StreamError::new(configured)?.condition().as_str(), "system-shutdown");
-/// assert_eq!("fizzbuzz".parse::<Condition>().unwrap_err().to_string(), "not the name of a stream error condition");
+/// let error = "fizzbuzz".parse::<Condition>().unwrap_err(); // an `UnknownName`
+/// assert_eq!(error.to_string(), "not the name of a stream error condition");
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -27,7 +27,9 @@
 //! words and versions.
 //!
 //! In this file, "we" and "our" mean the side on which the library runs, "you" is
-//! your program, and a tag is a closing tag unless another one is named.
+//! your program, and a tag is a closing tag unless another one is named. A name
+//! that begins with "_" lacks its beginning, as in _finish for xmpp_close_finish(),
+//! and so does a name in capitals without XMPP_CLOSE_, such as READ.
 //!
 //! Four small programs: closing on a thread that may block,
 //!

@@ -122,7 +122,8 @@ impl std::error::Error for Malformed {}
 /// use xmpp_close::{Frame, Framer};
 ///
 /// let mut framer = Framer::new();
-/// let mut input: &[u8] = b"<stream:stream xmlns:stream='http://etherx.jabber.org/streams'><message/></stream:";
+/// let mut input: &[u8] =
+///     b"<stream:stream xmlns:stream='http://etherx.jabber.org/streams'><message/></stream:";
 /// assert!(matches!(framer.next(&mut input), Some(Frame::Header(_))));
 /// assert_eq!(framer.next(&mut input), Some(Frame::Stanza(b"<message/>")));
 /// assert_eq!(framer.next(&mut input), None); // all of it is consumed

@@ -78,13 +78,13 @@
 //!
 //! ```
 //! use std::os::unix::net::UnixStream;
-//! use xmpp_close::{CloseOptions, Error, Invalid, Outcome};
+//! use xmpp_close::{CloseOptions, Error, Invalid};
 //!
 //! # fn main() -> std::io::Result<()> {
 //! # let (socket, peer) = UnixStream::pair()?;
 //! # drop(peer);
 //! match CloseOptions::new().closing_tag("</stream>").close(socket) {
-//!     Ok(report) if report.outcome == Outcome::Clean => println!("both tags were exchanged"),
+//!     Ok(report) if report.is_clean() => println!("both closing tags were exchanged"),
 //!     Ok(report) => println!("not clean, and nothing more can be done: {report}"),
 //!     Err(Error::Invalid(Invalid::ClosingTag)) => eprintln!("mend the options"),
 //!     Err(error) => eprintln!("nothing was sent: {error}"),
@@ -118,6 +118,8 @@
 //!
 //! - `batch`: [`Batch`], many streams in one thread.
 //! - `rustls`: [`RustlsTransport`], a stream over the `rustls` crate.
+//! - `serde`: `Serialize` and `Deserialize` for [`Report`], `Summary`, `BatchReport`, [`StreamError`] and the enums in them;
+//!   each value has the name that its `Display` writes.
 //! - `log`: one event of the `log` crate for each phase of a close, with the target `xmpp_close`. The end is logged at the
 //!   level `info`, the other phases at `debug`.
 //! - `capi`: the functions of `include/xmpp_close.h`; contains `batch`. Rust programs do not need it.

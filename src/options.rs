@@ -55,8 +55,8 @@ pub(crate) const DEFAULT_ROOT: &str = "stream:stream";
 /// assert_eq!(
 ///     received,
 ///     "<presence type='unavailable'/>\
-///      <stream:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>\
-///      </stream:stream>"
+///     <stream:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>\
+///     </stream:stream>"
 /// );
 /// # Ok(()) }
 /// ```
@@ -243,7 +243,8 @@ impl CloseOptions {
     /// let options = xmpp_close::CloseOptions::new().farewell_with(move || {
     ///     format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", count.load(Ordering::Relaxed)).into_bytes()
     /// });
-    /// // Call this for each stanza that is handled, also for those that come during the close. An `<r/>` does not count.
+    /// // Call this for each stanza that is handled, also for those that come during the close.
+    /// // An `<r/>` does not count.
     /// let handle = |stanza: Stanza| {
     ///     if matches!(stanza.name(), "message" | "presence" | "iq") {
     ///         handled.fetch_add(1, Ordering::Relaxed);

@@ -154,7 +154,7 @@ impl Interest {
 ///             return Ok(Interest::WRITE); // this channel takes everything
 ///         }
 ///         if self.unread.is_empty() {
-///             // A channel cannot wait for `wake`, too. After a short wait, cancellers are looked at.
+///             // A channel cannot wait for `wake`. After a short wait, cancellers are looked at.
 ///             match self.input.recv_timeout(limit.min(Duration::from_millis(100))) {
 ///                 Ok(bytes) => self.unread = bytes,
 ///                 Err(mpsc::RecvTimeoutError::Timeout) => return Ok(Interest::default()),

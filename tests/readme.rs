@@ -77,7 +77,7 @@ fn every_test_that_is_named_exists() {
     for (suite, name) in named.into_iter().filter(|(_, name)| is_test(name)) {
         let is_it = |(file, source): &(PathBuf, String)| {
             let has_name = file.iter().any(|part| part == suite || *part == *format!("{suite}.rs"));
-            has_name && [format!("fn {name}()"), format!(" {name}(void)")].iter().any(|item| source.contains(item))
+            has_name && [format!("fn {name}()"), format!("TEST({name})")].iter().any(|item| source.contains(item))
         };
         assert!(sources.iter().any(is_it), "no test is called {suite}::{name}");
     }

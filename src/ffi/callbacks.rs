@@ -32,9 +32,9 @@ use crate::transport::{Interest, PAUSE, Transport, check_connected, os_error, po
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum xmpp_close_attempt {
-    /// Nothing could be done until the descriptor is readable.
+    /// Nothing can be done before the descriptor is readable.
     XMPP_CLOSE_WANT_READ = -1,
-    /// Nothing could be done until the descriptor is writable.
+    /// Nothing can be done before the descriptor is writable.
     XMPP_CLOSE_WANT_WRITE = -2,
     /// Over TLS: TCP ended without close_notify, or the TLS layer cannot tell
     /// whether a close_notify came.

@@ -23,9 +23,8 @@ use crate::{
 
 /// How a close went. A number that does not fit is the largest that does.
 ///
-/// Counts begin with the close. For an engine that is made later, or that is told
-/// of the peer's tag when it is made (peer_closed), they are 0 for everything
-/// that came before.
+/// Counts begin with the close. An engine that is made at the close, or with
+/// peer_closed, has not seen what came before, so it counts 0 for that.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct xmpp_close_report {
@@ -51,8 +50,8 @@ pub struct xmpp_close_report {
     pub bytes_after_tag: u64,
     /// Our bytes that neither the kernel nor the transport took.
     pub bytes_unsent: u64,
-    /// Our bytes that the peer's kernel had not acknowledged at the end. Always 0
-    /// but on Linux over TCP.
+    /// Our bytes that the peer's kernel had not acknowledged at the end. Known on
+    /// Linux over TCP only, otherwise 0.
     pub bytes_unacked: u64,
     /// XMPP_CLOSE_TLS_* bits; 0 without TLS.
     pub tls: u32,

@@ -23,7 +23,7 @@ use std::{error, fmt, io};
 ///         self.0.read(buf).map_err(|error| match error.kind() {
 ///             ErrorKind::UnexpectedEof => TlsError::Eof, // TCP ended without close_notify
 ///             ErrorKind::InvalidData => TlsError::Failed(error.into()),
-///             _ => TlsError::Io(error), // WouldBlock is among these
+///             _ => TlsError::Io(error), // WouldBlock, too
 ///         })
 ///     }
 ///
@@ -88,7 +88,23 @@ pub trait TlsSession {
 
 /// Why an attempt of a [`TlsSession`] moved nothing.
 ///
-/// An [`io::Error`] becomes [`TlsError::Io`] by `?`.
+/// An [`io::Error`] becomes [`TlsError::Io`] by `?`. Sort out the errors that mean something else before:
+///
+/// ```
+/// use std::io::{self, ErrorKind};
+/// use xmpp_close::TlsError;
+///
+/// fn judge(error: io::Error) -> TlsError {
+///     match error.kind() {
+///         ErrorKind::UnexpectedEof => TlsError::Eof,
+///         ErrorKind::InvalidData => TlsError::Failed(error.into()),
+///         _ => error.into(), // WouldBlock, too
+///     }
+/// }
+///
+/// let error = judge(ErrorKind::UnexpectedEof.into());
+/// assert_eq!(error.to_string(), "TCP ended without close_notify");
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TlsError {

@@ -78,8 +78,9 @@ impl StreamError {
     /// ```
     /// use xmpp_close::{Condition, StreamError};
     ///
-    /// let header = "<s:stream xmlns='jabber:server' xmlns:s='http://etherx.jabber.org/streams' version='1.0'>";
-    /// let element = "<s:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></s:error>";
+    /// let header = "<s:stream xmlns='jabber:server' xmlns:s='http://etherx.jabber.org/streams'>";
+    /// let element =
+    ///     "<s:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></s:error>";
     /// let error = StreamError::from_element(element, Some(header));
     /// assert_eq!(error.map(|error| error.condition()), Some(Condition::SystemShutdown));
     /// assert_eq!(StreamError::from_element("<message type='error'/>", Some(header)), None);

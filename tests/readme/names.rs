@@ -57,6 +57,17 @@ fn every_file_and_function_that_is_named_to_contributors_is_there() {
 }
 
 #[test]
+fn every_module_is_in_the_code_map() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("CONTRIBUTING.md")).unwrap();
+    for entry in fs::read_dir(root.join("src")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let is_named = name == "lib.rs" || !name.ends_with(".rs") || page.contains(&format!("| `src/{name}`"));
+        assert!(is_named || page.contains(&format!(", `src/{name}`")), "src/{name} is not in the code map");
+    }
+}
+
+#[test]
 fn what_is_named_behind_a_file_is_looked_for_in_it() {
     let page = "See `a/b.rs` `one`, `two`: there `three` is no name.\n```\n`c/d.rs`\n```\n`e/f.rs`\n`Four` and `five`. `g/h.rs`, `h/`, `six`";
     let found = named(page);

@@ -26,7 +26,8 @@ impl<T: Transport> Driver<T> {
         self.blocked = None;
     }
 
-    /// The same in a batch, whose deadline bounds the close, and whose error is sent unless the peer has ended its stream.
+    /// As [`finish`](Self::finish), in a batch: its deadline bounds the close, and its error is sent unless the peer has ended
+    /// its stream.
     pub(crate) fn finish_by(&mut self, deadline: Option<Instant>, error: Option<&StreamError>) {
         let error = error.filter(|_| !self.must_start());
         self.finish(error);
@@ -36,7 +37,7 @@ impl<T: Transport> Driver<T> {
     /// Takes in a fact that the application knows.
     ///
     /// # Errors
-    /// Those of [`Engine::tell`].
+    /// Those of [`Engine::tell`](crate::Engine::tell).
     pub(crate) fn tell(&mut self, fact: Fact) -> Result<(), Error> {
         self.look_at_clock();
         let result = self.engine.tell(fact, self.clock.now);
