@@ -124,8 +124,19 @@ TEST(a_thread_that_is_cancelled_is_not_in_a_callback_either)
     cancel_inside(late, 60000, XMPP_CLOSE_CLEAN, 3);
 }
 
+/* As any function may do that writes a log. */
+static void log_where_a_thread_can_be_cancelled(void *userdata, int phase, const char *line)
+{
+    (void)phase, (void)line;
+    pthread_testcancel();
+    ++*(int *)userdata;
+}
+
 static NOT_INLINED void call_all(int *done)
 {
+    xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
+    xmpp_close_stream *engine = NULL;
+    int logged = 0;
     xmpp_close_canceller *canceller = NULL;
     xmpp_close_batch *batch = NULL;
     int fds[2];
@@ -139,6 +150,13 @@ static NOT_INLINED void call_all(int *done)
     CHECK_INT(xmpp_close_batch_new(&batch), XMPP_CLOSE_OK);
     CHECK_INT(xmpp_close_batch_add(batch, fds[0], NULL, NULL), XMPP_CLOSE_OK);
     xmpp_close_batch_free(batch);
+    options.userdata = &logged;
+    options.on_log = log_where_a_thread_can_be_cancelled;
+    CHECK_INT(xmpp_close_new(&options, 0, &engine), XMPP_CLOSE_OK);
+    CHECK_INT(xmpp_close_finish(engine, NULL, 0), XMPP_CLOSE_OK);
+    CHECK_INT(xmpp_close_tick(engine, 60000), XMPP_CLOSE_OVER);
+    CHECK_INT(logged, 2);
+    xmpp_close_free(engine);
     *done = 1;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     close(fds[0]);

@@ -1,4 +1,4 @@
-//! The phases of a close. Whoever logs a close is told each phase once.
+//! The phases of a close, for a log. Each is logged once.
 
 use crate::report::Report;
 

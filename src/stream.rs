@@ -116,7 +116,7 @@ pub struct Stream<T> {
     /// The start tag of the peer's header, until ours is out: a close before that must send a header that answers it.
     unanswered: Vec<u8>,
     idle_after: Option<Duration>,
-    /// When the silence of the peer began: with its last byte, or when the application was last told of a silence.
+    /// When the silence of the peer began: with its last byte, or when a silence was last reported.
     silent_since: Instant,
     write_limit: Duration,
     waker: Option<Waker>,
@@ -151,10 +151,10 @@ impl<T: Transport> Stream<T> {
     /// - A silence begins with the peer's last byte; before the first byte, when the stream was made or
     ///   [upgraded](Self::upgrade).
     /// - Each byte of the peer's ends the silence: white space, a part of a stanza, or a byte that came while `send` was
-    ///   waiting. What has arrived is read before a silence is told.
+    ///   waiting. What has arrived is read before a silence is reported.
     /// - What we send does not end the silence, nor does a [`Waker`], nor a new limit. A limit that has passed already makes
     ///   the next `receive` return at once.
-    /// - When the silence goes on, `receive` tells it again after the same time. So a program that does not want to close may
+    /// - When the silence goes on, `receive` reports it again after the same time. So a program that does not want to close may
     ///   just go on receiving.
     pub fn idle_after(&mut self, silence: Option<Duration>) {
         self.idle_after = silence;
@@ -189,7 +189,7 @@ impl<T: Transport> Stream<T> {
     }
 
     /// Sets the size of the largest stanza to deliver, in bytes: 1 MiB by default, and never below 10 000. A larger stanza is
-    /// passed over, and told as [`Incoming::Oversize`].
+    /// passed over, and reported as [`Incoming::Oversize`].
     pub fn stanza_limit(&mut self, bytes: usize) {
         self.driver.limit_stanzas(bytes);
     }

@@ -129,6 +129,7 @@ fn options(bytes: &mut Bytes, texts: &Texts, payload: &[u8]) -> Memory {
     let length = if flags & 1 != 0 { payload.len() } else { 0 };
     type Take = unsafe extern "C" fn(*mut c_void, *const u8, usize) -> c_int;
     type Compose = unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int;
+    type Log = unsafe extern "C" fn(*mut c_void, c_int, *const c_char);
     let null: *const c_void = ptr::null();
     put!(
         memory,
@@ -149,6 +150,7 @@ fn options(bytes: &mut Bytes, texts: &Texts, payload: &[u8]) -> Memory {
         on_stanza = (flags & 4 != 0).then_some(liar::stanza as Take),
         on_data = (flags & 8 != 0).then_some(liar::data as Take),
         on_farewell = (flags & 16 != 0).then_some(liar::farewell as Compose),
+        on_log = (flags & 128 != 0).then_some(liar::log as Log),
         userdata = null,
         canceller = null
     );

@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use std::{
-    ffi::{c_int, c_void},
+    ffi::{CStr, c_char, c_int, c_void},
     ptr, slice,
 };
 
@@ -42,6 +42,8 @@ pub(super) struct Liar<'a> {
     /// A callback wanted to stop.
     pub(super) stopped: bool,
     asked_for_farewell: bool,
+    /// The phases that on_log was told.
+    logged: Vec<c_int>,
     /// What on_end was told.
     pub(super) ended: Option<(usize, xmpp_close_report)>,
 }
@@ -65,6 +67,7 @@ impl<'a> Liar<'a> {
             is_fed: true,
             stopped: false,
             asked_for_farewell: false,
+            logged: Vec::new(),
             ended: None,
         }
     }
@@ -231,6 +234,17 @@ pub(super) unsafe extern "C" fn farewell(userdata: *mut c_void, buf: *mut u8, le
     *n = count.unwrap_or_else(|| liar.piece(len));
     liar.stopped |= code != 0 || *n > len;
     code
+}
+
+pub(super) unsafe extern "C" fn log(userdata: *mut c_void, phase: c_int, line: *const c_char) {
+    // SAFETY: the header promises a NUL at the end.
+    let line = unsafe { CStr::from_ptr(line) }.to_str().expect("UTF-8");
+    assert!((1..=4).contains(&phase) && !line.is_empty() && !line.contains(char::is_control), "{phase}: {line:?}");
+    // SAFETY: as above.
+    let Some(liar) = (unsafe { liar(userdata) }) else { return };
+    assert_eq!(liar.logged.is_empty(), phase == 1, "the first is that it has begun");
+    assert!(!liar.logged.contains(&phase) && !liar.logged.contains(&4), "{phase} behind {:?}", liar.logged);
+    liar.logged.push(phase);
 }
 
 pub(super) unsafe extern "C" fn end(userdata: *mut c_void, index: usize, report: *const xmpp_close_report) {

@@ -247,7 +247,7 @@ impl<'a> Intake<'a> {
         self.bell.wake();
     }
 
-    /// A stream leaves, and no callback is told. `to` gets it as soon as the batch is not busy with another stream. Its
+    /// A stream leaves, and no callback is called. `to` gets it as soon as the batch is not busy with another stream. Its
     /// descriptor is forgotten at once, because the owner may close it.
     #[cfg(feature = "capi")]
     pub(crate) fn release(&self, index: usize, fd: BorrowedFd<'_>, canceller: Option<&Canceller>, to: Leaving<'a>) {

@@ -16,7 +16,7 @@ pub(crate) type OnInput<'a> = Box<dyn FnMut(&mut Driver<AnyTransport<'a>>) + Sen
 /// The owner of a stream that goes on using the stream while it is in the batch, as programs do in C.
 pub(crate) trait Owner<'a>: Send {
     /// Called when the batch begins to work on the stream: carries out what the program asked for since. False: the owner has
-    /// no use for the stream any more, so the stream leaves, and no callback is told.
+    /// no use for the stream any more, so the stream leaves, and no callback is called.
     fn enter(&self, driver: &mut Driver<AnyTransport<'a>>) -> bool;
 
     /// Called after each callback while the batch works on the stream: carries out what the program asked for since. False: no

@@ -43,7 +43,7 @@ impl fmt::Debug for Removed<'_> {
 }
 
 impl<'a> Batch<'a> {
-    /// Takes a stream out of the batch, whether its close has begun or not. No callback is told of its end then. `None` when the
+    /// Takes a stream out of the batch, whether its close has begun or not. No callback is called for its end then. `None` when the
     /// stream has ended, or was taken out already.
     pub fn remove(&mut self, index: usize) -> Option<Removed<'a>> {
         self.take_in();

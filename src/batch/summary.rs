@@ -111,7 +111,7 @@ impl fmt::Display for Summary {
 /// The time between two calls of `on_progress`.
 const PROGRESS: Duration = Duration::from_millis(100);
 
-/// What `on_progress` is told.
+/// What `on_progress` gets.
 pub(super) struct Progress {
     pub(super) summary: Summary,
     start: Instant,
@@ -129,7 +129,7 @@ impl Progress {
         self.told + PROGRESS
     }
 
-    /// What is told now.
+    /// What `on_progress` gets now.
     pub(super) fn look(&mut self) -> &Summary {
         self.told = Instant::now();
         self.summary.elapsed = self.start.elapsed();

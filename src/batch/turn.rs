@@ -60,7 +60,7 @@ impl<'a> Turn<'_, 'a, '_> {
     pub(super) fn all(mut self) -> Summary {
         loop {
             if self.batch.is_empty() {
-                // A stream may have begun and ended in the last turn, without a wait. So progress is told before the run ends.
+                // A stream may have begun and ended in the last turn, without a wait. So `on_progress` is called before the run ends.
                 self.tell_progress();
                 if !self.batch.take_in() {
                     return self.batch.progress.summary.clone();

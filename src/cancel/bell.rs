@@ -26,7 +26,7 @@ impl Wake {
     }
 
     pub(super) fn wake(&self) {
-        // A swap, not a store, for the reason given in `Bell::silence`; and loom follows a swap.
+        // A swap as in `Bell::silence`, which loom can follow.
         self.asked.swap(true, Ordering::SeqCst);
         self.bell.ring();
     }

@@ -135,7 +135,7 @@ impl<T: Transport> Driver<T> {
         Ok(driver)
     }
 
-    /// The same with the default options.
+    /// An open stream, between two stanzas, that is closed with the default options.
     pub(crate) fn usual(transport: T) -> Self {
         let engine = Engine::usual(tls_of(&transport));
         Self::with(transport, engine)
@@ -190,7 +190,7 @@ impl<T: Transport> Driver<T> {
         self.words = Words::of(options.last_words);
         self.plan.detach = options.detach;
         if options.peer_closed {
-            // Not noted yet: whoever logs is not known before the driver is made.
+            // `note` comes later: nothing can be logged before the driver is made and knows where to log.
             let _ = self.engine.tell(Fact::PeerClosed { behind: 0 }, self.clock.now);
         }
         Ok(())
@@ -308,9 +308,8 @@ impl<T: Transport> Driver<T> {
         self.note();
     }
 
-    /// To be called each time the engine was told something. As soon as our tag is due, the last words are asked for. When
-    /// the close is over, this does once what belongs to the end: it asks how much the peer has not acknowledged, and sends
-    /// `close_notify` and FIN as far as that is possible without waiting.
+    /// To be called each time the engine was told something: asks for the last words as soon as our tag is due, does what
+    /// belongs to the end when the close is over, and logs.
     fn note(&mut self) {
         self.say_last_words();
         if self.is_done() && !mem::replace(&mut self.noted.over, true) {
@@ -320,6 +319,8 @@ impl<T: Transport> Driver<T> {
         self.log();
     }
 
+    /// When the close is over, asks how much the peer has not acknowledged, and sends `close_notify` and FIN as far as that is
+    /// possible without waiting.
     fn note_end(&mut self) {
         self.noted.unacked = self.transport.unacked();
         if self.noted.ended == Some(Ended::Fin) {

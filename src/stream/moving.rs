@@ -20,7 +20,7 @@ const READ_AHEAD: usize = 1 << 20;
 const LONG: Duration = Duration::from_secs(3600);
 
 impl<T: Transport> Stream<T> {
-    /// In each turn of the loop it first reads what is there. Then it tells a silence, a wake or the end of the limit, in this
+    /// In each turn of the loop it first reads what is there. Then it reports a silence, a wake or the end of the limit, in this
     /// order, so that none of the three can hold back another for ever.
     pub(super) fn receive_until(&mut self, deadline: Option<Instant>) -> Result<Incoming, Error> {
         if self.driver.is_peer_closed() {

@@ -1,4 +1,4 @@
-//! Who is told of each phase of a close: the `log` crate, and C's `on_log`.
+//! Logs each phase of a close: through the `log` crate, and through C's `on_log`.
 
 #[cfg(feature = "capi")]
 use std::sync::Mutex;
@@ -16,19 +16,19 @@ pub(crate) type OnLog = Box<dyn Fn(Phase, &str) + Send>;
 #[derive(Default)]
 pub(super) struct Log {
     told: Phases,
-    /// Nobody locks this mutex: it lets threads share what holds the driver, with this feature as without it.
+    /// The mutex is never locked. With it, what holds the driver stays `Sync`, as it is without this feature.
     #[cfg(feature = "capi")]
     on_log: Option<Mutex<OnLog>>,
 }
 
 impl<T: Transport> Driver<T> {
-    /// Lets `on_log` know each phase from now on.
+    /// Logs each phase to `on_log` from now on.
     #[cfg(feature = "capi")]
     pub(crate) fn log_to(&mut self, on_log: Option<OnLog>) {
         self.log.on_log = on_log.map(Mutex::new);
     }
 
-    /// Tells each phase that was reached since the last call.
+    /// Logs each phase that was reached since the last call.
     pub(crate) fn log(&mut self) {
         #[cfg(not(feature = "log"))]
         if self.log.on_log.is_none() {

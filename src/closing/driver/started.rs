@@ -26,7 +26,8 @@ impl<T: Transport> Driver<T> {
         self.blocked = None;
     }
 
-    /// The same in a batch, whose deadline bounds the close, and whose error is sent unless the peer has ended its stream.
+    /// As [`finish`](Self::finish), in a batch: its deadline bounds the close, and its error is sent unless the peer has ended
+    /// its stream.
     pub(crate) fn finish_by(&mut self, deadline: Option<Instant>, error: Option<&StreamError>) {
         let error = error.filter(|_| !self.must_start());
         self.finish(error);

@@ -71,8 +71,9 @@ pub(in crate::ffi) struct Logger {
 impl Logger {
     pub(in crate::ffi) fn tell(&self, phase: Phase, line: &str) {
         let line = CString::new(line).unwrap_or_default(); // a line has no control characters
+        // The thread cannot be cancelled inside, although some functions of an engine let it be.
         // SAFETY: the header says what the function must be; the line outlives the call.
-        unsafe { (self.callback)(self.userdata.get(), phase as c_int, line.as_ptr()) };
+        guard::uncancelled(|| unsafe { (self.callback)(self.userdata.get(), phase as c_int, line.as_ptr()) });
     }
 
     /// For a driver, which asks `is_freed` before each phase.
