@@ -1,6 +1,7 @@
 //! What a batch tells its callbacks while it runs.
 
 use std::{
+    io::Write,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Mutex,
     thread,
