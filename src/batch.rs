@@ -162,6 +162,14 @@ impl<'a> Batch<'a> {
     /// begins in the next turn, or at its moment in the [spread](BatchOptions::spread). `on_stanza` gets the stanzas that
     /// still arrive, for the time of the call; [`Stanza::into_owned`] makes a copy that can be kept.
     ///
+    /// ```compile_fail,E0521
+    /// # fn f(tcp: std::net::TcpStream) -> Result<(), xmpp_close::Error> {
+    /// # let mut late = Vec::new();
+    /// # let mut batch = xmpp_close::Batch::new()?;
+    /// batch.add(tcp, &xmpp_close::CloseOptions::new(), |stanza| late.push(stanza))?; // `stanza` escapes
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// The transport is dropped then:
     ///

@@ -280,6 +280,13 @@ impl<T: Transport> Stream<T> {
     /// # Errors
     /// As for [`CloseOptions::close`]; the stream is dropped then, which ends TCP. The report says how the stream ended, also
     /// when the connection broke.
+    ///
+    /// ```compile_fail,E0382
+    /// # fn f(mut stream: xmpp_close::Stream<std::net::TcpStream>) -> Result<(), xmpp_close::Error> {
+    /// let report = stream.close(&xmpp_close::CloseOptions::new())?;
+    /// stream.send("<presence/>")?; // borrow of moved value: `stream`
+    /// # Ok(()) }
+    /// ```
     pub fn close(self, options: &CloseOptions) -> Result<Report, Error> {
         Ok(self.begin(options)?.finish())
     }

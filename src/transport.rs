@@ -88,6 +88,12 @@ impl Interest {
 /// References to sockets are not transports, on purpose: the caller of a close would keep a way to write after the closing
 /// tag.
 ///
+/// ```compile_fail,E0277
+/// # fn f(tcp: std::net::TcpStream) {
+/// xmpp_close::close(&tcp); // `&TcpStream` is no `Transport`
+/// # }
+/// ```
+///
 /// The trait has no function with a name of [`Read`](io::Read) or [`Write`](io::Write), so a program can import all three:
 ///
 /// ```no_run

@@ -1,5 +1,5 @@
-//! The engine allocates only its handle and what is to be sent, so that an event loop never waits for an allocator. A
-//! close that is warm hands over what still comes without allocating, and holds little while it waits.
+//! A close that is warm hands over what still comes without allocating, and holds little while it waits. That an engine
+//! allocates only its handle and what is to be sent is tested by ffi-tests/costs.c.
 
 #![allow(unsafe_code)]
 
@@ -58,42 +58,6 @@ fn allocations_of(work: impl FnOnce()) -> u32 {
     let before = ALLOCATIONS.get();
     work();
     ALLOCATIONS.get() - before
-}
-
-#[test]
-fn only_what_is_to_be_said_makes_an_engine_allocate() {
-    use ffi::{xmpp_close_fact::*, *};
-    let mut s = ptr::null_mut();
-    // SAFETY: numbers and pointers, like the macros.
-    let (mut options, mut report): (xmpp_close_options, xmpp_close_report) = unsafe { (mem::zeroed(), mem::zeroed()) };
-    (options.struct_size, options.own_parser) = (size_of_val(&options), 1);
-    report.struct_size = size_of_val(&report);
-    // SAFETY: `s` is a stream from its beginning to its end, and the structs are as long as they say.
-    unsafe {
-        assert_eq!(xmpp_close_new(&options, 0, &mut s), 0);
-        assert_eq!(xmpp_close_send(s, b"<a/>".as_ptr().cast(), 4), 0);
-        assert_eq!(xmpp_close_finish(s, ptr::null(), 1), 0);
-        let tell = |fact: xmpp_close_fact, now| assert_eq!(xmpp_close_tell(s, fact as u32, 0, now), 0);
-        let made = allocations_of(|| {
-            assert_eq!(xmpp_close_send(s, b"<b/>".as_ptr().cast(), 4), 1);
-            tell(XMPP_CLOSE_FACT_ARRIVED, 1);
-            assert_eq!(xmpp_close_output(s, ptr::null_mut()), 20);
-            assert_eq!(xmpp_close_wrote(s, 4, 4, 2), 0);
-            assert_eq!(xmpp_close_wrote(s, 16, 0, 3), 0);
-            assert_eq!(xmpp_close_received(s, 100, 4), 1);
-            tell(XMPP_CLOSE_FACT_STANZAS, 4);
-            tell(XMPP_CLOSE_FACT_PAUSED, 5);
-            assert_eq!(xmpp_close_tick(s, 6), xmpp_close_wants(s));
-            tell(XMPP_CLOSE_FACT_PEER_CLOSED, 7);
-            tell(XMPP_CLOSE_FACT_DID_SHUT, 8);
-            assert_eq!(xmpp_close_timeout(s, 8), 1999);
-            assert_eq!(xmpp_close_received(s, 100, 8), 0);
-            tell(XMPP_CLOSE_FACT_EOF, 9);
-            assert_eq!(xmpp_close_get_report(s, &mut report), 0);
-        });
-        assert_eq!((made, report.outcome), (0, 1));
-        xmpp_close_free(s);
-    }
 }
 
 #[test]

@@ -14,19 +14,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use xmpp_close::{
-    Batch, BatchHandle, BatchOptions, Canceller, CloseOptions, Condition, Error, Outcome, Report, Stanza, StreamError,
-};
+use xmpp_close::{Batch, BatchHandle, BatchOptions, CloseOptions, Error, Outcome, Report, Stanza};
 
 use crate::{
     foreign::{Epoll, echo, ninety_ninth},
     peer::{self, PATIENCE, SLACK, TAG},
 };
 
-fn ignore(_: Stanza<&str>) {}
+pub fn ignore(_: Stanza<&str>) {}
 
 /// Turns it as an event loop does that has nothing else, until no stream is left; or as long as `goes_on`.
-fn turn_while(batch: &mut Batch<'_>, mut goes_on: impl FnMut(&Batch<'_>) -> bool) {
+pub fn turn_while(batch: &mut Batch<'_>, mut goes_on: impl FnMut(&Batch<'_>) -> bool) {
     let epoll = Epoll::new();
     epoll.watch(&batch, 0);
     let patience = Instant::now() + PATIENCE;
@@ -37,21 +35,21 @@ fn turn_while(batch: &mut Batch<'_>, mut goes_on: impl FnMut(&Batch<'_>) -> bool
     }
 }
 
-fn turn_to_the_end(batch: &mut Batch<'_>) {
+pub fn turn_to_the_end(batch: &mut Batch<'_>) {
     turn_while(batch, |batch| !batch.is_empty());
 }
 
 /// What is readable now.
-fn is_readable(batch: &Batch<'_>) -> bool {
+pub fn is_readable(batch: &Batch<'_>) -> bool {
     let epoll = Epoll::new();
     epoll.watch(batch, 7);
     epoll.wait(Some(Instant::now())) == [7]
 }
 
 /// How the streams ended, by their indices.
-type Ends = Arc<Mutex<BTreeMap<usize, Report>>>;
+pub type Ends = Arc<Mutex<BTreeMap<usize, Report>>>;
 
-fn telling(ends: &Ends) -> BatchOptions<'static> {
+pub fn telling(ends: &Ends) -> BatchOptions<'static> {
     let ends = ends.clone();
     BatchOptions::new().on_end(move |index, report| {
         assert!(ends.lock().unwrap().insert(index, report.clone()).is_none(), "{index} ended twice");
@@ -59,7 +57,7 @@ fn telling(ends: &Ends) -> BatchOptions<'static> {
 }
 
 /// A peer that has closed already: its stream ends in the first turns.
-fn gone() -> TcpStream {
+pub fn gone() -> TcpStream {
     let (ours, mut theirs) = peer::pair();
     theirs.write_all(TAG.as_bytes()).unwrap();
     theirs.shutdown(Shutdown::Write).unwrap();
@@ -69,7 +67,7 @@ fn gone() -> TcpStream {
 }
 
 /// A stream whose peer neither sends nor closes, with what keeps it open.
-fn mute(batch: &mut Batch<'_>, options: &CloseOptions) -> (usize, TcpStream) {
+pub fn mute(batch: &mut Batch<'_>, options: &CloseOptions) -> (usize, TcpStream) {
     let (ours, theirs) = peer::pair();
     (batch.add(ours, options, ignore).unwrap(), theirs)
 }
@@ -289,161 +287,8 @@ fn a_turn_that_finds_nothing_to_do_waits_as_long_as_it_may() {
     assert!(start.elapsed() < SLACK, "{:?}", start.elapsed());
 }
 
-#[test]
-fn no_index_is_used_twice() {
-    let mut batch = Batch::new().unwrap();
-    for round in 0..3 {
-        for number in 0..4 {
-            assert_eq!(batch.add(gone(), &CloseOptions::new(), ignore).unwrap(), 8 * round + number);
-        }
-        let done = batch.run(BatchOptions::new().total(PATIENCE)).unwrap();
-        assert_eq!((done.summary.streams, done.reports.len()), (4, 4));
-        for number in 4..8 {
-            assert_eq!(batch.add(gone(), &CloseOptions::new(), ignore).unwrap(), 8 * round + number);
-        }
-        turn_to_the_end(&mut batch);
-    }
-}
-
-#[test]
-fn reports_are_kept_where_nobody_is_told() {
-    let mut batch = Batch::new().unwrap();
-    let first = batch.add(gone(), &CloseOptions::new(), ignore).unwrap();
-    assert!(batch.report(first).is_none(), "it has not ended");
-    turn_to_the_end(&mut batch);
-    let ends = Ends::default();
-    batch.set(telling(&ends)).unwrap();
-    let second = batch.add(gone(), &CloseOptions::new(), ignore).unwrap();
-    turn_to_the_end(&mut batch);
-    assert!(batch.report(first).unwrap().is_clean());
-    assert!(batch.report(second).is_none());
-    assert!(ends.lock().unwrap()[&second].is_clean());
-    let third = batch.add(gone(), &CloseOptions::new(), ignore).unwrap();
-    assert_eq!(batch.run(BatchOptions::new().total(PATIENCE)).unwrap().reports.len(), 1);
-    assert!(batch.report(third).is_none() && batch.report(first).is_some());
-    assert_eq!(ends.lock().unwrap().len(), 1, "a run has its own options, and after it there are none");
-}
-
-#[test]
-fn a_total_that_is_set_ends_those_that_have_begun_and_those_that_come() {
-    const TOTAL: Duration = Duration::from_millis(400);
-    let mut batch = Batch::new().unwrap();
-    let (_, _first) = mute(&mut batch, &CloseOptions::new().total(PATIENCE));
-    turn_while(&mut batch, is_readable);
-    let ends = Ends::default();
-    batch.set(telling(&ends).total(TOTAL)).unwrap();
-    let start = Instant::now();
-    let (_, _second) = mute(&mut batch, &CloseOptions::new().total(PATIENCE));
-    turn_to_the_end(&mut batch);
-    let took = start.elapsed();
-    assert!(took > TOTAL / 2 && took < TOTAL + SLACK, "{took:?}");
-    let outcomes: Vec<_> = ends.lock().unwrap().values().map(|report| report.outcome).collect();
-    assert_eq!(outcomes, [Outcome::TimedOut; 2]);
-    // Whoever always adds another never lets it end, so that is over as well, until something else is set.
-    peer::wait_until(|| start.elapsed() > TOTAL);
-    batch.turn(Duration::ZERO).unwrap();
-    let refused = batch.add(gone(), &CloseOptions::new(), ignore);
-    assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
-    peer::wait_until(|| start.elapsed() > TOTAL + Duration::from_millis(200));
-    waits(&mut batch);
-    batch.set(telling(&ends)).unwrap();
-    batch.add(gone(), &CloseOptions::new(), ignore).unwrap();
-    turn_to_the_end(&mut batch);
-    assert!(ends.lock().unwrap()[&2].is_clean());
-}
-
-#[test]
-fn floods_do_not_outlive_the_total_by_more_than_a_moment() {
-    const TOTAL: Duration = Duration::from_millis(300);
-    let mut batch = Batch::new().unwrap();
-    let ends = Ends::default();
-    batch.set(telling(&ends).total(TOTAL)).unwrap();
-    let start = Instant::now();
-    let mut floods = Vec::new();
-    for _ in 0..4 {
-        let (ours, mut theirs) = peer::pair();
-        floods.push(thread::spawn(move || {
-            let stanzas = peer::stanzas(1000);
-            while theirs.write_all(stanzas.as_bytes()).is_ok() {}
-        }));
-        batch.add(ours, &CloseOptions::new().total(PATIENCE), ignore).unwrap();
-    }
-    turn_to_the_end(&mut batch);
-    assert!(start.elapsed() < TOTAL + SLACK, "{:?}", start.elapsed());
-    floods.into_iter().for_each(|flood| flood.join().unwrap());
-    assert_eq!(ends.lock().unwrap().len(), 4);
-}
-
-/// With a minute for ten streams, none of those that come later has its turn at once, and all of them seldom do within
-/// six seconds.
-#[test]
-fn a_spread_that_is_set_is_for_those_that_come_later_too() {
-    let mut batch = Batch::new().unwrap();
-    batch
-        .set(BatchOptions::new().spread(PATIENCE).stream_error(StreamError::new(Condition::SystemShutdown).unwrap()))
-        .unwrap();
-    let streams: Vec<_> = (0..10).map(|_| mute(&mut batch, &CloseOptions::new())).collect();
-    turn_while(&mut batch, is_readable);
-    let silent = |tcp: &TcpStream| {
-        tcp.set_nonblocking(true).unwrap();
-        tcp.peek(&mut [0; 1]).is_err()
-    };
-    assert!(streams.iter().any(|(_, theirs)| silent(theirs)), "all at once");
-    let due = batch.deadline().unwrap();
-    assert!(due > Instant::now() && due < Instant::now() + PATIENCE);
-    // A run has a time of its own, and what was set does not hold any more.
-    let done = batch.run(BatchOptions::new().total(Duration::from_millis(200))).unwrap();
-    assert_eq!(done.summary.count(Outcome::TimedOut), 10, "{}", done.summary);
-    for (_, theirs) in streams {
-        theirs.set_nonblocking(false).unwrap();
-        let got = peer::peer(theirs, |mut peer| {
-            peer.rest().unwrap();
-            peer.text()
-        });
-        assert_eq!(got.join().unwrap(), TAG);
-    }
-    // Its time is up, but that is over with it.
-    batch.turn(Duration::ZERO).unwrap();
-    let index = batch.add(gone(), &CloseOptions::new(), ignore).unwrap();
-    turn_to_the_end(&mut batch);
-    assert!(batch.report(index).unwrap().is_clean());
-}
-
-#[test]
-fn a_set_without_a_spread_begins_what_waits_for_its_turn() {
-    let mut batch = Batch::new().unwrap();
-    batch.set(BatchOptions::new().spread(PATIENCE)).unwrap();
-    let streams: Vec<_> = (0..5).map(|_| mute(&mut batch, &CloseOptions::new())).collect();
-    turn_while(&mut batch, is_readable);
-    batch.set(BatchOptions::new()).unwrap();
-    assert!(is_readable(&batch));
-    turn_while(&mut batch, is_readable);
-    for (_, theirs) in streams {
-        peer::Peer { tcp: theirs, got: Vec::new() }.read_tag();
-    }
-}
-
-#[test]
-fn a_canceller_that_is_set_stops_all() {
-    let canceller = Canceller::new().unwrap();
-    let mut batch = Batch::new().unwrap();
-    let ends = Ends::default();
-    batch.set(telling(&ends).canceller(&canceller)).unwrap();
-    let _streams: Vec<_> = (0..5).map(|_| mute(&mut batch, &CloseOptions::new().total(PATIENCE))).collect();
-    turn_while(&mut batch, is_readable);
-    assert_eq!(batch.len(), 5);
-    canceller.cancel();
-    assert!(is_readable(&batch));
-    turn_to_the_end(&mut batch);
-    assert!(ends.lock().unwrap().values().all(|report| report.outcome == Outcome::Cancelled));
-    let refused = batch.add(gone(), &CloseOptions::new(), ignore);
-    assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
-    assert!(!is_readable(&batch), "a canceller that goes on ringing");
-    waits(&mut batch);
-}
-
 /// With nothing to do, it waits as long as it may: a thread that does nothing else would come round and round.
-fn waits(batch: &mut Batch<'_>) {
+pub fn waits(batch: &mut Batch<'_>) {
     const WAIT: Duration = Duration::from_millis(20);
     let start = Instant::now();
     assert_eq!(batch.turn(WAIT).unwrap(), batch.len());
