@@ -121,7 +121,7 @@
 //! - `serde`: `Serialize` and `Deserialize` for [`Report`], `Summary`, `BatchReport`, [`StreamError`] and the enums in them;
 //!   each value has the name that its `Display` writes.
 //! - `log`: one event of the `log` crate for each phase of a close, with the target `xmpp_close`. The end is logged at the
-//!   level `info`, the other phases at `debug`.
+//!   level `info`, the other phases at `debug`. An [`Engine`] of the program's own logs nothing.
 //! - `capi`: the functions of `include/xmpp_close.h`; contains `batch`. Rust programs do not need it.
 //! - `header`: for maintainers of this crate only, makes `include/xmpp_close.h`.
 //!

@@ -6,13 +6,13 @@ use std::ops::RangeInclusive;
 const WIDTH: f64 = 860.0;
 const OURS: &str = "#0072b2";
 const OTHERS: &str = "#7a7a7a";
-/// Told apart by every kind of eyes (Okabe and Ito), without their yellow, which is too pale for a thin line.
+/// The colours of Okabe and Ito, which colour-blind readers tell apart too. Their yellow is too pale for a thin line.
 const COLOURS: [&str; 7] = ["#000000", "#e69f00", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9"];
-/// So that no two lines look the same: when the colours are used up, the next dashes follow.
+/// The next dashes follow when the colours are used up, so that no two lines look the same.
 const DASHES: [&str; 3] = ["none", "7 3", "2 3"];
-/// Around a point, in the order of [`COLOURS`]: one more means of telling neighbours apart.
+/// The shapes of points: five, so that the next line with the same colour has another.
 const MARKS: [&str; 5] = ["M-4-4h8v8h-8z", "M0-5l5 9h-10z", "M0-6l5 6l-5 6l-5-6z", "M0 5l5-9h-10z", "M-5-2h10v4h-10z"];
-/// A mark at every so many points, each line's at others than its neighbour's: so lines that coincide are both seen.
+/// Every fourth point of a line is marked. The next line is marked at other points, so that both are seen where they coincide.
 const APART: usize = 4;
 /// The height of a label.
 const LABEL: f64 = 16.0;
