@@ -164,9 +164,9 @@ impl<'a> Batch<'a> {
     ///
     /// ```compile_fail,E0521
     /// # fn f(tcp: std::net::TcpStream) -> Result<(), xmpp_close::Error> {
-    /// # let mut late = Vec::new();
+    /// # let (mut late, options) = (Vec::new(), xmpp_close::CloseOptions::new());
     /// # let mut batch = xmpp_close::Batch::new()?;
-    /// batch.add(tcp, &xmpp_close::CloseOptions::new(), |stanza| late.push(stanza))?; // `stanza` escapes
+    /// batch.add(tcp, &options, |stanza| late.push(stanza))?; // `stanza` escapes
     /// # Ok(()) }
     /// ```
     ///
