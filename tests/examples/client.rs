@@ -17,8 +17,11 @@ use crate::{
     prosody::Prosody,
 };
 
+/// A client with its account, its password, whom it talks to, and its server.
+type Start = fn(&str, &str, &str, SocketAddr) -> Command;
+
 /// The client in each language.
-const CLIENTS: &[fn(&str, &str, &str, SocketAddr) -> Command] = &[
+const CLIENTS: &[Start] = &[
     |jid, password, to, server| command("client", &[jid, password, to, &server.to_string()]),
     #[cfg(feature = "capi")]
     |jid, password, to, server| in_c(crate::programs::Variant::Sanitized, jid, password, to, server),
@@ -47,7 +50,7 @@ fn what_comes_before_and_behind_our_tag_is_printed_and_the_tag_is_the_last_word(
     CLIENTS.iter().for_each(|client| all_is_printed(*client));
 }
 
-fn all_is_printed(client: fn(&str, &str, &str, SocketAddr) -> Command) {
+fn all_is_printed(client: Start) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (is_in, logged_in) = mpsc::channel();
