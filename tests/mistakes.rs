@@ -1,16 +1,8 @@
 //! Each mistake of a program is told by a reason of its own, which the program can match.
 
-use std::{
-    collections::HashSet,
-    io::Write,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::net::UnixStream,
-    },
-    time::Duration,
-};
+use std::{collections::HashSet, io::Read, os::unix::net::UnixStream, time::Duration};
 
-use xmpp_close::{CloseOptions, Condition, Engine, Error, Fact, Invalid, Stream, StreamError, Tls};
+use xmpp_close::{CloseOptions, Condition, Engine, Error, Fact, Invalid, Report, Stream, StreamError, Tls};
 
 const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 
@@ -23,10 +15,10 @@ fn reason<T>(result: Result<T, Error>) -> Invalid {
 }
 
 /// The reason for which a close with these options does not begin. Nothing was sent then.
-fn refused(options: CloseOptions, end: fn(&CloseOptions, UnixStream) -> Result<xmpp_close::Report, Error>) -> Invalid {
+fn refused(options: CloseOptions, end: fn(&CloseOptions, UnixStream) -> Result<Report, Error>) -> Invalid {
     let (ours, peer) = UnixStream::pair().unwrap();
     let why = reason(end(&options, ours));
-    assert_eq!(std::io::Read::read(&mut &peer, &mut [0]).unwrap(), 0, "{why}: the end, without a byte before it");
+    assert_eq!((&peer).read(&mut [0]).unwrap(), 0, "{why}: the end, without a byte before it");
     why
 }
 
@@ -89,7 +81,12 @@ fn what_cannot_be_said_is_told_apart() {
 #[cfg(feature = "batch")]
 #[test]
 fn what_a_batch_does_not_take_is_told_apart() {
-    use xmpp_close::{Batch, BatchOptions, Canceller, Transport};
+    use std::{
+        io::{self, Write},
+        os::fd::{AsFd, BorrowedFd, OwnedFd},
+    };
+
+    use xmpp_close::{Batch, BatchOptions, Canceller, Interest, Transport};
 
     let options = CloseOptions::new();
     let add = |batch: &mut Batch<'_>, transport: OwnedFd| reason(batch.add(transport, &options, |_| {}));
@@ -99,21 +96,16 @@ fn what_a_batch_does_not_take_is_told_apart() {
     // The least that a transport has to do: it has no descriptor.
     struct Nothing;
     impl Transport for Nothing {
-        fn try_read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        fn try_read(&mut self, _: &mut [u8]) -> io::Result<usize> {
             Ok(0)
         }
-        fn try_write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             Ok(bytes.len())
         }
-        fn shut(&mut self) -> std::io::Result<()> {
+        fn shut(&mut self) -> io::Result<()> {
             Ok(())
         }
-        fn wait(
-            &mut self,
-            interest: xmpp_close::Interest,
-            _: Duration,
-            _: Option<std::os::fd::BorrowedFd<'_>>,
-        ) -> std::io::Result<xmpp_close::Interest> {
+        fn wait(&mut self, interest: Interest, _: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
             Ok(interest)
         }
     }
