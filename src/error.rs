@@ -8,7 +8,10 @@ use crate::{condition::Condition, names::UnknownName};
 ///
 /// How a close ended is never an error: that is the [`Outcome`](crate::Outcome) in the [`Report`](crate::Report), also when
 /// the connection broke. While a [`Stream`](crate::Stream) is open, however, [`receive`](crate::Stream::receive) and
-/// [`send`](crate::Stream::send) return [`Io`](Self::Io) when the connection breaks: what is left to do then is to close it.
+/// [`send`](crate::Stream::send) return [`Io`](Self::Io) when the connection breaks. Close the stream then.
+///
+/// The text of an error does not repeat that of its [`source`](std::error::Error::source), so that a program can print the
+/// whole chain.
 ///
 /// ```
 /// use std::os::unix::net::UnixStream;
@@ -18,7 +21,7 @@ use crate::{condition::Condition, names::UnknownName};
 /// let (ours, _theirs) = UnixStream::pair()?;
 /// match CloseOptions::new().farewell("<message>half of").close(ours) {
 ///     Ok(report) => println!("{report}"),
-///     Err(Error::Invalid(Invalid::Farewell)) => eprintln!("the farewell is to be mended"),
+///     Err(Error::Invalid(Invalid::Farewell)) => eprintln!("mend the farewell"),
 ///     Err(error) => eprintln!("nothing was sent: {error}"),
 /// }
 /// # Ok(()) }
@@ -31,9 +34,10 @@ pub enum Error {
     /// The connection ended or broke, or the operating system refused memory or descriptors: see
     /// [`source`](std::error::Error::source) for which.
     Io(io::Error),
-    /// The stream is closing or closed: nothing may be written any more (RFC 6120 section 4.4).
+    /// The stream is closed for what was asked: nothing may be sent behind our closing tag or after the peer's stream error,
+    /// and nothing comes behind the peer's closing tag (RFC 6120 section 4.4).
     Closed,
-    /// What the peer sent is not an XMPP stream; the condition of the stream error that says so.
+    /// What the peer sent is not an XMPP stream. The condition is that of the stream error that tells the peer.
     Malformed(Condition),
 }
 
@@ -49,10 +53,11 @@ pub enum Invalid {
     ClosingTag,
     /// [`CloseOptions::farewell`](crate::CloseOptions::farewell) is not made of whole stanzas.
     Farewell,
-    /// The farewell ends in our closing tag, which the close would send a second time. [`CloseOptions::tag_sent`](crate::CloseOptions::tag_sent) says
-    /// that the tag is there.
+    /// The farewell ends in our closing tag, which the close sends itself unless
+    /// [`CloseOptions::tag_sent`](crate::CloseOptions::tag_sent) is set.
     FarewellWithTag,
-    /// The farewell does not end in our closing tag, although [`CloseOptions::tag_sent`](crate::CloseOptions::tag_sent) says so.
+    /// The farewell does not end in our closing tag, although [`CloseOptions::tag_sent`](crate::CloseOptions::tag_sent) is
+    /// set.
     FarewellWithoutTag,
     /// Something is to be sent, or the stream is to be detached, behind a closing tag that has been sent.
     BehindTag,
@@ -104,22 +109,22 @@ impl fmt::Display for Invalid {
             Self::PeerHeader => "the peer's header is not a start tag",
             Self::ClosingTag => "the closing tag is not an end tag such as </stream:stream>",
             Self::Farewell => "the farewell is not made of whole stanzas",
-            Self::FarewellWithTag => "the farewell ends in our closing tag, which comes behind it",
-            Self::FarewellWithoutTag => "the farewell does not end in our closing tag, which it is said to hold",
-            Self::BehindTag => "nothing can be said behind a closing tag that has been sent",
-            Self::ErrorInDetach => "a stream error closes the stream, so it cannot detach",
+            Self::FarewellWithTag => "the farewell ends in our closing tag, which the close sends itself",
+            Self::FarewellWithoutTag => "the farewell does not end in our closing tag, which is said to be sent",
+            Self::BehindTag => "nothing can be sent behind a closing tag that has been sent",
+            Self::ErrorInDetach => "a stream with a stream error is closed, so it cannot be detached",
             Self::HalfCloseOverTls => "there is no half-close over TLS before the peer's tag",
-            Self::UnwrittenAtRestart => "a stream restarts when all that was sent on it is written",
+            Self::UnwrittenAtRestart => "a stream restarts only when everything sent on it is written",
             Self::UndefinedCondition => "undefined-condition needs an application element",
             Self::SeeOtherHost => "see-other-host needs the address of the other host",
             Self::Address => "the address of see-other-host is empty or has white space in it",
-            Self::TagByHand => "the closing tag is sent by `close`",
-            Self::NotWellFormed => "not well-formed XML for a stream",
+            Self::TagByHand => "the closing tag is sent by the close, not by hand",
+            Self::NotWellFormed => "not well-formed XML, as a stream needs it",
             Self::NotWhole => "not a whole header or stanza",
-            Self::Text => "text that stands beside stanzas",
-            Self::Spread => "the closing tags cannot be spread over the whole time there is",
+            Self::Text => "text beside stanzas",
+            Self::Spread => "the spread of the closing tags is not shorter than the total",
             Self::NoDescriptor => "this transport has no descriptor that a batch could wait for",
-            Self::Unwaitable => "nothing can wait for this kind of descriptor",
+            Self::Unwaitable => "nothing can wait for a descriptor of this kind",
             Self::SecondTime => "this descriptor is in the batch already",
             Self::Forked => "this batch belongs to the parent process",
             Self::BatchTime => "the time of the batch is up",
@@ -138,7 +143,7 @@ impl fmt::Display for Error {
         match self {
             Self::Invalid(why) => why.fmt(f),
             Self::Io(_) => f.write_str("the connection failed, or the operating system refused something"),
-            Self::Closed => f.write_str("the stream is closed for writing"),
+            Self::Closed => f.write_str("the stream is closed"),
             Self::Malformed(condition) => write!(f, "the peer does not send an XMPP stream: {condition}"),
         }
     }

@@ -18,14 +18,14 @@ pub(crate) enum Phase {
 impl Phase {
     const ALL: [Self; 4] = [Self::Begun, Self::TagSent, Self::TagReceived, Self::Ended];
 
-    /// What is logged: one line, whatever the peer has said. `report` is the report as of now.
+    /// What is logged: one line. `report` is the report as of now.
     pub(crate) fn line(self, report: &Report) -> String {
         match (self, report.initiator) {
             (Self::Begun, Some(initiator)) => format!("close begun by {initiator}"),
             (Self::Begun, None) => "close begun".to_owned(),
             (Self::TagSent, _) => "our closing tag is sent".to_owned(),
             (Self::TagReceived, _) => "the peer's closing tag came".to_owned(),
-            (Self::Ended, _) => report.to_string().replace(char::is_control, " "),
+            (Self::Ended, _) => report.to_string(),
         }
     }
 }

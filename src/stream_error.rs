@@ -223,7 +223,8 @@ impl fmt::Display for StreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.unknown_condition().unwrap_or(self.condition.as_str()))?;
         match self.text() {
-            Some(text) => write!(f, " ({text})"),
+            // One line, whatever the peer has said: a line break of its text would forge a line of a log.
+            Some(text) => write!(f, " ({})", text.replace(char::is_control, " ")),
             None => Ok(()),
         }
     }
@@ -240,6 +241,13 @@ mod tests {
                      <text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>a&lt;b</text>";
         assert_eq!(error.to_xml("stream:stream"), format!("<stream:error>{inner}</stream:error>"));
         assert_eq!(error.to_xml("stream"), format!("<error>{inner}</error>"));
+    }
+
+    #[test]
+    fn a_text_of_several_lines_is_printed_in_one() {
+        let error =
+            StreamError::new(Condition::SystemShutdown).unwrap().with_text("bye\r\n[info] forged\u{85}\u{1b}[2J");
+        assert_eq!(error.to_string(), "system-shutdown (bye  [info] forged  [2J)");
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn an_error_says_what_is_wrong_and_leads_to_its_cause() {
 
     let malformed = Stream::new(stream("no XML")).receive().unwrap_err();
     assert!(malformed.to_string().ends_with("not-well-formed"), "{malformed}");
-    assert_eq!(Error::Closed.to_string(), "the stream is closed for writing");
+    assert_eq!(Error::Closed.to_string(), "the stream is closed");
 }
 
 #[test]

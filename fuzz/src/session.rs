@@ -165,7 +165,10 @@ pub fn header(data: &[u8]) {
     if let Ok(header) = xml::Header::parse(&tag) {
         assert_eq!(Some(header.root.as_str()), framer.root());
         assert!(!header.is_stream || header.root.ends_with("stream"));
-        assert_eq!(Some(said(header)), said_by_the_crate(&tag), "{tag}");
+        // The crate is stricter, too: it refuses a root like <xml:a>, which Namespaces in XML section 3 allows.
+        if !header.root.starts_with("xml:") {
+            assert_eq!(Some(said(header)), said_by_the_crate(&tag), "{tag}");
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use xmpp_close::{Batch, BatchOptions, Canceller, CloseOptions, Error, Incoming, Outcome, Stream};
+use xmpp_close::{Batch, BatchOptions, Canceller, CloseOptions, Error, Incoming, Invalid, Outcome, Stream};
 
 use crate::{
     assert_cheap,
@@ -138,10 +138,10 @@ fn a_batch_can_neither_run_nor_grow_in_a_child() {
         let set = batch.set(BatchOptions::new());
         let turned = batch.turn(Duration::ZERO).map_err(|error| error.kind());
         batch.handle().wake(); // which nobody notices
-        matches!(added, Err(Error::Invalid(_)))
-            && matches!(set, Err(Error::Invalid(_)))
+        matches!(added, Err(Error::Invalid(Invalid::Forked)))
+            && matches!(set, Err(Error::Invalid(Invalid::Forked)))
             && turned == Err(io::ErrorKind::InvalidInput)
-            && matches!(batch.run(BatchOptions::new()), Err(Error::Invalid(_)))
+            && matches!(batch.run(BatchOptions::new()), Err(Error::Invalid(Invalid::Forked)))
     });
     let report = batch.run(BatchOptions::new()).unwrap();
     assert_eq!(report.summary.count(Outcome::Clean), 3, "{}", report.summary);
