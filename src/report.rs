@@ -182,7 +182,7 @@ pub struct TlsAlerts {
 /// assert!(report.is_clean() && report.tag_sent && report.tag_received);
 /// assert_eq!((report.stanzas, report.bytes_read), (1, 26));
 /// println!("{report}");
-/// // clean: both closing tags were exchanged; begun by crossing; 1 late stanzas, …
+/// // clean: both closing tags were exchanged; begun by crossing; 1 late stanza, …
 /// match report.outcome {
 ///     Outcome::Clean => {}
 ///     Outcome::PeerEof | Outcome::Truncated => println!("what the peer sent last may be missing"),
@@ -240,6 +240,10 @@ impl Report {
     }
 }
 
+pub(crate) const fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.outcome, self.outcome.sentence())?;
@@ -253,18 +257,23 @@ impl fmt::Display for Report {
             let did = if limit == Limit::Answer { "sent our tag without an answer" } else { "ended it" };
             write!(f, "; the {limit} limit {did}")?;
         }
-        write!(f, "; {} late stanzas, {} bytes read", self.stanzas, self.bytes_read)?;
+        let (stanzas, bytes) = (plural(self.stanzas), plural(self.bytes_read));
+        write!(f, "; {} late stanza{stanzas}, {} byte{bytes} read", self.stanzas, self.bytes_read)?;
         let unacked = if is_clean { 0 } else { self.bytes_unacked };
-        for (count, what) in [
-            (self.oversize, "stanzas over the limit"),
-            (self.bytes_after_tag, "bytes after the peer's tag"),
-            (self.bytes_unsent, "bytes unsent"),
-            (unacked, "bytes unacknowledged"),
-            (u64::from(self.refused), "sends that came too late"),
+        for (count, what, which) in [
+            (self.oversize, "stanza", "over the limit"),
+            (self.bytes_after_tag, "byte", "after the peer's tag"),
+            (self.bytes_unsent, "byte", "unsent"),
+            (unacked, "byte", "unacknowledged"),
+            (u64::from(self.refused), "send", "that came too late"),
         ] {
             if count > 0 {
-                write!(f, "; {count} {what}")?;
+                write!(f, "; {count} {what}{} {which}", plural(count))?;
             }
+        }
+        let may_be_cut = matches!(self.outcome, Outcome::Clean | Outcome::Truncated);
+        if may_be_cut && self.tls.used && !self.tls.received {
+            write!(f, "; the peer's close_notify was not seen")?;
         }
         if let Some(error) = &self.stream_error {
             write!(f, "; stream error {error}")?;
