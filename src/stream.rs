@@ -209,11 +209,13 @@ impl<T: Transport> Stream<T> {
         if self.driver.stream_error().is_some() {
             return Err(Error::Closed);
         }
-        let mut outgoing = self.outgoing.clone();
-        sender::check(&mut outgoing, xml).map_err(Error::Invalid)?;
-        self.outgoing = outgoing;
-        self.unanswered = Vec::new();
-        self.driver.send(xml).map_err(|_| Error::Closed)?;
+        if !xml.is_empty() {
+            let mut outgoing = self.outgoing.clone();
+            sender::check(&mut outgoing, xml).map_err(Error::Invalid)?;
+            self.outgoing = outgoing;
+            self.unanswered = Vec::new();
+            self.driver.send(xml).map_err(|_| Error::Closed)?;
+        }
         self.flush()
     }
 
