@@ -158,6 +158,11 @@ impl Engine {
         self.close.handshake.ours() == Ours::Queued || self.is_finishing()
     }
 
+    /// Whether the limit for answers has not passed.
+    pub(crate) fn has_time_to_answer(&self) -> bool {
+        self.close.handshake.has_time_to_answer()
+    }
+
     /// Whether our tag is due and not written yet: last words may still fit in front of it.
     pub(crate) fn is_tag_queued(&self) -> bool {
         self.close.handshake.ours() == Ours::Queued && !self.is_over()

@@ -114,7 +114,8 @@ impl<T: Transport> Driver<T> {
     }
 
     fn try_step(&mut self, patient: bool) -> Progress {
-        if std::mem::take(&mut self.plan.first_step) {
+        if self.plan.first_step && !self.handles_residual() {
+            self.plan.first_step = false;
             self.look_at_clock();
             self.first_step();
             return Progress::Moved;
