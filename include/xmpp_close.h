@@ -377,7 +377,7 @@ typedef enum xmpp_close_tls {
 #define XMPP_CLOSE_OPTIONS_INIT                                                \
     { sizeof(xmpp_close_options), 0, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0,    \
       NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, NULL,   \
-      NULL, 0, NULL, 0, 0, NULL }
+      NULL, 0, NULL, 0, 0, NULL, 0, 0 }
 
 /// Returned by on_data: your parser has seen the end of the peer's stream.
 #define XMPP_CLOSE_PEER_CLOSED 1
@@ -562,6 +562,13 @@ typedef struct xmpp_close_options {
     /// of text for your log. The line ends in NUL, has no newline, and is valid
     /// during the call. NULL: nothing is logged.
     void (*on_log)(void *userdata, int phase, const char *line);
+    /// What on_data would return now, after the bytes that you gave to your
+    /// parser before this call: 0, XMPP_CLOSE_PEER_CLOSED, XMPP_CLOSE_NOT_XMPP or
+    /// XMPP_CLOSE_MID_ELEMENT. So a thread stores here what its parser said last.
+    /// Anything but 0 needs on_data. NOT_XMPP: not with detach.
+    uint32_t parsed;
+    /// Always 0.
+    uint32_t reserved;
 } xmpp_close_options;
 
 /* Report */
