@@ -80,7 +80,9 @@ fn every_test_that_is_named_exists() {
     let named: Vec<_> = text.split('`').skip(1).step_by(2).filter_map(|code| code.split_once("::")).collect();
     assert!(named.len() > 100, "{named:?}");
     let is_test = |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    for (suite, name) in named.into_iter().filter(|(_, name)| is_test(name)) {
+    // `Stream::close` is no test: what begins with a capital is a type.
+    let is_suite = |suite: &str| !suite.starts_with(|c: char| c.is_ascii_uppercase());
+    for (suite, name) in named.into_iter().filter(|(suite, name)| is_suite(suite) && is_test(name)) {
         let is_it = |(file, source): &(PathBuf, String)| {
             let has_name = file.iter().any(|part| part == suite || *part == *format!("{suite}.rs"));
             has_name && [format!("fn {name}()"), format!("TEST({name})")].iter().any(|item| source.contains(item))
