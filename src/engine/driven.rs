@@ -30,7 +30,10 @@ impl Engine {
     /// An engine for a stream whose headers have been exchanged. The peer's header is known if the options hold it.
     pub(crate) fn between_stanzas(options: &CloseOptions, tls: Tls) -> Result<Self, Error> {
         let Some(header) = &options.peer_header else {
-            return Ok(Self::usual(tls));
+            // Where our header has not been sent, the peer's may not have come either.
+            let may_come = options.header.is_some();
+            let late = || Self::with(Incoming::with(Framer::perhaps_inside(), Scope::default()), tls);
+            return Ok(if may_come { late() } else { Self::usual(tls) });
         };
         let mut framer = Framer::new().limit(usize::MAX);
         let mut rest = header.as_bytes();
