@@ -3,29 +3,26 @@
 use std::{env, error::Error, io, net::TcpStream, thread, time::Duration};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use xmpp_close::{CloseOptions, Incoming, Stanza, Stream};
+use xmpp_close::{CloseOptions, Incoming, Stream};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 const HEADER: &str = "version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'";
-const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
-const BIND: &str = "<iq type='set' id='1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>";
 const LIMIT: Duration = Duration::from_secs(30); // for each answer during the login
 
 fn main() -> Result {
     let arguments: Vec<_> = env::args().skip(1).collect();
-    let [jid, password, to, address] = &arguments[..] else {
-        return Err("usage: client USER@DOMAIN PASSWORD TO HOST:PORT".into());
-    };
+    let [jid, secret, to, address] = &arguments[..] else { return Err("usage: client JID SECRET TO HOST:PORT".into()) };
     let (user, domain) = jid.split_once('@').ok_or("the account is USER@DOMAIN")?;
     let tcp = TcpStream::connect(address)?;
     if !tcp.peer_addr()?.ip().is_loopback() {
         return Err("without TLS, this client connects to loopback addresses only".into());
     }
     let mut stream = Stream::new(tcp);
-    let session = log_in(&mut stream, user, domain, password).and_then(|()| chat(&mut stream, to));
+    let session = log_in(&mut stream, user, domain, secret).and_then(|()| chat(&mut stream, to));
     // However the session ended, the stream is closed, and what the server has sent by then is still printed.
-    let mut closing = stream.begin(&CloseOptions::new())?;
+    let total = Duration::from_secs(if session.is_ok() { 30 } else { 3 }); // after an error, an answer is unlikely
+    let mut closing = stream.begin(&CloseOptions::new().total(total))?;
     closing.by_ref().for_each(|stanza| println!("late: {stanza}"));
     println!("{}", closing.finish());
     session
@@ -34,23 +31,23 @@ fn main() -> Result {
 fn log_in(stream: &mut Stream<TcpStream>, user: &str, domain: &str, password: &str) -> Result {
     let header = format!("<?xml version='1.0'?><stream:stream to='{}' {HEADER}>", escape(domain));
     stream.send(&header)?;
-    expect(stream, "features")?;
+    expect(stream, "features", None)?;
     let token = BASE64_STANDARD.encode(format!("\0{user}\0{password}"));
-    stream.send(format!("<auth xmlns='{SASL}' mechanism='PLAIN'>{token}</auth>"))?;
-    expect(stream, "success")?;
+    stream.send(format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{token}</auth>"))?;
+    expect(stream, "success", None)?;
     stream.restart();
     stream.send(&header)?;
-    expect(stream, "features")?;
-    stream.send(BIND)?;
-    expect(stream, "iq")?;
+    expect(stream, "features", None)?;
+    stream.send("<iq type='set' id='1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")?;
+    expect(stream, "iq", Some("result"))?;
     Ok(stream.send("<presence/>")?)
 }
 
-/// The next stanza, which must have this name.
-fn expect(stream: &mut Stream<TcpStream>, name: &str) -> Result<Stanza> {
+/// Reads the next stanza, which must have this name and this type.
+fn expect(stream: &mut Stream<TcpStream>, name: &str, kind: Option<&str>) -> Result {
     match stream.receive_within(LIMIT)? {
-        Incoming::Header(_) => expect(stream, name),
-        Incoming::Stanza(stanza) if stanza.name() == name => Ok(stanza),
+        Incoming::Header(_) => expect(stream, name, kind),
+        Incoming::Stanza(stanza) if stanza.name() == name && stanza.attribute("type").as_deref() == kind => Ok(()),
         other => Err(format!("instead of <{name}/> came {other:?}").into()),
     }
 }
@@ -64,10 +61,12 @@ fn chat(stream: &mut Stream<TcpStream>, to: &str) -> Result {
         }
         waker.wake();
     });
+    let mut limit = Duration::MAX;
     loop {
-        match stream.receive()? {
-            Incoming::Stanza(stanza) => println!("{stanza}"),
-            Incoming::Woken | Incoming::PeerClosed => return Ok(()),
+        match stream.receive_within(limit)? {
+            Incoming::Stanza(stanza) => println!("{stanza}"), // who answers iqs does so here
+            Incoming::Woken => limit = Duration::ZERO,        // first what has arrived
+            Incoming::TimedOut | Incoming::PeerClosed => return Ok(()),
             Incoming::StreamError(error) => return Err(Box::new(error)),
             _ => {}
         }

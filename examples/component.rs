@@ -56,18 +56,17 @@ fn serve(stream: &mut Stream<TcpStream>) -> Result {
 }
 
 fn handle(stream: &mut Stream<TcpStream>, stanza: &Stanza) -> Result {
-    let mut elements = stanza.reader().into_iter().filter_map(|event| match event {
-        Ok(XmlEvent::StartElement { name, attributes, .. }) => Some((name, attributes)),
-        _ => None,
-    });
-    let (name, attributes) = elements.next().ok_or("a stanza that is no XML")?;
-    let get = |wanted| attributes.iter().find(|one| one.name.local_name == wanted).map_or("", |one| &one.value);
-    if name.local_name == "iq" && ["get", "set"].contains(&get("type")) {
-        let is_ping = elements.next().is_some_and(|(child, _)| child.namespace.as_deref() == Some("urn:xmpp:ping"));
+    let get = |name| escape(&stanza.attribute(name).unwrap_or_default());
+    if stanza.name() == "iq" && ["get", "set"].contains(&&*get("type")) {
+        let mut elements = stanza.reader().into_iter().filter_map(|event| match event {
+            Ok(XmlEvent::StartElement { name, .. }) => Some(name),
+            _ => None,
+        });
+        let is_ping = elements.nth(1).is_some_and(|child| child.namespace_ref() == Some("urn:xmpp:ping"));
         let (kind, payload) = if is_ping { ("result", "") } else { ("error", NO) };
-        let [id, from, to] = ["id", "to", "from"].map(|name| escape(get(name)));
+        let [id, from, to] = ["id", "to", "from"].map(get);
         stream.send(format!("<iq type='{kind}' id='{id}' from='{from}' to='{to}'>{payload}</iq>"))?;
-    } else if name.local_name == "message" {
+    } else if stanza.name() == "message" {
         println!("{stanza}");
     }
     Ok(())

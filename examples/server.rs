@@ -37,13 +37,7 @@ fn converse(stream: &mut Stream<TcpStream>) -> Result<Option<Condition>, Error> 
             }
             _ => return Ok(None), // the client is silent, or has closed
         };
-        let mut elements = stanza.reader().into_iter().filter_map(|event| match event {
-            Ok(XmlEvent::StartElement { name, attributes, .. }) => Some((name, attributes)),
-            _ => None,
-        });
-        let attributes = elements.next().map_or_else(Vec::new, |stanza| stanza.1);
-        let get = |wanted| attributes.iter().find(|one| one.name.local_name == wanted).map_or("", |one| &one.value);
-        let is_bind = elements.next().is_some_and(|(child, _)| child.local_name == "bind");
+        let get = |name| escape(&stanza.attribute(name).unwrap_or_default());
         match stanza.name() {
             "auth" if stanza.as_str().ends_with(ALICE) && !is_alice => {
                 stream.send("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>")?;
@@ -53,9 +47,14 @@ fn converse(stream: &mut Stream<TcpStream>) -> Result<Option<Condition>, Error> 
             "auth" => stream.send("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>")?,
             _ if !is_alice => return Ok(Some(Condition::NotAuthorized)),
             "message" => println!("{stanza}"),
-            "iq" if ["get", "set"].contains(&get("type")) => {
+            "iq" if ["get", "set"].contains(&&*get("type")) => {
+                let mut elements = stanza.reader().into_iter().filter_map(|event| match event {
+                    Ok(XmlEvent::StartElement { name, .. }) => Some(name.local_name),
+                    _ => None,
+                });
+                let is_bind = elements.nth(1).as_deref() == Some("bind");
                 let (kind, payload) = if is_bind { ("result", JID) } else { ("error", NO) };
-                stream.send(format!("<iq type='{kind}' id='{}'>{payload}</iq>", escape(get("id"))))?;
+                stream.send(format!("<iq type='{kind}' id='{}'>{payload}</iq>", get("id")))?;
             }
             _ => {}
         }

@@ -37,7 +37,7 @@ TEST(every_outcome_has_its_name)
 TEST(a_report_is_one_line_of_text)
 {
     static const char whole[] = "clean: both closing tags were exchanged; begun by us; 2 late stanzas, 316 bytes read; "
-                                "1 sends that came too late; stream error caf\xc3\xa9-closed (see you); 19000 ms";
+                                "1 send that came too late; the peer's close_notify was not seen; stream error caf\xc3\xa9-closed (see you); 19000 ms";
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
     char line[512], *exact;
     size_t len;
@@ -52,6 +52,7 @@ TEST(a_report_is_one_line_of_text)
     report.bytes_read = 316;
     report.elapsed_ms = 19000;
     report.refused = 1;
+    report.tls = XMPP_CLOSE_TLS_USED; /* and not RECEIVED */
     strcpy(report.stream_error, "undefined-condition");
     strcpy(report.stream_error_name, "caf\xc3\xa9-closed");
     strcpy(report.stream_error_text, "see you");

@@ -193,7 +193,7 @@ pub struct TlsAlerts {
 /// assert!(report.is_clean() && report.tag_sent && report.tag_received);
 /// assert_eq!((report.stanzas, report.bytes_read), (1, 26));
 /// println!("{report}");
-/// // clean: both closing tags were exchanged; begun by both sides; 1 late stanzas, …
+/// // clean: both closing tags were exchanged; begun by both sides; 1 late stanza, …
 /// match report.outcome {
 ///     Outcome::Clean => {}
 ///     Outcome::PeerEof | Outcome::Truncated => println!("what the peer sent last may be missing"),
@@ -251,6 +251,10 @@ impl Report {
     }
 }
 
+pub(crate) const fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.outcome, self.outcome.sentence())?;
@@ -264,20 +268,25 @@ impl fmt::Display for Report {
             let did = if limit == Limit::Answer { "sent our tag without an answer" } else { "ended it" };
             write!(f, "; the {limit} limit {did}")?;
         }
+        let (stanzas, bytes) = (plural(self.stanzas), plural(self.bytes_read));
         // Where a parser of the application's reads what comes, nobody counts the stanzas.
-        let late = if self.stanzas > 0 { format!("{} late stanzas, ", self.stanzas) } else { String::new() };
-        write!(f, "; {late}{} bytes read", self.bytes_read)?;
+        let late = if self.stanzas > 0 { format!("{} late stanza{stanzas}, ", self.stanzas) } else { String::new() };
+        write!(f, "; {late}{} byte{bytes} read", self.bytes_read)?;
         let unacked = if is_clean { 0 } else { self.bytes_unacked };
-        for (count, what) in [
-            (self.oversize, "stanzas over the limit"),
-            (self.bytes_after_tag, "bytes after the peer's tag"),
-            (self.bytes_unsent, "bytes unsent"),
-            (unacked, "bytes unacknowledged"),
-            (u64::from(self.refused), "sends that came too late"),
+        for (count, what, which) in [
+            (self.oversize, "stanza", "over the limit"),
+            (self.bytes_after_tag, "byte", "after the peer's tag"),
+            (self.bytes_unsent, "byte", "unsent"),
+            (unacked, "byte", "unacknowledged"),
+            (u64::from(self.refused), "send", "that came too late"),
         ] {
             if count > 0 {
-                write!(f, "; {count} {what}")?;
+                write!(f, "; {count} {what}{} {which}", plural(count))?;
             }
+        }
+        let may_be_cut = matches!(self.outcome, Outcome::Clean | Outcome::Truncated);
+        if may_be_cut && self.tls.used && !self.tls.received {
+            write!(f, "; the peer's close_notify was not seen")?;
         }
         if let Some(error) = &self.stream_error {
             write!(f, "; stream error {error}")?;

@@ -209,7 +209,7 @@ fn end(server: &Server, mut bob: Client, driver: Driver, jid: &str) -> Ending {
         assert!(numbers.iter().copied().eq(0..numbers.len()), "messages {whose} the client in disorder: {numbers:?}");
     }
     let parts = || report.split("; ");
-    let late = parts().find_map(|part| part.split_once(" late stanzas")?.0.parse().ok());
+    let late = parts().find_map(|part| part.split_once(" late stanza")?.0.parse().ok());
     Ending {
         outcome: report.split(": ").next().unwrap().to_owned(),
         begun_by: parts().find_map(|part| part.strip_prefix("begun by ")).unwrap_or_default().to_owned(),

@@ -33,6 +33,9 @@ mod client;
 mod component;
 #[path = "examples/server.rs"]
 mod server;
+#[cfg(feature = "rustls")]
+#[path = "examples/starttls.rs"]
+mod starttls;
 
 use std::process::{Command, Stdio};
 
@@ -59,7 +62,13 @@ fn assert_ended(lines: &[String], words: &[&str]) {
 
 #[test]
 fn each_is_short_enough_to_be_read_at_a_glance() {
-    for (name, most) in [("client.rs", 80), ("component.rs", 80), ("server.rs", 80), ("c/client.c", 100)] {
+    for (name, most) in [
+        ("client.rs", 80),
+        ("component.rs", 80),
+        ("server.rs", 80),
+        ("tls/starttls_rustls.rs", 80),
+        ("c/client.c", 100),
+    ] {
         let path = format!("{}/examples/{name}", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(path).unwrap();
         assert!(text.lines().count() < most, "{name}: {} lines", text.lines().count());

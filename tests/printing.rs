@@ -77,7 +77,7 @@ fn a_report_says_which_limit_ended_it_and_what_did_not_go_out() {
 fn a_report_says_who_began_and_counts_only_what_was_counted() {
     let mut report = CloseOptions::new().close(stream("<a/></stream:stream>")).unwrap();
     let line = report.to_string();
-    assert!(line.contains("; begun by both sides; 1 late stanzas, 20 bytes read; "), "the tag had arrived: {line}");
+    assert!(line.contains("; begun by both sides; 1 late stanza, 20 bytes read; "), "the tag had arrived: {line}");
     report.stanzas = 0; // none came, or a parser of the application's has read them
     assert!(report.to_string().contains("; begun by both sides; 20 bytes read; "), "{report}");
 }
@@ -98,6 +98,42 @@ fn a_clean_report_says_nothing_of_what_explains_other_endings() {
     report.outcome = Outcome::Reset;
     let line = report.to_string();
     assert!(line.contains(&said) && line.contains("24 bytes unacknowledged"), "{line}");
+}
+
+#[test]
+fn a_report_counts_in_the_singular_as_well() {
+    let mut report = CloseOptions::new().close(stream("<a/></stream:stream>")).unwrap();
+    (report.oversize, report.bytes_after_tag, report.bytes_unsent, report.refused) = (1, 1, 1, 1);
+    let line = report.to_string();
+    for said in ["1 late stanza, 20 bytes read", "1 stanza over", "1 byte after", "1 byte unsent", "1 send that came"] {
+        assert!(line.contains(&format!("; {said}")), "{said}: {line}");
+    }
+    #[cfg(feature = "batch")]
+    {
+        let mut batch = xmpp_close::Batch::new().unwrap();
+        batch.add(stream("<a/></stream:stream>"), &CloseOptions::new(), |_| ()).unwrap();
+        let line = batch.run(xmpp_close::BatchOptions::new()).unwrap().summary.to_string();
+        assert!(line.starts_with("1 stream: 1 clean; 1 late stanza; "), "{line}");
+    }
+}
+
+/// Without the alert, the end of what the peer sent may have been cut off by an attacker.
+#[test]
+fn a_report_says_when_the_end_over_tls_is_not_proved() {
+    const SAID: &str = "; the peer's close_notify was not seen; ";
+    let mut report = CloseOptions::new().close(stream("</stream:stream>")).unwrap();
+    assert!(!report.to_string().contains(SAID), "in plaintext there is none: {report}");
+    report.tls.used = true;
+    for (outcome, received, is_said) in [
+        (Outcome::Clean, false, true),
+        (Outcome::Clean, true, false),
+        (Outcome::Truncated, false, true),
+        (Outcome::Truncated, true, false),
+        (Outcome::TimedOut, false, false), // goes without saying
+    ] {
+        (report.outcome, report.tls.received) = (outcome, received);
+        assert_eq!(report.to_string().contains(SAID), is_said, "{report}");
+    }
 }
 
 #[test]

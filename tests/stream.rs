@@ -267,7 +267,10 @@ fn a_send_that_cannot_be_written_in_time_is_kept_for_the_close() {
     stream.send(HEADER).unwrap();
     let stanzas = peer::stanzas(200_000);
     match stream.send(&stanzas) {
-        Err(Error::Io(error)) => assert_eq!(error.kind(), ErrorKind::TimedOut),
+        Err(Error::Io(error)) => {
+            assert_eq!(error.kind(), ErrorKind::TimedOut);
+            assert!(error.to_string().contains("write limit"), "it says what timed out: {error}");
+        }
         other => panic!("{other:?}"),
     }
     let expected = HEADER.to_owned() + &stanzas + TAG;

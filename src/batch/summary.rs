@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::report::{Outcome, Report};
+use crate::report::{Outcome, Report, plural};
 
 /// How many streams of a batch ended in which way. Its `Display` is one line for a log.
 ///
@@ -20,7 +20,7 @@ use crate::report::{Outcome, Report};
 /// let mut batch = Batch::new()?;
 /// batch.add(socket, &CloseOptions::new(), |_| ())?;
 /// let summary = batch.run(BatchOptions::new())?.summary;
-/// println!("{summary}"); // 1 streams: 1 clean; 1 late stanzas; 0 ms
+/// println!("{summary}"); // 1 stream: 1 clean; 1 late stanza; 0 ms
 /// assert_eq!(summary.count(Outcome::Clean), 1);
 /// assert_eq!((summary.streams, summary.ended), (1, 1));
 /// # Ok(()) }
@@ -99,12 +99,12 @@ impl Summary {
 /// One line for a log.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} streams", self.streams)?;
+        write!(f, "{} stream{}", self.streams, plural(self.streams as u64))?;
         let counts = Outcome::ALL.iter().copied().map(|outcome| (self.count(outcome), outcome)).filter(|(n, _)| *n > 0);
         for (position, (count, outcome)) in counts.enumerate() {
             write!(f, "{} {count} {outcome}", if position == 0 { ":" } else { "," })?;
         }
-        write!(f, "; {} late stanzas; {} ms", self.stanzas, self.elapsed.as_millis())
+        write!(f, "; {} late stanza{}; {} ms", self.stanzas, plural(self.stanzas), self.elapsed.as_millis())
     }
 }
 

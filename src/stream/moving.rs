@@ -150,7 +150,8 @@ impl<T: Transport> Stream<T> {
             }
             let left = self.write_limit.saturating_sub(moved.elapsed());
             if left.is_zero() {
-                return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+                let why = "the peer has not read for as long as the write limit";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, why).into());
             }
             let room = self.driver.kept() < READ_AHEAD;
             let interest = if ahead && room { Interest::BOTH } else { Interest::WRITE };

@@ -312,7 +312,7 @@ pub(super) fn handshake_within<T: Transport>(
         }
         let left = limit.saturating_sub(start.elapsed());
         if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"));
         }
         match pace.wait(transport, Interest::READ, left, None) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),

@@ -90,6 +90,26 @@ impl<T: AsRef<str>> Stanza<T> {
         &xml[end - length..end]
     }
 
+    /// The value of an attribute of the element, with its references replaced: `&amp;` is `&`. `None` when the element has no
+    /// such attribute. `name` is the name as the peer wrote it, so `lang` does not find `xml:lang`. The cost is linear in the
+    /// length of the start tag.
+    ///
+    /// ```
+    /// use xmpp_close::Stanza;
+    ///
+    /// fn is_bound(answer: &Stanza) -> bool {
+    ///     answer.name() == "iq" && answer.attribute("type").as_deref() == Some("result")
+    /// }
+    /// ```
+    pub fn attribute(&self, name: &str) -> Option<Cow<'_, str>> {
+        match Walk::new(self.as_str()).next()? {
+            Piece::Start(tag) => {
+                tag.attributes().find(|attribute| attribute.0 == name).map(|(_, value)| value.decode())
+            }
+            _ => None,
+        }
+    }
+
     /// The namespace of the element, such as `jabber:client`: declared by the element itself, or by the header of its stream.
     /// Empty when the element is in no namespace. `None` when its prefix is not declared, so that the stanza is not
     /// namespace-well-formed.
@@ -118,7 +138,8 @@ impl<T: AsRef<str>> Stanza<T> {
     }
 
     /// A reader of the `xml` crate. The namespaces of the stream are in scope, as far as
-    /// [`stream_start_tag`](Self::stream_start_tag) declares them.
+    /// [`stream_start_tag`](Self::stream_start_tag) declares them. The reader is no iterator, and its `next` returns a
+    /// `Result`: a `for` loop, or `.into_iter()`, makes an iterator of it.
     ///
     /// The first event is the start of this element. After the end of this element come two more events: the end of the
     /// stream's root, and the end of the document.
@@ -333,6 +354,27 @@ mod tests {
         assert_eq!((stanza.to_string(), format!("{stanza:?}")), ("<a>é</a>".into(), "Stanza(\"<a>é</a>\")".into()));
         assert_eq!((stanza.as_str(), stanza.as_bytes()), ("<a>é</a>", "<a>é</a>".as_bytes()));
         assert_eq!(stanza.into_bytes(), "<a>é</a>".as_bytes());
+    }
+
+    #[test]
+    fn a_stanza_knows_its_attributes() {
+        let xml = "<iq xml:lang='de' a:type='no' type=\"result\"\n\tid = 'a\"&amp;&#x3c;&lt;é' to='\"' xmlns='urn:a'><b from='x'/></iq>";
+        let stanza = stanza(xml, b"");
+        for (name, value) in [
+            ("type", Some("result")),
+            ("id", Some("a\"&<<é")),
+            ("to", Some("\"")),
+            ("xml:lang", Some("de")),
+            ("a:type", Some("no")),
+            ("lang", None),
+            ("from", None),
+            ("", None),
+        ] {
+            assert_eq!(stanza.attribute(name).as_deref(), value, "{name}");
+        }
+        assert!(matches!(stanza.attribute("type"), Some(Cow::Borrowed(_))), "what needs no decoding is not copied");
+        assert_eq!(super::tests::stanza("<a b='>' c='/'/>", b"").attribute("c").as_deref(), Some("/"));
+        assert_eq!(super::tests::stanza("<a/>", b"").attribute("c"), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::{
     io::Write,
     net::{SocketAddr, TcpListener},
-    process::Command,
+    process::{Command, Output},
     sync::mpsc,
     thread,
 };
@@ -39,10 +39,15 @@ fn in_c(variant: crate::programs::Variant, jid: &str, password: &str, to: &str, 
 
 /// Lets a client in.
 fn log_in(peer: &mut Peer) {
+    log_in_until_bind(peer);
+    peer.send("<iq type='result' id='1'/>").read_until("<presence/>");
+}
+
+fn log_in_until_bind(peer: &mut Peer) {
     peer.read_until("streams'>").send(format!("{HEADER}<stream:features/>"));
     peer.read_until(">AGFsaWNlAHNlY3JldA==</auth>").send("<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
     peer.read_until("streams'>").send(format!("{HEADER}<stream:features/>"));
-    peer.read_until("</iq>").send("<iq type='result' id='1'/>").read_until("<presence/>");
+    peer.read_until("</iq>");
 }
 
 #[test]
@@ -79,6 +84,41 @@ fn all_is_printed(client: Start) {
     assert!(lines.contains(&"late: <message><body>late</body></message>".to_owned()), "{lines:#?}");
     assert_ended(&lines, &["clean", "begun by us"]);
     peer.join().unwrap();
+}
+
+/// What the client in Rust prints when the server answers its bind so.
+fn output_of(answer: &'static str, then: impl FnOnce(&mut Peer) + Send + 'static) -> Output {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let peer = thread::spawn(move || {
+        let tcp = listener.accept().unwrap().0;
+        tcp.set_read_timeout(Some(peer::PATIENCE)).unwrap();
+        let script = move |mut peer: Peer| {
+            log_in_until_bind(&mut peer);
+            then(peer.send(answer));
+        };
+        peer::peer(tcp, script).join().unwrap();
+    });
+    let output = command("client", &["alice@localhost", "secret", "bob@localhost", &address.to_string()]).output();
+    peer.join().unwrap();
+    output.unwrap()
+}
+
+#[test]
+fn an_iq_of_type_error_is_no_login() {
+    let output = output_of("<iq type='error' id='1'/>", |peer| peer.read_tag().send(TAG).expect_eof());
+    let [said, complained] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(complained.contains("type='error'"), "{complained}");
+    assert_ended(&[said], &["clean", "begun by us"]);
+}
+
+#[test]
+fn after_a_login_that_failed_a_server_that_is_silent_is_not_waited_for_long() {
+    let output = output_of("<iq type='error' id='1'/>", |peer| peer.read_tag().expect_eof());
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_ended(&[said.clone()], &["timed-out", "begun by us", "the total limit ended it"]);
+    let waited: u64 = said.trim_end().rsplit(' ').nth(1).unwrap().parse().unwrap();
+    assert!(waited < 20_000, "{said}");
 }
 
 #[test]

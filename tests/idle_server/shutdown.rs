@@ -74,7 +74,7 @@ fn a_stream_that_is_being_closed_already_ends_as_it_began() {
     alice.send(TAG);
     assert_eq!(alice.rest(), "", "no second tag");
     let line = server.report("alice@localhost/test");
-    assert!(line.contains("clean") && line.contains("1 late stanzas"), "{line}");
+    assert!(line.contains("clean") && line.contains("; 1 late stanza, "), "{line}");
     server.line("2 streams: 2 clean");
     assert_eq!(server.wait(), Some(0));
 }
@@ -97,7 +97,7 @@ fn those_whose_turn_comes_later_are_served_until_then() {
     alice.send(TAG);
     assert_eq!(alice.rest(), "");
     let line = server.report("alice@localhost/test");
-    assert!(line.contains("clean") && line.contains("1 late stanzas"), "{line}");
+    assert!(line.contains("clean") && line.contains("; 1 late stanza, "), "{line}");
     bob.send("<message to='bob@localhost'><body>still here</body></message>");
     assert!(bob.until("</message>").contains("<body>still here</body>"));
     // A client that closes by itself is answered as ever.
@@ -128,7 +128,7 @@ fn a_second_sigterm_does_not_wait() {
     server.terminate();
     bob.until(TAG);
     server.terminate();
-    server.line("1 streams: 1 cancelled");
+    server.line("1 stream: 1 cancelled");
     assert_eq!(server.wait(), Some(0));
 }
 

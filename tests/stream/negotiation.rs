@@ -160,6 +160,32 @@ fn a_stream_leaves_its_socket_as_it_was_given() {
 }
 
 #[test]
+fn limits_wakers_and_senders_stay_in_an_upgrade() {
+    const LIMIT: Duration = Duration::from_millis(100);
+    let (ours, theirs) = peer::pair();
+    let mut peer = peer::Peer { tcp: theirs, got: Vec::new() };
+    let mut stream = Stream::new(ours);
+    stream.write_limit(LIMIT);
+    stream.stanza_limit(10_000);
+    let (waker, sender) = (stream.waker().unwrap(), stream.sender().unwrap());
+    let mut stream = stream.upgrade(Ok::<_, ()>).unwrap();
+
+    stream.send(HEADER).unwrap();
+    peer.send(HEADER).send(format!("<a>{}</a>", "x".repeat(20_000)));
+    assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
+    assert!(matches!(stream.receive().unwrap(), Incoming::Oversize(_)));
+    sender.send("<b/>").unwrap();
+    waker.wake();
+    assert!(matches!(stream.receive().unwrap(), Incoming::Woken));
+    while !matches!(stream.receive_within(Duration::ZERO).unwrap(), Incoming::TimedOut) {}
+    peer.read_until("<b/>");
+    let start = std::time::Instant::now();
+    let error = stream.send(peer::stanzas(200_000)).unwrap_err();
+    assert!(matches!(error, Error::Io(_)), "{error:?}");
+    assert!(start.elapsed() < Duration::from_secs(20), "the default is 30 s");
+}
+
+#[test]
 fn a_detach_says_nothing_about_what_was_wrong() {
     use xmpp_close::Outcome;
     let (ours, theirs) = peer::pair();

@@ -1,0 +1,56 @@
+//! STARTTLS with rustls, and a close that tells how TLS ended. It trusts the system's certificates, or those in
+//! $SSL_CERT_FILE: `cargo run --features rustls --example starttls_rustls -- example.org example.org:5222`
+use std::{env, error::Error, net::TcpStream, sync::Arc, time::Duration};
+
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use xmpp_close::{CloseOptions, Incoming, RustlsTransport, Stream, Transport};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+const HEADER: &str = "version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'";
+const LIMIT: Duration = Duration::from_secs(30); // for each answer, and for the TLS handshake
+
+fn main() -> Result {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let [domain, address] = &arguments[..] else { return Err("usage: starttls_rustls DOMAIN HOST:PORT".into()) };
+    let mut stream = Stream::new(TcpStream::connect(address)?);
+    open(&mut stream, domain)?;
+    stream.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")?;
+    expect(&mut stream, "proceed")?;
+    let mut stream = stream.upgrade(|tcp| encrypt(tcp, domain))?;
+    let session = open(&mut stream, domain);
+    // The login would follow here, as in the example `client`. However the session ends, the stream is closed: both closing
+    // tags come first, then both alerts, then the end of TCP.
+    let mut closing = stream.begin(&CloseOptions::new())?;
+    closing.by_ref().for_each(|stanza| println!("late: {stanza}"));
+    let report = closing.finish();
+    println!("{report}");
+    println!("close_notify sent: {}, received: {}", report.tls.sent, report.tls.received);
+    session
+}
+
+/// The TLS handshake; the certificate must be for the domain.
+fn encrypt(tcp: TcpStream, domain: &str) -> Result<RustlsTransport<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    // The provider of cryptography is the one that Cargo.toml chooses, for example by the feature `ring` of rustls.
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let session = ClientConnection::new(Arc::new(config), domain.to_owned().try_into()?)?;
+    let mut tls = RustlsTransport::new(session, tcp);
+    tls.handshake(LIMIT)?;
+    Ok(tls)
+}
+
+fn open(stream: &mut Stream<impl Transport>, domain: &str) -> Result {
+    stream.send(format!("<?xml version='1.0'?><stream:stream to='{domain}' {HEADER}>"))?;
+    expect(stream, "features")
+}
+
+/// Reads the next stanza, which must have this name.
+fn expect(stream: &mut Stream<impl Transport>, name: &str) -> Result {
+    match stream.receive_within(LIMIT)? {
+        Incoming::Header(_) => expect(stream, name),
+        Incoming::Stanza(stanza) if stanza.name() == name => Ok(()),
+        other => Err(format!("instead of <{name}/> came {other:?}").into()),
+    }
+}
