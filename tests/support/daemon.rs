@@ -22,7 +22,7 @@ pub const ACCOUNTS: [&str; 3] = ["alice", "bob", "carol"];
 /// An external component (XEP-0114), and its secret.
 pub const COMPONENT: &str = "comp.localhost";
 /// How long a test waits for what must come: generous, since it only matters when something is broken.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 /// How often a condition is looked at that nobody announces.
 const POLL: Duration = Duration::from_millis(10);
 

@@ -25,7 +25,7 @@ fn an_idle_stream_is_closed_without_losing_what_is_in_flight() {
         client.expect_end();
         assert_eq!(server.ending(number), "clean, 100 late stanzas");
     };
-    each(&CHECKED, 4, FOREVER, test, |server| drop(server.stop()));
+    each(&CHECKED, 10, FOREVER, test, |server| drop(server.stop()));
 }
 
 #[test]

@@ -146,5 +146,5 @@ fn a_stream_that_was_never_opened_is_closed_in_form() {
         client.tls.send(TAG);
         assert_ne!(client.tls.receive(), Got::Data);
     };
-    each(&[Variant::Sanitized], 4, FOREVER, test, |server| drop(server.stop()));
+    each(&[Variant::Sanitized], 10, FOREVER, test, |server| drop(server.stop()));
 }
