@@ -22,6 +22,7 @@ use std::{
 pub(crate) use input::Parsed;
 #[cfg(feature = "batch")]
 pub(crate) use input::Progress;
+pub(crate) use input::Spent;
 use last_words::Words;
 #[cfg(any(feature = "capi", feature = "log"))]
 use log::Log;

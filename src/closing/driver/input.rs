@@ -11,10 +11,26 @@ use crate::{
     xml::Stanza,
 };
 
-/// How many steps [`Driver::advance`] does at most.
+/// How many steps one turn has at most.
 const STEPS: u32 = 32;
-/// After how many bytes of input [`Driver::advance`] stops.
+/// After how many bytes of input a turn ends.
 const BYTES: usize = 256 * 1024;
+/// After how many stanzas that were handed over one by one a turn ends. One read may bring thousands of tiny ones.
+const STANZAS: u32 = 256;
+
+/// What a turn has used up: all that is done until the other streams of an event loop have their turn.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Spent {
+    steps: u32,
+    bytes: usize,
+    stanzas: u32,
+}
+
+impl Spent {
+    fn is_all(self) -> bool {
+        self.steps >= STEPS || self.bytes >= BYTES || self.stanzas >= STANZAS
+    }
+}
 
 /// Takes a stanza.
 pub(crate) type Take<'a> = &'a mut dyn FnMut(Stanza<&str>);
@@ -72,28 +88,30 @@ impl<T: Transport> Driver<T> {
         progress
     }
 
-    /// Does what can be done without waiting, up to [`STEPS`] and [`BYTES`]. After each step it calls `handle`, which learns
-    /// whether there is input to handle, and returns true when that is enough for now.
-    pub(crate) fn advance(&mut self, mut handle: impl FnMut(&mut Self, bool) -> bool) {
-        let (mut steps, mut bytes) = (0, 0);
+    /// Does what can be done without waiting, until the turn of which `spent` is used up is over. After each step it calls
+    /// `handle`, which learns whether there is input to handle, and returns true when that is enough for now: a stanza was
+    /// found, and the same turn goes on with the next call.
+    pub(crate) fn advance(&mut self, spent: &mut Spent, mut handle: impl FnMut(&mut Self, bool) -> bool) {
         let waited = self.blocked.map(|blocked| blocked.at);
-        while steps < STEPS && bytes < BYTES {
+        while !spent.is_all() {
             match self.step(false) {
                 Progress::Input => {
                     let before = self.input.rest().len();
-                    if handle(self, true) {
+                    let enough = handle(self, true);
+                    spent.bytes += before.saturating_sub(self.input.rest().len());
+                    if enough {
+                        spent.stanzas += 1;
                         return;
                     }
-                    bytes += before - self.input.rest().len();
                 }
                 Progress::Moved => {
                     if handle(self, false) {
                         return;
                     }
-                    steps += 1;
+                    spent.steps += 1;
                 }
                 Progress::Blocked(interest) => {
-                    self.judge(waited.filter(|_| steps == 0 && bytes == 0));
+                    self.judge(waited.filter(|_| spent.steps == 0 && spent.bytes == 0));
                     return self.watch(interest);
                 }
                 Progress::Over => return,
