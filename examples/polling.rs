@@ -1,4 +1,5 @@
 //! Ends a stream with each HOST:PORT in one poll(2) loop: `cargo run --example polling localhost:5222 127.0.0.1:5222`
+//! (The first example that is built builds the dev-dependencies too, which takes some minutes.)
 use std::{env, error::Error, net::TcpStream, time::Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -22,7 +23,7 @@ impl Connection {
         Ok(Self { name, closing, events: PollFlags::empty(), due })
     }
 
-    /// Does all that can be done without waiting; false when the close is over.
+    /// Does the turn of this stream, which is bounded; false when the close is over.
     fn step(&mut self) -> bool {
         loop {
             match self.closing.step() {

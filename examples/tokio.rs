@@ -1,7 +1,7 @@
 //! Ends a stream with HOST:PORT inside async code: `cargo run --example tokio localhost:5222`
 use std::{env, error::Error, io, net::TcpStream, time::Instant};
 
-use tokio::{io::unix::AsyncFd, select, time::sleep_until};
+use tokio::{io::unix::AsyncFd, select, task::yield_now, time::sleep_until};
 use xmpp_close::{CloseOptions, Closing, Report, Stanza, Step, Stream};
 
 /// Waits until a close is over, while other tasks go on.
@@ -13,6 +13,8 @@ async fn finish(closing: Closing<TcpStream>, late: impl Fn(Stanza)) -> io::Resul
         match closing.get_mut().step() {
             Step::Stanza(stanza) => late(stanza),
             Step::Over(report) => return Ok(report),
+            // There is more to do, but the other tasks have their turn first.
+            Step::Wait(wait) if wait.deadline.is_some_and(|deadline| deadline <= Instant::now()) => yield_now().await,
             Step::Wait(wait) => select! {
                 // A step reads and writes until it would block, so the readiness can be cleared; the next step follows.
                 ready = closing.readable(), if wait.read => ready?.clear_ready(),

@@ -13,6 +13,7 @@ pub(crate) use buffer::Buffer;
 pub(crate) use driver::Driver;
 #[cfg(feature = "batch")]
 pub(crate) use driver::Progress;
+pub(crate) use driver::Spent;
 #[cfg(feature = "capi")]
 pub(crate) use driver::{OnLog, Parsed};
 pub use step::{Step, Wait};
@@ -155,18 +156,20 @@ impl CloseOptions {
 #[must_use = "dropping it abandons the handshake"]
 pub struct Closing<T> {
     driver: Driver<T>,
+    /// What the steps since the last [`Wait`] have done.
+    spent: Spent,
 }
 
 impl<T: Transport> Closing<T> {
     pub(crate) fn begin(mut driver: Driver<T>) -> Self {
         driver.begin();
-        Self { driver }
+        Self { driver, spent: Spent::default() }
     }
 
     /// A close that has begun already, and goes on.
     #[cfg(feature = "batch")]
     pub(crate) fn of(driver: Driver<T>) -> Self {
-        Self { driver }
+        Self { driver, spent: Spent::default() }
     }
 
     /// Reads, counts and discards the stanzas that are left, waits for the end of the stream, and ends TCP. Blocks for

@@ -162,6 +162,9 @@ impl CloseOptions {
     }
 
     /// Bounds the whole close, not each system call: see [`Limits::total`].
+    ///
+    /// A peer that has not answered for a while will hardly answer the close: after
+    /// [`Incoming::TimedOut`](crate::Incoming::TimedOut), choose a few seconds.
     pub fn total(mut self, limit: Duration) -> Self {
         self.limits.total = limit;
         self

@@ -365,3 +365,62 @@ fn a_close_that_is_not_over_can_be_looked_at_and_cancelled() {
     assert!(CloseOptions::new().begin(ours).unwrap().into_transport().is_none(), "it could be written to");
     drop(theirs);
 }
+
+/// A peer that sends stanzas as fast as they are read, and never stops.
+struct Flood {
+    stanza: &'static [u8],
+    at: usize,
+}
+
+impl Transport for Flood {
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        buf.iter_mut().zip(self.stanza.iter().cycle().skip(self.at)).for_each(|(to, from)| *to = *from);
+        self.at = (self.at + buf.len()) % self.stanza.len();
+        Ok(buf.len())
+    }
+
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn shut(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn wait(&mut self, _: Interest, _: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+        panic!("a step does not wait")
+    }
+}
+
+/// The turn of one stream in a loop: steps until a wait comes. `None`: the close is over.
+fn turn<T: Transport>(closing: &mut Closing<T>) -> Option<Wait> {
+    for _ in 0..=1000 {
+        match closing.step() {
+            Step::Stanza(_) => {}
+            Step::Wait(wait) => return Some(wait),
+            Step::Over(_) => return None,
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("{} stanzas, and the others have no turn", closing.report().stanzas)
+}
+
+#[test]
+fn a_peer_that_floods_with_stanzas_does_not_hold_up_the_other_streams_of_a_loop() {
+    for stanza in ["<a/>".to_owned(), peer::stanzas(1), format!("<message>{}</message>", "x".repeat(100_000))] {
+        let flood = Flood { stanza: stanza.leak().as_bytes(), at: 0 };
+        let mut floods = CloseOptions::new().total(PATIENCE).begin(flood).unwrap();
+        let incoming = [peer::stanzas(2000), TAG.to_owned()].concat().into_bytes();
+        let moody = Moody { random: Random(1), tried: Rc::default(), incoming, taken: 0, always: true };
+        let mut answers = CloseOptions::new().total(PATIENCE).begin(moody).unwrap();
+        for rounds in 0.. {
+            let wait = turn(&mut floods).expect("it never ends");
+            assert!(!wait.read && !wait.write && wait.deadline.unwrap() <= Instant::now(), "{wait:?}");
+            if turn(&mut answers).is_none() {
+                break;
+            }
+            assert!(rounds < 2000, "{}", answers.report());
+        }
+        assert!(answers.report().is_clean() && answers.report().stanzas == 2000, "{}", answers.report());
+    }
+}

@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Closing, driver::Driver};
+use super::{Closing, Spent, driver::Driver};
 use crate::{report::Report, transport::Transport, xml::Stanza};
 
 /// What [`Closing::step`] has to say.
@@ -33,9 +33,11 @@ use crate::{report::Report, transport::Transport, xml::Stanza};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Step {
-    /// A stanza still came. There may be more to do at once: call `step` again.
+    /// A stanza still came. There may be more to do at once: call `step` again. A [`Wait`](Self::Wait) comes even when the peer
+    /// sends without end.
     Stanza(Stanza),
-    /// Nothing is left to do at once, or this step has done enough for one turn. Wait before the next step.
+    /// Nothing is left to do at once, or the steps since the last `Wait` have done enough for one turn. Wait before the next
+    /// step.
     Wait(Wait),
     /// The close is over. Each further step says so again.
     Over(Report),
@@ -65,7 +67,7 @@ pub enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Wait {
-    /// Wait until there is something to read: this step has found nothing.
+    /// Wait until there is something to read, because this step has found nothing.
     pub read: bool,
     /// Wait until something can be written: in this step nothing could be. When both `write` and `read` are false, take the
     /// descriptor out of the set, because a connection that hung up is ready all the time.
@@ -76,17 +78,24 @@ pub struct Wait {
 }
 
 impl<T: Transport> Closing<T> {
-    /// Does what can be done without waiting: 32 reads and writes at most, and it returns earlier with each stanza. Call it
-    /// when the connection is ready, at the deadline, or at any other time. Readiness may be level-triggered or
-    /// edge-triggered. [`Step`] has an example, [`Wait`] one with poll(2).
+    /// Does what can be done without waiting, and returns early with each stanza. Call it when the connection is ready, at the
+    /// deadline, or at any other time. Readiness may be level-triggered or edge-triggered. [`Step`] has an example, [`Wait`]
+    /// one with poll(2).
+    ///
+    /// The steps from one [`Step::Wait`] to the next do 32 reads and writes, and hand over 256 stanzas, at most. So a program
+    /// may step until a `Wait` comes: a peer that sends without end does not hold up the other streams of the loop.
     pub fn step(&mut self) -> Step {
         let mut stanza = None;
-        self.driver
-            .advance(|driver, is_input| is_input && driver.frame(Some(&mut |lent| stanza = Some(lent.into_owned()))));
+        self.driver.advance(&mut self.spent, |driver, is_input| {
+            is_input && driver.frame(Some(&mut |lent| stanza = Some(lent.into_owned())))
+        });
         match stanza {
             Some(stanza) => Step::Stanza(stanza),
             None if self.driver.is_done() => Step::Over(self.driver.report()),
-            None => Step::Wait(self.driver.waits()),
+            None => {
+                self.spent = Spent::default();
+                Step::Wait(self.driver.waits())
+            }
         }
     }
 

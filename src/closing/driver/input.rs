@@ -3,16 +3,34 @@
 use std::time::Duration;
 
 use super::{Blocked, Driver};
+#[cfg(feature = "capi")]
+use crate::engine::Fact;
 use crate::{
     engine::Found,
     transport::{Interest, PAUSE, Transport, holds_back},
     xml::Stanza,
 };
 
-/// How many steps [`Driver::advance`] does at most.
+/// How many steps one turn has at most.
 const STEPS: u32 = 32;
-/// After how many bytes of input [`Driver::advance`] stops.
+/// After how many bytes of input a turn ends.
 const BYTES: usize = 256 * 1024;
+/// After how many stanzas that were handed over one by one a turn ends. One read may bring thousands of tiny ones.
+const STANZAS: u32 = 256;
+
+/// What a turn has used up: all that is done until the other streams of an event loop have their turn.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Spent {
+    steps: u32,
+    bytes: usize,
+    stanzas: u32,
+}
+
+impl Spent {
+    fn is_all(self) -> bool {
+        self.steps >= STEPS || self.bytes >= BYTES || self.stanzas >= STANZAS
+    }
+}
 
 /// Takes a stanza.
 pub(crate) type Take<'a> = &'a mut dyn FnMut(Stanza<&str>);
@@ -45,6 +63,18 @@ pub(crate) enum Parsed {
     Stop,
 }
 
+#[cfg(feature = "capi")]
+impl Parsed {
+    fn fact(&self) -> Option<Fact> {
+        match self {
+            Self::Open | Self::Inside => None,
+            Self::PeerClosed => Some(Fact::PeerClosed { behind: 0 }),
+            Self::Malformed => Some(Fact::Malformed),
+            Self::Stop => Some(Fact::Cancel),
+        }
+    }
+}
+
 impl<T: Transport> Driver<T> {
     /// Does one step. With `patient`, a read may wait until the next deadline.
     pub(crate) fn step(&mut self, patient: bool) -> Progress {
@@ -58,28 +88,30 @@ impl<T: Transport> Driver<T> {
         progress
     }
 
-    /// Does what can be done without waiting, up to [`STEPS`] and [`BYTES`]. After each step it calls `handle`, which learns
-    /// whether there is input to handle, and returns true when that is enough for now.
-    pub(crate) fn advance(&mut self, mut handle: impl FnMut(&mut Self, bool) -> bool) {
-        let (mut steps, mut bytes) = (0, 0);
+    /// Does what can be done without waiting, until the turn of which `spent` is used up is over. After each step it calls
+    /// `handle`, which learns whether there is input to handle, and returns true when that is enough for now: a stanza was
+    /// found, and the same turn goes on with the next call.
+    pub(crate) fn advance(&mut self, spent: &mut Spent, mut handle: impl FnMut(&mut Self, bool) -> bool) {
         let waited = self.blocked.map(|blocked| blocked.at);
-        while steps < STEPS && bytes < BYTES {
+        while !spent.is_all() {
             match self.step(false) {
                 Progress::Input => {
                     let before = self.input.rest().len();
-                    if handle(self, true) {
+                    let enough = handle(self, true);
+                    spent.bytes += before.saturating_sub(self.input.rest().len());
+                    if enough {
+                        spent.stanzas += 1;
                         return;
                     }
-                    bytes += before - self.input.rest().len();
                 }
                 Progress::Moved => {
                     if handle(self, false) {
                         return;
                     }
-                    steps += 1;
+                    spent.steps += 1;
                 }
                 Progress::Blocked(interest) => {
-                    self.judge(waited.filter(|_| steps == 0 && bytes == 0));
+                    self.judge(waited.filter(|_| spent.steps == 0 && spent.bytes == 0));
                     return self.watch(interest);
                 }
                 Progress::Over => return,
@@ -114,7 +146,8 @@ impl<T: Transport> Driver<T> {
     }
 
     fn try_step(&mut self, patient: bool) -> Progress {
-        if std::mem::take(&mut self.plan.first_step) {
+        if self.plan.first_step && !self.handles_residual() {
+            self.plan.first_step = false;
             self.look_at_clock();
             self.first_step();
             return Progress::Moved;
@@ -193,20 +226,26 @@ impl<T: Transport> Driver<T> {
     /// `carry_out` does what they asked for, before what the parser returned takes effect.
     #[cfg(feature = "capi")]
     pub(crate) fn parse(&mut self, parse: &mut dyn FnMut(&[u8]) -> Parsed, carry_out: &mut dyn FnMut(&mut Self)) {
-        use crate::engine::Fact;
         let bytes = self.input.rest().len();
         let _ = self.engine.received(bytes, self.clock.now);
         let parsed = parse(self.input.rest());
         self.look_at_clock(); // the parser may have taken time
         self.engine.set_inside(matches!(parsed, Parsed::Inside));
         carry_out(self);
-        match parsed {
-            Parsed::Open | Parsed::Inside => {}
-            Parsed::PeerClosed => self.note_fact(Fact::PeerClosed { behind: 0 }),
-            Parsed::Malformed => self.note_fact(Fact::Malformed),
-            Parsed::Stop => self.note_fact(Fact::Cancel),
+        if let Some(fact) = parsed.fact() {
+            self.note_fact(fact);
         }
         self.input.take(bytes);
+    }
+
+    /// The application's own parser stands here before the first step.
+    #[cfg(feature = "capi")]
+    pub(crate) fn stands(&mut self, parsed: &Parsed) {
+        self.engine.set_inside(matches!(parsed, Parsed::Inside));
+        if let Some(fact) = parsed.fact() {
+            // `note` comes later: nothing can be logged before the driver knows where to log.
+            let _ = self.engine.tell(fact, self.clock.now);
+        }
     }
 
     /// Finds what is next in the input. When the peer's stream has ended, the caller must then call [`note`](Self::note).

@@ -38,7 +38,7 @@ fn run(driver: &mut Driver<Scripted>) -> Vec<String> {
 fn answering(driver: &mut Driver<Scripted>, answer: impl Fn(&mut Driver<Scripted>, &str)) -> Vec<String> {
     let mut stanzas = Vec::new();
     for _ in 0..10_000 {
-        driver.advance(|driver, is_input| {
+        driver.advance(&mut Spent::default(), |driver, is_input| {
             let mut stanza = None;
             if is_input {
                 driver.frame(Some(&mut |lent| stanza = Some(lent.to_string())));
@@ -264,7 +264,7 @@ fn who_never_stops_sending_cannot_hold_back_our_tag() {
     let mut driver = start(&wire, CloseOptions::new());
     driver.finish(None);
     for _ in 0..1000 {
-        driver.advance(|driver, is_input| is_input && !driver.frame(None));
+        driver.advance(&mut Spent::default(), |driver, is_input| is_input && !driver.frame(None));
         if !wire.0.borrow().written.is_empty() {
             break;
         }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     batch::AnyTransport,
-    closing::Driver,
+    closing::{Driver, Spent},
     engine::{Engine, SendError},
     error::Error,
     phase::{Phase, Phases},
@@ -242,7 +242,7 @@ impl Body {
     /// Does what can be done without waiting, a bounded amount. Nothing, if somebody else holds the stream.
     pub(super) fn step(&self) {
         self.with(|Started { driver, taker, .. }, mail| {
-            driver.advance(|driver, is_input| {
+            driver.advance(&mut Spent::default(), |driver, is_input| {
                 if is_input {
                     taker.take(driver, &mail.is_freed, &mut |driver| mail.exchange(driver));
                 }
