@@ -1,6 +1,7 @@
 //! The stream of a whole session on one thread: what is sent, what comes, and the close at the end.
 
 mod header;
+mod incoming;
 mod moving;
 mod sender;
 
@@ -10,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use incoming::Incoming;
 use sender::Mailbox;
 pub use sender::Sender;
 
@@ -20,56 +22,8 @@ use crate::{
     framing::Framer,
     options::CloseOptions,
     report::Report,
-    stream_error::StreamError,
     transport::Transport,
-    xml::Stanza,
 };
-
-/// What [`Stream::receive`] found.
-///
-/// ```
-/// use std::{io::Write, os::unix::net::UnixStream};
-/// use xmpp_close::{Incoming, Stream};
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let (socket, mut peer) = UnixStream::pair()?;
-/// # peer.write_all(b"<stream:stream xmlns='jabber:client' \
-/// #     xmlns:stream='http://etherx.jabber.org/streams'><message/></stream:stream>")?;
-/// let mut stream = Stream::new(socket);
-/// loop {
-///     match stream.receive()? {
-///         Incoming::Header(tag) => println!("the peer's header: {tag}"),
-///         Incoming::Stanza(stanza) => println!("a stanza: {stanza}"),
-///         Incoming::Oversize(bytes) => println!("a stanza of {bytes} bytes was passed over"),
-///         Incoming::StreamError(error) => break println!("the peer's error: {error}"),
-///         Incoming::PeerClosed => break println!("the peer's closing tag"),
-///         other => println!("no data came: {other:?}"), // a wake, a silence, a limit
-///     }
-/// }
-/// # Ok(()) }
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Incoming {
-    /// The start tag of the peer's stream header.
-    Header(String),
-    /// A whole stanza, or another first-level element.
-    Stanza(Stanza),
-    /// A stanza of this many bytes was larger than [`Stream::stanza_limit`], and was passed over. Ignore it, or close the
-    /// stream with the stream error `policy-violation`.
-    Oversize(u64),
-    /// The peer's stream error. Call [`Stream::close`] now: nothing may be sent any more. A peer that sends more errors: the
-    /// first one again.
-    StreamError(StreamError),
-    /// The peer's closing tag. Send what is still owed to the peer, then call [`Stream::close`], which answers the tag.
-    PeerClosed,
-    /// Another thread called [`Waker::wake`].
-    Woken,
-    /// The peer has been silent for as long as [`Stream::idle_after`] says.
-    Idle,
-    /// No whole stanza came within the limit of [`Stream::receive_within`].
-    TimedOut,
-}
 
 /// The XMPP stream of a whole session, from its first byte to its end, on one thread. The `Stream` owns the transport and
 /// reads all of it, so no byte is lost between the session and the close.
@@ -108,6 +62,17 @@ pub enum Incoming {
 /// ```
 ///
 /// A `Stream` that is dropped ends TCP at once, without the closing handshake.
+///
+/// # Limits of an open stream
+///
+/// - [`receive`](Self::receive) waits without a limit.
+/// - [`receive_within`](Self::receive_within) has a limit for each call. A program that wants one deadline for a whole login
+///   passes what is left of it.
+/// - [`idle_after`](Self::idle_after) limits the silence of the peer. White space of the peer ends a silence, but extends no
+///   `receive_within`, which waits for a whole stanza.
+/// - [`send`](Self::send) waits for the [`write_limit`](Self::write_limit) while not a byte can be written.
+/// - A TLS handshake waits as long as its own call says, such as `RustlsTransport::handshake`.
+/// - The limits of the close begin with the close: see [`CloseOptions::total`].
 pub struct Stream<T> {
     /// Moves the stream until its end, through the close as well.
     driver: Driver<T>,
@@ -251,7 +216,24 @@ impl<T: Transport> Stream<T> {
 
     /// [Restarts](Self::restart) the stream over another transport. After the `<proceed/>` of STARTTLS, `tls` gets the socket,
     /// makes the TLS session over it, and may block for the TLS handshake. The socket has the flags and timeouts that it had
-    /// when the stream was made.
+    /// when the stream was made. Limits, wakers and senders stay.
+    ///
+    /// ```
+    /// use std::{io, net::TcpStream};
+    /// use xmpp_close::{Stream, TlsSession};
+    ///
+    /// fn start_tls<S: TlsSession>(
+    ///     stream: Stream<TcpStream>,
+    ///     shake_hands: impl FnOnce(TcpStream) -> io::Result<S>,
+    /// ) -> io::Result<Stream<impl xmpp_close::Transport>> {
+    ///     stream.upgrade(|tcp| -> io::Result<_> {
+    ///         let session = shake_hands(tcp.try_clone()?)?;
+    ///         xmpp_close::over(session, tcp)
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// The compiler cannot guess `E` when the closure uses `?`: name the closure's return type, as here.
     ///
     /// What came behind `<proceed/>` without TLS is dropped, because an attacker may have put it there (RFC 6120 section
     /// 5.4.3.3). With compression (XEP-0138) this loses nothing: behind `<compress/>` or `<compressed/>` the peer waits for
@@ -295,6 +277,28 @@ impl<T: Transport> Stream<T> {
 
     /// Begins to close the stream. The [`Closing`] hands over the stanzas that still arrive; to process them is what the
     /// handshake asks for.
+    ///
+    /// What has arrived and was not received yet is handed over as well, but behind our closing tag, where nothing can be
+    /// answered any more. To answer it, first receive with a limit of zero:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use xmpp_close::{CloseOptions, Closing, Error, Incoming, Stanza, Stream, Transport};
+    ///
+    /// fn answer_and_close<T: Transport>(
+    ///     mut stream: Stream<T>,
+    ///     answer: impl Fn(&mut Stream<T>, Stanza) -> Result<(), Error>,
+    /// ) -> Result<Closing<T>, Error> {
+    ///     loop {
+    ///         match stream.receive_within(Duration::ZERO) {
+    ///             Ok(Incoming::Stanza(stanza)) => answer(&mut stream, stanza)?,
+    ///             Ok(Incoming::TimedOut | Incoming::PeerClosed) | Err(_) => break,
+    ///             Ok(_) => {}
+    ///         }
+    ///     }
+    ///     stream.begin(&CloseOptions::new())
+    /// }
+    /// ```
     ///
     /// # Errors
     /// As for [`close`](Self::close).

@@ -25,15 +25,36 @@ const READS: u32 = 16;
 /// behind our closing tag, and the peer's is awaited before TCP is ended.
 ///
 /// ```no_run
-/// # fn f(tcp: std::net::TcpStream, config: std::sync::Arc<rustls::ClientConfig>) -> Result<(), Box<dyn std::error::Error>> {
-/// use std::time::Duration;
-/// use xmpp_close::{RustlsTransport, Stream};
+/// # use std::net::TcpStream;
+/// # fn f(stream: xmpp_close::Stream<TcpStream>, authority: rustls::pki_types::CertificateDer<'static>)
+/// # -> Result<(), Box<dyn std::error::Error>> {
+/// use std::{error::Error, sync::Arc, time::Duration};
+/// use rustls::{ClientConfig, ClientConnection, RootCertStore};
+/// use xmpp_close::RustlsTransport;
 ///
-/// let session = rustls::ClientConnection::new(config, "example.org".try_into()?)?;
-/// let mut tls = RustlsTransport::new(session, tcp);
-/// tls.handshake(Duration::from_secs(10))?;
-/// let mut stream = Stream::new(tls);
+/// let mut roots = RootCertStore::empty();
+/// roots.add(authority)?; // or those of the system: the crate rustls-native-certs
+/// let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+/// let config = Arc::new(config);
+///
+/// // `stream` is a Stream<TcpStream>, on which the peer's <proceed/> has come.
+/// let mut stream = stream.upgrade(|tcp| -> Result<_, Box<dyn Error>> {
+///     let session = ClientConnection::new(config, "example.org".try_into()?)?;
+///     let mut tls = RustlsTransport::new(session, tcp);
+///     tls.handshake(Duration::from_secs(10))?;
+///     Ok(tls)
+/// })?;
 /// # Ok(()) }
+/// ```
+///
+/// Over direct TLS, the stream begins with `Stream::new(tls)`. `ClientConfig::builder` takes the provider of cryptography that
+/// the program's Cargo.toml chooses by a feature of rustls:
+///
+/// ```toml
+/// [dependencies]
+/// xmpp-close = { version = "0.1", features = ["rustls"] }
+/// rustls = { version = "0.23", default-features = false, features = ["std", "tls12", "ring"] }
+/// rustls-native-certs = "0.8" # the certificates that the system trusts
 /// ```
 ///
 /// A program that uses a [`StreamOwned`] hands it over at the end of the stream:
@@ -45,7 +66,13 @@ const READS: u32 = 16;
 /// ```
 ///
 /// In a build with debug assertions, rustls 0.23 itself panics when the peer sends a broken record after our `close_notify`
-/// (rustls#959). In a release build the close ends as it should.
+/// (rustls#959). In a release build the close ends as it should. For debug builds, the program's Cargo.toml switches these
+/// assertions of rustls off:
+///
+/// ```toml
+/// [profile.dev.package.rustls]
+/// debug-assertions = false
+/// ```
 pub struct RustlsTransport<T> {
     session: Connection,
     socket: T,
@@ -83,7 +110,7 @@ impl<T: Transport> RustlsTransport<T> {
     }
 
     /// Completes the TLS handshake, in at most `limit`. A program that does not call this leaves the TLS handshake to the first
-    /// read or write.
+    /// read or write. When rustls refuses the peer or its certificate, its alert goes out, so that the peer learns why.
     ///
     /// # Errors
     /// [`TimedOut`](io::ErrorKind::TimedOut) after `limit`; [`InvalidData`](io::ErrorKind::InvalidData), with a

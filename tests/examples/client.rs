@@ -116,7 +116,7 @@ fn an_iq_of_type_error_is_no_login() {
 fn after_a_login_that_failed_a_server_that_is_silent_is_not_waited_for_long() {
     let output = output_of("<iq type='error' id='1'/>", |peer| peer.read_tag().expect_eof());
     let said = String::from_utf8(output.stdout).unwrap();
-    assert_ended(&[said.clone()], &["timed-out", "begun by us", "the total limit ended it"]);
+    assert_ended(std::slice::from_ref(&said), &["timed-out", "begun by us", "the total limit ended it"]);
     let waited: u64 = said.trim_end().rsplit(' ').nth(1).unwrap().parse().unwrap();
     assert!(waited < 20_000, "{said}");
 }

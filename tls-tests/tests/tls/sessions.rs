@@ -10,7 +10,7 @@ use std::{
 };
 
 use openssl::ssl::SslStream;
-use rustls::StreamOwned;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use xmpp_close::{
     CloseOptions, Error, Incoming, Initiator, Outcome, RustlsTransport, Stream, TlsError, TlsSession, Transport, over,
 };
@@ -55,6 +55,20 @@ fn a_silent_peer_cannot_hold_the_tls_handshake() {
         let _ = tcp.read_to_end(&mut Vec::new()); // until our end gives up
     };
     handshake_against(Duration::from_millis(500), behave, ErrorKind::TimedOut);
+}
+
+#[test]
+fn a_peer_whose_certificate_is_refused_learns_it_by_an_alert() {
+    for version in [Version::Tls12, Version::Tls13] {
+        let (ours, mut theirs) = peer::pair();
+        let peer = thread::spawn(move || setup::rustls_server(version).complete_io(&mut theirs).unwrap_err());
+        let nobody = ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+        let session = ClientConnection::new(nobody.into(), setup::NAME.try_into().unwrap()).unwrap();
+        let error = RustlsTransport::new(session, ours).handshake(PATIENCE).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData, "{error}");
+        let told = peer.join().unwrap();
+        assert!(told.to_string().contains("fatal alert"), "{told}");
+    }
 }
 
 #[test]
