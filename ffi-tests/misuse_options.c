@@ -88,6 +88,18 @@ TEST(options_that_make_no_sense_are_refused)
     options = init;
     options.peer_closed = 2;
     refused(&options, "peer_closed 2");
+    options = init;
+    options.parsed = XMPP_CLOSE_MID_ELEMENT;
+    refused(&options, "parsed without on_data");
+    options.on_data = take;
+    options.parsed = 4;
+    refused(&options, "parsed 4");
+    options.parsed = XMPP_CLOSE_NOT_XMPP;
+    options.detach = 1;
+    refused(&options, "parsed NOT_XMPP with detach");
+    options = init;
+    options.reserved = 1;
+    refused(&options, "reserved 1");
     for (i = 0; i < sizeof tags / sizeof *tags; i++) {
         options = init;
         options.closing_tag = tags[i];
@@ -190,6 +202,12 @@ SET(on_data, take)
 SET(on_farewell, compose)
 SET(on_log, heard)
 
+static void set_parsed(xmpp_close_options *options)
+{
+    options->on_data = take;
+    options->parsed = XMPP_CLOSE_MID_ELEMENT;
+}
+
 static void set_farewell(xmpp_close_options *options)
 {
     options->farewell = "<a/>";
@@ -229,7 +247,7 @@ static const struct {
     MEMBER(peer_closed, 0), MEMBER(closing_tag, 0), MEMBER(farewell, 0), MEMBER(tag_sent, 0), MEMBER(header, 0),
     MEMBER(peer_header, 0), MEMBER(stanza_limit, 0), MEMBER(on_log, 0),
     /* An engine reads nothing, and calls nothing back but on_log. */
-    MEMBER(residual, ENGINE), MEMBER(on_stanza, ENGINE), MEMBER(on_data, ENGINE), MEMBER(on_farewell, ENGINE),
+    MEMBER(residual, ENGINE), MEMBER(on_stanza, ENGINE), MEMBER(on_data, ENGINE), MEMBER(parsed, ENGINE), MEMBER(on_farewell, ENGINE),
     MEMBER(userdata, ENGINE), MEMBER(canceller, ENGINE),
     /* For a stream with a handle, how it is closed is said when it is closed. */
     MEMBER(stream_error, ENGINE | STARTED), MEMBER(detach, ENGINE | STARTED),

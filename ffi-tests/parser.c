@@ -4,6 +4,7 @@
 #include "peer.h"
 
 #include <expat.h>
+#include <poll.h>
 #include <string.h>
 
 struct session {
@@ -203,10 +204,10 @@ TEST(a_parser_can_refuse_what_came)
     static char queue[1 << 20];
     int way;
     memset(queue, ' ', sizeof queue);
-    for (way = 0; way < 6; way++) { /* the error goes in front of a tag that has not been started */
+    for (way = 0; way < 8; way++) { /* the error goes in front of a tag that has not been started */
         const char *const expected = way < 2 ? TAG
             : "<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>" TAG;
-        const size_t queued = way < 2 ? 0 : sizeof queue;
+        const size_t queued = way < 2 || way >= 6 ? 0 : sizeof queue;
         xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
         xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
         xmpp_close_transport transport;
@@ -223,6 +224,7 @@ TEST(a_parser_can_refuse_what_came)
             options.residual = "ry></wrong>";
             options.residual_len = strlen("ry></wrong>");
         }
+        /* in ways 6 and 7 nothing is queued: the residual is looked at before our tag is written */
         peer_start(&peer, queued ? TCP_SMALL : TCP, way < 2 ? script : way < 4 ? blocked : blocked + 1, NULL, NULL);
         channel_init(&channel, peer.fd, 0, &transport);
         if (way % 2 == OVER_FD)
@@ -271,6 +273,72 @@ TEST(a_parser_can_tell_an_end_inside_an_element)
             CHECK_INT(xmpp_close_with(&transport, &options, &report), XMPP_CLOSE_OK);
         peer_stop(&peer);
         CHECK_TEXT(xmpp_close_outcome_name(report.outcome), xmpp_close_outcome_name(ends[i / 2].outcome));
+        peer_free(&peer);
+        XML_ParserFree(session.parser);
+    }
+}
+
+TEST(what_the_parser_said_before_the_call_counts)
+{
+    static const char error[] = "<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>" TAG;
+    static const char reset[] = "<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>" TAG;
+    static const struct {
+        uint32_t parsed;
+        const char *stream_error;
+        uint32_t tag_sent, outcome;
+        const char *sent;
+    } cases[] = {
+        { 0, NULL, 0, XMPP_CLOSE_PEER_EOF, TAG },
+        { XMPP_CLOSE_MID_ELEMENT, NULL, 0, XMPP_CLOSE_TRUNCATED, TAG },
+        { XMPP_CLOSE_PEER_CLOSED, NULL, 0, XMPP_CLOSE_CLEAN, TAG },
+        { XMPP_CLOSE_NOT_XMPP, NULL, 0, XMPP_CLOSE_MALFORMED, error },
+        { XMPP_CLOSE_NOT_XMPP, "reset", 0, XMPP_CLOSE_MALFORMED, reset },
+        { XMPP_CLOSE_NOT_XMPP, NULL, 1, XMPP_CLOSE_MALFORMED, "" },
+    };
+    static const struct step script[] = { { READ_TAG, NULL, 0 }, { END, NULL, 0 } };
+    size_t i;
+    for (i = 0; i < 3 * sizeof cases / sizeof *cases; i++) {
+        const size_t which = i / 3;
+        xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
+        xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
+        xmpp_close_batch *batch = NULL;
+        struct session session;
+        struct peer peer;
+        session_start(&session);
+        options.total_ms = 60000;
+        options.on_data = parse_and_tell; /* is never called: nothing more comes */
+        options.userdata = &session;
+        options.parsed = cases[which].parsed;
+        options.stream_error = i % 3 == 2 ? NULL : cases[which].stream_error;
+        options.tag_sent = cases[which].tag_sent;
+        peer_start(&peer, TCP, script + cases[which].tag_sent, NULL, NULL);
+        if (i % 3 == 0) {
+            CHECK_INT(xmpp_close_fd(peer.fd, &options, &report), XMPP_CLOSE_OK);
+        } else if (i % 3 == 1) {
+            CHECK_INT(xmpp_close_batch_new(&batch), XMPP_CLOSE_OK);
+            CHECK_INT(xmpp_close_batch_add(batch, peer.fd, &options, NULL), XMPP_CLOSE_OK);
+            CHECK_INT(xmpp_close_batch_run(batch, NULL, NULL), XMPP_CLOSE_OK);
+            CHECK_INT(xmpp_close_batch_report(batch, 0, &report), XMPP_CLOSE_OK);
+            xmpp_close_batch_free(batch);
+        } else {
+            xmpp_close_stream *s = NULL;
+            uint32_t wants;
+            CHECK_INT(xmpp_close_start(peer.fd, &options, &s), XMPP_CLOSE_OK);
+            CHECK_INT(xmpp_close_finish(s, NULL, 0), XMPP_CLOSE_OK);
+            while (!((wants = xmpp_close_step(s)) & XMPP_CLOSE_OVER)) {
+                struct pollfd p = { peer.fd, 0, 0 };
+                p.events = (short)((wants & XMPP_CLOSE_READ ? POLLIN : 0) | (wants & XMPP_CLOSE_WRITE ? POLLOUT : 0));
+                poll(&p, p.events != 0, xmpp_close_timeout(s, 0));
+            }
+            CHECK_INT(xmpp_close_get_report(s, &report), XMPP_CLOSE_OK);
+            xmpp_close_free(s);
+        }
+        peer_stop(&peer);
+        CHECK_TEXT(xmpp_close_outcome_name(report.outcome), xmpp_close_outcome_name(cases[which].outcome));
+        if (cases[which].tag_sent)
+            CHECK_INT(peer.got_len, 0);
+        else /* on a started stream the error is that of _finish, and a parser that failed has made our tag due before */
+            CHECK_TEXT(peer.got, i % 3 == 2 && cases[which].parsed == XMPP_CLOSE_NOT_XMPP ? error : cases[which].sent);
         peer_free(&peer);
         XML_ParserFree(session.parser);
     }

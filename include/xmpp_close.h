@@ -96,7 +96,7 @@
  *        if (n >= 0)
  *            xmpp_close_wrote(s, (size_t)n, 0, now);
  *        else if (errno != EAGAIN && errno != EINTR)
- *            xmpp_close_tell(s, XMPP_CLOSE_FACT_WRITE_FAILED, errno, now);
+ *            xmpp_close_tell(s, XMPP_CLOSE_FACT_WRITE_FAILED, (uint64_t)errno, now);
  *    }
  *
  *    static void read_some(xmpp_close_stream *s, int fd, uint64_t now)
@@ -111,10 +111,10 @@
  *                if (frame == XMPP_CLOSE_FRAME_STANZA)
  *                    printf("%.*s\n", (int)size, (const char *)xml);
  *        } else if (n == 0) {
- *            int inside = (xmpp_close_wants(s) & XMPP_CLOSE_INSIDE) != 0;
+ *            uint64_t inside = (xmpp_close_wants(s) & XMPP_CLOSE_INSIDE) != 0;
  *            xmpp_close_tell(s, XMPP_CLOSE_FACT_EOF, inside, now);
  *        } else if (errno != EAGAIN && errno != EINTR) {
- *            xmpp_close_tell(s, XMPP_CLOSE_FACT_READ_FAILED, errno, now);
+ *            xmpp_close_tell(s, XMPP_CLOSE_FACT_READ_FAILED, (uint64_t)errno, now);
  *        }
  *    }
  *
@@ -377,7 +377,7 @@ typedef enum xmpp_close_tls {
 #define XMPP_CLOSE_OPTIONS_INIT                                                \
     { sizeof(xmpp_close_options), 0, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0,    \
       NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, NULL,   \
-      NULL, 0, NULL, 0, 0, NULL }
+      NULL, 0, NULL, 0, 0, NULL, 0, 0 }
 
 /// Returned by on_data: your parser has seen the end of the peer's stream.
 #define XMPP_CLOSE_PEER_CLOSED 1
@@ -562,6 +562,13 @@ typedef struct xmpp_close_options {
     /// of text for your log. The line ends in NUL, has no newline, and is valid
     /// during the call. NULL: nothing is logged.
     void (*on_log)(void *userdata, int phase, const char *line);
+    /// What on_data would return now, after the bytes that you gave to your
+    /// parser before this call: 0, XMPP_CLOSE_PEER_CLOSED, XMPP_CLOSE_NOT_XMPP or
+    /// XMPP_CLOSE_MID_ELEMENT. So a thread stores here what its parser said last.
+    /// Anything but 0 needs on_data. NOT_XMPP: not with detach.
+    uint32_t parsed;
+    /// Always 0.
+    uint32_t reserved;
 } xmpp_close_options;
 
 /* Report */

@@ -271,6 +271,7 @@ struct options {
     size_t output_limit = 0;
     bool own_parser = false; ///< for stream::engine() only
     std::function<void(xmpp_close::phase phase, const char *line)> on_log{};
+    std::uint32_t parsed = 0; ///< what on_data would return now
 };
 
 /// xmpp_close_error.
@@ -440,6 +441,7 @@ struct callables : boundary {
         c.header_len = with->header.size();
         c.output_limit = with->output_limit;
         c.own_parser = with->own_parser;
+        c.parsed = with->parsed;
         if (with->on_log)
             c.on_log = [](void *userdata, int phase, const char *line) {
                 const auto tell = [&]() { return of(userdata).with->on_log(xmpp_close::phase(phase), line), 0; };

@@ -103,7 +103,7 @@
 //!     if (n >= 0)
 //!         xmpp_close_wrote(s, (size_t)n, 0, now);
 //!     else if (errno != EAGAIN && errno != EINTR)
-//!         xmpp_close_tell(s, XMPP_CLOSE_FACT_WRITE_FAILED, errno, now);
+//!         xmpp_close_tell(s, XMPP_CLOSE_FACT_WRITE_FAILED, (uint64_t)errno, now);
 //! }
 //!
 //! static void read_some(xmpp_close_stream *s, int fd, uint64_t now)
@@ -118,10 +118,10 @@
 //!             if (frame == XMPP_CLOSE_FRAME_STANZA)
 //!                 printf("%.*s\n", (int)size, (const char *)xml);
 //!     } else if (n == 0) {
-//!         int inside = (xmpp_close_wants(s) & XMPP_CLOSE_INSIDE) != 0;
+//!         uint64_t inside = (xmpp_close_wants(s) & XMPP_CLOSE_INSIDE) != 0;
 //!         xmpp_close_tell(s, XMPP_CLOSE_FACT_EOF, inside, now);
 //!     } else if (errno != EAGAIN && errno != EINTR) {
-//!         xmpp_close_tell(s, XMPP_CLOSE_FACT_READ_FAILED, errno, now);
+//!         xmpp_close_tell(s, XMPP_CLOSE_FACT_READ_FAILED, (uint64_t)errno, now);
 //!     }
 //! }
 //!

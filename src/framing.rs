@@ -182,6 +182,11 @@ impl Framer {
         Self::with(Scanner::inside(root))
     }
 
+    /// Starts before the header, or between stanzas if the header came before: what comes first shows it.
+    pub(crate) fn perhaps_inside() -> Self {
+        Self::with(Scanner::perhaps_inside())
+    }
+
     fn with(scanner: Scanner) -> Self {
         Self {
             scanner,

@@ -21,7 +21,7 @@ impl Phase {
     /// What is logged: one line. `report` is the report as of now.
     pub(crate) fn line(self, report: &Report) -> String {
         match (self, report.initiator) {
-            (Self::Begun, Some(initiator)) => format!("close begun by {initiator}"),
+            (Self::Begun, Some(initiator)) => format!("close begun by {}", initiator.side()),
             (Self::Begun, None) => "close begun".to_owned(),
             (Self::TagSent, _) => "our closing tag is sent".to_owned(),
             (Self::TagReceived, _) => "the peer's closing tag came".to_owned(),

@@ -103,6 +103,17 @@ pub enum Initiator {
     Crossing = 3,
 }
 
+impl Initiator {
+    /// Who began, as a line of text says it.
+    pub(crate) const fn side(self) -> &'static str {
+        match self {
+            Self::Us => "us",
+            Self::Peer => "peer",
+            Self::Crossing => "both sides",
+        }
+    }
+}
+
 names! { Initiator, "an initiator":
     Us "us"
     Peer "peer"
@@ -182,7 +193,7 @@ pub struct TlsAlerts {
 /// assert!(report.is_clean() && report.tag_sent && report.tag_received);
 /// assert_eq!((report.stanzas, report.bytes_read), (1, 26));
 /// println!("{report}");
-/// // clean: both closing tags were exchanged; begun by crossing; 1 late stanza, …
+/// // clean: both closing tags were exchanged; begun by both sides; 1 late stanza, …
 /// match report.outcome {
 ///     Outcome::Clean => {}
 ///     Outcome::PeerEof | Outcome::Truncated => println!("what the peer sent last may be missing"),
@@ -248,7 +259,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.outcome, self.outcome.sentence())?;
         if let Some(initiator) = self.initiator {
-            write!(f, "; begun by {initiator}")?;
+            write!(f, "; begun by {}", initiator.side())?;
         }
         // What explains other endings says nothing about a clean one: there the peer may be gone before its kernel has
         // acknowledged our last bytes, may reset the connection behind its tag, or may never end TCP.
@@ -258,7 +269,9 @@ impl fmt::Display for Report {
             write!(f, "; the {limit} limit {did}")?;
         }
         let (stanzas, bytes) = (plural(self.stanzas), plural(self.bytes_read));
-        write!(f, "; {} late stanza{stanzas}, {} byte{bytes} read", self.stanzas, self.bytes_read)?;
+        // Where a parser of the application's reads what comes, nobody counts the stanzas.
+        let late = if self.stanzas > 0 { format!("{} late stanza{stanzas}, ", self.stanzas) } else { String::new() };
+        write!(f, "; {late}{} byte{bytes} read", self.bytes_read)?;
         let unacked = if is_clean { 0 } else { self.bytes_unacked };
         for (count, what, which) in [
             (self.oversize, "stanza", "over the limit"),

@@ -51,7 +51,17 @@ size_t all_initializers(void)
 
 fn compiles(compiler: &str, language: &str, standard: &str, program: &str) {
     let mut child = Command::new(compiler)
-        .args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", "-x", language])
+        .args([
+            "-Wall",
+            "-Wextra",
+            "-Wpedantic",
+            "-Wconversion",
+            "-Wsign-conversion",
+            "-Werror",
+            "-fsyntax-only",
+            "-x",
+            language,
+        ])
         .arg(format!("-std={standard}"))
         .arg("-I")
         .arg(env!("OUT_DIR"))

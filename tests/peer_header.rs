@@ -104,3 +104,44 @@ fn what_is_no_start_tag_is_refused() {
         assert!(matches!(refused, Err(Error::Invalid(_))), "{header}: {refused:?}");
     }
 }
+
+/// Where our own header has not been sent, the peer's may not have come: a silent connection that is closed, for example.
+#[test]
+fn a_header_that_comes_late_is_no_stanza() {
+    let ours = format!("<stream:stream xmlns='jabber:server' xmlns:stream='{STREAMS}'>");
+    let options = CloseOptions::new().header(ours.clone());
+    let start = format!("xmlns='jabber:client' xmlns:s='{STREAMS}' xmlns:stream='{STREAMS}' version='1.0'>");
+    let message = "<message><stream/></message>";
+    for (sent, stanzas, outcome, error) in [
+        (format!("<stream:stream {start}{message}{TAG}"), 1, Outcome::Clean, None),
+        (format!("<?xml version='1.0'?>\n<s:stream {start}{message}</s:stream>"), 1, Outcome::Clean, None),
+        (format!("<s:stream {start}{}</s:stream>", prefixed()), 0, Outcome::Clean, Some("system-shutdown")),
+        // It came before, and was answered by nothing.
+        (format!("{message}{message}{TAG}"), 2, Outcome::Clean, None),
+        (format!("<presence/>{message}{TAG}"), 2, Outcome::Clean, None),
+        (format!(" {TAG}"), 0, Outcome::Clean, None),
+        // A second header is none, and a declaration stands in front of a header only.
+        (format!("<stream:stream {start}<stream:stream {start}{TAG}</x>"), 1, Outcome::Malformed, None),
+        ("<?xml version='1.0'?></stream:stream>".to_owned(), 0, Outcome::Malformed, None),
+        ("</message>".to_owned(), 0, Outcome::Malformed, None),
+        ("text".to_owned(), 0, Outcome::Malformed, None),
+    ] {
+        let (report, seen) = close(&options, sent.clone());
+        assert_eq!((report.outcome, condition(&report), seen.len()), (outcome, error, stanzas), "{sent}: {report}");
+        let residual = options.clone().residual(sent.clone()).close(peer_that_ends()).unwrap();
+        assert_eq!((residual.outcome, residual.stanzas as usize), (outcome, stanzas), "{sent}: {residual}");
+    }
+    for (sent, outcome) in [("", Outcome::PeerEof), (" ", Outcome::PeerEof), ("<stream:st", Outcome::Truncated)] {
+        let report = options.clone().residual(sent).close(peer_that_ends()).unwrap();
+        assert_eq!(report.outcome, outcome, "{sent:?}: {report}");
+    }
+}
+
+/// A connection whose peer says nothing, and ends TCP behind our tag.
+fn peer_that_ends() -> std::net::TcpStream {
+    let (ours, theirs) = peer::pair();
+    peer::peer(theirs, |mut peer| {
+        peer.read_tag();
+    });
+    ours
+}

@@ -73,6 +73,15 @@ fn a_report_says_which_limit_ended_it_and_what_did_not_go_out() {
     assert!(line.contains("; 16 bytes unsent; 3 sends that came too late; "), "{line}");
 }
 
+#[test]
+fn a_report_says_who_began_and_counts_only_what_was_counted() {
+    let mut report = CloseOptions::new().close(stream("<a/></stream:stream>")).unwrap();
+    let line = report.to_string();
+    assert!(line.contains("; begun by both sides; 1 late stanza, 20 bytes read; "), "the tag had arrived: {line}");
+    report.stanzas = 0; // none came, or a parser of the application's has read them
+    assert!(report.to_string().contains("; begun by both sides; 20 bytes read; "), "{report}");
+}
+
 /// What the system said at the end, when both tags had been exchanged, reads like a fault.
 #[test]
 fn a_clean_report_says_nothing_of_what_explains_other_endings() {

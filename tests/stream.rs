@@ -179,6 +179,7 @@ fn a_peers_stream_error_is_answered_and_reported() {
 #[test]
 fn what_is_not_xml_is_refused_with_a_stream_error_only_before_our_tag() {
     // ER-01 against ER-09: the same garbage, before and after our closing tag has left.
+    let error = "<stream:error><CONDITION xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
     let conditions = [
         ("<a></b>", "not-well-formed"),
         ("<!-- comment -->", "restricted-xml"),
@@ -195,7 +196,6 @@ fn what_is_not_xml_is_refused_with_a_stream_error_only_before_our_tag() {
             has_begun.recv().unwrap();
             peer.read_tag().expect_eof();
             let last = String::from_utf8_lossy(&peer.got[length..]).into_owned();
-            let error = "<stream:error><CONDITION xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
             assert_eq!(last, error.replace("CONDITION", condition) + TAG);
         });
         let closing = CloseOptions::new().residual(garbage).farewell(farewell).begin(ours).unwrap();
@@ -203,6 +203,16 @@ fn what_is_not_xml_is_refused_with_a_stream_error_only_before_our_tag() {
         let report = closing.finish();
         assert_eq!(report.outcome, Outcome::Malformed, "{report}");
         peer.join().unwrap();
+
+        // Bytes that were read before the close are in memory, so they are looked at before our tag is written.
+        let (ours, theirs) = peer::pair();
+        let peer = peer::peer(theirs, |mut peer| {
+            peer.read_tag().expect_eof();
+            peer.text()
+        });
+        let report = CloseOptions::new().residual(garbage).close(ours).unwrap();
+        assert_eq!(report.outcome, Outcome::Malformed, "{report}");
+        assert_eq!(peer.join().unwrap(), error.replace("CONDITION", condition) + TAG);
 
         let (ours, theirs) = peer::pair();
         let peer = peer::peer(theirs, move |mut peer| peer.read_tag().send(garbage).expect_eof());

@@ -278,9 +278,7 @@ void stanza_parser_free(stanza_parser *p)
 stanza_parsed stanza_parser_feed(stanza_parser *p, const void *bytes, size_t len)
 {
     const char *rest = bytes;
-    if (p->closed || p->broken)
-        return STREAM_GOES_ON;
-    if (is_utf16(p, bytes, len))
+    if (!p->closed && is_utf16(p, bytes, len))
         p->broken = "unsupported-encoding";
     expat_charged = &p->memory;
     while (len && !p->closed && !p->broken) {

@@ -29,7 +29,7 @@ stanza_parser *stanza_parser_new(void (*on_header)(void *owner), void (*on_stanz
                                  void *owner);
 void stanza_parser_free(stanza_parser *parser);
 
-/* Once the stream is closed or broken, what comes is passed over, and the result is STREAM_GOES_ON. */
+/* Once the stream is closed or broken, what comes is passed over, and the result stays what it was. */
 stanza_parsed stanza_parser_feed(stanza_parser *parser, const void *bytes, size_t len);
 
 /* Whether the last byte was inside an element or a tag; not between two stanzas, and not after the end. */

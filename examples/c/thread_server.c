@@ -62,9 +62,12 @@ static int ready(const session *s, short events)
     return n > 0 && !fds[1].revents;
 }
 
-/* Sends; what cannot be sent now is kept for the farewell, since a closing tag must not cut a stanza in two. */
+/* The one exit for output. What cannot be sent now is kept for the farewell, since a closing tag must not cut a stanza in
+ * two. Behind our closing tag nothing may follow: a header that comes so late, for example, gets no features. */
 static void send_bytes(session *s, const char *bytes, size_t len)
 {
+    if (s->closing)
+        return;
     while (len && !s->unsent) {
         ssize_t n = send(s->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n > 0) {
@@ -121,13 +124,14 @@ static void on_stanza(void *owner, const stanza *stanza)
     }
 }
 
-/* What the peer sends while we close goes through the same parser, and to the same handlers. */
+/* What the peer sends: while the stream is open, and while the library closes it. Both go through the same parser, and to
+ * the same handlers. */
 static int on_data(void *userdata, const uint8_t *data, size_t len)
 {
     session *s = userdata;
     switch (stanza_parser_feed(s->parser, data, len)) {
     case STREAM_GOES_ON:
-        return 0;
+        return stanza_parser_inside(s->parser) ? XMPP_CLOSE_MID_ELEMENT : 0;
     case STREAM_CLOSED:
         return XMPP_CLOSE_PEER_CLOSED;
     default:
@@ -139,30 +143,31 @@ static int on_data(void *userdata, const uint8_t *data, size_t len)
 static void serve(session *s, xmpp_close_options *options)
 {
     uint8_t bytes[8192];
-    stanza_parsed parsed = STREAM_GOES_ON;
-    while (parsed == STREAM_GOES_ON && !s->refused && !s->unsent && patience(s) && ready(s, POLLIN)) {
+    int parsed = 0;
+    while ((parsed == 0 || parsed == XMPP_CLOSE_MID_ELEMENT) && !s->refused && !s->unsent && patience(s) && ready(s, POLLIN)) {
         ssize_t n = recv(s->fd, bytes, sizeof bytes, MSG_DONTWAIT);
         if (n < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (n <= 0)
             break; /* the peer has ended TCP: xmpp_close_fd finds out how; or the main thread has */
-        parsed = stanza_parser_feed(s->parser, bytes, (size_t)n);
+        parsed = on_data(s, bytes, (size_t)n);
     }
     pthread_mutex_lock(&lock);
     const int expelled = s->expelled;
     pthread_mutex_unlock(&lock);
-    if (parsed == STREAM_CLOSED)
-        options->peer_closed = 1;
-    else if (parsed == STREAM_BROKEN)
+    options->parsed = (uint32_t)parsed;
+    if (parsed == XMPP_CLOSE_NOT_XMPP)
         options->stream_error = stanza_parser_condition(s->parser);
+    else if (parsed == XMPP_CLOSE_PEER_CLOSED)
+        return; /* an answer has no stream error */
     else if (expelled)
         options->stream_error = "resource-constraint";
     else if (!s->logged_in && !patience(s))
         options->stream_error = "policy-violation";
     else if (!s->unsent && poll(&(struct pollfd){ going_down[0], POLLIN, 0 }, 1, 0) > 0)
         options->stream_error = "system-shutdown";
-    if (parsed == STREAM_BROKEN || expelled)
-        options->total_ms = 2000; /* long enough for our error to arrive: the peer's is no stream to wait for */
+    if (expelled)
+        options->total_ms = 2000; /* long enough for our error to arrive */
 }
 
 static void *run(void *argument)

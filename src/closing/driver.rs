@@ -222,11 +222,14 @@ impl<T: Transport> Driver<T> {
         self.blocked = None;
     }
 
-    /// Begins to [close](Self::close), and writes at once what can be written without waiting.
+    /// Begins to [close](Self::close), and writes at once what can be written without waiting. Bytes that were read before are
+    /// handled first, so that a stream error can answer them.
     pub(crate) fn begin(&mut self) {
         self.close();
-        self.plan.first_step = false;
-        self.first_step();
+        if !self.handles_residual() {
+            self.plan.first_step = false;
+            self.first_step();
+        }
     }
 
     /// Begins to detach: what is queued goes out, and the last words; then TCP ends without a closing tag. What still comes

@@ -30,7 +30,10 @@ impl Engine {
     /// An engine for a stream whose headers have been exchanged. The peer's header is known if the options hold it.
     pub(crate) fn between_stanzas(options: &CloseOptions, tls: Tls) -> Result<Self, Error> {
         let Some(header) = &options.peer_header else {
-            return Ok(Self::usual(tls));
+            // Where our header has not been sent, the peer's may not have come either.
+            let may_come = options.header.is_some();
+            let late = || Self::with(Incoming::with(Framer::perhaps_inside(), Scope::default()), tls);
+            return Ok(if may_come { late() } else { Self::usual(tls) });
         };
         let mut framer = Framer::new().limit(usize::MAX);
         let mut rest = header.as_bytes();
@@ -156,6 +159,11 @@ impl Engine {
     /// Whether the close has begun, and our last bytes are not written yet.
     pub(crate) fn owes_output(&self) -> bool {
         self.close.handshake.ours() == Ours::Queued || self.is_finishing()
+    }
+
+    /// Whether the limit for answers has not passed.
+    pub(crate) fn has_time_to_answer(&self) -> bool {
+        self.close.handshake.has_time_to_answer()
     }
 
     /// Whether our tag is due and not written yet: last words may still fit in front of it.

@@ -152,7 +152,8 @@ impl Outgoing {
     pub(super) fn finish(&mut self, error: Option<&StreamError>) {
         let start = self.bytes.len();
         self.queue_farewell();
-        let error = self.last.error.as_deref().or(error).map_or(String::new(), |error| error.to_xml(&self.root));
+        let error = self.last.error.as_deref().or(error).filter(|_| self.last.tag);
+        let error = error.map_or(String::new(), |error| error.to_xml(&self.root));
         if self.last.tag || !error.is_empty() {
             self.append_header();
         }

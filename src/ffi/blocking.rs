@@ -8,10 +8,7 @@ use std::{
 
 use super::{
     guard::{INVALID, Refusal, guard},
-    options::{
-        self, Logger, Taker, User, XMPP_CLOSE_MID_ELEMENT, XMPP_CLOSE_NOT_XMPP, XMPP_CLOSE_PEER_CLOSED,
-        xmpp_close_options,
-    },
+    options::{self, Logger, Taker, User, xmpp_close_options},
     report::xmpp_close_report,
     sized::Out,
 };
@@ -57,11 +54,11 @@ pub(super) unsafe fn close<T: Transport>(
     let mut out = unsafe { Out::open_or_null(report) }?;
     let answer = || {
         // SAFETY: as the caller promises.
-        let (options, taker, logger) = unsafe {
+        let (options, taker, parsed, logger) = unsafe {
             let options = options::read(options)?;
-            (options.to_rust(User::Call)?, options.taker()?, options.logger())
+            (options.to_rust(User::Call)?, options.taker()?, options.parsed()?, options.logger())
         };
-        run(open()?, options, &taker, logger)
+        run(open()?, options, &taker, &parsed, logger)
     };
     match answer() {
         Ok(result) => {
@@ -83,9 +80,11 @@ fn run<T: Transport>(
     transport: T,
     options: CloseOptions,
     taker: &Taker,
+    parsed: &Parsed,
     logger: Option<Logger>,
 ) -> Result<Report, Refusal> {
     let mut driver = Driver::new(options::fit(transport, &options)?, options)?;
+    driver.stands(parsed);
     driver.log_to(logger.map(|logger| logger.until(|| false)));
     driver.begin();
     while driver.next_chunk() {
@@ -122,11 +121,7 @@ impl Taker {
                 // SAFETY: as above.
                 let mut parse = |data: &[u8]| match unsafe { callback(userdata, data.as_ptr(), data.len()) } {
                     _ if is_freed.get() => Parsed::Open,
-                    0 => Parsed::Open,
-                    XMPP_CLOSE_PEER_CLOSED => Parsed::PeerClosed,
-                    XMPP_CLOSE_NOT_XMPP => Parsed::Malformed,
-                    XMPP_CLOSE_MID_ELEMENT => Parsed::Inside,
-                    _ => Parsed::Stop,
+                    result => options::parsed(result),
                 };
                 driver.parse(&mut parse, carry_out);
             }

@@ -4,7 +4,7 @@
 //! #define XMPP_CLOSE_OPTIONS_INIT                                                \
 //!     { sizeof(xmpp_close_options), 0, 0, 0, 0, 0, 0, NULL, NULL, 0, NULL, 0,    \
 //!       NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, NULL,   \
-//!       NULL, 0, NULL, 0, 0, NULL }
+//!       NULL, 0, NULL, 0, 0, NULL, 0, 0 }
 //! ```
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
@@ -16,7 +16,7 @@ use std::{
     mem,
 };
 
-pub(super) use taken::{Logger, Taker, User, fit, read};
+pub(super) use taken::{Logger, Taker, User, fit, parsed, read};
 
 use super::sized::Versioned;
 use crate::cancel::Canceller;
@@ -207,6 +207,13 @@ pub struct xmpp_close_options {
     /// of text for your log. The line ends in NUL, has no newline, and is valid
     /// during the call. NULL: nothing is logged.
     pub on_log: Option<unsafe extern "C" fn(userdata: *mut c_void, phase: c_int, line: *const c_char)>,
+    /// What on_data would return now, after the bytes that you gave to your
+    /// parser before this call: 0, XMPP_CLOSE_PEER_CLOSED, XMPP_CLOSE_NOT_XMPP or
+    /// XMPP_CLOSE_MID_ELEMENT. So a thread stores here what its parser said last.
+    /// Anything but 0 needs on_data. NOT_XMPP: not with detach.
+    pub parsed: u32,
+    /// Always 0.
+    pub reserved: u32,
 }
 
 // SAFETY: repr(C), the size comes first, and zero is a number, NULL, or no function.

@@ -288,7 +288,7 @@ mod tests {
     #[cfg(target_pointer_width = "64")]
     fn there_is_no_padding_in_which_a_later_member_could_land() {
         assert_eq!(size_of::<xmpp_close_report>(), 1208);
-        assert_eq!(size_of::<super::super::options::xmpp_close_options>(), 216);
+        assert_eq!(size_of::<super::super::options::xmpp_close_options>(), 224);
     }
 
     #[test]

@@ -206,15 +206,17 @@ pub(super) unsafe fn start<T: Transport + Send + 'static>(
 ) -> Result<c_int, Refusal> {
     guard::writable(out)?;
     // SAFETY: as the caller promises.
-    let (taker, logger, userdata, mut options) = unsafe {
+    let (taker, parsed, logger, userdata, mut options) = unsafe {
         let options = options::read(options)?;
-        (options.taker()?, options.logger(), options.userdata, options.to_rust(User::Started)?)
+        let (taker, parsed) = (options.taker()?, options.parsed()?);
+        (taker, parsed, options.logger(), options.userdata, options.to_rust(User::Started)?)
     };
     let mail = Rc::new(Mail::default());
     options.last_words = options.last_words.map(|words| with_what_was_sent(words, &mail));
     let is_said = options.tag_sent;
     let transport: AnyTransport<'static> = Box::new(options::fit(open(&mail)?, &options)?);
     let mut driver = Driver::new(transport, options)?;
+    driver.stands(&parsed);
     let witness = OneThread(mail.clone());
     driver.log_to(logger.map(|logger| logger.until(move || witness.get().is_freed.get())));
     if is_said {

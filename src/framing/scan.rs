@@ -36,6 +36,8 @@ pub(super) struct Scanner {
     state: State,
     /// Another document came before on the same connection. White space may follow that document.
     follows: bool,
+    /// Nobody knows whether the start tag of the root has come: if the first tag is not that, it is one between stanzas.
+    open_perhaps: bool,
     /// How many elements are open, the root included.
     depth: u64,
     pub root: Root,
@@ -51,6 +53,7 @@ impl Scanner {
         Self {
             state: State::Start { matched: 0 },
             follows: false,
+            open_perhaps: false,
             depth: 0,
             root: Root::UNKNOWN,
             stray_bytes: 0,
@@ -74,9 +77,33 @@ impl Scanner {
         scanner
     }
 
+    /// Before the XML declaration and the start tag of the root, or behind them: what comes first shows it.
+    pub fn perhaps_inside() -> Self {
+        Self { open_perhaps: true, ..Self::new() }
+    }
+
     /// Whether the input was cut between stanzas, and not inside a character.
     pub fn is_between(&self) -> bool {
-        self.depth == 1 && self.state == State::Text && !self.content.is_pending()
+        match self.state {
+            State::Text => self.depth == 1 && !self.content.is_pending(),
+            State::Start { matched: 0 } | State::Prolog => self.open_perhaps,
+            _ => false,
+        }
+    }
+
+    /// The root was open before the first tag, if this is not known by now.
+    fn was_open(&mut self) {
+        if std::mem::take(&mut self.open_perhaps) {
+            self.depth = 1;
+        }
+    }
+
+    /// The first start tag has come: if its name is not that of a root, it is a stanza's.
+    fn first_tag(&mut self) {
+        if !self.names.current().is_some_and(|name| self.root.is_closed_by(name)) {
+            self.was_open();
+        }
+        self.open_perhaps = false;
     }
 
     /// Whether the next byte belongs to the tag, element or declaration that was begun before.
@@ -138,6 +165,9 @@ impl Scanner {
                 }
                 State::Markup { declaration } => {
                     self.content.start_name();
+                    if matches!(byte, b'/' | b'!') {
+                        self.was_open();
+                    }
                     self.state = match byte {
                         b'/' if self.depth == 0 => return Err(NotWellFormed),
                         b'/' if self.names.top().is_some() => State::EndName { matched: 0 },
@@ -210,6 +240,9 @@ impl Scanner {
                         return Err(NotWellFormed);
                     }
                     *rest = tail;
+                    if self.open_perhaps {
+                        self.first_tag();
+                    }
                     if self.depth == 0 {
                         self.learn_root();
                         return Ok(Token::Header { empty: true });
@@ -290,6 +323,7 @@ impl Scanner {
                     *rest = tail;
                     if byte == b'>' {
                         self.state = State::Prolog;
+                        self.open_perhaps = false;
                         declaration::check(&std::mem::take(&mut self.declaration))?;
                         return Ok(Token::Declaration);
                     }
@@ -341,6 +375,9 @@ impl Scanner {
     #[inline]
     fn open(&mut self) -> Option<Token> {
         self.state = State::Text;
+        if self.open_perhaps {
+            self.first_tag();
+        }
         if self.depth == 0 {
             self.learn_root();
             self.depth = 1;

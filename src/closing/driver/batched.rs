@@ -75,6 +75,9 @@ impl<T: Transport> Driver<T> {
     /// Ends the close because the time of the batch is up, and its grace for what has arrived as well.
     pub(crate) fn expire(&mut self) {
         self.look_at_clock();
+        if mem::take(&mut self.plan.first_step) {
+            self.first_step(); // our tag has waited for bytes that were read before
+        }
         self.tick();
         self.note_fact(Fact::Cancel); // does nothing when `tick` has ended this close
     }

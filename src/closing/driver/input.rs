@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::{Blocked, Driver};
+#[cfg(feature = "capi")]
+use crate::engine::Fact;
 use crate::{
     engine::Found,
     transport::{Interest, PAUSE, Transport, holds_back},
@@ -59,6 +61,18 @@ pub(crate) enum Parsed {
     Malformed,
     /// The application stops the close.
     Stop,
+}
+
+#[cfg(feature = "capi")]
+impl Parsed {
+    fn fact(&self) -> Option<Fact> {
+        match self {
+            Self::Open | Self::Inside => None,
+            Self::PeerClosed => Some(Fact::PeerClosed { behind: 0 }),
+            Self::Malformed => Some(Fact::Malformed),
+            Self::Stop => Some(Fact::Cancel),
+        }
+    }
 }
 
 impl<T: Transport> Driver<T> {
@@ -132,7 +146,8 @@ impl<T: Transport> Driver<T> {
     }
 
     fn try_step(&mut self, patient: bool) -> Progress {
-        if std::mem::take(&mut self.plan.first_step) {
+        if self.plan.first_step && !self.handles_residual() {
+            self.plan.first_step = false;
             self.look_at_clock();
             self.first_step();
             return Progress::Moved;
@@ -211,20 +226,26 @@ impl<T: Transport> Driver<T> {
     /// `carry_out` does what they asked for, before what the parser returned takes effect.
     #[cfg(feature = "capi")]
     pub(crate) fn parse(&mut self, parse: &mut dyn FnMut(&[u8]) -> Parsed, carry_out: &mut dyn FnMut(&mut Self)) {
-        use crate::engine::Fact;
         let bytes = self.input.rest().len();
         let _ = self.engine.received(bytes, self.clock.now);
         let parsed = parse(self.input.rest());
         self.look_at_clock(); // the parser may have taken time
         self.engine.set_inside(matches!(parsed, Parsed::Inside));
         carry_out(self);
-        match parsed {
-            Parsed::Open | Parsed::Inside => {}
-            Parsed::PeerClosed => self.note_fact(Fact::PeerClosed { behind: 0 }),
-            Parsed::Malformed => self.note_fact(Fact::Malformed),
-            Parsed::Stop => self.note_fact(Fact::Cancel),
+        if let Some(fact) = parsed.fact() {
+            self.note_fact(fact);
         }
         self.input.take(bytes);
+    }
+
+    /// The application's own parser stands here before the first step.
+    #[cfg(feature = "capi")]
+    pub(crate) fn stands(&mut self, parsed: &Parsed) {
+        self.engine.set_inside(matches!(parsed, Parsed::Inside));
+        if let Some(fact) = parsed.fact() {
+            // `note` comes later: nothing can be logged before the driver knows where to log.
+            let _ = self.engine.tell(fact, self.clock.now);
+        }
     }
 
     /// Finds what is next in the input. When the peer's stream has ended, the caller must then call [`note`](Self::note).

@@ -42,6 +42,13 @@ impl<T: Transport> Driver<T> {
         }
     }
 
+    /// Whether bytes that were read before the close are to be handled now. They are in memory, so that costs no system call, and
+    /// the peer is told what is wrong with them: nothing may be sent behind our tag (ER-09). The limit for answers bounds the
+    /// time that the application takes for them.
+    pub(super) fn handles_residual(&self) -> bool {
+        self.has_input() && self.engine.parses() && self.engine.is_tag_queued() && self.engine.has_time_to_answer()
+    }
+
     /// Reads once before our tag is written, to find out what has come before it: not every transport can tell without a
     /// read.
     fn read_early(&mut self, quiet: bool) -> io::Result<usize> {

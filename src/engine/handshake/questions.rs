@@ -33,6 +33,11 @@ impl Handshake {
             .with(Wants::SHUT, ending && !notify && !has(Facts::DID_SHUT) && (!tls || has(Facts::NOTIFIED)))
     }
 
+    /// Whether the limit for answers has not passed.
+    pub(in crate::engine) fn has_time_to_answer(&self) -> bool {
+        self.times.began.is_none_or(|began| self.times.now < began.saturating_add(self.answer))
+    }
+
     pub(super) fn limits(&self) -> [Option<(Duration, Limit)>; 4] {
         let after = |from: Duration, time| from.saturating_add(time);
         let began = self.times.began;

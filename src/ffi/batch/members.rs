@@ -156,10 +156,11 @@ unsafe fn add<T: Transport + Send + 'static>(
 ) -> Result<c_int, Refusal> {
     // SAFETY: as the caller promises.
     let (batch, options) = unsafe { (guard::shared(batch)?, options::read(options)?) };
-    let taker = options.taker()?;
+    let (taker, parsed) = (options.taker()?, options.parsed()?);
     // SAFETY: as the caller promises.
     let rust = unsafe { options.to_rust(User::Call) }?;
     let mut driver = Driver::new(Box::new(options::fit(open()?, &rust)?) as AnyTransport<'static>, rust)?;
+    driver.stands(&parsed);
     driver.log_to(options.logger().map(|logger| logger.until(|| false)));
     reserve(batch)?;
     let (fd, canceller) = (descriptor(&driver), driver.canceller().cloned());

@@ -12,10 +12,10 @@ use super::{
         sized::{self, flag},
         stream_error::Words,
     },
-    XMPP_CLOSE_LATER, xmpp_close_options,
+    XMPP_CLOSE_LATER, XMPP_CLOSE_MID_ELEMENT, XMPP_CLOSE_NOT_XMPP, XMPP_CLOSE_PEER_CLOSED, xmpp_close_options,
 };
 use crate::{
-    closing::OnLog,
+    closing::{OnLog, Parsed},
     engine::Tls,
     options::{CloseOptions, LastWords, Limits, Said},
     phase::Phase,
@@ -83,6 +83,17 @@ impl Logger {
                 self.tell(phase, line);
             }
         })
+    }
+}
+
+/// What a result of on_data means.
+pub(in crate::ffi) fn parsed(result: c_int) -> Parsed {
+    match result {
+        0 => Parsed::Open,
+        XMPP_CLOSE_PEER_CLOSED => Parsed::PeerClosed,
+        XMPP_CLOSE_NOT_XMPP => Parsed::Malformed,
+        XMPP_CLOSE_MID_ELEMENT => Parsed::Inside,
+        _ => Parsed::Stop,
     }
 }
 
@@ -161,12 +172,25 @@ impl xmpp_close_options {
         }
     }
 
+    /// Where the application's own parser stands: what on_data would return.
+    pub(in crate::ffi) fn parsed(&self) -> Result<Parsed, Refusal> {
+        let is_refused = self.parsed as c_int == XMPP_CLOSE_NOT_XMPP && self.detach != 0;
+        if self.parsed != 0 && self.on_data.is_none() || self.reserved != 0 || is_refused {
+            return Err(INVALID);
+        }
+        match i32::try_from(self.parsed).map(parsed) {
+            Ok(Parsed::Stop) | Err(_) => Err(INVALID),
+            Ok(parsed) => Ok(parsed),
+        }
+    }
+
     /// The options in their Rust form. Nothing in the result points into the program's memory.
     ///
     /// # Safety
     /// The pointers are what the header says.
     pub(in crate::ffi) unsafe fn to_rust(self, user: User) -> Result<CloseOptions, Refusal> {
         self.check_user(user)?;
+        self.parsed()?;
         let mut options = CloseOptions::new();
         options.limits = self.limits()?;
         options.answer = Some(self.answer_ms).filter(|ms| *ms != 0).map(|ms| Duration::from_millis(ms.into()));
