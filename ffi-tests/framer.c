@@ -1,5 +1,6 @@
 /* The framer from C: in pieces of any size, with every pointer it hands out looked at. */
 #include "check.h"
+#include "peer.h"
 #include "xmpp_close.h"
 
 #include <stdio.h>
@@ -167,4 +168,52 @@ TEST(a_stanza_over_the_limit_is_passed_over)
     feed(framer, "</big><c/></stream>", 19, 5, &notes);
     CHECK_TEXT(notes.text, "S<a/>|O12011|S<c/>|E|");
     xmpp_close_framer_free(framer);
+}
+
+/* As the header shows it: for the thread's own recv(), and as on_data. */
+static int on_data(void *userdata, const uint8_t *data, size_t len)
+{
+    xmpp_close_framer *f = userdata;
+    const uint8_t *xml;
+    size_t used, n;
+    int frame;
+    while ((frame = xmpp_close_framer_next(f, data, len, &used, &xml, &n)) > 0 && frame < XMPP_CLOSE_FRAME_END)
+        data += used, len -= used;
+    if (frame == XMPP_CLOSE_FRAME_END)
+        return XMPP_CLOSE_PEER_CLOSED;
+    if (frame == XMPP_CLOSE_FRAME_MALFORMED)
+        return XMPP_CLOSE_NOT_XMPP;
+    return xmpp_close_framer_between_stanzas(f) ? 0 : XMPP_CLOSE_MID_ELEMENT;
+}
+
+TEST(a_framer_serves_a_thread_before_and_during_the_close)
+{
+    static const struct {
+        const char *before, *after;
+        uint32_t outcome;
+    } cases[] = {
+        { HEADER "<a/><b>", "</b><c/>" TAG, XMPP_CLOSE_CLEAN }, { HEADER "<a/>" TAG, "", XMPP_CLOSE_CLEAN },
+        { HEADER "<a/>", "", XMPP_CLOSE_PEER_EOF },             { HEADER "<a/>", "<b>", XMPP_CLOSE_TRUNCATED },
+        { HEADER "<a", "", XMPP_CLOSE_TRUNCATED },              { HEADER "<a></b>", "", XMPP_CLOSE_MALFORMED },
+        { HEADER, "<a></b>", XMPP_CLOSE_MALFORMED },            { "<stre", "", XMPP_CLOSE_TRUNCATED },
+    };
+    size_t i;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct step script[] = { { READ_TAG, NULL, 0 }, { SEND, cases[i].after, 0 }, { END, NULL, 0 } };
+        xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
+        xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
+        xmpp_close_framer *framer = NULL;
+        struct peer peer;
+        CHECK_INT(xmpp_close_framer_new(0, &framer), XMPP_CLOSE_OK);
+        options.on_data = on_data;
+        options.userdata = framer;
+        options.parsed = (uint32_t)on_data(framer, (const uint8_t *)cases[i].before, strlen(cases[i].before));
+        peer_start(&peer, TCP, script, NULL, NULL);
+        CHECK_INT(xmpp_close_fd(peer.fd, &options, &report), XMPP_CLOSE_OK);
+        peer_stop(&peer);
+        if (!CHECK_TEXT(xmpp_close_outcome_name(report.outcome), xmpp_close_outcome_name(cases[i].outcome)))
+            printf("  that was %s, then %s\n", cases[i].before, cases[i].after);
+        peer_free(&peer);
+        xmpp_close_framer_free(framer);
+    }
 }

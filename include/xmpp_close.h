@@ -337,7 +337,9 @@ typedef enum xmpp_close_initiator {
     /// the peer's tag, the close still counts as begun by us. An engine knows
     /// what it is told: see XMPP_CLOSE_FACT_ARRIVED.
     XMPP_CLOSE_INITIATOR_US = 1,
-    /// The peer did: by its closing tag, a stream error, or the end of TCP.
+    /// The peer did: by its closing tag, a stream error, or the end of TCP. A
+    /// blocking call begins before it reads, so an end of TCP that was there
+    /// before counts as XMPP_CLOSE_INITIATOR_US.
     XMPP_CLOSE_INITIATOR_PEER = 2,
     /// Both did: the peer's tag, or its stream error, came before our tag was
     /// written. So the peer's tag is no answer to ours, and proves nothing about
@@ -387,7 +389,7 @@ typedef enum xmpp_close_tls {
 #define XMPP_CLOSE_NOT_XMPP 2
 
 /// Returned by on_data instead of 0: go on, and the bytes ended inside an element
-/// of the stream.
+/// of the stream. For bytes that your parser got before the call, set parsed.
 #define XMPP_CLOSE_MID_ELEMENT 3
 
 /// Returned by on_farewell on a started stream: not yet. It is called again when
@@ -475,14 +477,19 @@ typedef struct xmpp_close_options {
     /// Return 0 to go on, or XMPP_CLOSE_MID_ELEMENT to go on from inside an
     /// element. Return XMPP_CLOSE_PEER_CLOSED once the parser has seen the peer's
     /// tag. Return XMPP_CLOSE_NOT_XMPP when the parser refuses the bytes; the
-    /// library answers with the stream error not-well-formed, unless a part of
-    /// our tag is written. Return anything else to stop at once. When the peer
-    /// ends TCP without its tag, the outcome is XMPP_CLOSE_TRUNCATED after
-    /// XMPP_CLOSE_MID_ELEMENT, otherwise XMPP_CLOSE_PEER_EOF.
+    /// library answers with stream_error, or else with not-well-formed, unless a
+    /// part of our tag is written. A blocking call writes our tag as soon as
+    /// residual is handled, so it can answer residual, and seldom what it reads.
+    /// Return anything else to stop at once. When the peer ends TCP without its
+    /// tag, the outcome is XMPP_CLOSE_TRUNCATED after XMPP_CLOSE_MID_ELEMENT,
+    /// otherwise XMPP_CLOSE_PEER_EOF.
     ///
-    /// Bytes that you have parsed before the call are not shown again. If they
-    /// made your parser fail, pass them as residual all the same, so that on_data
-    /// can say so.
+    /// A stream error of the peer's has no result of its own: return 0, since the
+    /// peer's tag is still awaited. The report does not show the error. On a
+    /// started stream, call xmpp_close_peer_error() instead.
+    ///
+    /// Bytes that your parser got before the call are not shown again: set
+    /// parsed to what the parser said of them.
     ///
     /// With expat, call XML_SetReparseDeferralEnabled(parser, XML_FALSE) first,
     /// or a tag that comes in pieces is seen too late. An expat without this
@@ -533,7 +540,9 @@ typedef struct xmpp_close_options {
     uint32_t tag_sent;
     /// The limit for what you still owe the peer: when the peer closes first, or
     /// when something has arrived as you close. After it our tag is sent all the
-    /// same, so that it goes out in time. 0: half of total_ms.
+    /// same, so that it goes out in time. Without a handle nothing can be answered:
+    /// there it is the limit for your callbacks with residual, and for on_farewell
+    /// with what has arrived. 0: half of total_ms.
     uint32_t answer_ms;
     /// For xmpp_close_new() only. 1: your program has a parser, so it calls
     /// xmpp_close_received(), not xmpp_close_input().
@@ -550,8 +559,9 @@ typedef struct xmpp_close_options {
     size_t peer_header_len;
     /// *Your* header, if it has not been sent. It goes in front of whatever is
     /// sent first, as when a stream is refused before its header (RFC 6120
-    /// section 4.9.1.2). closing_tag is not needed then. NULL: your header has
-    /// been sent.
+    /// section 4.9.1.2). closing_tag is not needed then. The peer's header may
+    /// not have come either: if it is what comes first, it is no stanza. NULL: your
+    /// header has been sent, and the peer's has come.
     const void *header;
     /// Length of header in bytes.
     size_t header_len;
@@ -1350,7 +1360,7 @@ int xmpp_close_batch_run(xmpp_close_batch *batch,
                          const xmpp_close_batch_options *options,
                          xmpp_close_summary *summary);
 
-/* The framing by itself, for event loops without a parser
+/* The framing by itself, for programs without a parser
  *
  * A framer takes the peer's bytes as they come. It finds where the header, each
  * stanza and the stream end.
@@ -1362,13 +1372,23 @@ int xmpp_close_batch_run(xmpp_close_batch *batch,
  *        else if (frame >= XMPP_CLOSE_FRAME_END)
  *            break;
  *    }
+ *
+ * In a thread, one function does this for its own recv() and as on_data of
+ * xmpp_close_fd(). What it returned last goes into parsed of the options:
+ *
+ *    if (frame == XMPP_CLOSE_FRAME_END)
+ *        return XMPP_CLOSE_PEER_CLOSED;
+ *    if (frame == XMPP_CLOSE_FRAME_MALFORMED)
+ *        return XMPP_CLOSE_NOT_XMPP; // xml is the condition, for stream_error
+ *    return xmpp_close_framer_between_stanzas(f) ? 0 : XMPP_CLOSE_MID_ELEMENT;
  */
 
 /// What was found.
 typedef enum xmpp_close_frame {
     /// Nothing yet. All bytes are consumed: hand in more.
     XMPP_CLOSE_FRAME_MORE = 0,
-    /// The peer's header.
+    /// The peer's header: the start tag of the root, whatever its name and
+    /// namespace. Whether it is a stream of XMPP is yours to check.
     XMPP_CLOSE_FRAME_HEADER = 1,
     /// A whole stanza, or another first-level element, such as a stream error.
     XMPP_CLOSE_FRAME_STANZA = 2,
@@ -1377,8 +1397,9 @@ typedef enum xmpp_close_frame {
     XMPP_CLOSE_FRAME_OVERSIZE = 3,
     /// The peer's tag. Every later call finds it again, and consumes nothing.
     XMPP_CLOSE_FRAME_END = 4,
-    /// What came is no XMPP stream. `*xml` is the stream error condition to
-    /// answer with, such as "not-well-formed", and ends in NUL. Every later call
+    /// What came is not well-formed, or has what XMPP forbids, such as a comment.
+    /// Names and namespaces are not looked at. `*xml` is the stream error condition
+    /// to answer with, such as "not-well-formed", and ends in NUL. Every later call
     /// finds this again, and consumes nothing.
     XMPP_CLOSE_FRAME_MALFORMED = 5,
 } xmpp_close_frame;
@@ -1422,7 +1443,8 @@ int xmpp_close_framer_next(xmpp_close_framer *f,
 int xmpp_close_framer_restart(xmpp_close_framer *f);
 
 /// Returns 1 if what was consumed ends between two stanzas, and 0 if it ends
-/// inside a stanza or a tag. NULL: 0.
+/// inside a stanza or a tag. Also 0 before the header is complete, and after
+/// XMPP_CLOSE_FRAME_END and XMPP_CLOSE_FRAME_MALFORMED. NULL: 0.
 int xmpp_close_framer_between_stanzas(const xmpp_close_framer *f);
 
 /* What the peer says about idleness

@@ -66,7 +66,8 @@ impl CloseOptions {
     }
 
     /// Begins to close the stream. What can be written without waiting leaves at once, our closing tag if possible. The
-    /// [`Closing`] hands over the stanzas that still arrive, and does the rest.
+    /// [`Closing`] hands over the stanzas that still arrive, and does the rest. With [`residual`](Self::residual), our tag leaves
+    /// when the stanzas in these bytes have been taken from the [`Closing`].
     ///
     /// ```
     /// use std::{io::Write, net::Shutdown, os::unix::net::UnixStream, time::Duration};

@@ -266,7 +266,9 @@ impl CloseOptions {
         self
     }
 
-    /// Bytes of the peer's stream that were read and not handled yet. They must begin between two stanzas.
+    /// Bytes of the peer's stream that were read and not handled yet. They must begin between two stanzas. They are handed over
+    /// first, before our closing tag is written, so that the peer is told when they are malformed.
+    /// [`answer`](Self::answer) limits the time for that.
     // F-28
     pub fn residual(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.residual = bytes.into();

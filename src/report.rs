@@ -95,7 +95,8 @@ impl Outcome {
 pub enum Initiator {
     /// We began.
     Us = 1,
-    /// The peer began: with its closing tag, a stream error, or the end of the connection.
+    /// The peer began: with its closing tag, a stream error, or the end of the connection. A blocking close begins before it
+    /// reads, so an end that was there before counts as begun by [`Us`](Self::Us).
     Peer = 2,
     /// Both began: the peer's closing tag, or its stream error, came before our tag was written. So the peer's tag is no
     /// answer to ours.

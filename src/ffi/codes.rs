@@ -71,7 +71,9 @@ pub enum xmpp_close_initiator {
     /// the peer's tag, the close still counts as begun by us. An engine knows
     /// what it is told: see XMPP_CLOSE_FACT_ARRIVED.
     XMPP_CLOSE_INITIATOR_US = 1,
-    /// The peer did: by its closing tag, a stream error, or the end of TCP.
+    /// The peer did: by its closing tag, a stream error, or the end of TCP. A
+    /// blocking call begins before it reads, so an end of TCP that was there
+    /// before counts as XMPP_CLOSE_INITIATOR_US.
     XMPP_CLOSE_INITIATOR_PEER = 2,
     /// Both did: the peer's tag, or its stream error, came before our tag was
     /// written. So the peer's tag is no answer to ours, and proves nothing about

@@ -1,4 +1,4 @@
-//! The framing by itself, for event loops without a parser
+//! The framing by itself, for programs without a parser
 //!
 //! A framer takes the peer's bytes as they come. It finds where the header, each
 //! stanza and the stream end.
@@ -11,6 +11,17 @@
 //!     else if (frame >= XMPP_CLOSE_FRAME_END)
 //!         break;
 //! }
+//! ```
+//!
+//! In a thread, one function does this for its own recv() and as on_data of
+//! xmpp_close_fd(). What it returned last goes into parsed of the options:
+//!
+//! ```text
+//! if (frame == XMPP_CLOSE_FRAME_END)
+//!     return XMPP_CLOSE_PEER_CLOSED;
+//! if (frame == XMPP_CLOSE_FRAME_MALFORMED)
+//!     return XMPP_CLOSE_NOT_XMPP; // xml is the condition, for stream_error
+//! return xmpp_close_framer_between_stanzas(f) ? 0 : XMPP_CLOSE_MID_ELEMENT;
 //! ```
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
@@ -35,7 +46,8 @@ use crate::{
 pub enum xmpp_close_frame {
     /// Nothing yet. All bytes are consumed: hand in more.
     XMPP_CLOSE_FRAME_MORE = 0,
-    /// The peer's header.
+    /// The peer's header: the start tag of the root, whatever its name and
+    /// namespace. Whether it is a stream of XMPP is yours to check.
     XMPP_CLOSE_FRAME_HEADER = 1,
     /// A whole stanza, or another first-level element, such as a stream error.
     XMPP_CLOSE_FRAME_STANZA = 2,
@@ -44,8 +56,9 @@ pub enum xmpp_close_frame {
     XMPP_CLOSE_FRAME_OVERSIZE = 3,
     /// The peer's tag. Every later call finds it again, and consumes nothing.
     XMPP_CLOSE_FRAME_END = 4,
-    /// What came is no XMPP stream. `*xml` is the stream error condition to
-    /// answer with, such as "not-well-formed", and ends in NUL. Every later call
+    /// What came is not well-formed, or has what XMPP forbids, such as a comment.
+    /// Names and namespaces are not looked at. `*xml` is the stream error condition
+    /// to answer with, such as "not-well-formed", and ends in NUL. Every later call
     /// finds this again, and consumes nothing.
     XMPP_CLOSE_FRAME_MALFORMED = 5,
 }
@@ -212,7 +225,8 @@ pub unsafe extern "C" fn xmpp_close_framer_restart(f: *mut xmpp_close_framer) ->
 }
 
 /// Returns 1 if what was consumed ends between two stanzas, and 0 if it ends
-/// inside a stanza or a tag. NULL: 0.
+/// inside a stanza or a tag. Also 0 before the header is complete, and after
+/// XMPP_CLOSE_FRAME_END and XMPP_CLOSE_FRAME_MALFORMED. NULL: 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_framer_between_stanzas(f: *const xmpp_close_framer) -> c_int {
     // SAFETY: NULL, or from xmpp_close_framer_new() and changed by nobody now, as the header says.

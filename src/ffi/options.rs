@@ -27,7 +27,7 @@ pub const XMPP_CLOSE_PEER_CLOSED: c_int = 1;
 /// well-formed, or no XMPP stream.
 pub const XMPP_CLOSE_NOT_XMPP: c_int = 2;
 /// Returned by on_data instead of 0: go on, and the bytes ended inside an element
-/// of the stream.
+/// of the stream. For bytes that your parser got before the call, set parsed.
 pub const XMPP_CLOSE_MID_ELEMENT: c_int = 3;
 
 /// Returned by on_farewell on a started stream: not yet. It is called again when
@@ -119,14 +119,19 @@ pub struct xmpp_close_options {
     /// Return 0 to go on, or XMPP_CLOSE_MID_ELEMENT to go on from inside an
     /// element. Return XMPP_CLOSE_PEER_CLOSED once the parser has seen the peer's
     /// tag. Return XMPP_CLOSE_NOT_XMPP when the parser refuses the bytes; the
-    /// library answers with the stream error not-well-formed, unless a part of
-    /// our tag is written. Return anything else to stop at once. When the peer
-    /// ends TCP without its tag, the outcome is XMPP_CLOSE_TRUNCATED after
-    /// XMPP_CLOSE_MID_ELEMENT, otherwise XMPP_CLOSE_PEER_EOF.
+    /// library answers with stream_error, or else with not-well-formed, unless a
+    /// part of our tag is written. A blocking call writes our tag as soon as
+    /// residual is handled, so it can answer residual, and seldom what it reads.
+    /// Return anything else to stop at once. When the peer ends TCP without its
+    /// tag, the outcome is XMPP_CLOSE_TRUNCATED after XMPP_CLOSE_MID_ELEMENT,
+    /// otherwise XMPP_CLOSE_PEER_EOF.
     ///
-    /// Bytes that you have parsed before the call are not shown again. If they
-    /// made your parser fail, pass them as residual all the same, so that on_data
-    /// can say so.
+    /// A stream error of the peer's has no result of its own: return 0, since the
+    /// peer's tag is still awaited. The report does not show the error. On a
+    /// started stream, call xmpp_close_peer_error() instead.
+    ///
+    /// Bytes that your parser got before the call are not shown again: set
+    /// parsed to what the parser said of them.
     ///
     /// With expat, call XML_SetReparseDeferralEnabled(parser, XML_FALSE) first,
     /// or a tag that comes in pieces is seen too late. An expat without this
@@ -178,7 +183,9 @@ pub struct xmpp_close_options {
     pub tag_sent: u32,
     /// The limit for what you still owe the peer: when the peer closes first, or
     /// when something has arrived as you close. After it our tag is sent all the
-    /// same, so that it goes out in time. 0: half of total_ms.
+    /// same, so that it goes out in time. Without a handle nothing can be answered:
+    /// there it is the limit for your callbacks with residual, and for on_farewell
+    /// with what has arrived. 0: half of total_ms.
     pub answer_ms: u32,
     /// For xmpp_close_new() only. 1: your program has a parser, so it calls
     /// xmpp_close_received(), not xmpp_close_input().
@@ -195,8 +202,9 @@ pub struct xmpp_close_options {
     pub peer_header_len: usize,
     /// *Your* header, if it has not been sent. It goes in front of whatever is
     /// sent first, as when a stream is refused before its header (RFC 6120
-    /// section 4.9.1.2). closing_tag is not needed then. NULL: your header has
-    /// been sent.
+    /// section 4.9.1.2). closing_tag is not needed then. The peer's header may
+    /// not have come either: if it is what comes first, it is no stanza. NULL: your
+    /// header has been sent, and the peer's has come.
     pub header: *const c_void,
     /// Length of header in bytes.
     pub header_len: usize,
