@@ -306,11 +306,11 @@ impl<T: Transport> Stream<T> {
     ///
     /// fn answer_and_close<T: Transport>(
     ///     mut stream: Stream<T>,
-    ///     answer: impl Fn(&mut Stream<T>, Stanza) -> Result<(), Error>,
+    ///     answer: impl Fn(&mut Stream<T>, Stanza), // a send that fails shows in the report
     /// ) -> Result<Closing<T>, Error> {
     ///     loop {
     ///         match stream.receive_within(Duration::ZERO) {
-    ///             Ok(Incoming::Stanza(stanza)) => answer(&mut stream, stanza)?,
+    ///             Ok(Incoming::Stanza(stanza)) => answer(&mut stream, stanza),
     ///             Ok(Incoming::TimedOut | Incoming::PeerClosed) | Err(_) => break,
     ///             Ok(_) => {}
     ///         }

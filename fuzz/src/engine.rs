@@ -61,7 +61,7 @@ impl<'a> Run<'a> {
             limits.answer = times();
         }
         let output_limit = if more & 4 == 0 { 16 << 20 } else { 40_000 };
-        let parser = (more & 8 != 0).then(Parser::new);
+        let parser = (more & 8 != 0).then(|| Parser::new(header));
         let (peer_closed, farewell, parses) = (flags & 32 != 0, output.farewell, parser.is_some());
         let mut model = Model::new(limits);
         if peer_closed {

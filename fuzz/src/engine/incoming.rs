@@ -26,9 +26,10 @@ pub struct Parser {
 }
 
 impl Parser {
-    /// As the engine's own is at first.
-    pub(super) fn new() -> Self {
-        Self { framer: Framer::inside(None).limit(10_000), knows_errors: true }
+    /// As the engine's own is at first. Where our header has not been sent, the peer's may still come.
+    pub(super) fn new(our_header: &str) -> Self {
+        let framer = if our_header.is_empty() { Framer::inside(None) } else { Framer::perhaps_inside() };
+        Self { framer: framer.limit(10_000), knows_errors: true }
     }
 
     /// What is found next, and the condition if that is malformed.
