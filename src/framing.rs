@@ -221,6 +221,8 @@ impl Framer {
     ///
     /// Call this until it returns `None`, even when `input` is empty: an [`End`](Frame::End) may follow a header without
     /// another byte. A frame that lies whole in `input` is a part of `input`. Any other frame is put together in a buffer.
+    ///
+    /// A program that may close inside a stanza keeps the bytes since the last frame, because the framer does not give them back.
     pub fn next<'a, 'i: 'a>(&'a mut self, input: &mut &'i [u8]) -> Option<Frame<'a>> {
         match self.stage {
             Stage::Running => {}
