@@ -131,7 +131,8 @@ impl CloseOptions {
 /// # Ok(()) }
 /// ```
 ///
-/// A program with an event loop calls [`step`](Self::step) instead of the iterator.
+/// A program with an event loop calls [`step`](Self::step) instead of the iterator. A `Closing` cannot join a batch: a server
+/// that goes down cancels it at its deadline, or has begun it with a total no longer than that of its shutdown.
 ///
 /// Nothing may be sent behind the closing tag (RFC 6120 section 4.4), so a `Closing` has nothing to write with:
 ///

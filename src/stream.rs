@@ -6,8 +6,7 @@ mod moving;
 mod sender;
 
 use std::{
-    fmt, io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    io,
     time::{Duration, Instant},
 };
 
@@ -25,7 +24,7 @@ use crate::{
     transport::Transport,
 };
 
-/// The XMPP stream of a whole session, from its first byte to its end, on one thread. The `Stream` owns the transport and
+/// The XMPP stream of a whole session, from its first byte to its end, on one thread at a time. The `Stream` owns the transport and
 /// reads all of it, so no byte is lost between the session and the close.
 ///
 /// ```
@@ -73,6 +72,18 @@ use crate::{
 /// - [`send`](Self::send) waits for the [`write_limit`](Self::write_limit) while not a byte can be written.
 /// - A TLS handshake waits as long as its own call says, such as `RustlsTransport::handshake`.
 /// - The limits of the close begin with the close: see [`CloseOptions::total`].
+///
+/// # In an event loop
+///
+/// A loop that waits in poll(2) serves many streams. The example `poll_server` is a whole server.
+///
+/// - Set the [`write_limit`](Self::write_limit) to zero: [`send`](Self::send) never waits then. When it fails with
+///   [`TimedOut`](io::ErrorKind::TimedOut), the stream keeps the rest. Wait until the descriptor is writable, then call
+///   `send("")`, which goes on with the rest. Receive no more until the rest is out, or the peer decides how much is kept.
+/// - When the descriptor is readable, call [`receive_within`](Self::receive_within) with a limit of zero until it returns
+///   [`Incoming::TimedOut`]. Who stops earlier, so that the other streams have their turn, comes back without poll(2): what
+///   has been read lies in the stream, and the descriptor does not show it.
+/// - To close, call [`begin`](Self::begin) and [`Closing::step`], or put the stream into a `Batch`.
 pub struct Stream<T> {
     /// Moves the stream until its end, through the close as well.
     driver: Driver<T>,
@@ -148,7 +159,8 @@ impl<T: Transport> Stream<T> {
         Ok(self.mailbox.get_or_insert_with(Mailbox::new).sender(waker))
     }
 
-    /// Sets how long [`send`](Self::send) waits while not a byte can be written; 30 s by default.
+    /// Sets how long [`send`](Self::send) waits while not a byte can be written; 30 s by default. Zero: `send` writes
+    /// what can be written at once, and never waits.
     pub fn write_limit(&mut self, limit: Duration) {
         self.write_limit = limit;
     }
@@ -162,30 +174,35 @@ impl<T: Transport> Stream<T> {
     /// Sends our header, or whole stanzas, and blocks until all of it is written. What the peer sends meanwhile is kept for
     /// [`receive`](Self::receive).
     ///
+    /// A `send` while a rest waits takes its text too, behind the rest. An empty text only goes on with the rest.
+    ///
     /// # Errors
     /// - [`Error::Invalid`] when `xml` ends inside a stanza, holds a closing tag, or has text beside the stanzas. Nothing of it
     ///   was sent.
     /// - [`Error::Closed`] after the peer's stream error, or when what the peer sent was no XMPP stream.
     /// - [`Error::Io`] with [`TimedOut`](io::ErrorKind::TimedOut) when not a byte could be written within
     ///   [`write_limit`](Self::write_limit). The next `send` or the close sends the rest, so do not send it again.
-    /// - [`Error::Io`] with another kind when the connection broke. Call [`close`](Self::close) for the report.
+    /// - [`Error::Io`] with another kind when the connection broke. Call [`close`](Self::close), or in an event
+    ///   loop [`begin`](Self::begin), for the report.
     pub fn send(&mut self, xml: impl AsRef<[u8]>) -> Result<(), Error> {
         let xml = xml.as_ref();
         if self.driver.stream_error().is_some() {
             return Err(Error::Closed);
         }
-        let mut outgoing = self.outgoing.clone();
-        sender::check(&mut outgoing, xml).map_err(Error::Invalid)?;
-        self.outgoing = outgoing;
-        self.unanswered = Vec::new();
-        self.driver.send(xml).map_err(|_| Error::Closed)?;
+        if !xml.is_empty() {
+            let mut outgoing = self.outgoing.clone();
+            sender::check(&mut outgoing, xml).map_err(Error::Invalid)?;
+            self.outgoing = outgoing;
+            self.unanswered = Vec::new();
+            self.driver.send(xml).map_err(|_| Error::Closed)?;
+        }
         self.flush()
     }
 
     /// Blocks until something came.
     ///
     /// # Errors
-    /// After each of these errors, call [`close`](Self::close): it ends TCP, and its report says how the stream ended.
+    /// After each of these errors, call [`close`](Self::close), or in an event loop [`begin`](Self::begin): it ends TCP, and its report says how the stream ended.
     ///
     /// - [`Error::Io`] with [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when the connection ended without a closing tag;
     ///   with another kind, such as [`ConnectionReset`](io::ErrorKind::ConnectionReset), when it broke.
@@ -197,6 +214,10 @@ impl<T: Transport> Stream<T> {
 
     /// As [`receive`](Self::receive), but returns [`Incoming::TimedOut`] when no whole stanza came within `limit`, even if
     /// parts of one came. What has arrived is read first, so a `limit` of zero finds it.
+    ///
+    /// Each call returns one thing. A loop until `TimedOut` therefore goes on for as long as the peer sends faster than the
+    /// program reads: bound it when there are other streams to serve. When a silence that [`idle_after`](Self::idle_after)
+    /// limits is over as well, [`Incoming::Idle`] comes first, and `TimedOut` from the next call.
     ///
     /// # Errors
     /// As for [`receive`](Self::receive).
@@ -364,28 +385,5 @@ impl<T: Transport> Stream<T> {
         options.check()?;
         self.driver.set(options)?;
         Ok(self.driver)
-    }
-}
-
-/// For poll(2) and its like. Nothing may be read from the descriptor, or written to it.
-impl<T: Transport + AsFd> AsFd for Stream<T> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.get_ref().as_fd()
-    }
-}
-
-/// For poll(2) and its like. Nothing may be read from the descriptor, or written to it.
-impl<T: Transport + AsRawFd> AsRawFd for Stream<T> {
-    fn as_raw_fd(&self) -> RawFd {
-        self.get_ref().as_raw_fd()
-    }
-}
-
-impl<T: Transport> fmt::Debug for Stream<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream")
-            .field("peer_closed", &self.driver.is_peer_closed())
-            .field("stream_error", &self.driver.stream_error())
-            .finish_non_exhaustive()
     }
 }

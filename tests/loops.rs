@@ -1,9 +1,13 @@
-//! The examples for programs that have a loop of their own: `polling`, over poll(2), and `tokio`, in async code.
+//! The examples for programs that have a loop of their own: `polling` and `poll_server`, over poll(2), and `tokio`, in async
+//! code.
 
 #[path = "support/example.rs"]
 mod example;
 #[path = "support/peer.rs"]
 mod peer;
+#[cfg(feature = "batch")]
+#[path = "loops/server.rs"]
+mod server;
 
 use std::{
     net::TcpListener,

@@ -284,6 +284,29 @@ fn a_send_that_cannot_be_written_in_time_is_kept_for_the_close() {
 }
 
 #[test]
+fn without_a_write_limit_a_send_takes_its_text_behind_the_rest_and_an_empty_one_goes_on_with_it() {
+    let (ours, theirs) = peer::pair();
+    let mut stream = Stream::new(ours);
+    stream.write_limit(Duration::ZERO);
+    stream.send("").unwrap(); // nothing waits, not even our header
+    stream.send(HEADER).unwrap();
+    let stanzas = peer::stanzas(200_000);
+    let is_out = |result| match result {
+        Err(Error::Io(error)) if error.kind() == ErrorKind::TimedOut => false,
+        other => other.map(|()| true).unwrap(),
+    };
+    assert!(!is_out(stream.send(&stanzas)) && !is_out(stream.send("<iq id='last'/>")));
+    let expected = HEADER.to_owned() + &stanzas + "<iq id='last'/>" + TAG;
+    let peer = peer::peer(theirs, move |mut peer| {
+        peer.send(HEADER).read_tag().send(TAG).expect_eof();
+        assert!(peer.got == expected.as_bytes());
+    });
+    peer::wait_until(|| is_out(stream.send("")));
+    assert!(stream.close(&CloseOptions::new().total(PATIENCE)).unwrap().is_clean());
+    peer.join().unwrap();
+}
+
+#[test]
 fn a_trickle_cannot_extend_a_bounded_receive() {
     let (ours, theirs) = peer::pair();
     let peer = peer::peer(theirs, |mut peer| {

@@ -32,6 +32,8 @@ pub const DEFAULT_LINGER: Duration = Duration::from_secs(2);
 pub struct Limits {
     /// Bounds the whole close: the rest of our output, our closing tag, the wait for the peer's, the TLS alerts, and the end
     /// of TCP. Zero: our closing tag is sent, and nothing is waited for.
+    ///
+    /// When it is over, what had arrived by then is still handed over, without waiting: 256 KiB at most.
     // HS-05
     pub total: Duration,
     /// Bounds each time in which not a byte moves, inside `total`. Zero: not even the next byte is waited for.

@@ -42,10 +42,11 @@ pub enum Incoming {
     /// A stanza of this many bytes was larger than [`Stream::stanza_limit`], and was passed over. Ignore it, or close the
     /// stream with the stream error `policy-violation`.
     Oversize(u64),
-    /// The peer's stream error. Call [`Stream::close`] now: nothing may be sent any more. A peer that sends more errors: the
+    /// The peer's stream error. Call [`Stream::close`] now, or in an event loop [`Stream::begin`]: nothing may be sent any more. A peer that sends more errors: the
     /// first one again.
     StreamError(StreamError),
-    /// The peer's closing tag. Send what is still owed to the peer, then call [`Stream::close`], which answers the tag.
+    /// The peer's closing tag. Send what is still owed to the peer, then call [`Stream::close`], or in an event
+    /// loop [`Stream::begin`], which answers the tag.
     PeerClosed,
     /// Another thread called [`Waker::wake`].
     Woken,

@@ -1,7 +1,8 @@
 //! Moves the bytes of a [`Stream`], and waits while none can be moved.
 
 use std::{
-    io,
+    fmt, io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     time::{Duration, Instant},
 };
 
@@ -176,5 +177,28 @@ impl<T: Transport> Stream<T> {
             }
             Err(error) => is_passing(&error),
         }
+    }
+}
+
+/// For poll(2) and its like. Nothing may be read from the descriptor, or written to it.
+impl<T: Transport + AsFd> AsFd for Stream<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.get_ref().as_fd()
+    }
+}
+
+/// For poll(2) and its like. Nothing may be read from the descriptor, or written to it.
+impl<T: Transport + AsRawFd> AsRawFd for Stream<T> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.get_ref().as_raw_fd()
+    }
+}
+
+impl<T: Transport> fmt::Debug for Stream<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("peer_closed", &self.driver.is_peer_closed())
+            .field("stream_error", &self.driver.stream_error())
+            .finish_non_exhaustive()
     }
 }

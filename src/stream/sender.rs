@@ -16,6 +16,10 @@ use crate::{
 /// Sends stanzas on a [`Stream`](crate::Stream) from any thread, while the stream's own thread receives. Made by
 /// [`Stream::sender`](crate::Stream::sender); clones send on the same stream.
 ///
+/// Only a thread that waits in [`Stream::receive`](crate::Stream::receive) is woken. An event loop that waits in poll(2) does not
+/// notice what a `Sender` queues: it [sends](crate::Stream::send) by itself, with a [write
+/// limit](crate::Stream::write_limit) of zero.
+///
 /// ```
 /// use std::{io::Write, net::Shutdown, os::unix::net::UnixStream, thread};
 /// use xmpp_close::{CloseOptions, Incoming, SendError, Stream};

@@ -230,3 +230,16 @@ fn a_peer_that_never_stops_holds_back_no_wake_and_no_limit() {
     assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
     assert!(matches!(stream.receive_within(Duration::from_millis(50)).unwrap(), Incoming::TimedOut));
 }
+
+#[test]
+fn a_silence_that_is_over_is_told_before_a_limit_of_zero() {
+    let (ours, _theirs) = peer::pair();
+    let mut stream = Stream::new(ours);
+    stream.idle_after(Some(Duration::from_secs(3600)));
+    assert!(matches!(stream.receive_within(Duration::ZERO).unwrap(), Incoming::TimedOut));
+    stream.idle_after(Some(SHORT));
+    after(Instant::now(), SHORT);
+    assert!(matches!(stream.receive_within(Duration::ZERO).unwrap(), Incoming::Idle));
+    stream.idle_after(Some(Duration::from_secs(3600)));
+    assert!(matches!(stream.receive_within(Duration::ZERO).unwrap(), Incoming::TimedOut));
+}
