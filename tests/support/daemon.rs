@@ -46,9 +46,16 @@ pub fn require(programs: &[(&str, &str)]) {
     }
 }
 
-/// Addresses on which nobody listened just now.
+/// Addresses on which nobody listened just now. Systems give a connection a port from 32768 on, so no connection of another
+/// test takes one of these ports before the server has it, or while the server is started again.
 pub fn free_addresses<const N: usize>() -> [SocketAddr; N] {
-    let probes = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(2_654_435_761); // processes of one time begin far from each other
+    let ports = || 10_000 + (start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 22_000) as u16;
+    let probes = [(); N].map(|()| {
+        let bound = (0..22_000).find_map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, ports())).ok());
+        bound.expect("a port on which nobody listens")
+    });
     probes.map(|probe| probe.local_addr().unwrap())
 }
 

@@ -148,6 +148,7 @@ impl<T: Transport> Driver<T> {
     fn try_step(&mut self, patient: bool) -> Progress {
         if self.plan.first_step && !self.handles_residual() {
             self.plan.first_step = false;
+            self.input.shrink();
             self.look_at_clock();
             self.first_step();
             return Progress::Moved;
