@@ -13,6 +13,7 @@ const TOTAL: Duration = Duration::from_secs(10);
 /// After how many stanzas of one client the others have their turn.
 const TURN: usize = 100;
 
+#[allow(clippy::large_enum_variant, reason = "a stream that is open is the usual case")]
 enum State {
     Open(Stream<TcpStream>),
     Closing(Closing<TcpStream>),

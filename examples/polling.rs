@@ -1,5 +1,4 @@
 //! Ends a stream with each HOST:PORT in one poll(2) loop: `cargo run --example polling localhost:5222 127.0.0.1:5222`
-//! (The first example that is built builds the dev-dependencies too, which takes some minutes.)
 use std::{env, error::Error, net::TcpStream, time::Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -69,7 +69,7 @@ fn a_poll_loop_ends_each_stream_when_its_peer_does() {
     }
     late.join().unwrap();
     soon.join().unwrap();
-    assert!(lines("polling") <= 61);
+    assert!(lines("polling") <= 60);
 }
 
 #[test]
