@@ -32,6 +32,7 @@
 
 mod header;
 mod limits;
+mod reader;
 mod scope;
 mod stanza;
 mod stream_error;

@@ -3,19 +3,22 @@
 #![allow(unsafe_code, reason = "poll(2) and epoll are system calls")]
 #[path = "support/peer.rs"]
 mod peer;
+#[path = "step/transports.rs"]
+mod transports;
 
 use std::{
     cell::RefCell,
     io::{self, Write},
     net::TcpStream,
-    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    os::fd::{AsFd, AsRawFd},
     rc::Rc,
     thread,
     time::{Duration, Instant},
 };
 
 use peer::{PATIENCE, Peer, TAG};
-use xmpp_close::{CloseOptions, Closing, Initiator, Interest, Outcome, Report, Step, Transport, Wait};
+use transports::{Flood, Moody, Random, Tried};
+use xmpp_close::{CloseOptions, Closing, Initiator, Outcome, Report, Step, Transport, Wait};
 
 /// How the other end behaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -216,75 +219,6 @@ fn what_readiness_does_not_show_is_found_by_the_deadline() {
     peer.join().unwrap();
 }
 
-/// xorshift: any seed gives the same again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit as u64) as usize
-    }
-}
-
-/// What was tried since the step began, and how it went.
-#[derive(Default)]
-struct Tried {
-    read_blocked: Option<bool>,
-    write_blocked: Option<bool>,
-    reads: usize,
-    read: usize,
-}
-
-/// A peer that sends and takes what chance wants, and blocks now and then.
-struct Moody {
-    random: Random,
-    tried: Rc<RefCell<Tried>>,
-    incoming: Vec<u8>,
-    taken: usize,
-    always: bool,
-}
-
-impl Moody {
-    fn blocks(&mut self) -> bool {
-        !self.always && self.random.below(3) == 0
-    }
-}
-
-impl Transport for Moody {
-    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let blocked = self.blocks();
-        let mut tried = self.tried.borrow_mut();
-        tried.read_blocked = Some(blocked);
-        tried.reads += 1;
-        if blocked {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let most = if self.always { buf.len() } else { self.random.below(buf.len()).max(1) };
-        let rest = &self.incoming[self.taken..];
-        let count = rest.len().min(most);
-        buf[..count].copy_from_slice(&rest[..count]);
-        self.taken += count;
-        tried.read += count;
-        Ok(count)
-    }
-
-    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let blocked = self.blocks();
-        self.tried.borrow_mut().write_blocked = Some(blocked);
-        if blocked { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(self.random.below(bytes.len()) + 1) }
-    }
-
-    fn shut(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn wait(&mut self, _: Interest, _: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
-        panic!("a step does not wait")
-    }
-}
-
 #[test]
 fn a_step_waits_for_a_direction_only_when_it_has_just_found_it_blocked() {
     for seed in 1..=300 {
@@ -364,32 +298,6 @@ fn a_close_that_is_not_over_can_be_looked_at_and_cancelled() {
     let (ours, theirs) = peer::pair();
     assert!(CloseOptions::new().begin(ours).unwrap().into_transport().is_none(), "it could be written to");
     drop(theirs);
-}
-
-/// A peer that sends stanzas as fast as they are read, and never stops.
-struct Flood {
-    stanza: &'static [u8],
-    at: usize,
-}
-
-impl Transport for Flood {
-    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        buf.iter_mut().zip(self.stanza.iter().cycle().skip(self.at)).for_each(|(to, from)| *to = *from);
-        self.at = (self.at + buf.len()) % self.stanza.len();
-        Ok(buf.len())
-    }
-
-    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(bytes.len())
-    }
-
-    fn shut(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn wait(&mut self, _: Interest, _: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
-        panic!("a step does not wait")
-    }
 }
 
 /// The turn of one stream in a loop: steps until a wait comes. `None`: the close is over.
