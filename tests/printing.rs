@@ -1,5 +1,8 @@
 //! What a log shows of the public types, and the shortest form of a close.
 
+#[path = "support/session.rs"]
+mod session;
+
 use std::{
     error::Error as _,
     io::{self, Write},
@@ -7,6 +10,7 @@ use std::{
     os::unix::net::UnixStream,
 };
 
+use session::Session;
 use xmpp_close::{CloseOptions, Error, Invalid, Limit, Outcome, Stream, TlsError, TlsSession};
 
 /// A stream whose peer has said this, and nothing more will come.
@@ -148,23 +152,6 @@ fn what_holds_a_connection_can_be_printed() {
     assert_eq!(closing.finish().outcome, Outcome::Clean);
     #[cfg(feature = "batch")]
     assert!(format!("{:?}", xmpp_close::Batch::new().unwrap()).starts_with("Batch { streams: 0"));
-}
-
-/// The least that a TLS session has to say for itself.
-struct Session;
-
-impl TlsSession for Session {
-    fn read(&mut self, _: &mut [u8]) -> Result<usize, TlsError> {
-        Err(TlsError::Eof)
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, TlsError> {
-        Ok(bytes.len())
-    }
-
-    fn close_notify(&mut self) -> Result<(), TlsError> {
-        Ok(())
-    }
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! What programs take for granted of the public types: threads, comparison, names that are read back, errors that chain.
 
+#[path = "support/session.rs"]
+mod session;
+
 use std::{collections::BTreeSet, error::Error as StdError, fmt::Debug, hash::Hash, net::TcpStream, str::FromStr};
 
+use session::Session;
 use xmpp_close::{
     Canceller, CloseOptions, Closing, Condition, Engine, Error, Fact, Found, Frame, Framer, Incoming, Initiator,
     Interest, Invalid, LateBytes, Limit, Limits, Malformed, Outcome, OverTls, Report, SendError, Sender, Stanza, Step,
@@ -42,23 +46,6 @@ type Any = dyn AnyTransport;
 
 /// Transports of several kinds, in one collection.
 trait AnyTransport: Transport + Debug + Send {}
-
-#[derive(Debug)]
-struct Session;
-
-impl xmpp_close::TlsSession for Session {
-    fn read(&mut self, _: &mut [u8]) -> Result<usize, TlsError> {
-        Err(TlsError::Eof)
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, TlsError> {
-        Ok(bytes.len())
-    }
-
-    fn close_notify(&mut self) -> Result<(), TlsError> {
-        Ok(())
-    }
-}
 
 #[test]
 fn errors_go_through_the_question_mark_whatever_the_program_returns() {

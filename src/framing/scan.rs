@@ -1,6 +1,8 @@
 //! The state machine over the bytes of a stream. It finds where markup begins and ends, and how deep it is nested. Of what it
 //! has seen it keeps only the names of open elements.
 
+mod before;
+
 use super::Malformed::{self, NotWellFormed, RestrictedXml};
 use super::bytes::{is_ascii_name, is_space};
 use super::content::Content;
@@ -28,7 +30,6 @@ pub(super) enum Token {
     StrayEnd,
 }
 
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 const CDATA: &[u8] = b"<![CDATA[";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -91,21 +92,6 @@ impl Scanner {
         }
     }
 
-    /// The root was open before the first tag, if this is not known by now.
-    fn was_open(&mut self) {
-        if std::mem::take(&mut self.open_perhaps) {
-            self.depth = 1;
-        }
-    }
-
-    /// The first start tag has come: if its name is not that of a root, it is a stanza's.
-    fn first_tag(&mut self) {
-        if !self.names.current().is_some_and(|name| self.root.is_closed_by(name)) {
-            self.was_open();
-        }
-        self.open_perhaps = false;
-    }
-
     /// Whether the next byte belongs to the tag, element or declaration that was begun before.
     pub fn is_in_markup(&self) -> bool {
         !matches!((self.state, self.depth), (State::Text, 1) | (State::Start { .. } | State::Prolog, _))
@@ -122,26 +108,6 @@ impl Scanner {
         let passed = &before[..before.len() - rest.len()];
         self.stray_bytes += passed.iter().filter(|&&byte| !is_space(byte)).count() as u64;
         result
-    }
-
-    fn prolog(&mut self, rest: &mut &[u8]) -> Result<(), Malformed> {
-        while let Some((&byte, tail)) = rest.split_first() {
-            self.state = match self.state {
-                State::Start { matched } if BYTE_ORDER_MARK.get(matched) == Some(&byte) => {
-                    // RFC 6120 section 11.6 forbids a byte order mark, but it does no harm.
-                    self.stray_bytes += 1;
-                    State::Start { matched: matched + 1 }
-                }
-                State::Start { matched: 1 | 2 } => return Err(NotWellFormed),
-                _ if byte == b'<' => return Ok(()),
-                // XML allows nothing before its declaration, but some software ends the document before with a newline.
-                State::Start { matched: 0 } if self.follows && is_space(byte) => self.state,
-                _ if is_space(byte) => State::Prolog,
-                _ => return Err(NotWellFormed),
-            };
-            *rest = tail;
-        }
-        Ok(())
     }
 
     /// Scans to the end of a token. It begins with the `<` that `rest` begins with, or was begun in earlier input.

@@ -1,10 +1,6 @@
 //! The other end of a row's wire.
 
-use std::{
-    io::{ErrorKind, Read},
-    net::Shutdown,
-    sync::mpsc::Receiver,
-};
+use std::{net::Shutdown, sync::mpsc::Receiver};
 
 use crate::{
     peer::{Peer, TAG},
@@ -22,15 +18,7 @@ impl Far {
     /// Reads until our tag has come; behind it nothing but our `close_notify` may be.
     pub fn read_tag(&mut self) -> &mut Self {
         let ends = [TAG.to_owned(), TAG.to_owned() + CLOSE_NOTIFY];
-        let mut chunk = [0; 65536];
-        while !ends.iter().any(|end| self.peer.got.ends_with(end.as_bytes())) {
-            let count = match self.peer.tcp.read(&mut chunk) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                read => read.unwrap(),
-            };
-            assert!(count > 0, "no tag in {:?}", self.peer.text());
-            self.peer.got.extend_from_slice(&chunk[..count]);
-        }
+        self.peer.read_while(TAG, |got| !ends.iter().any(|end| got.ends_with(end.as_bytes())));
         self
     }
 

@@ -67,14 +67,19 @@ impl Peer {
 
     /// Reads until `end` is the last that came.
     pub fn read_until(&mut self, end: &str) -> &mut Self {
+        self.read_while(end, |got| !got.ends_with(end.as_bytes()))
+    }
+
+    /// Reads as long as `what` has not come, which `lacks` tells.
+    pub fn read_while(&mut self, what: &str, lacks: impl Fn(&[u8]) -> bool) -> &mut Self {
         let mut chunk = [0; 65536];
-        while !self.got.ends_with(end.as_bytes()) {
+        while lacks(&self.got) {
             let count = match self.tcp.read(&mut chunk) {
                 // With a timeout, also of a machine that stood still in between.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 read => read.unwrap(),
             };
-            assert!(count > 0, "EOF before {end:?}, after {:?}", self.text());
+            assert!(count > 0, "EOF before {what:?}, after {:?}", self.text());
             self.got.extend_from_slice(&chunk[..count]);
         }
         self

@@ -22,6 +22,9 @@ use crate::{
     setup::{self, Case, Library},
 };
 
+/// A record that nobody encrypted.
+pub const GARBAGE: &[u8] = b"\x17\x03\x03\x00\x28ffffffffffffffffffffffffffffffffffffffff";
+
 /// What one read found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Got {
@@ -167,6 +170,14 @@ impl TlsPeer {
         self.tap().corked.take().unwrap()
     }
 
+    /// The record of a large stanza.
+    pub fn large_record(&mut self) -> Vec<u8> {
+        let stanza = format!("<message><body>{}</body></message>", "x".repeat(12_000));
+        self.encrypted(|peer| {
+            peer.send(stanza);
+        })
+    }
+
     /// Asks for new keys in both directions (TLS 1.3).
     pub fn update_keys(&mut self) -> &mut Self {
         let Session::Rustls(session, _) = &mut self.session else { panic!("only rustls can be told to") };
@@ -304,6 +315,15 @@ impl TlsPeer {
         let result = self.tcp.read_to_end(&mut rest);
         self.log.add(&rest);
         result.map(|_| rest)
+    }
+
+    /// The records that still come, to the end of TCP, whatever it is: who stops reading may leave a RST.
+    pub fn last_words(&mut self) -> Vec<Record> {
+        let before = self.records().len();
+        if let Err(error) = self.read_below() {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        }
+        self.records()[before..].to_vec()
     }
 
     pub fn records(&self) -> Vec<Record> {

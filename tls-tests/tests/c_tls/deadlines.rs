@@ -30,19 +30,11 @@ fn close_within(arguments: &[&str], script: impl Fn(&mut TlsPeer) + Clone + Send
     }
 }
 
-/// The record of a large stanza.
-fn record(peer: &mut TlsPeer) -> Vec<u8> {
-    let stanza = format!("<message><body>{}</body></message>", "x".repeat(12_000));
-    peer.encrypted(|peer| {
-        peer.send(stanza);
-    })
-}
-
 #[test]
 fn a_trickle_inside_one_record_cannot_extend_the_deadline() {
     let script = |peer: &mut TlsPeer| {
         peer.read_tag();
-        for byte in record(peer) {
+        for byte in peer.large_record() {
             if peer.is_over() || peer.tcp.write_all(&[byte]).is_err() {
                 return;
             }
@@ -56,7 +48,7 @@ fn a_trickle_inside_one_record_cannot_extend_the_deadline() {
 fn a_peer_that_stops_inside_a_record_cannot_extend_the_deadline() {
     let script = |peer: &mut TlsPeer| {
         peer.read_tag();
-        let record = record(peer);
+        let record = peer.large_record();
         peer.write_below(&record[..record.len() / 2]).expect_notify_and_fin().until_over();
     };
     close_within(&[], script, "timed-out");

@@ -1,33 +1,19 @@
 //! When TLS or TCP fails, nothing more is sent (TL-12), and what came before is handed over.
 
-use std::io::ErrorKind;
-
 use crate::{
     close::HEADER,
     close::{Cell, Listener, close, close_over, each, read_header},
     peer::{self, TAG},
     records::Record,
-    script::{Got, TlsPeer},
+    script::{GARBAGE, Got, TlsPeer},
 };
-
-/// A record that nobody encrypted.
-pub const GARBAGE: &[u8] = b"\x17\x03\x03\x00\x28ffffffffffffffffffffffffffffffffffffffff";
-
-/// The records that still come, to the end of TCP, whatever it is: who stops reading may leave a RST.
-fn last_words(peer: &mut TlsPeer) -> Vec<Record> {
-    let before = peer.records().len();
-    if let Err(error) = peer.read_below() {
-        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-    }
-    peer.records()[before..].to_vec()
-}
 
 #[test]
 fn a_broken_record_ends_the_close_with_one_fatal_alert() {
     each(Cell::all(), |cell| {
         let closed = close(cell, &[], |mut peer| {
             peer.read_tag().send(peer::stanzas(3)).until_delivered(3).write_below(GARBAGE);
-            assert_eq!(last_words(&mut peer), [Record::Alert]);
+            assert_eq!(peer.last_words(), [Record::Alert]);
         });
         closed.expect("tls-failed", 3, (false, false));
     });
@@ -43,7 +29,7 @@ fn what_came_in_the_same_segment_as_a_broken_record_is_delivered() {
             });
             burst.extend_from_slice(GARBAGE);
             peer.write_below(&burst);
-            assert_eq!(last_words(&mut peer), [Record::Alert]);
+            assert_eq!(peer.last_words(), [Record::Alert]);
         });
         closed.expect("tls-failed", 3, (false, false));
     });
@@ -57,7 +43,7 @@ fn after_a_fatal_alert_nothing_more_is_sent() {
             read_header(&mut peer);
             peer.send(HEADER).send(peer::stanzas(3)).spoil_next();
             assert_eq!(peer.receive(), Got::Failed);
-            assert_eq!(last_words(&mut peer), []);
+            assert_eq!(peer.last_words(), []);
         });
         closed.expect("tls-failed", 3, (false, false));
     });
@@ -68,7 +54,7 @@ fn a_failure_after_both_tags_leaves_the_close_clean() {
     each(Cell::all(), |cell| {
         let closed = close(cell, &[], |mut peer| {
             peer.read_tag().send(TAG).write_below(GARBAGE);
-            let words = last_words(&mut peer);
+            let words = peer.last_words();
             // close_notify and, behind it or instead of it, the fatal alert; never close_notify behind that.
             assert!(matches!(words[..], [Record::Alert] | [Record::Alert, Record::Alert]), "{words:?}");
         });
@@ -81,7 +67,7 @@ fn plaintext_behind_tls_is_a_failure_not_a_stanza() {
     each(Cell::all(), |cell| {
         let closed = close(cell, &[], |mut peer| {
             peer.read_tag().write_below(format!("<message/>{TAG}").as_bytes());
-            last_words(&mut peer);
+            peer.last_words();
         });
         closed.expect("tls-failed", 0, (false, false));
     });

@@ -6,10 +6,9 @@ use socket2::SockRef;
 
 use crate::{
     close::{Cell, HEADER, Listener, certificate, each_at_once, read_header},
-    failures::GARBAGE,
     peer::TAG,
     program::{Output, Program, Variant},
-    script::{Got, TlsPeer},
+    script::{GARBAGE, Got, TlsPeer},
     setup::NAME,
 };
 

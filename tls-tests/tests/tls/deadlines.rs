@@ -55,19 +55,11 @@ fn timed_out(closed: &Closed, (): ()) {
     assert_eq!(alerts(&closed.report), (true, false));
 }
 
-/// The record of a large stanza.
-fn record(peer: &mut TlsPeer) -> Vec<u8> {
-    let stanza = format!("<message><body>{}</body></message>", "x".repeat(12_000));
-    peer.encrypted(|peer| {
-        peer.send(stanza);
-    })
-}
-
 #[test]
 fn a_trickle_inside_one_record_cannot_extend_the_deadline() {
     let script = |peer: &mut TlsPeer| {
         peer.read_tag();
-        for byte in record(peer) {
+        for byte in peer.large_record() {
             if peer.is_over() {
                 return;
             }
@@ -82,7 +74,7 @@ fn a_trickle_inside_one_record_cannot_extend_the_deadline() {
 fn a_peer_that_stops_inside_a_record_cannot_extend_the_deadline() {
     let script = |peer: &mut TlsPeer| {
         peer.read_tag();
-        let record = record(peer);
+        let record = peer.large_record();
         peer.write_below(&record[..record.len() / 2]).expect_notify_and_fin().until_over();
     };
     close_within(CloseOptions::new(), script, timed_out);

@@ -1,6 +1,6 @@
 //! When the TLS layer fails, nothing more is sent (TL-12), and what came before is handed over.
 
-use std::{io::ErrorKind, sync::mpsc};
+use std::sync::mpsc;
 
 use xmpp_close::{CloseOptions, Outcome};
 
@@ -8,28 +8,16 @@ use crate::{
     ours::{close, connect},
     peer::{self, TAG},
     records::Record,
-    script::{Got, TlsPeer},
+    script::{GARBAGE, Got},
     setup::{Case, Library, each},
 };
-
-/// A record that nobody encrypted.
-const GARBAGE: &[u8] = b"\x17\x03\x03\x00\x28ffffffffffffffffffffffffffffffffffffffff";
-
-/// The records that still come, to the end of TCP, whatever it is: who stops reading may leave a RST.
-fn last_words(peer: &mut TlsPeer) -> Vec<Record> {
-    let before = peer.records().len();
-    if let Err(error) = peer.read_below() {
-        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-    }
-    peer.records()[before..].to_vec()
-}
 
 #[test]
 fn a_broken_record_ends_the_close_with_one_fatal_alert_at_most() {
     each(Case::all(), |case| {
         let closed = close(case, &CloseOptions::new(), |mut peer| {
             peer.read_tag().send(peer::stanzas(3)).until_delivered(3).write_below(GARBAGE);
-            let words = last_words(&mut peer);
+            let words = peer.last_words();
             assert!(words.is_empty() || words == [Record::Alert], "{words:?}");
         });
         assert_eq!((closed.report.outcome, closed.delivered.len()), (Outcome::TlsFailed, 3), "{}", closed.report);
@@ -48,7 +36,7 @@ fn what_came_in_the_same_segment_as_a_broken_record_is_delivered() {
             });
             burst.extend_from_slice(GARBAGE);
             peer.write_below(&burst);
-            last_words(&mut peer);
+            peer.last_words();
         });
         assert_eq!((closed.report.outcome, closed.delivered.len()), (Outcome::TlsFailed, 3), "{}", closed.report);
     });
@@ -63,7 +51,7 @@ fn after_a_fatal_alert_nothing_more_is_sent() {
             peer.send(peer::stanzas(3)).spoil_next();
             ready.send(()).unwrap();
             assert_eq!(peer.receive(), Got::Failed);
-            assert_eq!(last_words(&mut peer), []);
+            assert_eq!(peer.last_words(), []);
         });
         is_ready.recv().unwrap();
         let report = xmpp_close::close(ours);
@@ -78,7 +66,7 @@ fn a_failure_after_both_tags_leaves_the_close_clean() {
     each(Case::all(), |case| {
         let closed = close(case, &CloseOptions::new(), move |mut peer| {
             peer.read_tag().send(TAG).write_below(GARBAGE);
-            let words = last_words(&mut peer);
+            let words = peer.last_words();
             // close_notify or the fatal alert; OpenSSL sends one behind the other.
             assert!(matches!(words[..], [Record::Alert] | [Record::Alert, Record::Alert]), "{words:?}");
             assert!(words.len() == 1 || case.ours == Library::Openssl, "{words:?}");
@@ -93,7 +81,7 @@ fn plaintext_behind_tls_is_a_failure_not_a_stanza() {
     each(Case::all(), |case| {
         let closed = close(case, &CloseOptions::new(), |mut peer| {
             peer.read_tag().write_below(TAG.as_bytes());
-            last_words(&mut peer);
+            peer.last_words();
         });
         assert_eq!((closed.report.outcome, closed.delivered.len()), (Outcome::TlsFailed, 0), "{}", closed.report);
         assert!(!closed.report.tag_received);
