@@ -20,6 +20,7 @@ use crate::{
     options::{CloseOptions, LastWords, Limits, Said},
     phase::Phase,
     transport::Transport,
+    transport::codes,
 };
 
 type Compose = unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int;
@@ -174,7 +175,9 @@ impl xmpp_close_options {
 
     /// Where the application's own parser stands: what on_data would return.
     pub(in crate::ffi) fn parsed(&self) -> Result<Parsed, Refusal> {
-        let is_refused = self.parsed as c_int == XMPP_CLOSE_NOT_XMPP && self.detach != 0;
+        let result = self.parsed as c_int;
+        let is_refused = result == XMPP_CLOSE_NOT_XMPP && self.detach != 0
+            || self.peer_closed != 0 && ![0, XMPP_CLOSE_PEER_CLOSED].contains(&result);
         if self.parsed != 0 && self.on_data.is_none() || self.reserved != 0 || is_refused {
             return Err(INVALID);
         }
@@ -258,7 +261,7 @@ fn copy(bytes: &[u8], more: usize) -> Result<Vec<u8>, Refusal> {
     if bytes.is_empty() {
         return Ok(copy);
     }
-    copy.try_reserve_exact(bytes.len() + more).map_err(|_| SYSTEM.because(libc::ENOMEM))?;
+    copy.try_reserve_exact(bytes.len() + more).map_err(|_| SYSTEM.because(codes::ENOMEM))?;
     copy.extend_from_slice(bytes);
     Ok(copy)
 }
