@@ -121,7 +121,7 @@ fn each_kind_of_change_is_seen() {
     let header = header();
     let before = library("before", &header);
     for (old, new, name) in [
-        ("int xmpp_close_fd(int fd,", "int xmpp_close_fd(long fd,", "xmpp_close_fd"),
+        ("int xmpp_close_fd(xmpp_close_socket fd,", "int xmpp_close_fd(long fd,", "xmpp_close_fd"),
         ("void xmpp_close_canceller_free(xmpp_close_canceller *canceller);", "", "xmpp_close_canceller_free"),
         (
             "\nint xmpp_close_canceller_new(",
