@@ -4,8 +4,14 @@
 #   make check                  every check and test there is
 #   make quick                  formatting, lints, and the tests that take seconds: under a minute on a tree that is built
 #   make netem                  as root, on Linux: closes over bad networks; CLOSES=200 in short
-#   make install PREFIX=/usr    headers, libraries, pkg-config file; also DESTDIR, LIBDIR, INCLUDEDIR
+#   make install PREFIX=/usr    headers, libraries, files for pkg-config and CMake, manual pages; also DESTDIR, LIBDIR, INCLUDEDIR,
+#                               MANDIR
+#   make install-html           the reference in HTML, for which it needs Doxygen; also DOCDIR
 #   make uninstall              the same variables
+#   make dist                   target/dist/xmpp-close-VERSION.tar.xz, from which everything builds offline
+#   make crate                  target/crate, for the registry; crate-check: the tests that are in it, in a folder of their own
+#   make deb                    Debian's packages in target/deb, built offline, and checked by lintian
+#   make cargo-c                what cargo-c installs is what `make install` installs; needs cargo-c
 #   make sanitize               Rust and C tests with ThreadSanitizer and AddressSanitizer in the library itself; needs clang
 #   make miri                   the tests without sockets, in Miri; needs a nightly toolchain with Miri
 #   make model                  every order in which both ends of a close can act, up to a bound
@@ -20,6 +26,8 @@
 PREFIX     ?= /usr/local
 LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+MANDIR     ?= $(PREFIX)/share/man
+DOCDIR     ?= $(PREFIX)/share/doc/xmpp-close
 CARGO      ?= cargo
 INSTALL    ?= install
 
@@ -184,6 +192,8 @@ install: all
 	    -e "s|@LIBS_PRIVATE@|$$(cat $(BUILD)/native-static-libs)|" xmpp-close.pc.in \
 	    > $(DESTDIR)$(LIBDIR)/pkgconfig/xmpp-close.pc
 	chmod 644 $(DESTDIR)$(LIBDIR)/pkgconfig/xmpp-close.pc
+	$(INSTALL_CMAKE)
+	$(INSTALL_MAN)
 
 uninstall:
 	rm -f $(DESTDIR)$(INCLUDEDIR)/xmpp_close.h $(DESTDIR)$(INCLUDEDIR)/xmpp_close.hpp \
@@ -191,6 +201,9 @@ uninstall:
 	    $(DESTDIR)$(LIBDIR)/libxmpp_close.a \
 	    $(DESTDIR)$(LIBDIR)/$(REAL) $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libxmpp_close.so \
 	    $(DESTDIR)$(LIBDIR)/pkgconfig/xmpp-close.pc
+	$(UNINSTALL_PAGES)
+
+include packaging/goals.mk
 
 clean:
 	$(CARGO) clean
