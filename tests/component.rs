@@ -11,7 +11,7 @@ mod client;
 mod daemon;
 #[path = "support/expat_header.rs"]
 mod expat_header;
-#[path = "../examples/probe/login.rs"]
+#[path = "../examples/shared/login.rs"]
 #[allow(dead_code, reason = "shared with the probe")]
 mod login;
 #[path = "support/program.rs"]

@@ -13,7 +13,7 @@ mod example;
 #[cfg(feature = "capi")]
 #[path = "support/expat_header.rs"]
 mod expat_header;
-#[path = "../examples/probe/login.rs"]
+#[path = "../examples/shared/login.rs"]
 #[allow(dead_code, reason = "shared with the probe")]
 mod login;
 #[path = "support/peer.rs"]

@@ -9,14 +9,14 @@ mod client;
 #[path = "support/daemon.rs"]
 mod daemon;
 #[allow(dead_code, reason = "the probe uses all of it")]
-#[path = "../examples/probe/login.rs"]
+#[path = "../examples/shared/login.rs"]
 mod login;
 #[path = "support/managed.rs"]
 mod managed;
 #[path = "support/prosody.rs"]
 mod prosody;
 #[allow(dead_code, reason = "the probe uses all of it")]
-#[path = "../examples/probe/sm.rs"]
+#[path = "../examples/shared/sm.rs"]
 mod sm;
 
 #[path = "interop/ejabberd.rs"]

@@ -6,7 +6,7 @@
 mod client;
 #[path = "support/daemon.rs"]
 mod daemon;
-#[path = "../examples/probe/login.rs"]
+#[path = "../examples/shared/login.rs"]
 mod login;
 #[path = "support/managed.rs"]
 mod managed;
@@ -15,7 +15,7 @@ mod prosody;
 #[path = "prosody/relay.rs"]
 mod relay;
 #[allow(dead_code, reason = "the probe uses all of it")]
-#[path = "../examples/probe/sm.rs"]
+#[path = "../examples/shared/sm.rs"]
 mod sm;
 
 #[path = "prosody/backlog.rs"]

@@ -11,6 +11,7 @@ mod names;
 mod requirements;
 
 use std::{
+    collections::BTreeSet,
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -105,17 +106,28 @@ fn collect(folder: &Path, sources: &mut Vec<(PathBuf, String)>) {
 }
 
 #[test]
-fn the_main_command_builds_with_rust_and_a_c_compiler_alone() {
-    // The dependencies of the library and of its tests: none may look for a library of the system.
+fn the_library_and_its_tests_build_with_rust_and_a_c_compiler_alone() {
+    for name in crates("xmpp-close") {
+        assert!(!["openssl-sys", "pkg-config", "cmake", "bindgen"].contains(&&*name), "{name}");
+    }
+}
+
+#[test]
+fn the_main_command_builds_a_dozen_crates_and_no_c() {
+    let crates = crates("xmpp-close-probe");
+    assert!(!crates.contains("cc"), "{crates:?}");
+    assert!(crates.len() <= 13, "{}: {crates:?}", crates.len());
+}
+
+/// The crates that Cargo builds for an example or a test of this package.
+fn crates(package: &str) -> BTreeSet<String> {
     let tree = Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "--package", "xmpp-close", "--edges", "normal,build,dev", "--prefix", "none"])
+        .args(["tree", "--offline", "--package", package, "--edges", "normal,build,dev", "--prefix", "none"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
     let tree = String::from_utf8(tree.stdout).unwrap();
-    assert!(tree.contains("socket2 "), "{tree}");
-    for line in tree.lines() {
-        let name = line.split(' ').next().unwrap();
-        assert!(!["openssl-sys", "pkg-config", "cmake", "bindgen"].contains(&name), "{line}");
-    }
+    let crates: BTreeSet<_> = tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
+    assert!(crates.contains("socket2"), "{tree}");
+    crates
 }

@@ -19,7 +19,7 @@ mod framers;
 mod framing;
 mod handshake;
 mod late;
-#[path = "../../examples/probe/login.rs"]
+#[path = "../../examples/shared/login.rs"]
 #[allow(dead_code, reason = "shared with the probe")]
 mod login;
 mod machine;

@@ -1,11 +1,8 @@
 //! How an external component opens a stream (XEP-0114).
 
-use std::{
-    fmt::Write,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use ring::digest;
+use sha1_smol::Sha1;
 use xmpp_close::{
     Condition, Stream, Transport,
     xml::{EventReader, XmlEvent},
@@ -45,11 +42,7 @@ fn shake_hands<T: Transport>(
 
 /// What proves that we know the secret, without showing it.
 fn hash(id: &str, secret: &str) -> String {
-    let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, format!("{id}{secret}").as_bytes());
-    hash.as_ref().iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    Sha1::from(format!("{id}{secret}")).digest().to_string()
 }
 
 fn stream_id(header: &str) -> Option<String> {

@@ -10,11 +10,13 @@ mod component;
 mod demo;
 mod embedded;
 mod json;
+#[path = "../shared/login.rs"]
 #[allow(dead_code, reason = "tests log in with it, too")]
 mod login;
 mod policy;
 mod recorder;
 mod remote;
+#[path = "../shared/sm.rs"]
 #[allow(dead_code, reason = "tests use it, too")]
 mod sm;
 mod starttls;
