@@ -54,3 +54,6 @@ crate:
 crate-check: crate
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && tar -xf "$(TARGET)"/crate/package/*.crate -C "$$folder" && \
 	    cd "$$folder"/* && CARGO_TARGET_DIR="$(TARGET)/crate/target" $(CARGO) test --locked --all-features
+
+deb:
+	packaging/deb "$(TARGET)/deb"
