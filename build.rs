@@ -12,7 +12,8 @@ mod header {
     use std::{env, fmt::Write, fs, path::Path};
 
     /// The files that declare something for C, in the order in which a reader of the header needs them.
-    const SECTIONS: [&str; 16] = [
+    const SECTIONS: [&str; 17] = [
+        "socket",
         "codes",
         "options",
         "report",

@@ -272,6 +272,18 @@
 extern "C" {
 #endif
 
+/* A socket: a descriptor on Unix, a SOCKET of Winsock on Windows. */
+
+#if defined(_WIN32)
+typedef uintptr_t xmpp_close_socket;
+#define XMPP_CLOSE_NO_SOCKET ((xmpp_close_socket)-1)
+#else
+typedef int xmpp_close_socket;
+#define XMPP_CLOSE_NO_SOCKET (-1)
+#endif
+
+
+
 /* Results and outcomes
  *
  * A number keeps its meaning for ever, and is never given another.
@@ -659,7 +671,7 @@ typedef struct xmpp_close_report {
 ///
 /// options NULL: all defaults. Refused as XMPP_CLOSE_ERR_INVALID: tls, own_parser
 /// and output_limit. report NULL: not wanted.
-int xmpp_close_fd(int fd,
+int xmpp_close_fd(xmpp_close_socket fd,
                   const xmpp_close_options *options,
                   xmpp_close_report *report);
 
@@ -684,7 +696,8 @@ void xmpp_close_canceller_free(xmpp_close_canceller *canceller);
  */
 
 #define XMPP_CLOSE_TRANSPORT_INIT                                              \
-    { sizeof(xmpp_close_transport), NULL, NULL, NULL, NULL, NULL, -1, 0, NULL }
+    { sizeof(xmpp_close_transport), NULL, NULL, NULL, NULL, NULL,              \
+      XMPP_CLOSE_NO_SOCKET, 0, NULL }
 
 /// What the callbacks of a transport may return, beside 0 and errno values.
 typedef enum xmpp_close_attempt {
@@ -739,7 +752,7 @@ typedef struct xmpp_close_transport {
     /// The descriptor below. It is polled between attempts. Over TLS it is also
     /// read to its end after the peer's close_notify. If it is a stream socket,
     /// it must be connected.
-    int fd;
+    xmpp_close_socket fd;
     /// 1: this is TLS, where the end of TCP without close_notify is a truncation.
     uint32_t tls;
     /// For a write or notify that keeps bytes in memory, such as records in a
@@ -858,7 +871,7 @@ int xmpp_close_new(const xmpp_close_options *options,
 /// own_parser, which are for engines; detach and stream_error, since _detach and
 /// _finish say so later.
 XMPP_CLOSE_MUST_USE
-int xmpp_close_start(int fd,
+int xmpp_close_start(xmpp_close_socket fd,
                      const xmpp_close_options *options,
                      xmpp_close_stream **out);
 
@@ -1275,7 +1288,7 @@ void xmpp_close_batch_free(xmpp_close_batch *batch);
 /// batch already, or the time of the batch is up, or the batch was stopped.
 XMPP_CLOSE_MUST_USE
 int xmpp_close_batch_add(xmpp_close_batch *batch,
-                         int fd,
+                         xmpp_close_socket fd,
                          const xmpp_close_options *options,
                          size_t *index);
 
@@ -1329,8 +1342,8 @@ int xmpp_close_batch_report(const xmpp_close_batch *batch,
 
 /// Returns a descriptor that is readable when _turn has something to do, except
 /// at _timeout. Watch it with poll, epoll or the like, beside your own. Never
-/// read or close it. It stays the same.
-int xmpp_close_batch_fd(const xmpp_close_batch *batch);
+/// read or close it. It stays the same. XMPP_CLOSE_NO_SOCKET for NULL.
+xmpp_close_socket xmpp_close_batch_fd(const xmpp_close_batch *batch);
 
 /// Returns in how many milliseconds the next _turn is due, as poll(2) takes them:
 /// 0 is at once. -1: only the descriptor can tell, also for NULL. In a callback

@@ -9,12 +9,7 @@ mod removed;
 mod summary;
 mod turn;
 
-use std::{
-    collections::BTreeMap,
-    fmt, io,
-    os::fd::{AsFd, BorrowedFd},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fmt, io, sync::Arc};
 
 pub use intake::BatchHandle;
 #[cfg_attr(not(feature = "capi"), allow(unused_imports, reason = "only C has owners"))]
@@ -34,7 +29,7 @@ use crate::{
     options::CloseOptions,
     report::Report,
     stream::Stream,
-    transport::Transport,
+    transport::{BorrowedSocket, Transport},
     xml::Stanza,
 };
 
@@ -238,8 +233,9 @@ fn hand_over<'a>(mut on_stanza: impl FnMut(Stanza<&str>) + Send + 'a) -> OnInput
 
 /// For poll(2), epoll(7) and the like: readable when a [`turn`](Batch::turn) has something to do. At the batch's
 /// [`deadline`](Batch::deadline) it need not be readable. Never read from the descriptor.
-impl AsFd for Batch<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
+#[cfg(unix)]
+impl std::os::fd::AsFd for Batch<'_> {
+    fn as_fd(&self) -> BorrowedSocket<'_> {
         self.intake.as_fd()
     }
 }

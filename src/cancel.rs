@@ -3,11 +3,7 @@
 mod bell;
 
 use std::{
-    io::{self, Read, Write},
-    os::{
-        fd::{AsFd, BorrowedFd},
-        unix::net::UnixStream,
-    },
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -16,7 +12,7 @@ use std::{
 
 use bell::{Bell, Wake};
 
-use crate::process::Owner;
+use crate::transport::{BorrowedSocket, Pair};
 
 /// Stops closes at once, from any thread; their outcome is then [`Cancelled`](crate::Outcome::Cancelled). Clones stop the
 /// same closes.
@@ -60,8 +56,8 @@ impl Canceller {
     }
 
     /// The descriptor that is readable from [`cancel`](Self::cancel) on.
-    pub(crate) fn wake(&self) -> BorrowedFd<'_> {
-        self.0.pair.receiver.as_fd()
+    pub(crate) fn wake(&self) -> BorrowedSocket<'_> {
+        self.0.pair.receiver()
     }
 }
 
@@ -106,40 +102,8 @@ impl Waker {
         self.0.silence()
     }
 
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.0.bell.pair.receiver.as_fd()
-    }
-}
-
-/// Two connected sockets. Through them, any thread sends one byte to the thread that waits.
-#[derive(Debug)]
-struct Pair {
-    sender: UnixStream,
-    receiver: UnixStream,
-    owner: Owner,
-}
-
-impl Pair {
-    fn new() -> io::Result<Self> {
-        let (sender, receiver) = UnixStream::pair()?;
-        sender.set_nonblocking(true)?;
-        receiver.set_nonblocking(true)?;
-        Ok(Self { sender, receiver, owner: Owner::this_process() })
-    }
-
-    /// Sends the byte. In a forked child it does nothing: the sockets are shared with the parent, the flag is not.
-    fn put(&self) {
-        if !self.owner.is_this_process() {
-            return;
-        }
-        // This cannot fail: the pair is empty, and its other end is open. If it did, only a wait would miss it, not a look
-        // at the flag.
-        let _ = (&self.sender).write(&[1]);
-    }
-
-    /// Takes the byte; false when there was none.
-    fn take(&self) -> bool {
-        self.owner.is_this_process() && matches!((&self.receiver).read(&mut [0; 1]), Ok(1))
+    pub(crate) fn fd(&self) -> BorrowedSocket<'_> {
+        self.0.bell.pair.receiver()
     }
 }
 

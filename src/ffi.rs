@@ -276,6 +276,7 @@ mod limits;
 mod options;
 mod report;
 mod sized;
+mod socket;
 mod stream;
 mod stream_error;
 mod words;
@@ -289,6 +290,7 @@ pub use framer::*;
 pub use limits::*;
 pub use options::*;
 pub use report::*;
+pub use socket::*;
 pub use stream::*;
 pub use words::*;
 

@@ -174,7 +174,7 @@ pub use stream::{Incoming, Sender, Stream};
 pub use stream_error::StreamError;
 #[cfg(feature = "rustls")]
 pub use transport::RustlsTransport;
-pub use transport::{Interest, OverTls, TlsError, TlsSession, Transport, over};
+pub use transport::{AsSocket, BorrowedSocket, Interest, OverTls, OwnedSocket, TlsError, TlsSession, Transport, over};
 pub use xml::Stanza;
 
 // The README's Rust is compiled with the documentation tests; tests/readme.rs compiles its C.

@@ -4,38 +4,39 @@
 //! that only write would wait for each other for ever), and one deadline covers everything.
 
 mod boxed;
-#[cfg(feature = "capi")]
-mod connected;
-mod option;
 mod pace;
-mod poll;
 #[cfg(feature = "batch")]
 mod readiness;
 #[cfg(feature = "rustls")]
 mod rustls;
 mod session;
 mod socket;
+mod system;
 mod tls;
 
-use std::{io, os::fd::BorrowedFd, time::Duration};
+use std::{io, time::Duration};
 
-#[cfg(feature = "capi")]
-pub(crate) use connected::check_connected;
 #[cfg(feature = "batch")]
 pub(crate) use pace::PAUSED;
 pub(crate) use pace::{PAUSE, Pace};
-pub(crate) use poll::poll;
 #[cfg(feature = "batch")]
 pub(crate) use readiness::Readiness;
 #[cfg(feature = "rustls")]
 pub use rustls::RustlsTransport;
 pub use session::{TlsError, TlsSession};
-pub(crate) use socket::holds_back;
+#[cfg(feature = "batch")]
+pub(crate) use system::RawSocket;
+#[cfg(any(feature = "batch", feature = "log"))]
+pub(crate) use system::number;
+pub use system::{AsSocket, BorrowedSocket, OwnedSocket};
+#[cfg(feature = "capi")]
+pub(crate) use system::{NO_SOCKET, check_connected, numbered, poll};
+pub(crate) use system::{Pair, codes, holds_back, lends_socket};
 pub use tls::{OverTls, over};
 
 /// The `errno` of an error. An error of the caller's own transport may have none: that is `EIO`.
 pub(crate) fn os_error(error: &io::Error) -> i32 {
-    error.raw_os_error().unwrap_or(libc::EIO)
+    error.raw_os_error().unwrap_or(codes::EIO)
 }
 
 /// Whether the attempt is to be made again, at once or after a wait.
@@ -267,7 +268,7 @@ pub trait Transport {
     ///
     /// # Errors
     /// As in the [table](Transport#errors).
-    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest>;
+    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedSocket<'_>>) -> io::Result<Interest>;
 
     /// For a program or a batch that waits for many descriptors at once: the descriptor to poll, and what it must become
     /// ready for so that a direction of `interest` may move. The answer counts after an attempt that has found nothing to
@@ -275,7 +276,7 @@ pub trait Transport {
     /// stay the same as long as the transport lives.
     ///
     /// The default returns `None`: there is no such descriptor, so this transport cannot be in a batch.
-    fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
+    fn watch(&self, interest: Interest) -> Option<(BorrowedSocket<'_>, Interest)> {
         let _ = interest;
         None
     }
@@ -293,7 +294,7 @@ pub trait Transport {
     /// The close then saves a system call for each wait: it sets SO_RCVTIMEO of the socket, and lets recv(2) wait.
     ///
     /// The default returns `None`: [`read_within`](Self::read_within) is called.
-    fn own_socket(&self) -> Option<BorrowedFd<'_>> {
+    fn own_socket(&self) -> Option<BorrowedSocket<'_>> {
         None
     }
 

@@ -48,11 +48,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("stream_error", &["condition", "error", "framing"]),
     ("report", &["names", "stream_error"]),
     ("phase", &["report"]),
-    ("cancel", &["process"]),
+    ("transport", &["process"]),
+    ("cancel", &["transport"]),
     ("options", &["cancel", "error", "framing", "stream_error"]),
     ("xml", &["condition", "error", "framing", "stream_error"]),
     ("engine", &["condition", "error", "framing", "options", "phase", "report", "stream_error", "xml"]),
-    ("transport", &["process"]),
     (
         "closing",
         &["cancel", "engine", "error", "framing", "options", "phase", "report", "stream_error", "transport", "xml"],

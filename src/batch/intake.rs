@@ -3,7 +3,6 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt, io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -19,7 +18,7 @@ use crate::{
     options::CloseOptions,
     process,
     stream::Stream,
-    transport::{Interest, Readiness, Transport},
+    transport::{BorrowedSocket, Interest, RawSocket, Readiness, Transport, number},
     xml::Stanza,
 };
 
@@ -122,9 +121,9 @@ struct Entries<'a> {
     /// Streams that are to leave, and where they go.
     leaving: Vec<(usize, Leaving<'a>)>,
     /// The descriptors of all streams that have not ended, also of those that are not watched during a pause.
-    descriptors: HashSet<RawFd>,
+    descriptors: HashSet<RawSocket>,
     /// The cancellers that wake the batch, each with the number of its users.
-    cancellers: HashMap<RawFd, (Canceller, usize)>,
+    cancellers: HashMap<RawSocket, (Canceller, usize)>,
     next_index: usize,
     /// Why no stream can be added any more.
     shut: Option<Invalid>,
@@ -200,7 +199,7 @@ impl<'a> Intake<'a> {
         let no_memory = |_| io::Error::from(io::ErrorKind::OutOfMemory);
         entries.added.try_reserve(1).map_err(no_memory)?;
         entries.descriptors.try_reserve(1).map_err(no_memory)?;
-        let number = fd.as_raw_fd();
+        let number = number(fd);
         if !entries.descriptors.insert(number) {
             return Err(Invalid::SecondTime.into());
         }
@@ -230,10 +229,10 @@ impl<'a> Intake<'a> {
         self.leave(&mut self.entries(), fd, canceller);
     }
 
-    fn leave(&self, entries: &mut Entries<'_>, fd: Option<BorrowedFd<'_>>, canceller: Option<&Canceller>) {
+    fn leave(&self, entries: &mut Entries<'_>, fd: Option<BorrowedSocket<'_>>, canceller: Option<&Canceller>) {
         if let Some(fd) = fd {
             self.readiness.forget(fd);
-            entries.descriptors.remove(&fd.as_raw_fd());
+            entries.descriptors.remove(&number(fd));
         }
         if let Some(canceller) = canceller {
             self.unwatch_canceller(entries, canceller);
@@ -250,7 +249,7 @@ impl<'a> Intake<'a> {
     /// A stream leaves, and no callback is called. `to` gets it as soon as the batch is not busy with another stream. Its
     /// descriptor is forgotten at once, because the owner may close it.
     #[cfg(feature = "capi")]
-    pub(crate) fn release(&self, index: usize, fd: BorrowedFd<'_>, canceller: Option<&Canceller>, to: Leaving<'a>) {
+    pub(crate) fn release(&self, index: usize, fd: BorrowedSocket<'_>, canceller: Option<&Canceller>, to: Leaving<'a>) {
         let mut entries = self.entries();
         self.leave(&mut entries, Some(fd), canceller);
         entries.leaving.push((index, to));
@@ -296,7 +295,7 @@ impl<'a> Intake<'a> {
     }
 
     fn watch_canceller(&self, entries: &mut Entries<'_>, canceller: &Canceller) -> io::Result<()> {
-        let fd = canceller.wake().as_raw_fd();
+        let fd = number(canceller.wake());
         if let Some((_, users)) = entries.cancellers.get_mut(&fd) {
             *users += 1;
             return Ok(());
@@ -307,7 +306,7 @@ impl<'a> Intake<'a> {
     }
 
     fn unwatch_canceller(&self, entries: &mut Entries<'_>, canceller: &Canceller) {
-        let fd = canceller.wake().as_raw_fd();
+        let fd = number(canceller.wake());
         if let Some((_, users)) = entries.cancellers.get_mut(&fd) {
             *users -= 1;
             if *users == 0 {
@@ -320,7 +319,7 @@ impl<'a> Intake<'a> {
     /// Watches the descriptor of a stream for other directions than before.
     pub(super) fn watch(
         &self,
-        fd: BorrowedFd<'_>,
+        fd: BorrowedSocket<'_>,
         index: usize,
         before: Option<Interest>,
         now: Option<Interest>,
@@ -342,7 +341,7 @@ impl<'a> Intake<'a> {
             self.bell.take();
             return Ready::Bell;
         }
-        if let Some((canceller, _)) = self.entries().cancellers.get(&((key - CANCELLERS) as RawFd)) {
+        if let Some((canceller, _)) = self.entries().cancellers.get(&((key - CANCELLERS) as RawSocket)) {
             self.readiness.forget(canceller.wake());
         }
         Ready::Canceller
@@ -363,9 +362,19 @@ impl<'a> Intake<'a> {
     }
 }
 
+#[cfg(feature = "capi")]
+impl Intake<'_> {
+    /// The number of the descriptor that is readable when a turn has something to do.
+    #[cfg(unix)]
+    pub(crate) fn descriptor(&self) -> RawSocket {
+        number(std::os::fd::AsFd::as_fd(self))
+    }
+}
+
 /// Readable when a turn has something to do.
-impl AsFd for Intake<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
+#[cfg(unix)]
+impl std::os::fd::AsFd for Intake<'_> {
+    fn as_fd(&self) -> BorrowedSocket<'_> {
         self.readiness.as_fd()
     }
 }

@@ -1,13 +1,13 @@
 //! One stream of a batch.
 
-use std::{os::fd::BorrowedFd, time::Instant};
+use std::time::Instant;
 
 use super::AnyTransport;
 use crate::{
     cancel::Canceller,
     closing::Driver,
     stream_error::StreamError,
-    transport::{Interest, Transport, holds_back},
+    transport::{BorrowedSocket, Interest, Transport, holds_back},
 };
 
 /// Handles what was read from one stream.
@@ -96,7 +96,7 @@ impl<'a> Member<'a> {
         self.owner.as_ref().is_none_or(|owner| owner.leave(&mut self.driver))
     }
 
-    pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
+    pub(super) fn fd(&self) -> Option<BorrowedSocket<'_>> {
         self.driver.transport().watch(Interest::READ).map(|(fd, _)| fd)
     }
 

@@ -1,12 +1,13 @@
 //! One step of a close, for a program whose event loop does the waiting.
 
-use std::{
-    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
-    time::Instant,
-};
+use std::time::Instant;
 
 use super::{Closing, Spent, driver::Driver};
-use crate::{report::Report, transport::Transport, xml::Stanza};
+use crate::{
+    report::Report,
+    transport::{Transport, lends_socket},
+    xml::Stanza,
+};
 
 /// What [`Closing::step`] has to say.
 ///
@@ -124,16 +125,7 @@ impl<T: Transport> Driver<T> {
     }
 }
 
-/// For poll(2) and its like. Nothing may be read from the descriptor, or written to it.
-impl<T: Transport + AsFd> AsFd for Closing<T> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.driver.get_ref().as_fd()
-    }
-}
-
-/// For poll(2) and its like. Nothing may be read from the descriptor, or written to it.
-impl<T: Transport + AsRawFd> AsRawFd for Closing<T> {
-    fn as_raw_fd(&self) -> RawFd {
-        self.driver.get_ref().as_raw_fd()
-    }
+lends_socket! {
+    /// For poll(2) and its like. Nothing may be read from the descriptor, or written to it.
+    impl<[T: Transport]> Closing<T>, of T, |closing| closing.driver.get_ref()
 }

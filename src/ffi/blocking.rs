@@ -1,22 +1,19 @@
 //! One call
 
-use std::{
-    cell::Cell,
-    ffi::c_int,
-    os::fd::{BorrowedFd, RawFd},
-};
+use std::{cell::Cell, ffi::c_int};
 
 use super::{
     guard::{INVALID, Refusal, guard},
     options::{self, Logger, Taker, User, xmpp_close_options},
     report::xmpp_close_report,
     sized::Out,
+    socket::xmpp_close_socket,
 };
 use crate::{
     closing::{Driver, Parsed},
     options::CloseOptions,
     report::Report,
-    transport::{Transport, check_connected, os_error},
+    transport::{BorrowedSocket, Transport, check_connected, codes, numbered, os_error},
 };
 
 /// Closes the stream on a connected stream socket, and ends TCP. Blocks for
@@ -31,7 +28,7 @@ use crate::{
 /// and output_limit. report NULL: not wanted.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_fd(
-    fd: c_int,
+    fd: xmpp_close_socket,
     options: *const xmpp_close_options,
     report: *mut xmpp_close_report,
 ) -> c_int {
@@ -130,18 +127,15 @@ impl Taker {
 }
 
 /// A connected socket, or an error: a wrong descriptor is misuse, but a connection that broke is an outcome.
-pub(super) fn connected_socket<'fd>(fd: RawFd) -> Result<BorrowedFd<'fd>, Refusal> {
+pub(super) fn connected_socket<'fd>(fd: xmpp_close_socket) -> Result<BorrowedSocket<'fd>, Refusal> {
     let fd = lent(fd)?;
     check_connected(fd).map_err(|error| INVALID.because(os_error(&error)))?;
     Ok(fd)
 }
 
 /// A descriptor that the program promises to leave open.
-pub(super) fn lent<'fd>(fd: RawFd) -> Result<BorrowedFd<'fd>, Refusal> {
-    if fd < 0 {
-        return Err(INVALID.because(libc::EBADF));
-    }
-    // SAFETY: it is no reserved number. The header demands that it is open and stays open. If it is not, system calls fail with
-    // EBADF, and the close with them.
-    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
+pub(super) fn lent<'fd>(fd: xmpp_close_socket) -> Result<BorrowedSocket<'fd>, Refusal> {
+    // SAFETY: the header demands that it is open and stays open. If it is not, system calls fail with EBADF, and the close with
+    // them.
+    unsafe { numbered(fd) }.ok_or(INVALID.because(codes::EBADF))
 }

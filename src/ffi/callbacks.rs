@@ -5,7 +5,8 @@
 //!
 //! ```c
 //! #define XMPP_CLOSE_TRANSPORT_INIT                                              \
-//!     { sizeof(xmpp_close_transport), NULL, NULL, NULL, NULL, NULL, -1, 0, NULL }
+//!     { sizeof(xmpp_close_transport), NULL, NULL, NULL, NULL, NULL,              \
+//!       XMPP_CLOSE_NO_SOCKET, 0, NULL }
 //! ```
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
@@ -14,7 +15,6 @@ use std::{
     cell::Cell,
     ffi::{c_int, c_void},
     io,
-    os::fd::BorrowedFd,
     rc::Rc,
     time::Duration,
 };
@@ -25,8 +25,9 @@ use super::{
     options::xmpp_close_options,
     report::xmpp_close_report,
     sized::{self, Versioned, flag},
+    socket::xmpp_close_socket,
 };
-use crate::transport::{Interest, PAUSE, Transport, check_connected, os_error, poll};
+use crate::transport::{BorrowedSocket, Interest, PAUSE, Transport, check_connected, codes, os_error, poll};
 
 /// What the callbacks of a transport may return, beside 0 and errno values.
 #[repr(C)]
@@ -85,7 +86,7 @@ pub struct xmpp_close_transport {
     /// The descriptor below. It is polled between attempts. Over TLS it is also
     /// read to its end after the peer's close_notify. If it is a stream socket,
     /// it must be connected.
-    pub fd: c_int,
+    pub fd: xmpp_close_socket,
     /// 1: this is TLS, where the end of TCP without close_notify is a truncation.
     pub tls: u32,
     /// For a write or notify that keeps bytes in memory, such as records in a
@@ -118,6 +119,7 @@ const RETRIES: u32 = 8;
 /// A program's functions as a transport. What they return and store is checked.
 pub(super) struct Callbacks {
     functions: xmpp_close_transport,
+    socket: BorrowedSocket<'static>,
     read: unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int,
     write: unsafe extern "C" fn(*mut c_void, *const u8, usize, *mut usize) -> c_int,
     /// What the last read waits for. Over TLS that may be to write.
@@ -140,7 +142,9 @@ impl Callbacks {
         // SAFETY: as the caller promises.
         let functions = unsafe { sized::copy_in(transport) }?;
         flag(functions.tls)?;
+        let socket = lent(functions.fd)?;
         let callbacks = Self {
+            socket,
             read: functions.read.ok_or(NULL)?,
             write: functions.write.ok_or(NULL)?,
             functions,
@@ -149,8 +153,8 @@ impl Callbacks {
             paused: false,
             is_freed: None,
         };
-        match check_connected(lent(functions.fd)?) {
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOTCONN)) => {
+        match check_connected(socket) {
+            Err(error) if matches!(error.raw_os_error(), Some(codes::EBADF | codes::ENOTCONN)) => {
                 Err(INVALID.because(os_error(&error)))
             }
             _ => Ok(callbacks), // a stream socket with a connection, or of a kind that only the program knows
@@ -162,9 +166,8 @@ impl Callbacks {
         Self { is_freed: Some(is_freed), ..self }
     }
 
-    fn fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: it was open, so it is not -1. If a callback has closed it, system calls fail with EBADF.
-        unsafe { BorrowedFd::borrow_raw(self.functions.fd) }
+    fn fd(&self) -> BorrowedSocket<'_> {
+        self.socket
     }
 
     /// What the descriptor must become ready for so that a direction of `interest` can move; and whether an attempt is due after
@@ -187,7 +190,7 @@ impl Callbacks {
             }
             let mut count = 0;
             let code = call(&mut count);
-            if code != libc::EINTR {
+            if code != codes::EINTR {
                 return self.judge(code, count, len, natural);
             }
         }
@@ -209,10 +212,10 @@ impl Callbacks {
             TLS_EOF if self.is_tls() => Attempt::Failed(io::ErrorKind::UnexpectedEof.into()),
             TLS_ERROR if self.is_tls() => Attempt::Failed(io::ErrorKind::InvalidData.into()),
             // On some systems these are one number, so they cannot be patterns.
-            code if code == libc::EAGAIN || code == libc::EWOULDBLOCK => Attempt::Blocked(natural),
+            code if code == codes::EAGAIN || code == codes::EWOULDBLOCK => Attempt::Blocked(natural),
             code if code > 0 => Attempt::Failed(io::Error::from_raw_os_error(code)),
             // An impossible count, or a code without a meaning.
-            _ => Attempt::Failed(io::Error::from_raw_os_error(libc::EPROTO)),
+            _ => Attempt::Failed(io::Error::from_raw_os_error(codes::EPROTO)),
         }
     }
 }
@@ -269,7 +272,7 @@ impl Transport for Callbacks {
         match self.attempt(0, Interest::WRITE, call) {
             // No memory holds that much.
             Attempt::Moved(_) if isize::try_from(left).is_err() => {
-                return Err(io::Error::from_raw_os_error(libc::EPROTO));
+                return Err(io::Error::from_raw_os_error(codes::EPROTO));
             }
             Attempt::Moved(_) if left > 0 => self.write_wants = Interest::WRITE,
             Attempt::Moved(_) => {}
@@ -293,7 +296,7 @@ impl Transport for Callbacks {
         let Some(shut) = self.functions.shut else {
             return match self.fd().shut() {
                 // Not a socket: the peer sees the end when the descriptor is closed.
-                Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => Ok(()),
+                Err(error) if error.raw_os_error() == Some(codes::ENOTSOCK) => Ok(()),
                 result => result,
             };
         };
@@ -302,7 +305,7 @@ impl Transport for Callbacks {
         self.attempt(0, Interest::WRITE, call).note(&mut self.write_wants).map(|_| ())
     }
 
-    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedSocket<'_>>) -> io::Result<Interest> {
         let (on, pauses) = self.below(interest);
         let limit = if pauses { limit.min(PAUSE) } else { limit };
         let fd = (on != Interest::NEITHER).then(|| self.fd());
@@ -311,7 +314,7 @@ impl Transport for Callbacks {
     }
 
     /// Where one direction was interrupted for too long, nothing shows that it can go on: a pause helps both.
-    fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
+    fn watch(&self, interest: Interest) -> Option<(BorrowedSocket<'_>, Interest)> {
         let (on, pauses) = self.below(interest);
         Some((self.fd(), if pauses { Interest::NEITHER } else { on }))
     }
@@ -331,7 +334,7 @@ impl Transport for Callbacks {
         self.read_wants = Interest::READ;
         match self.fd().try_read(buf) {
             // Not a socket, so there is no telling what lies under it.
-            Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => Ok(0),
+            Err(error) if error.raw_os_error() == Some(codes::ENOTSOCK) => Ok(0),
             result => result,
         }
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::codes::xmpp_close_result;
-use crate::error::Error;
+use crate::{error::Error, transport::codes};
 
 /// A program's own pointer, which is passed back as it is.
 #[derive(Clone, Copy)]
@@ -55,7 +55,7 @@ impl From<Error> for Refusal {
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
         let code = match error.kind() {
-            io::ErrorKind::OutOfMemory => libc::ENOMEM,
+            io::ErrorKind::OutOfMemory => codes::ENOMEM,
             _ => 0,
         };
         SYSTEM.because(error.raw_os_error().unwrap_or(code))
@@ -170,7 +170,7 @@ pub(super) unsafe fn give<T>(object: T, out: *mut *mut T) -> Result<c_int, Refus
     // SAFETY: the layout is not of size 0.
     let place = unsafe { alloc::alloc(Layout::new::<T>()) }.cast::<T>();
     if place.is_null() {
-        return Err(SYSTEM.because(libc::ENOMEM));
+        return Err(SYSTEM.because(codes::ENOMEM));
     }
     // SAFETY: the memory is new and as large and aligned as a `T`; for `out` as the caller promises.
     unsafe {
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn a_refusal_becomes_its_code() {
         assert_eq!(guard(|| Err(NULL)), -1);
-        assert_eq!(guard(|| Err(INVALID.because(libc::EBADF))), -2);
+        assert_eq!(guard(|| Err(INVALID.because(codes::EBADF))), -2);
         assert_eq!(guard(|| Ok(3)), 3);
     }
 

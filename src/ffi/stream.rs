@@ -105,6 +105,7 @@ use super::{
     callbacks::{Callbacks, xmpp_close_transport},
     guard::{self, PANIC, Refusal, guard, guard_or, uncancelled},
     options::{self, User, xmpp_close_options},
+    socket::xmpp_close_socket,
 };
 use crate::{
     batch::AnyTransport,
@@ -176,7 +177,7 @@ unsafe fn engine(options: xmpp_close_options, now: Duration) -> Result<Lone, Ref
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_start(
-    fd: c_int,
+    fd: xmpp_close_socket,
     options: *const xmpp_close_options,
     out: *mut *mut xmpp_close_stream,
 ) -> c_int {

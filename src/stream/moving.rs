@@ -2,7 +2,6 @@
 
 use std::{
     fmt, io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     time::{Duration, Instant},
 };
 
@@ -11,7 +10,7 @@ use crate::{
     cancel::Waker,
     engine::Found,
     error::Error,
-    transport::{Interest, Transport, is_passing},
+    transport::{Interest, Transport, is_passing, lends_socket},
 };
 
 /// How many bytes of the peer's are read and kept while our own output is blocked: two sides that only write would wait for
@@ -180,18 +179,9 @@ impl<T: Transport> Stream<T> {
     }
 }
 
-/// For poll(2) and its like. Nothing may be read from the descriptor, or written to it.
-impl<T: Transport + AsFd> AsFd for Stream<T> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.get_ref().as_fd()
-    }
-}
-
-/// For poll(2) and its like. Nothing may be read from the descriptor, or written to it.
-impl<T: Transport + AsRawFd> AsRawFd for Stream<T> {
-    fn as_raw_fd(&self) -> RawFd {
-        self.get_ref().as_raw_fd()
-    }
+lends_socket! {
+    /// For poll(2) and its like. Nothing may be read from the descriptor, or written to it.
+    impl<[T: Transport]> Stream<T>, of T, |stream| stream.get_ref()
 }
 
 impl<T: Transport> fmt::Debug for Stream<T> {

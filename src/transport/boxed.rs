@@ -1,8 +1,8 @@
 //! Transports behind a pointer.
 
-use std::{io, os::fd::BorrowedFd, time::Duration};
+use std::{io, time::Duration};
 
-use super::{Interest, Transport};
+use super::{BorrowedSocket, Interest, Transport};
 
 /// A boxed transport is one, too: a collection can hold several kinds as `Box<dyn Transport>`.
 impl<T: Transport + ?Sized> Transport for Box<T> {
@@ -34,11 +34,11 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
         (**self).shut()
     }
 
-    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedSocket<'_>>) -> io::Result<Interest> {
         (**self).wait(interest, limit, wake)
     }
 
-    fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
+    fn watch(&self, interest: Interest) -> Option<(BorrowedSocket<'_>, Interest)> {
         (**self).watch(interest)
     }
 
@@ -46,7 +46,7 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
         (**self).read_within(buf, limit)
     }
 
-    fn own_socket(&self) -> Option<BorrowedFd<'_>> {
+    fn own_socket(&self) -> Option<BorrowedSocket<'_>> {
         (**self).own_socket()
     }
 

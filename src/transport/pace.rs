@@ -1,13 +1,14 @@
 //! Waits that cannot become a busy loop.
 
 use std::{
-    io,
-    os::fd::BorrowedFd,
-    thread,
+    io, thread,
     time::{Duration, Instant},
 };
 
-use super::{Interest, Transport, poll, socket::recv_within};
+use super::{
+    Interest, Transport,
+    system::{BorrowedSocket, poll, recv_within},
+};
 
 /// How many waits in a row may end at once and move nothing before there are pauses. A TLS record comes in about a dozen
 /// segments, and only the last of them yields anything.
@@ -59,7 +60,7 @@ impl Pace {
         transport: &mut T,
         mut interest: Interest,
         mut limit: Duration,
-        wake: Option<BorrowedFd<'_>>,
+        wake: Option<BorrowedSocket<'_>>,
     ) -> io::Result<Interest> {
         if transport.is_paused() {
             interest.read = false;

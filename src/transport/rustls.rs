@@ -4,14 +4,13 @@ use std::{
     fmt,
     io::{self, IoSlice, Read, Write},
     mem,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     time::Duration,
 };
 
 use rustls::{Connection, StreamOwned};
 
 use super::{
-    Interest, Transport,
+    BorrowedSocket, Interest, Transport, lends_socket,
     tls::{RECORD, attempt_within, handshake_within, is_blocked},
 };
 
@@ -280,14 +279,14 @@ impl<T: Transport> Transport for RustlsTransport<T> {
         self.socket.shut()
     }
 
-    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedSocket<'_>>) -> io::Result<Interest> {
         if interest.read && self.plaintext > 0 {
             return Ok(Interest::READ);
         }
         self.socket.wait(self.below(interest), limit, wake)
     }
 
-    fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
+    fn watch(&self, interest: Interest) -> Option<(BorrowedSocket<'_>, Interest)> {
         self.socket.watch(self.below(interest))
     }
 
@@ -320,18 +319,9 @@ impl<C: Into<Connection>, T: Transport + Read + Write> From<StreamOwned<C, T>> f
     }
 }
 
-/// The descriptor of the socket below TLS. Wait for it, but do not read from it or write to it.
-impl<T: AsFd> AsFd for RustlsTransport<T> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
-/// The descriptor of the socket below TLS. Wait for it, but do not read from it or write to it.
-impl<T: AsRawFd> AsRawFd for RustlsTransport<T> {
-    fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
-    }
+lends_socket! {
+    /// The socket below TLS. Wait for it, but do not read from it or write to it.
+    impl<[T]> RustlsTransport<T>, of T, |tls| tls.socket
 }
 
 impl<T> fmt::Debug for RustlsTransport<T> {

@@ -2,13 +2,12 @@
 
 use std::{
     fmt, io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     time::{Duration, Instant},
 };
 
 use socket2::SockRef;
 
-use super::{Interest, Pace, TlsError, TlsSession, Transport};
+use super::{AsSocket, BorrowedSocket, Interest, Pace, TlsError, TlsSession, Transport, lends_socket, system::lent};
 use crate::process::Owner;
 
 /// The most bytes that one TLS record holds. No write is longer, so a session that is blocked has no more of our bytes.
@@ -27,7 +26,7 @@ pub(super) const RECORD: usize = 16 * 1024;
 ///     Ok(xmpp_close::close(transport))
 /// }
 /// ```
-pub struct OverTls<S: TlsSession, T: Transport + AsFd> {
+pub struct OverTls<S: TlsSession, T: Transport + AsSocket> {
     session: S,
     socket: T,
     was_nonblocking: bool,
@@ -72,7 +71,7 @@ pub struct OverTls<S: TlsSession, T: Transport + AsFd> {
 ///
 /// # Errors
 /// When the socket cannot be made non-blocking.
-pub fn over<S: TlsSession, T: Transport + AsFd>(session: S, socket: T) -> io::Result<OverTls<S, T>> {
+pub fn over<S: TlsSession, T: Transport + AsSocket>(session: S, socket: T) -> io::Result<OverTls<S, T>> {
     let was_nonblocking = SockRef::from(&socket).nonblocking()?;
     SockRef::from(&socket).set_nonblocking(true)?;
     Ok(OverTls {
@@ -87,7 +86,7 @@ pub fn over<S: TlsSession, T: Transport + AsFd>(session: S, socket: T) -> io::Re
     })
 }
 
-impl<S: TlsSession, T: Transport + AsFd> OverTls<S, T> {
+impl<S: TlsSession, T: Transport + AsSocket> OverTls<S, T> {
     /// Completes the TLS handshake, in at most `limit`.
     ///
     /// # Errors
@@ -166,7 +165,7 @@ fn blocked<R>(wants: &mut Interest, direction: Interest) -> io::Result<R> {
     Err(io::ErrorKind::WouldBlock.into())
 }
 
-impl<S: TlsSession, T: Transport + AsFd> Transport for OverTls<S, T> {
+impl<S: TlsSession, T: Transport + AsSocket> Transport for OverTls<S, T> {
     fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.unbroken()?;
         let result = self.session.read(buf);
@@ -210,7 +209,7 @@ impl<S: TlsSession, T: Transport + AsFd> Transport for OverTls<S, T> {
         self.socket.shut()
     }
 
-    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedSocket<'_>>) -> io::Result<Interest> {
         if interest.read && self.session.pending() > 0 {
             return Ok(Interest::READ);
         }
@@ -222,7 +221,7 @@ impl<S: TlsSession, T: Transport + AsFd> Transport for OverTls<S, T> {
         })
     }
 
-    fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
+    fn watch(&self, interest: Interest) -> Option<(BorrowedSocket<'_>, Interest)> {
         self.socket.watch(self.below(interest))
     }
 
@@ -248,7 +247,7 @@ impl<S: TlsSession, T: Transport + AsFd> Transport for OverTls<S, T> {
     }
 }
 
-impl<S: TlsSession, T: Transport + AsFd> Drop for OverTls<S, T> {
+impl<S: TlsSession, T: Transport + AsSocket> Drop for OverTls<S, T> {
     fn drop(&mut self) {
         // A forked child shares the flag with its parent, whose session goes on.
         if self.owner.is_this_process() {
@@ -257,23 +256,14 @@ impl<S: TlsSession, T: Transport + AsFd> Drop for OverTls<S, T> {
     }
 }
 
-/// The descriptor of the socket below TLS. Wait for it, but do not read from it or write to it.
-impl<S: TlsSession, T: Transport + AsFd> AsFd for OverTls<S, T> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
+lends_socket! {
+    /// The socket below TLS. Wait for it, but do not read from it or write to it.
+    impl<[S: TlsSession, T: Transport + AsSocket]> OverTls<S, T>, of T, |tls| tls.socket
 }
 
-/// The descriptor of the socket below TLS. Wait for it, but do not read from it or write to it.
-impl<S: TlsSession, T: Transport + AsFd + AsRawFd> AsRawFd for OverTls<S, T> {
-    fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
-    }
-}
-
-impl<S: TlsSession, T: Transport + AsFd> fmt::Debug for OverTls<S, T> {
+impl<S: TlsSession, T: Transport + AsSocket> fmt::Debug for OverTls<S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OverTls").field("socket", &self.socket.as_fd()).finish_non_exhaustive()
+        f.debug_struct("OverTls").field("socket", &lent(&self.socket)).finish_non_exhaustive()
     }
 }
 

@@ -50,14 +50,12 @@ impl<T: Transport> Driver<T> {
     /// The descriptor's number tells the streams of a program apart.
     #[cfg(feature = "log")]
     fn log_event(&self, phase: Phase) {
-        use std::os::fd::AsRawFd;
-
-        use crate::transport::Interest;
+        use crate::transport::{Interest, number};
         let level = if phase == Phase::Ended { log::Level::Info } else { log::Level::Debug };
         if log::log_enabled!(target: "xmpp_close", level) {
             let line = phase.line(&self.report());
             match self.transport.watch(Interest::READ) {
-                Some((fd, _)) => log::log!(target: "xmpp_close", level, "fd {}: {line}", fd.as_raw_fd()),
+                Some((fd, _)) => log::log!(target: "xmpp_close", level, "fd {}: {line}", number(fd)),
                 None => log::log!(target: "xmpp_close", level, "{line}"),
             }
         }

@@ -1,14 +1,14 @@
 //! What only a [`Stream`](crate::Stream) needs, whose application moves it by blocking calls. The application gets the result
 //! of each read and write; the engine learns of them when the close begins.
 
-use std::{io, os::fd::BorrowedFd, time::Duration};
+use std::{io, time::Duration};
 
 use super::{Driver, attempts::Output, tls_of};
 use crate::{
     engine::Engine,
     framing::Malformed,
     stream_error::StreamError,
-    transport::{Interest, Pace, Transport, is_passing},
+    transport::{BorrowedSocket, Interest, Pace, Transport, is_passing},
     xml::Scope,
 };
 
@@ -126,7 +126,7 @@ impl<T: Transport> Driver<T> {
         &mut self,
         interest: Interest,
         limit: Duration,
-        wake: Option<BorrowedFd<'_>>,
+        wake: Option<BorrowedSocket<'_>>,
     ) -> io::Result<Interest> {
         self.pace.wait(&mut self.transport, interest, limit, wake)
     }

@@ -5,7 +5,6 @@
 use std::{
     cell::Cell,
     ffi::c_int,
-    os::fd::{AsRawFd, BorrowedFd, RawFd},
     rc::Rc,
     sync::{Arc, Mutex},
 };
@@ -18,6 +17,7 @@ use super::{
         options::{self, Taker, User, xmpp_close_options},
         report::xmpp_close_report,
         sized::Out,
+        socket::xmpp_close_socket,
         stream::{self, Body, Driven, Host, Started, xmpp_close_stream},
     },
     Known, lock, xmpp_close_batch,
@@ -26,7 +26,7 @@ use crate::{
     batch::{AnyTransport, Intake, Leaving, Owner},
     cancel::Canceller,
     closing::Driver,
-    transport::{Interest, Transport},
+    transport::{Interest, NO_SOCKET, Transport, codes, number, numbered},
 };
 
 /// What is known of one stream in the batch.
@@ -46,7 +46,7 @@ struct Place {
     intake: Arc<Intake<'static>>,
     known: Arc<Mutex<Known>>,
     index: usize,
-    fd: RawFd,
+    fd: xmpp_close_socket,
     canceller: Option<Canceller>,
     /// The stream is on its way out.
     left: Cell<bool>,
@@ -58,8 +58,9 @@ impl Place {
         if !self.left.replace(true) {
             lock(&self.known).members.remove(&self.index);
             // SAFETY: its stream is in the batch, so the header demands that it is open. If it is not, system calls fail.
-            let fd = unsafe { BorrowedFd::borrow_raw(self.fd) };
-            self.intake.release(self.index, fd, self.canceller.as_ref(), to);
+            if let Some(fd) = unsafe { numbered(self.fd) } {
+                self.intake.release(self.index, fd, self.canceller.as_ref(), to);
+            }
         }
     }
 }
@@ -124,7 +125,7 @@ impl Owner<'static> for Lent {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_add(
     batch: *mut xmpp_close_batch,
-    fd: c_int,
+    fd: xmpp_close_socket,
     options: *const xmpp_close_options,
     index: *mut usize,
 ) -> c_int {
@@ -210,17 +211,17 @@ pub unsafe extern "C" fn xmpp_close_batch_add_stream(
     })
 }
 
-fn descriptor(driver: &Driven) -> RawFd {
-    driver.transport().watch(Interest::READ).map_or(-1, |(fd, _)| fd.as_raw_fd())
+fn descriptor(driver: &Driven) -> xmpp_close_socket {
+    driver.transport().watch(Interest::READ).map_or(NO_SOCKET, |(fd, _)| number(fd))
 }
 
-fn place(batch: &xmpp_close_batch, index: usize, fd: RawFd, canceller: Option<Canceller>) -> Place {
+fn place(batch: &xmpp_close_batch, index: usize, fd: xmpp_close_socket, canceller: Option<Canceller>) -> Place {
     let (intake, known) = (batch.intake.clone(), batch.known.clone());
     Place { intake, known, index, fd, canceller, left: Cell::new(false) }
 }
 
 fn reserve(batch: &xmpp_close_batch) -> Result<(), Refusal> {
-    lock(&batch.known).members.try_reserve(1).map_err(|_| SYSTEM.because(libc::ENOMEM))
+    lock(&batch.known).members.try_reserve(1).map_err(|_| SYSTEM.because(codes::ENOMEM))
 }
 
 /// # Safety

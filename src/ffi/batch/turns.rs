@@ -5,27 +5,27 @@
 use std::{
     ffi::c_int,
     mem,
-    os::fd::{AsFd, AsRawFd},
     time::{Duration, Instant},
 };
 
 use super::{
     super::{
-        guard::{self, guard_pure},
+        guard::{self, guard_or, guard_pure},
         sized::Out,
+        socket::xmpp_close_socket,
     },
     lock, read_options, set_nothing, to_rust, turn, xmpp_close_batch, xmpp_close_batch_options, xmpp_close_summary,
 };
-use crate::transport::poll_millis;
+use crate::transport::{NO_SOCKET, poll_millis};
 
 /// Returns a descriptor that is readable when _turn has something to do, except
 /// at _timeout. Watch it with poll, epoll or the like, beside your own. Never
-/// read or close it. It stays the same.
+/// read or close it. It stays the same. XMPP_CLOSE_NO_SOCKET for NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn xmpp_close_batch_fd(batch: *const xmpp_close_batch) -> c_int {
-    guard_pure(|| {
+pub unsafe extern "C" fn xmpp_close_batch_fd(batch: *const xmpp_close_batch) -> xmpp_close_socket {
+    guard_or(NO_SOCKET, || {
         // SAFETY: the header says what the pointer must be.
-        Ok(unsafe { guard::shared(batch) }?.intake.as_fd().as_raw_fd())
+        unsafe { guard::shared(batch) }.map_or(NO_SOCKET, |batch| batch.intake.descriptor())
     })
 }
 

@@ -20,6 +20,7 @@ use crate::{
     options::{CloseOptions, LastWords, Limits, Said},
     phase::Phase,
     transport::Transport,
+    transport::codes,
 };
 
 type Compose = unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int;
@@ -258,7 +259,7 @@ fn copy(bytes: &[u8], more: usize) -> Result<Vec<u8>, Refusal> {
     if bytes.is_empty() {
         return Ok(copy);
     }
-    copy.try_reserve_exact(bytes.len() + more).map_err(|_| SYSTEM.because(libc::ENOMEM))?;
+    copy.try_reserve_exact(bytes.len() + more).map_err(|_| SYSTEM.because(codes::ENOMEM))?;
     copy.extend_from_slice(bytes);
     Ok(copy)
 }

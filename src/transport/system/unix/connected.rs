@@ -4,23 +4,24 @@ use std::{io, os::fd::BorrowedFd};
 
 use socket2::{SockRef, Type};
 
+use super::codes;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-use super::option::option;
+use super::option;
 
 /// Succeeds when `fd` is a stream socket that is connected, or was connected until the peer ended the connection: the close
 /// finds out how that went. Otherwise the error is `EBADF`, `ENOTSOCK`, `EPROTOTYPE` (no stream socket), or `ENOTCONN`
 /// (never connected, or not yet).
 pub(crate) fn check_connected(fd: BorrowedFd<'_>) -> io::Result<()> {
-    let not_connected = || Err(io::Error::from_raw_os_error(libc::ENOTCONN));
+    let not_connected = || Err(io::Error::from_raw_os_error(codes::ENOTCONN));
     match tcp_was_connected(fd) {
         Ok(true) => return Ok(()),
         Ok(false) => return not_connected(),
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EBADF | libc::ENOTSOCK)) => return Err(error),
+        Err(error) if matches!(error.raw_os_error(), Some(codes::EBADF | codes::ENOTSOCK)) => return Err(error),
         Err(_) => {} // it is not TCP
     }
     let socket = SockRef::from(&fd);
     if socket.r#type()? != Type::STREAM {
-        return Err(io::Error::from_raw_os_error(libc::EPROTOTYPE));
+        return Err(io::Error::from_raw_os_error(codes::EPROTOTYPE));
     }
     if socket.peer_addr().is_ok() || had_a_peer(&socket) { Ok(()) } else { not_connected() }
 }

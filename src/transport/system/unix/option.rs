@@ -6,12 +6,12 @@ use std::{
 };
 
 /// A value of whole numbers only: any bytes are a valid value.
-pub(crate) trait Numbers: Copy {}
+pub(super) trait Numbers: Copy {}
 impl Numbers for libc::c_int {}
 impl<const N: usize> Numbers for [u32; N] {}
 
 /// Asks for an option. Numbers that this system does not store stay as they are in `value`.
-pub(crate) fn option<V: Numbers>(
+pub(super) fn option<V: Numbers>(
     fd: BorrowedFd<'_>,
     level: libc::c_int,
     name: libc::c_int,

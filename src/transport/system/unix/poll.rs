@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use super::{Interest, PAUSE, poll_millis, socket::holds_back};
+use super::{Interest, holds_back};
+use crate::transport::{PAUSE, poll_millis};
 
 /// Waits until `fd` is ready for `interest`, `wake` is readable, or `limit` has passed. When the system cannot tell what is
 /// ready, it waits for a moment only.
