@@ -52,7 +52,9 @@ function page(name, about, synopsis, text,    file) {
 # Comments in front of declarations.
 /^ *\/\/\// { line = $0; sub(/^ *\/\/\/ ?/, "", line); doc[++docs] = line; next }
 # The comment at the top, and those of the sections.
-/^\/\* Results that/ { next }
+# A whole sentence by itself is no section: it says what the next line is.
+/^\/\* .*\. \*\/$/ { sentence = substr($0, 4, length($0) - 6); next }
+/^typedef int xmpp_close_socket;/ { main = main ".SH SOCKETS\n.TP\n.B " $0 "\n" prose(sentence) "\n"; next }
 /^\/\* / { comment = 1; count = 0; $0 = " * " substr($0, 4) }
 comment {
     ends = sub(/ ?\*\/$/, "")

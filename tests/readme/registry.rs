@@ -12,8 +12,8 @@ fn read(file: &str) -> String {
 /// The value of a field of Cargo.toml.
 fn field(name: &str) -> String {
     let manifest = read("Cargo.toml");
-    let line = manifest.lines().find_map(|line| line.strip_prefix(&format!("{name} = "))).expect("the field");
-    line.trim_matches('"').to_owned()
+    let line = manifest.lines().find_map(|line| line.strip_prefix(&format!("{name} = ")));
+    line.unwrap_or_else(|| panic!("no {name}")).trim_matches('"').to_owned()
 }
 
 #[test]
@@ -22,7 +22,9 @@ fn the_address_of_the_repository_is_the_same_everywhere() {
     assert!(repository.starts_with("https://"), "{repository}");
     assert_eq!(field("homepage"), repository);
     let mut places = 0;
-    for (file, names) in [("debian/control", &["Homepage: ", "Vcs-Browser: ", "Vcs-Git: "][..]), ("debian/copyright", &["Source: "])] {
+    for (file, names) in
+        [("debian/control", &["Homepage: ", "Vcs-Browser: ", "Vcs-Git: "][..]), ("debian/copyright", &["Source: "])]
+    {
         for line in read(file).lines() {
             if let Some(address) = names.iter().find_map(|name| line.strip_prefix(name)) {
                 assert_eq!(address.trim_end_matches(".git"), repository, "{file}");
@@ -32,9 +34,19 @@ fn the_address_of_the_repository_is_the_same_everywhere() {
     }
     assert_eq!(places, 4);
     let releasing = read("CONTRIBUTING.md").split("## Releasing").nth(1).unwrap().to_owned();
-    for placeholder in [repository, field("documentation")] {
-        assert!(releasing.contains(&format!("s,{placeholder},")), "CONTRIBUTING.md changes no {placeholder}");
-    }
+    assert!(releasing.contains(&format!("s,{repository},")), "CONTRIBUTING.md changes no {repository}");
+}
+
+#[test]
+fn debians_files_have_the_version_and_the_soname() {
+    let version = env!("CARGO_PKG_VERSION");
+    let series = version.rsplit_once('.').unwrap().0; // the soname's number, as long as it begins with 0
+    assert!(version.starts_with("0."), "from 1.0 on the first number is the soname's");
+    assert!(read("debian/changelog").starts_with(&format!("xmpp-close ({version}-")), "the version");
+    let package = format!("libxmpp-close{series}");
+    assert!(read("debian/control").contains(&format!("\nPackage: {package}\n")), "the package of the library");
+    let symbols = read(&format!("debian/{package}.symbols"));
+    assert!(symbols.starts_with(&format!("libxmpp_close.so.{series} {package} ")), "{symbols}");
 }
 
 #[test]
@@ -64,7 +76,9 @@ fn the_registrys_documentation_names_the_feature_of_a_type() {
     let mut cargo = Command::new(env!("CARGO"));
     // Its builder has the toolchain that knows this feature of rustdoc; here the stable one is told to know it.
     cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTDOCFLAGS", "--cfg docsrs -Dwarnings").current_dir(root());
-    cargo.args(["doc", "--offline", "--no-deps", "--package", "xmpp-close", "--all-features", "--target-dir"]).arg(&target);
+    cargo
+        .args(["doc", "--offline", "--no-deps", "--package", "xmpp-close", "--all-features", "--target-dir"])
+        .arg(&target);
     let built = cargo.output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     for (page, feature) in [("Batch", "batch"), ("RustlsTransport", "rustls")] {
