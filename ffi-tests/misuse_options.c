@@ -97,6 +97,10 @@ TEST(options_that_make_no_sense_are_refused)
     options.parsed = XMPP_CLOSE_NOT_XMPP;
     options.detach = 1;
     refused(&options, "parsed NOT_XMPP with detach");
+    options.detach = 0;
+    options.peer_closed = 1;
+    options.parsed = XMPP_CLOSE_MID_ELEMENT;
+    refused(&options, "peer_closed, and parsed that says otherwise");
     options = init;
     options.reserved = 1;
     refused(&options, "reserved 1");

@@ -183,6 +183,35 @@ TEST(a_parser_that_gives_up_stops_the_close)
     }
 }
 
+/* A mistake: expat's result, which is XML_STATUS_OK for every good piece. */
+static int parse_as_expat(void *userdata, const uint8_t *data, size_t len)
+{
+    struct session *session = userdata;
+    return (int)XML_Parse(session->parser, (const char *)data, (int)len, 0);
+}
+
+TEST(what_expat_returns_stops_the_close_and_never_passes_for_the_peers_tag)
+{
+    static const struct step script[] = {
+        { READ_TAG, NULL, 0 }, { SEND, "ry/></iq><message/>", 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
+    };
+    xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
+    xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
+    struct session session;
+    struct peer peer;
+    session_start(&session);
+    options.total_ms = 60000;
+    options.on_data = parse_as_expat;
+    options.userdata = &session;
+    peer_start(&peer, TCP, script, NULL, NULL);
+    CHECK_INT(xmpp_close_fd(peer.fd, &options, &report), XMPP_CLOSE_OK);
+    peer_stop(&peer);
+    CHECK_INT(report.outcome, XMPP_CLOSE_CANCELLED);
+    CHECK_INT(report.tag_received, 0);
+    peer_free(&peer);
+    XML_ParserFree(session.parser);
+}
+
 /* Like parse, and returns all that on_data can return. */
 static int parse_and_tell(void *userdata, const uint8_t *data, size_t len)
 {

@@ -394,15 +394,15 @@ typedef enum xmpp_close_tls {
       NULL, 0, NULL, 0, 0, NULL, 0, 0 }
 
 /// Returned by on_data: your parser has seen the end of the peer's stream.
-#define XMPP_CLOSE_PEER_CLOSED 1
+#define XMPP_CLOSE_PEER_CLOSED 11
 
 /// Returned by on_data: your parser refuses what the peer sent, since it is not
 /// well-formed, or no XMPP stream.
-#define XMPP_CLOSE_NOT_XMPP 2
+#define XMPP_CLOSE_NOT_XMPP 12
 
 /// Returned by on_data instead of 0: go on, and the bytes ended inside an element
 /// of the stream. For bytes that your parser got before the call, set parsed.
-#define XMPP_CLOSE_MID_ELEMENT 3
+#define XMPP_CLOSE_MID_ELEMENT 13
 
 /// Returned by on_farewell on a started stream: not yet. It is called again when
 /// xmpp_close_finish() is called again, so call that when all is said.
@@ -430,7 +430,8 @@ typedef struct xmpp_close_options {
     /// Set by XMPP_CLOSE_OPTIONS_INIT.
     size_t struct_size;
     /// The limit for the whole close: what is still to be written, our tag, the
-    /// wait for the peer's tag, the end of TLS and TCP. 0: 30000. When much was
+    /// wait for the peer's tag, the end of TLS and TCP. 0: 30000, so when this is
+    /// what is left of a deadline, and nothing is left, set 1. When much was
     /// sent just before the close, a healthy server may need 7 to 17 s with the
     /// rate limits that it is shipped with.
     uint32_t total_ms;
@@ -503,6 +504,9 @@ typedef struct xmpp_close_options {
     /// Bytes that your parser got before the call are not shown again: set
     /// parsed to what the parser said of them.
     ///
+    /// Never return what XML_Parse() returned: XML_STATUS_ERROR is 0, which here
+    /// means to go on. (XML_STATUS_OK stops the close.)
+    ///
     /// With expat, call XML_SetReparseDeferralEnabled(parser, XML_FALSE) first,
     /// or a tag that comes in pieces is seen too late. An expat without this
     /// function needs no call. Let your build find out whether expat.h declares
@@ -514,7 +518,8 @@ typedef struct xmpp_close_options {
     const xmpp_close_canceller *canceller;
     /// Close with a stream error, sent between farewell and tag: a condition of
     /// RFC 6120 section 4.9.3, such as "system-shutdown". Do not use it for mere
-    /// idleness. NULL: no error.
+    /// idleness, nor in an answer to the peer's tag: it would be sent there, too.
+    /// NULL: no error.
     const char *stream_error;
     /// A text for people to go with stream_error. It is escaped. NULL: none.
     const char *stream_error_text;
@@ -587,7 +592,8 @@ typedef struct xmpp_close_options {
     /// What on_data would return now, after the bytes that you gave to your
     /// parser before this call: 0, XMPP_CLOSE_PEER_CLOSED, XMPP_CLOSE_NOT_XMPP or
     /// XMPP_CLOSE_MID_ELEMENT. So a thread stores here what its parser said last.
-    /// Anything but 0 needs on_data. NOT_XMPP: not with detach.
+    /// Anything but 0 needs on_data, and does not contradict peer_closed. NOT_XMPP
+    /// is refused with detach.
     uint32_t parsed;
     /// Always 0.
     uint32_t reserved;
@@ -616,6 +622,7 @@ typedef struct xmpp_close_report {
     /// 1: the peer's tag came.
     uint32_t tag_received;
     /// Late stanzas: those that arrived while closing, handed over or discarded.
+    /// 0 with on_data, where your parser counts them.
     uint32_t stanzas;
     /// Late stanzas that were longer than stanza_limit.
     uint32_t oversize;

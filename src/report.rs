@@ -72,7 +72,7 @@ impl Outcome {
             Self::Stalled => "our own output could not be written in time",
             Self::Malformed => "what the peer sent stopped being an XMPP stream",
             Self::TlsFailed => "the TLS layer failed",
-            Self::Cancelled => "cancelled",
+            Self::Cancelled => "the program stopped it",
         }
     }
 }

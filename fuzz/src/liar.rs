@@ -17,9 +17,9 @@ const WANT_READ: c_int = -1;
 const WANT_WRITE: c_int = -2;
 const TLS_ERROR: c_int = -4;
 /// What on_data may return beside 0, and what stops it.
-const PEER_CLOSED: c_int = 1;
-const NOT_XMPP: c_int = 2;
-const MID_ELEMENT: c_int = 3;
+const PEER_CLOSED: c_int = 11;
+const NOT_XMPP: c_int = 12;
+const MID_ELEMENT: c_int = 13;
 
 /// The userdata of a stream.
 pub(super) struct Liar<'a> {

@@ -40,6 +40,7 @@ pub struct xmpp_close_report {
     /// 1: the peer's tag came.
     pub tag_received: u32,
     /// Late stanzas: those that arrived while closing, handed over or discarded.
+    /// 0 with on_data, where your parser counts them.
     pub stanzas: u32,
     /// Late stanzas that were longer than stanza_limit.
     pub oversize: u32,

@@ -175,7 +175,9 @@ impl xmpp_close_options {
 
     /// Where the application's own parser stands: what on_data would return.
     pub(in crate::ffi) fn parsed(&self) -> Result<Parsed, Refusal> {
-        let is_refused = self.parsed as c_int == XMPP_CLOSE_NOT_XMPP && self.detach != 0;
+        let result = self.parsed as c_int;
+        let is_refused = result == XMPP_CLOSE_NOT_XMPP && self.detach != 0
+            || self.peer_closed != 0 && ![0, XMPP_CLOSE_PEER_CLOSED].contains(&result);
         if self.parsed != 0 && self.on_data.is_none() || self.reserved != 0 || is_refused {
             return Err(INVALID);
         }
