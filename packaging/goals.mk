@@ -3,15 +3,15 @@
 CMAKEDIR = $(LIBDIR)/cmake/xmpp-close
 HTML    := $(CAPI)/html
 
-.PHONY: html install-html dist crate crate-check deb cargo-c
+.PHONY: html install-html dist crate packages crate-check deb cargo-c
 
 # The folders are named from the file's own, where the system can tell the way.
 define INSTALL_CMAKE
 $(INSTALL) -d "$(DESTDIR)$(CMAKEDIR)"
 includes=$$(realpath -m --relative-to="$(CMAKEDIR)" "$(INCLUDEDIR)" 2>/dev/null || echo "$(INCLUDEDIR)"); \
 for file in config config-version; do \
-    sed -e "s|@INCLUDEDIR@|$$includes|; s|@VERSION@|$(VERSION)|; s|@SHARED@|libxmpp_close.so|" \
-        -e "s|@LIBS_PRIVATE@|$$(cat "$(BUILD)/native-static-libs")|" packaging/xmpp-close-$$file.cmake.in \
+    sed -e "s|@INCLUDEDIR@|$$includes|; s|@VERSION@|$(VERSION)|; s|@SHARED@|$(SHARED)|" \
+        -e "s|@LIBS_PRIVATE@|$$(cat "$(CAPI)/native-static-libs")|" packaging/xmpp-close-$$file.cmake.in \
         >"$(DESTDIR)$(CMAKEDIR)/xmpp-close-$$file.cmake" && \
     chmod 644 "$(DESTDIR)$(CMAKEDIR)/xmpp-close-$$file.cmake" || exit 1; \
 done
@@ -43,7 +43,9 @@ install-html: HTML = $(DESTDIR)$(DOCDIR)/html
 install-html:
 	$(MAKE_HTML)
 
-# The next three take what Git tracks, as it stands in the folder now.
+packages: crate-check deb cargo-c
+
+# What follows takes what Git tracks, as it stands in the folder now.
 dist:
 	packaging/dist "$(TARGET)/dist"
 

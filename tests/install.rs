@@ -9,24 +9,6 @@ use std::{
     process::Command,
 };
 
-/// Everything below `folder` that is no folder, sorted.
-fn files(folder: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let entry = entry.unwrap();
-            if entry.file_type().unwrap().is_dir() {
-                folders.push(entry.path());
-            } else {
-                found.push(entry.path().strip_prefix(folder).unwrap().display().to_string());
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
 /// An installed tree in an empty folder; `settings` are make's.
 struct Installed {
     folder: PathBuf,
@@ -114,7 +96,8 @@ fn a_program_builds_and_runs_with_pkg_config_alone() {
     expected.sort();
     // Which manual pages there are, tests/reference.rs knows.
     let found = || -> Vec<_> {
-        files(&installed.folder).into_iter().filter(|file| !file.starts_with("usr/share/man/man3/xmpp_close")).collect()
+        let files = clib::files(&installed.folder).into_iter();
+        files.filter(|file| !file.starts_with("usr/share/man/man3/xmpp_close")).collect()
     };
     assert_eq!(found(), expected);
     assert_eq!(installed.pkg_config("usr/lib", true, &["--modversion"]), [version]);
@@ -135,7 +118,7 @@ fn a_program_builds_and_runs_with_pkg_config_alone() {
     installed.make("install");
     assert_eq!(found(), expected);
     installed.make("uninstall");
-    assert_eq!(files(&installed.folder), [""; 0]);
+    assert_eq!(clib::files(&installed.folder), [""; 0]);
 }
 
 #[test]
@@ -153,5 +136,65 @@ fn folders_can_be_chosen_one_by_one() {
         assert!(installed.folder.join("include/xmpp").join(header).exists());
     }
     installed.make("uninstall");
-    assert_eq!(files(&installed.folder), [""; 0]);
+    assert_eq!(clib::files(&installed.folder), [""; 0]);
+}
+
+/// The whole is moved after its installation, from one folder with blanks to another.
+#[test]
+fn folders_may_have_blanks_and_be_moved() {
+    let installed = Installed::new("some where", |folder| vec![format!("PREFIX={folder}/the prefix")]);
+    let [before, after] = ["the prefix", "else where"].map(|name| installed.folder.join(name));
+    fs::rename(&before, &after).unwrap();
+    let pkg_config = after.join("lib/pkgconfig");
+    let program = installed.folder.join("program");
+    // The shell reads what pkg-config has quoted.
+    let line =
+        "eval cc -D_POSIX_C_SOURCE=200809L -o '\"$PROGRAM\"' installed.c $(pkg-config --cflags --libs xmpp-close)";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", line]).current_dir(clib::root().join("ffi-tests"));
+    clib::run(shell.env("PKG_CONFIG_LIBDIR", pkg_config).env("PROGRAM", &program));
+    assert_eq!(clib::run(Command::new(&program).env("LD_LIBRARY_PATH", after.join("lib"))), "clean, 1 stanza\n");
+    fs::remove_file(program).unwrap();
+    fs::rename(&after, &before).unwrap();
+    installed.make("uninstall");
+    assert_eq!(clib::files(&installed.folder), [""; 0]);
+}
+
+/// What `make` would do for a system that is not this one.
+fn made_for(target: &str, goal: &str) -> String {
+    let mut make = Command::new("make");
+    make.current_dir(clib::root()).args(["-n", goal, "PREFIX=/opt"]).arg(format!("CARGO_BUILD_TARGET={target}"));
+    clib::run(clib::forget_cargo(&mut make))
+}
+
+#[test]
+fn each_system_gets_its_own_kinds_of_files() {
+    let macos = made_for("aarch64-apple-darwin", "install");
+    assert!(macos.contains("-Wl,-install_name,\"/opt/lib/libxmpp_close.0.1.dylib\""), "{macos}");
+    assert!(macos.contains("\"/opt/lib/libxmpp_close.0.1.0.dylib\"") && !macos.contains(".so"), "{macos}");
+    let musl = made_for("x86_64-unknown-linux-musl", "install");
+    assert!(musl.contains("libxmpp_close.a") && !musl.contains(".so") && !musl.contains("-shared"), "{musl}");
+    let windows = made_for("x86_64-pc-windows-gnu", "install");
+    for file in ["/opt/bin\"", "xmpp_close.dll\"", "libxmpp_close.dll.a\"", "libxmpp_close.a\""] {
+        assert!(windows.contains(file), "{windows}");
+    }
+    assert!(
+        !windows.contains(".so") && made_for("x86_64-pc-windows-gnu", "uninstall").contains("/opt/bin/xmpp_close.dll")
+    );
+    let arm = made_for("aarch64-unknown-linux-gnu", "all");
+    assert!(
+        arm.contains("--target aarch64-unknown-linux-gnu") && arm.contains("aarch64-unknown-linux-gnu/capi"),
+        "{arm}"
+    );
+}
+
+#[test]
+fn another_make_says_in_one_line_that_it_has_to_be_gnu_make() {
+    for goals in [&[][..], &["check"], &["install", "PREFIX=/usr"]] {
+        let output = Command::new("bmake").current_dir(clib::root()).args(goals).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success());
+        assert!(said.starts_with("This needs GNU make: gmake"), "{said}");
+        assert!(!said.contains("cargo"), "{said}");
+    }
 }

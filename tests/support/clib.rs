@@ -27,8 +27,8 @@ pub fn build() -> &'static CLib {
         make(&["all"]);
         let root = root();
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |dir| root.join(dir));
-        let dir = target.join("capi");
-        let native_libs = fs::read_to_string(dir.join("build/native-static-libs")).unwrap();
+        let dir = target.join(env::var_os("CARGO_BUILD_TARGET").unwrap_or_default()).join("capi");
+        let native_libs = fs::read_to_string(dir.join("native-static-libs")).unwrap();
         let native_libs = native_libs.split_whitespace().map(str::to_owned).collect();
         CLib { include: root.join("include"), dir, native_libs }
     })
@@ -66,6 +66,24 @@ pub fn functions(source: &str) -> BTreeSet<String> {
         }
     }
     names
+}
+
+/// Everything below `folder` that is no folder, sorted.
+pub fn files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            } else {
+                found.push(entry.path().strip_prefix(folder).unwrap().display().to_string());
+            }
+        }
+    }
+    found.sort();
+    found
 }
 
 /// Runs `make` in the project's folder.
