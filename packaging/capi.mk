@@ -122,6 +122,8 @@ endif
 	    -e "s|@INCLUDEDIR@|$$(quote "$$(below "$(INCLUDEDIR)" '$${prefix}')")|; s|@VERSION@|$(VERSION)|" \
 	    -e "s|@LIBS_PRIVATE@|$$(cat "$(CAPI)/native-static-libs")|" xmpp-close.pc.in > "$(LIB)/pkgconfig/xmpp-close.pc"
 	chmod 644 "$(LIB)/pkgconfig/xmpp-close.pc"
+	$(INSTALL_CMAKE)
+	$(INSTALL_MAN)
 
 install-debug: install
 	$(INSTALL) -d "$(DEBUGS)"
@@ -130,4 +132,5 @@ install-debug: install
 # Folders stay, since nobody knows who made them. One of ours goes when it is empty.
 uninstall:
 	rm -f $(INSTALLED)
+	$(UNINSTALL_PAGES)
 	if [ -d "$(DEBUGS)" ]; then rmdir "$(DEBUGS)" 2>/dev/null || true; fi
