@@ -353,12 +353,11 @@ impl From<&Summary> for xmpp_close_summary {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_pointer_width = "64"))]
 mod tests {
     use super::*;
 
     #[test]
-    #[cfg(target_pointer_width = "64")]
     fn there_is_no_padding_in_which_a_later_member_could_land() {
         assert_eq!(size_of::<xmpp_close_summary>(), 72);
         assert_eq!(size_of::<xmpp_close_batch_options>(), 72);
