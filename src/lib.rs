@@ -131,6 +131,8 @@
 #![cfg_attr(not(feature = "batch"), doc = " [`Batch`]: crate#features")]
 #![cfg_attr(feature = "rustls", doc = " [`RustlsTransport`]: RustlsTransport")]
 #![cfg_attr(not(feature = "rustls"), doc = " [`RustlsTransport`]: crate#features")]
+// The registry's documentation says with which feature a type comes.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // `# Errors` and `# Panics` stand wherever they belong.
 #![deny(clippy::missing_errors_doc, clippy::missing_panics_doc)]
 

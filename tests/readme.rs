@@ -7,6 +7,8 @@ mod figures;
 mod links;
 #[path = "readme/names.rs"]
 mod names;
+#[path = "readme/registry.rs"]
+mod registry;
 #[path = "readme/requirements.rs"]
 mod requirements;
 

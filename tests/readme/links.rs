@@ -9,7 +9,7 @@ use std::{
 /// A page with more lines than this has a list of its contents.
 const LONG: usize = 150;
 
-fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -63,7 +63,7 @@ fn pages() -> Vec<PathBuf> {
 }
 
 /// The targets of the links and images of a page, other than those in its code.
-fn links_of(page: &Path) -> Vec<String> {
+pub fn links_of(page: &Path) -> Vec<String> {
     let text = fs::read_to_string(page).unwrap();
     let text: String = prose(&text).map(|line| line.split('`').step_by(2).collect::<String>() + "\n").collect();
     text.split("](").skip(1).map(|rest| rest.split([')', ' ']).next().unwrap().to_owned()).collect()
