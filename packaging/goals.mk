@@ -59,3 +59,6 @@ crate-check: crate
 
 deb:
 	packaging/deb "$(TARGET)/deb"
+
+cargo-c:
+	packaging/cargo-c "$(TARGET)/cargo-c"
