@@ -50,7 +50,7 @@ all:
 	@$(RUST_$(SYSTEM))
 	@set -e; out="$(BUILD)/out.$$$$"; rm -rf "$$out"; mkdir "$$out"; trap 'rm -rf "$$out"' EXIT; \
 	$(LINK_$(SYSTEM)); \
-	sed 's/-lgcc_s *//g; s/-lgcc_eh *//g' "$(BUILD)/native-static-libs.rustc" > "$$out/native-static-libs"; \
+	sed 's/-lgcc_s *//g; s/-lgcc_eh *//g; s/-lunwind *//g' "$(BUILD)/native-static-libs.rustc" > "$$out/native-static-libs"; \
 	cd "$$out"; for file in *; do \
 	    cmp -s $$file "$(CAPI)/$$file" || { cp $$file "$(CAPI)/$$file.$$$$" && mv -f "$(CAPI)/$$file.$$$$" "$(CAPI)/$$file"; }; \
 	done
@@ -59,6 +59,8 @@ all:
 # Another Rust library in the same program has the same standard library in it, whose symbols would meet. So all that is needed
 # becomes one object, in which only the names of the header are global. A linker that knows no --force-group-allocation (lld
 # before 19) gets PARTIAL=-Wl,--gc-sections.
+# With musl comes Rust's own library for panics: that of a compiler for another libc does not fit.
+UNWIND = $(if $(findstring -musl,$(FOR)),$$(ls "$$($(RUSTC) --print target-libdir --target $(FOR))"/self-contained/libunwind.a || true))
 PARTIAL ?= -Wl,--gc-sections -Wl,--force-group-allocation
 # The stack needs no right to be executed, and what is relocated is read-only behind that.
 HARDENED := -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack
@@ -66,7 +68,7 @@ RUST_elf = $(RUST) --crate-type staticlib -- $(NATIVE)
 # Standard library members are left out that the library does not need. Bitcode in them confuses tools of other versions.
 define LINK_elf
 $(NM) -g --defined-only "$(MADE)/libxmpp_close.a" 2>/dev/null | sed -n 's/.* T \(xmpp_close_[a-z0-9_]*\)$$/-Wl,-u,\1/p' > "$$out/wanted"; \
-$(CC) -r -nostdlib $(PARTIAL) -o "$$out/whole.o" @"$$out/wanted" "$(MADE)/libxmpp_close.a"; \
+$(CC) -r -nostdlib $(PARTIAL) -o "$$out/whole.o" @"$$out/wanted" "$(MADE)/libxmpp_close.a" $(UNWIND); \
 $(OBJCOPY) --wildcard --keep-global-symbol='xmpp_close_*' -R .llvmbc -R .llvmcmd "$$out/whole.o"; \
 $(OBJCOPY) --strip-debug "$$out/whole.o" "$$out/xmpp_close.o"; \
 (cd "$$out" && $(AR) rcD libxmpp_close.a xmpp_close.o && $(AR) sD libxmpp_close.a); \

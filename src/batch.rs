@@ -74,7 +74,7 @@ pub(crate) type AnyTransport<'a> = Box<dyn Transport + Send + 'a>;
 /// # Ok(()) }
 /// ```
 ///
-/// A program with an event loop waits for the batch's [descriptor](AsFd) beside its own descriptors. It calls
+/// A program with an event loop waits for the batch's [descriptor](crate::AsSocket) beside its own descriptors. It calls
 /// [`turn`](Self::turn) when that is readable, and at the batch's [`deadline`](Self::deadline):
 ///
 /// ```

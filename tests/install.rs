@@ -198,3 +198,17 @@ fn another_make_says_in_one_line_that_it_has_to_be_gnu_make() {
         assert!(!said.contains("cargo"), "{said}");
     }
 }
+
+/// `sudo` often finds no Rust, since rustup puts it into the home of whoever runs `make`.
+#[test]
+fn root_needs_no_rust_to_install_what_was_built() {
+    let built = clib::build();
+    let installed = Installed::new("without-rust", |folder| {
+        vec![format!("PREFIX={folder}"), "CARGO=no-cargo".to_owned(), "RUSTC=no-rustc".to_owned()]
+    });
+    let [ours, there] = [built.dir.clone(), installed.folder.join("lib")].map(|folder| folder.join("libxmpp_close.a"));
+    assert!(fs::read(ours).unwrap() == fs::read(there).unwrap());
+    assert!(installed.folder.join("lib/libxmpp_close.so.0.1").exists());
+    installed.make("uninstall");
+    assert_eq!(clib::files(&installed.folder), [""; 0]);
+}

@@ -142,18 +142,18 @@ impl Callbacks {
         // SAFETY: as the caller promises.
         let functions = unsafe { sized::copy_in(transport) }?;
         flag(functions.tls)?;
-        let socket = lent(functions.fd)?;
+        // What is missing is said before what is wrong.
         let callbacks = Self {
-            socket,
             read: functions.read.ok_or(NULL)?,
             write: functions.write.ok_or(NULL)?,
+            socket: lent(functions.fd)?,
             functions,
             read_wants: Interest::READ,
             write_wants: Interest::WRITE,
             paused: false,
             is_freed: None,
         };
-        match check_connected(socket) {
+        match check_connected(callbacks.socket) {
             Err(error) if matches!(error.raw_os_error(), Some(codes::EBADF | codes::ENOTCONN)) => {
                 Err(INVALID.because(os_error(&error)))
             }
