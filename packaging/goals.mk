@@ -58,4 +58,8 @@ crate-check: crate
 	    cd "$$folder"/* && CARGO_TARGET_DIR="$(TARGET)/crate/target" $(CARGO) test --locked --all-features
 
 deb:
+	.ci/packages deb
 	packaging/deb "$(TARGET)/deb"
+
+cargo-c:
+	packaging/cargo-c "$(TARGET)/cargo-c"

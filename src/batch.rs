@@ -29,7 +29,7 @@ use crate::{
     options::CloseOptions,
     report::Report,
     stream::Stream,
-    transport::{BorrowedSocket, Transport},
+    transport::Transport,
     xml::Stanza,
 };
 
@@ -234,8 +234,8 @@ fn hand_over<'a>(mut on_stanza: impl FnMut(Stanza<&str>) + Send + 'a) -> OnInput
 /// For poll(2), epoll(7) and the like: readable when a [`turn`](Batch::turn) has something to do. At the batch's
 /// [`deadline`](Batch::deadline) it need not be readable. Never read from the descriptor.
 #[cfg(unix)]
-impl std::os::fd::AsFd for Batch<'_> {
-    fn as_fd(&self) -> BorrowedSocket<'_> {
+impl crate::transport::AsSocket for Batch<'_> {
+    fn as_fd(&self) -> crate::transport::BorrowedSocket<'_> {
         self.intake.as_fd()
     }
 }

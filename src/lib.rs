@@ -125,7 +125,7 @@
 //! - `capi`: the functions of `include/xmpp_close.h`; contains `batch`. Rust programs do not need it.
 //! - `header`: for maintainers of this crate only, makes `include/xmpp_close.h`.
 //!
-//! The crate runs on Unix-like systems. It starts no thread, and needs no async runtime.
+//! The crate runs on Unix-like systems and on Windows. It starts no thread, and needs no async runtime.
 //!
 #![cfg_attr(feature = "batch", doc = " [`Batch`]: Batch")]
 #![cfg_attr(not(feature = "batch"), doc = " [`Batch`]: crate#features")]
@@ -135,6 +135,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // `# Errors` and `# Panics` stand wherever they belong.
 #![deny(clippy::missing_errors_doc, clippy::missing_panics_doc)]
+
+#[cfg(not(any(unix, windows)))]
+compile_error!("xmpp-close needs the sockets of Unix or of Windows, and this target has neither");
 
 #[cfg(feature = "batch")]
 mod batch;

@@ -82,8 +82,9 @@ impl Interest {
 /// These types are transports:
 ///
 /// - [`TcpStream`](std::net::TcpStream), [`UnixStream`](std::os::unix::net::UnixStream) and
-///   [`OwnedFd`](std::os::fd::OwnedFd), in blocking or non-blocking mode;
-/// - [`BorrowedFd`], whose flags, timeouts and options are left as they are;
+///   [`OwnedSocket`], in blocking or non-blocking mode;
+/// - [`BorrowedSocket`], whose flags, timeouts and options are left as they are. On Windows it is non-blocking afterwards,
+///   because Winsock has no other attempt that does not wait; on Apple's systems it has SO_NOSIGPIPE;
 /// - `RustlsTransport` (feature `rustls`), and what [`over`] makes of a session of any other TLS crate.
 ///
 /// References to sockets are not transports, on purpose: the caller of a close would keep a way to write after the closing
@@ -116,8 +117,8 @@ impl Interest {
 /// [`wait`](Self::wait). Here a stream runs through two channels:
 ///
 /// ```
-/// use std::{io, os::fd::BorrowedFd, sync::mpsc, time::Duration};
-/// use xmpp_close::{CloseOptions, Interest, Outcome, Transport};
+/// use std::{io, sync::mpsc, time::Duration};
+/// use xmpp_close::{BorrowedSocket, CloseOptions, Interest, Outcome, Transport};
 ///
 /// struct Tunnel {
 ///     input: mpsc::Receiver<Vec<u8>>,
@@ -155,7 +156,7 @@ impl Interest {
 ///         &mut self,
 ///         interest: Interest,
 ///         limit: Duration,
-///         _wake: Option<BorrowedFd<'_>>,
+///         _wake: Option<BorrowedSocket<'_>>,
 ///     ) -> io::Result<Interest> {
 ///         if interest.write {
 ///             return Ok(Interest::WRITE); // this channel takes everything

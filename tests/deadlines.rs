@@ -6,7 +6,6 @@ mod peer;
 
 use std::{
     net::TcpStream,
-    os::unix::thread::JoinHandleExt,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -126,7 +125,8 @@ fn a_peer_that_never_reads_cannot_extend_the_deadline() {
         assert_eq!(report.outcome, Outcome::Stalled);
         assert!(!report.tag_sent);
         assert!(report.bytes_unsent > 0 && report.bytes_unsent < bytes as u64);
-        assert!(report.bytes_unacked > 0);
+        // Windows does not tell it.
+        assert!(cfg!(windows) || report.bytes_unacked > 0);
     }
 }
 
@@ -152,10 +152,14 @@ fn a_byte_just_before_the_deadline_does_not_extend_it() {
     }
 }
 
+#[cfg(unix)]
 static SIGNALS: AtomicUsize = AtomicUsize::new(0);
 
+/// Windows has no signals.
 #[test]
+#[cfg(unix)]
 fn signals_neither_shorten_nor_extend_the_deadline() {
+    use std::os::unix::thread::JoinHandleExt;
     extern "C" fn count(_: libc::c_int) {
         SIGNALS.fetch_add(1, Ordering::SeqCst);
     }

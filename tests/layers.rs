@@ -163,6 +163,19 @@ fn each_dependency_has_one_door() {
     }
 }
 
+/// `UnixStream` is a transport, and names itself.
+#[test]
+fn each_system_has_one_place() {
+    let modules = modules().into_iter().filter(|module| module != "ffi");
+    let sources = modules.flat_map(|module| Source::of(&module));
+    for source in sources.filter(|source| !source.name.contains("src/transport/system")) {
+        let code = source.without_comments_and_tests().replace("std::os::unix::net::UnixStream, owned", "");
+        for word in ["libc::", "windows_sys", "std::os::", " os::"] {
+            assert!(!code.contains(word), "{} names {word}", source.name);
+        }
+    }
+}
+
 #[test]
 fn each_unsafe_block_says_why_it_is_safe() {
     for source in modules().iter().flat_map(|module| Source::of(module)) {

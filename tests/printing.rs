@@ -1,5 +1,7 @@
 //! What a log shows of the public types, and the shortest form of a close.
 
+#[path = "support/local.rs"]
+mod local;
 #[path = "support/session.rs"]
 mod session;
 
@@ -7,15 +9,15 @@ use std::{
     error::Error as _,
     io::{self, Write},
     net::Shutdown,
-    os::unix::net::UnixStream,
 };
 
+use local::Local;
 use session::Session;
 use xmpp_close::{CloseOptions, Error, Invalid, Limit, Outcome, Stream, TlsError, TlsSession};
 
 /// A stream whose peer has said this, and nothing more will come.
-fn stream(said: &str) -> UnixStream {
-    let (ours, mut theirs) = UnixStream::pair().unwrap();
+fn stream(said: &str) -> Local {
+    let (ours, mut theirs) = local::pair();
     theirs.write_all(said.as_bytes()).unwrap();
     theirs.shutdown(Shutdown::Write).unwrap();
     // It stays open, so that what we send is taken.

@@ -22,6 +22,9 @@ use crate::{
     xml::Stanza,
 };
 
+#[cfg(unix)]
+use crate::transport::AsSocket;
+
 /// The key under which the bell is watched.
 const BELL: usize = usize::MAX;
 /// Keys from here on belong to cancellers: this number and their descriptor.
@@ -367,13 +370,19 @@ impl Intake<'_> {
     /// The number of the descriptor that is readable when a turn has something to do.
     #[cfg(unix)]
     pub(crate) fn descriptor(&self) -> RawSocket {
-        number(std::os::fd::AsFd::as_fd(self))
+        number(self.readiness.as_fd())
+    }
+
+    /// Windows has no such socket.
+    #[cfg(windows)]
+    pub(crate) fn descriptor(&self) -> RawSocket {
+        crate::transport::NO_SOCKET
     }
 }
 
 /// Readable when a turn has something to do.
 #[cfg(unix)]
-impl std::os::fd::AsFd for Intake<'_> {
+impl AsSocket for Intake<'_> {
     fn as_fd(&self) -> BorrowedSocket<'_> {
         self.readiness.as_fd()
     }

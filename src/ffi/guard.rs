@@ -95,8 +95,8 @@ pub(super) fn uncancelled<R>(body: impl FnOnce() -> R) -> R {
 /// Its value, which differs between systems.
 const PTHREAD_CANCEL_DISABLE: c_int = if cfg!(any(target_vendor = "apple", target_os = "hurd")) { 0 } else { 1 };
 
-/// Sets the state, and returns the state before, on systems that have it. Miri has not.
-#[cfg(not(any(target_os = "android", miri)))]
+/// Sets the state, and returns the state before, on systems that have it. Windows and Miri have not.
+#[cfg(not(any(windows, target_os = "android", miri)))]
 fn set_cancel_state(state: c_int) -> Option<c_int> {
     unsafe extern "C" {
         fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
@@ -106,7 +106,7 @@ fn set_cancel_state(state: c_int) -> Option<c_int> {
     (unsafe { pthread_setcancelstate(state, &raw mut before) } == 0).then_some(before)
 }
 
-#[cfg(any(target_os = "android", miri))]
+#[cfg(any(windows, target_os = "android", miri))]
 fn set_cancel_state(_: c_int) -> Option<c_int> {
     None
 }

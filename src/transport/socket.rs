@@ -1,7 +1,5 @@
 //! Sockets as transports, through socket2.
 
-#[cfg(unix)]
-use std::os::unix::net::UnixStream;
 use std::{
     io,
     net::{Shutdown, TcpStream},
@@ -72,7 +70,7 @@ macro_rules! transport {
 transport!(TcpStream, owned: true, tcp: true);
 // Not `tcp`: what a Unix socket has to read is counted in the peer's socket.
 #[cfg(unix)]
-transport!(UnixStream, owned: true, tcp: false);
+transport!(std::os::unix::net::UnixStream, owned: true, tcp: false);
 transport!(OwnedSocket, owned: true, tcp: false);
 // Not `owned`: a borrowed socket keeps its flags, timeouts and options, even while the close runs (TC-18).
 transport!(BorrowedSocket<'_>, owned: false, tcp: false);

@@ -3,8 +3,14 @@
 
 #[cfg(unix)]
 mod unix;
+#[cfg(windows)]
+mod windows;
 
 #[cfg(unix)]
 pub(crate) use unix::*;
 #[cfg(unix)]
 pub use unix::{AsSocket, BorrowedSocket, OwnedSocket};
+#[cfg(windows)]
+pub(crate) use windows::*;
+#[cfg(windows)]
+pub use windows::{AsSocket, BorrowedSocket, OwnedSocket};

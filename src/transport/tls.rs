@@ -7,7 +7,10 @@ use std::{
 
 use socket2::SockRef;
 
-use super::{AsSocket, BorrowedSocket, Interest, Pace, TlsError, TlsSession, Transport, lends_socket, system::lent};
+use super::{
+    AsSocket, BorrowedSocket, Interest, Pace, TlsError, TlsSession, Transport, lends_socket,
+    system::{is_nonblocking, lent},
+};
 use crate::process::Owner;
 
 /// The most bytes that one TLS record holds. No write is longer, so a session that is blocked has no more of our bytes.
@@ -45,7 +48,8 @@ pub struct OverTls<S: TlsSession, T: Transport + AsSocket> {
 ///   [`TcpStream::try_clone`](std::net::TcpStream::try_clone). The transport polls it, ends its output, and reads it to its end
 ///   after the peer's `close_notify`.
 ///
-/// The socket is in non-blocking mode until the transport is dropped; then it gets back the mode that it had.
+/// The socket is in non-blocking mode until the transport is dropped; then it gets back the mode that it had. On Windows it stays
+/// in non-blocking mode, because nobody can ask for the mode there.
 ///
 /// With the `openssl` crate (this library's tests compile and run this code):
 ///
@@ -72,7 +76,7 @@ pub struct OverTls<S: TlsSession, T: Transport + AsSocket> {
 /// # Errors
 /// When the socket cannot be made non-blocking.
 pub fn over<S: TlsSession, T: Transport + AsSocket>(session: S, socket: T) -> io::Result<OverTls<S, T>> {
-    let was_nonblocking = SockRef::from(&socket).nonblocking()?;
+    let was_nonblocking = is_nonblocking(lent(&socket))?;
     SockRef::from(&socket).set_nonblocking(true)?;
     Ok(OverTls {
         session,

@@ -1,8 +1,8 @@
 //! Transports of peers that only a program could be: one blocks by chance, one never stops sending.
 
-use std::{cell::RefCell, io, os::fd::BorrowedFd, rc::Rc, time::Duration};
+use std::{cell::RefCell, io, rc::Rc, time::Duration};
 
-use xmpp_close::{Interest, Transport};
+use xmpp_close::{BorrowedSocket, Interest, Transport};
 
 /// xorshift: any seed gives the same again.
 pub struct Random(pub u64);
@@ -68,7 +68,7 @@ impl Transport for Moody {
         Ok(())
     }
 
-    fn wait(&mut self, _: Interest, _: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+    fn wait(&mut self, _: Interest, _: Duration, _: Option<BorrowedSocket<'_>>) -> io::Result<Interest> {
         panic!("a step does not wait")
     }
 }
@@ -94,7 +94,7 @@ impl Transport for Flood {
         Ok(())
     }
 
-    fn wait(&mut self, _: Interest, _: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+    fn wait(&mut self, _: Interest, _: Duration, _: Option<BorrowedSocket<'_>>) -> io::Result<Interest> {
         panic!("a step does not wait")
     }
 }

@@ -2,13 +2,12 @@
 
 use std::{
     io,
-    os::fd::BorrowedFd,
     sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
 
-use xmpp_close::{Incoming, Interest, Stream, Transport};
+use xmpp_close::{BorrowedSocket, Incoming, Interest, Stream, Transport};
 
 use crate::{HEADER, PATIENCE, peer};
 
@@ -212,7 +211,7 @@ impl Transport for Flood {
         Ok(())
     }
 
-    fn wait(&mut self, interest: Interest, _: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+    fn wait(&mut self, interest: Interest, _: Duration, _: Option<BorrowedSocket<'_>>) -> io::Result<Interest> {
         Ok(interest)
     }
 }

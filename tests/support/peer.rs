@@ -16,6 +16,12 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How much later than its deadline a close may return on a busy machine, or with a sanitizer in it (`make sanitize`).
 pub const SLACK: Duration = Duration::from_secs(if option_env!("XMPP_CLOSE_SANITIZED").is_some() { 20 } else { 1 });
 
+/// What a connection that was reset has in `os_error`: ECONNRESET, and WSAECONNRESET on Windows.
+#[cfg(unix)]
+pub const CODE_OF_RESET: i32 = libc::ECONNRESET;
+#[cfg(windows)]
+pub const CODE_OF_RESET: i32 = 10054;
+
 /// Two ends of a TCP connection; ours first.
 pub fn pair() -> (TcpStream, TcpStream) {
     connect(|_| {})

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "capi")]
 mod connected;
+#[cfg(all(feature = "batch", any(target_os = "linux", target_os = "android")))]
+mod epoll;
 mod option;
 mod pair;
 mod poll;
@@ -18,6 +20,8 @@ use socket2::SockRef;
 
 #[cfg(feature = "capi")]
 pub(crate) use connected::check_connected;
+#[cfg(all(feature = "batch", any(target_os = "linux", target_os = "android")))]
+pub(crate) use epoll::Readiness;
 use option::option;
 pub(crate) use pair::Pair;
 pub(crate) use poll::poll;
@@ -94,15 +98,22 @@ macro_rules! lends_socket {
 }
 pub(crate) use lends_socket;
 
-/// The flags of an attempt: no wait on a blocking socket, and no SIGPIPE in a C program when the peer is gone (TC-10).
-const ATTEMPT: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+/// No SIGPIPE in a C program when the peer is gone (TC-10). Apple's systems have an option of the socket for that.
+const NO_SIGNAL: libc::c_int = if cfg!(target_vendor = "apple") { 0 } else { libc::MSG_NOSIGNAL };
+
+/// The flags of an attempt: no wait on a blocking socket, and no signal.
+const ATTEMPT: libc::c_int = libc::MSG_DONTWAIT | NO_SIGNAL;
 
 pub(crate) fn try_recv(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     recv(fd, buf, ATTEMPT)
 }
 
 pub(crate) fn try_send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    SockRef::from(&fd).send_with_flags(bytes, ATTEMPT)
+    let socket = SockRef::from(&fd);
+    #[cfg(target_vendor = "apple")]
+    // It fails when the peer is gone. Then an earlier write has set it, or Rust when it made the socket.
+    let _ = socket.set_nosigpipe(true);
+    socket.send_with_flags(bytes, ATTEMPT)
 }
 
 fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
@@ -110,6 +121,11 @@ fn recv(fd: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io::Result<us
     // SAFETY: these are the same bytes, and recv(2) overwrites them with initialised bytes only.
     let buf = unsafe { &mut *(std::ptr::from_mut(buf) as *mut [MaybeUninit<u8>]) };
     SockRef::from(&fd).recv_with_flags(buf, flags)
+}
+
+/// Whether the socket is in non-blocking mode.
+pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    SockRef::from(&fd).nonblocking()
 }
 
 /// The longest SO_RCVTIMEO that is set. It is shorter than the usual linger of two seconds, so it need not be set again for

@@ -1,8 +1,8 @@
 //! A scripted wire: the test gives beforehand what the peer sends, and no call ever waits.
 
-use std::{cell::RefCell, collections::VecDeque, io, os::fd::BorrowedFd, rc::Rc, time::Duration};
+use std::{cell::RefCell, collections::VecDeque, io, rc::Rc, time::Duration};
 
-use crate::transport::{Interest, Transport};
+use crate::transport::{BorrowedSocket, Interest, Transport};
 
 /// What the peer sends, one text for each read, and what it got, one text for each write.
 #[derive(Default)]
@@ -79,7 +79,7 @@ impl Transport for Scripted {
         Ok(())
     }
 
-    fn wait(&mut self, _: Interest, _: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+    fn wait(&mut self, _: Interest, _: Duration, _: Option<BorrowedSocket<'_>>) -> io::Result<Interest> {
         panic!("a step does not wait")
     }
 }

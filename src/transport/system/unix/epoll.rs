@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{super::poll_millis, AT_ONCE, Interest};
+use crate::transport::{Interest, poll_millis, readiness::AT_ONCE};
 
 /// The descriptors that are watched, each with a key.
 pub(crate) struct Readiness {
