@@ -92,7 +92,8 @@ fn a_reset_that_receive_has_seen_is_still_one_for_the_close() {
     peer.send(HEADER).read_until(HEADER);
     peer.reset();
     assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
-    assert!(matches!(stream.receive(), Err(Error::Io(error)) if error.kind() == ErrorKind::ConnectionReset));
+    let told = stream.receive();
+    assert!(matches!(&told, Err(Error::Io(error)) if error.kind() == ErrorKind::ConnectionReset), "{told:?}");
     let report = stream.close(&CloseOptions::new()).unwrap();
     assert_eq!((report.outcome, report.os_error), (Outcome::Reset, Some(peer::CODE_OF_RESET)), "{report}");
 }
