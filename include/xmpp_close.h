@@ -450,7 +450,8 @@ typedef struct xmpp_close_options {
     /// earlier. Over TLS, 1 is XMPP_CLOSE_ERR_INVALID.
     uint32_t half_close;
     /// 1: your parser has seen the peer's tag already, so our tag is the answer
-    /// to it. What still comes is discarded.
+    /// to it. What still comes is discarded. With on_data, parsed says the same:
+    /// set that one.
     uint32_t peer_closed;
     /// For xmpp_close_new() only. 1: the stream runs over TLS. 2: it runs over a
     /// TLS layer that neither shows the peer's close_notify nor lets you send
@@ -593,7 +594,9 @@ typedef struct xmpp_close_options {
     /// parser before this call: 0, XMPP_CLOSE_PEER_CLOSED, XMPP_CLOSE_NOT_XMPP or
     /// XMPP_CLOSE_MID_ELEMENT. So a thread stores here what its parser said last.
     /// Anything but 0 needs on_data, and does not contradict peer_closed. NOT_XMPP
-    /// is refused with detach.
+    /// is refused with detach. On a started stream it answers with
+    /// not-well-formed: for another condition leave this 0, call _finish with it,
+    /// then _tell MALFORMED.
     uint32_t parsed;
     /// Always 0.
     uint32_t reserved;
@@ -1243,7 +1246,9 @@ typedef struct xmpp_close_batch_options {
     /// Stops all closes. NULL: nothing can.
     const xmpp_close_canceller *canceller;
     /// A stream error for every stream whose options have none and whose peer has
-    /// not closed yet, such as "system-shutdown". NULL: none.
+    /// not closed yet, such as "system-shutdown". NULL: none. A started stream that
+    /// you finished before _add_stream keeps what _finish said: add it unfinished,
+    /// and the batch finishes it with this error.
     const char *stream_error;
     /// A text for people to go with stream_error. It is escaped. NULL: none.
     const char *stream_error_text;
@@ -1418,6 +1423,7 @@ typedef enum xmpp_close_frame {
     /// The peer's tag. Every later call finds it again, and consumes nothing.
     XMPP_CLOSE_FRAME_END = 4,
     /// What came is not well-formed, or has what XMPP forbids, such as a comment.
+    /// Text between stanzas is no error: it is passed over.
     /// Names and namespaces are not looked at. `*xml` is the stream error condition
     /// to answer with, such as "not-well-formed", and ends in NUL. Every later call
     /// finds this again, and consumes nothing.
@@ -1464,7 +1470,8 @@ int xmpp_close_framer_restart(xmpp_close_framer *f);
 
 /// Returns 1 if what was consumed ends between two stanzas, and 0 if it ends
 /// inside a stanza or a tag. Also 0 before the header is complete, and after
-/// XMPP_CLOSE_FRAME_END and XMPP_CLOSE_FRAME_MALFORMED. NULL: 0.
+/// XMPP_CLOSE_FRAME_END and XMPP_CLOSE_FRAME_MALFORMED. NULL: 0. Before the first
+/// byte, nothing is cut off yet: return 0 from on_data then.
 int xmpp_close_framer_between_stanzas(const xmpp_close_framer *f);
 
 /* What the peer says about idleness

@@ -290,6 +290,8 @@ struct batch_options {
     std::string stream_error{};
     std::string stream_error_text{};
     std::function<int(const summary &so_far)> on_progress{};
+    /// Gets the index that add() returned: keep a map from it to your connection. Called in turn() and run(), never in add().
+    /// It may destroy the stream and close the descriptor.
     std::function<void(size_t index, const report &ended)> on_end{};
     std::string stream_error_address{};
 };

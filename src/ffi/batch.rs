@@ -119,7 +119,9 @@ pub struct xmpp_close_batch_options {
     /// Stops all closes. NULL: nothing can.
     pub canceller: *const xmpp_close_canceller,
     /// A stream error for every stream whose options have none and whose peer has
-    /// not closed yet, such as "system-shutdown". NULL: none.
+    /// not closed yet, such as "system-shutdown". NULL: none. A started stream that
+    /// you finished before _add_stream keeps what _finish said: add it unfinished,
+    /// and the batch finishes it with this error.
     pub stream_error: *const c_char,
     /// A text for people to go with stream_error. It is escaped. NULL: none.
     pub stream_error_text: *const c_char,

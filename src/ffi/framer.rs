@@ -57,6 +57,7 @@ pub enum xmpp_close_frame {
     /// The peer's tag. Every later call finds it again, and consumes nothing.
     XMPP_CLOSE_FRAME_END = 4,
     /// What came is not well-formed, or has what XMPP forbids, such as a comment.
+    /// Text between stanzas is no error: it is passed over.
     /// Names and namespaces are not looked at. `*xml` is the stream error condition
     /// to answer with, such as "not-well-formed", and ends in NUL. Every later call
     /// finds this again, and consumes nothing.
@@ -226,7 +227,8 @@ pub unsafe extern "C" fn xmpp_close_framer_restart(f: *mut xmpp_close_framer) ->
 
 /// Returns 1 if what was consumed ends between two stanzas, and 0 if it ends
 /// inside a stanza or a tag. Also 0 before the header is complete, and after
-/// XMPP_CLOSE_FRAME_END and XMPP_CLOSE_FRAME_MALFORMED. NULL: 0.
+/// XMPP_CLOSE_FRAME_END and XMPP_CLOSE_FRAME_MALFORMED. NULL: 0. Before the first
+/// byte, nothing is cut off yet: return 0 from on_data then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_framer_between_stanzas(f: *const xmpp_close_framer) -> c_int {
     // SAFETY: NULL, or from xmpp_close_framer_new() and changed by nobody now, as the header says.

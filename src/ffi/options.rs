@@ -80,7 +80,8 @@ pub struct xmpp_close_options {
     /// earlier. Over TLS, 1 is XMPP_CLOSE_ERR_INVALID.
     pub half_close: u32,
     /// 1: your parser has seen the peer's tag already, so our tag is the answer
-    /// to it. What still comes is discarded.
+    /// to it. What still comes is discarded. With on_data, parsed says the same:
+    /// set that one.
     pub peer_closed: u32,
     /// For xmpp_close_new() only. 1: the stream runs over TLS. 2: it runs over a
     /// TLS layer that neither shows the peer's close_notify nor lets you send
@@ -224,7 +225,9 @@ pub struct xmpp_close_options {
     /// parser before this call: 0, XMPP_CLOSE_PEER_CLOSED, XMPP_CLOSE_NOT_XMPP or
     /// XMPP_CLOSE_MID_ELEMENT. So a thread stores here what its parser said last.
     /// Anything but 0 needs on_data, and does not contradict peer_closed. NOT_XMPP
-    /// is refused with detach.
+    /// is refused with detach. On a started stream it answers with
+    /// not-well-formed: for another condition leave this 0, call _finish with it,
+    /// then _tell MALFORMED.
     pub parsed: u32,
     /// Always 0.
     pub reserved: u32,
