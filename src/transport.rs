@@ -31,7 +31,7 @@ pub(crate) use system::number;
 pub use system::{AsSocket, BorrowedSocket, OwnedSocket};
 #[cfg(feature = "capi")]
 pub(crate) use system::{NO_SOCKET, check_connected, numbered, poll};
-pub(crate) use system::{Pair, codes, holds_back, lends_socket};
+pub(crate) use system::{Pair, codes, holds_back, lends_socket, unread};
 pub use tls::{OverTls, over};
 
 /// The `errno` of an error. An error of the caller's own transport may have none: that is `EIO`.

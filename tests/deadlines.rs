@@ -5,17 +5,18 @@
 mod peer;
 
 use std::{
+    io::Write,
     net::TcpStream,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
 use peer::{PATIENCE, Peer, SLACK, TAG};
-use xmpp_close::{Canceller, CloseOptions, Initiator, Outcome, Report};
+use xmpp_close::{Canceller, CloseOptions, Initiator, Limit, Outcome, Report, Step};
 
 const LIMITS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 
@@ -310,4 +311,49 @@ fn dropping_a_close_never_blocks() {
     drop(closing);
     assert!(start.elapsed() < SLACK);
     peer.join().unwrap().unwrap();
+}
+
+/// The peer sends faster than the application handles. Only what had arrived at the deadline is still handed over: the peer
+/// does not stop by itself before the stanzas after the deadline are many times as many.
+#[test]
+fn behind_the_deadline_a_slow_application_gets_no_more_than_had_arrived() {
+    for stepped in [false, true] {
+        let (ours, mut theirs) = peer::pair();
+        theirs.set_nodelay(true).unwrap();
+        let sent = Arc::new(AtomicU64::new(0));
+        let counted = sent.clone();
+        let peer = thread::spawn(move || {
+            for _ in 0..5000 {
+                if theirs.write_all(b"<message id='1'/>").is_err() {
+                    return true;
+                }
+                counted.fetch_add(1, Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(2));
+            }
+            false
+        });
+        let mut handled = 0;
+        let mut handle = || {
+            handled += 1;
+            thread::sleep(Duration::from_millis(4));
+        };
+        let total = Duration::from_millis(300);
+        let mut closing = CloseOptions::new().total(total).begin(ours).unwrap();
+        if stepped {
+            loop {
+                match closing.step() {
+                    Step::Stanza(_) => handle(),
+                    Step::Wait(_) => thread::sleep(Duration::from_millis(1)),
+                    _ => break,
+                }
+            }
+        } else {
+            closing.by_ref().for_each(|_| handle());
+        }
+        let sent = sent.load(Ordering::Relaxed);
+        let report = closing.finish();
+        assert_eq!((report.outcome, report.limit), (Outcome::TimedOut, Some(Limit::Total)), "{report}");
+        assert!(handled > 0 && sent < 2000, "the peer sent {sent}, and {handled} were handed over: {report}");
+        assert!(peer.join().unwrap(), "the close went on until the peer stopped: {report}");
+    }
 }

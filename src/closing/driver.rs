@@ -74,6 +74,8 @@ struct Clock {
     now: Duration,
     /// How many bytes were moved since the deadline passed, or since our tag could have been due.
     moved: usize,
+    /// How much of what had arrived at the deadline is still to be read; `None` while no deadline has passed.
+    left: Option<usize>,
 }
 
 /// What the next step waits for.
@@ -147,7 +149,7 @@ impl<T: Transport> Driver<T> {
             transport,
             engine,
             input: Buffer::default(),
-            clock: Clock { start: Instant::now(), now: Duration::ZERO, moved: 0 },
+            clock: Clock { start: Instant::now(), now: Duration::ZERO, moved: 0, left: None },
             canceller: None,
             pace: Pace::default(),
             words: Words::default(),

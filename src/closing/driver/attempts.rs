@@ -137,6 +137,9 @@ impl<T: Transport> Driver<T> {
             self.look_at_clock();
         }
         self.clock.moved += self.input.rest().len();
+        if let (Some(left), Ok(bytes)) = (&mut self.clock.left, &result) {
+            *left = left.saturating_sub(*bytes);
+        }
         if result.is_ok() {
             self.pace.moved();
         }

@@ -6,14 +6,16 @@ use super::{Driver, attempts::Output};
 use crate::{
     cancel::Canceller,
     engine::Fact,
-    transport::{Interest, Transport},
+    transport::{Interest, Transport, unread},
 };
 
-/// How many bytes are still read, without waiting, when a deadline has passed. So what has arrived is not lost, and a peer
-/// that never stops sending cannot hold us up.
+/// How many bytes are still read at most, without waiting, when a deadline has passed. So what has arrived is not lost, and a
+/// peer that never stops sending cannot hold us up.
 pub(super) const LAST_BYTES: usize = 256 * 1024;
 /// How many of these bytes one turn uses up at least. A TLS record is read by itself, and may hold a single byte.
 const LEAST: usize = 256;
+/// The largest TLS record: a session may hold one that it has read and not shown.
+const RECORD: u64 = 16 * 1024;
 
 impl<T: Transport> Driver<T> {
     /// The first step of a close: writes what can be written without waiting.
@@ -109,7 +111,9 @@ impl<T: Transport> Driver<T> {
         }
         let left = self.time_left();
         let late = left.is_zero();
-        if late && self.clock.moved >= LAST_BYTES {
+        if !late {
+            self.clock.left = None;
+        } else if self.clock.moved >= LAST_BYTES || self.has_read_what_arrived() {
             self.tick();
             return None;
         }
@@ -145,6 +149,21 @@ impl<T: Transport> Driver<T> {
             return None;
         }
         Some(interest)
+    }
+
+    /// Whether all that had arrived at the deadline is read. Otherwise a peer that goes on sending would be read for as long as
+    /// the application takes for 256 KiB of its stanzas. When no more has come, one more read finds the end, if that had come.
+    fn has_read_what_arrived(&mut self) -> bool {
+        let arrived = self.arrived();
+        let left = *self.clock.left.get_or_insert(arrived.unwrap_or(LAST_BYTES));
+        left == 0 && arrived.is_some_and(|bytes| bytes > 0)
+    }
+
+    /// How many bytes can be read at most. `None`: nobody knows.
+    fn arrived(&self) -> Option<usize> {
+        let (socket, _) = self.transport.watch(Interest::READ)?;
+        let held = if self.transport.is_tls() { self.transport.unread().saturating_add(RECORD) } else { 0 };
+        Some(usize::try_from(unread(socket).saturating_add(held)).unwrap_or(usize::MAX))
     }
 
     /// Waits until one of these directions is ready, but never past the next deadline.
