@@ -57,8 +57,10 @@ static void session_start(struct session *session)
 
 enum { OVER_FD, OVER_CALLBACKS, VARIANTS };
 
-static xmpp_close_report close_session(struct session *session, const struct step *script, int variant,
-                                       const char *residual, uint32_t no_progress_ms)
+typedef int on_data(void *userdata, const uint8_t *data, size_t len);
+
+static xmpp_close_report close_parsed_by(on_data *parser, struct session *session, const struct step *script,
+                                         int variant, const char *residual, uint32_t no_progress_ms)
 {
     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
     xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
@@ -68,7 +70,7 @@ static xmpp_close_report close_session(struct session *session, const struct ste
     session_start(session);
     options.total_ms = 60000;
     options.no_progress_ms = no_progress_ms;
-    options.on_data = parse;
+    options.on_data = parser;
     options.userdata = session;
     options.residual = residual;
     options.residual_len = strlen(residual);
@@ -84,6 +86,12 @@ static xmpp_close_report close_session(struct session *session, const struct ste
     peer_free(&peer);
     XML_ParserFree(session->parser);
     return report;
+}
+
+static xmpp_close_report close_session(struct session *session, const struct step *script, int variant,
+                                       const char *residual, uint32_t no_progress_ms)
+{
+    return close_parsed_by(parse, session, script, variant, residual, no_progress_ms);
 }
 
 TEST(the_applications_parser_finds_the_end)
@@ -195,21 +203,10 @@ TEST(what_expat_returns_stops_the_close_and_never_passes_for_the_peers_tag)
     static const struct step script[] = {
         { READ_TAG, NULL, 0 }, { SEND, "ry/></iq><message/>", 0 }, { READ_END, NULL, 0 }, { END, NULL, 0 }
     };
-    xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
-    xmpp_close_report report = XMPP_CLOSE_REPORT_INIT;
     struct session session;
-    struct peer peer;
-    session_start(&session);
-    options.total_ms = 60000;
-    options.on_data = parse_as_expat;
-    options.userdata = &session;
-    peer_start(&peer, TCP, script, NULL, NULL);
-    CHECK_INT(xmpp_close_fd(peer.fd, &options, &report), XMPP_CLOSE_OK);
-    peer_stop(&peer);
+    xmpp_close_report report = close_parsed_by(parse_as_expat, &session, script, OVER_FD, "", 60000);
     CHECK_INT(report.outcome, XMPP_CLOSE_CANCELLED);
     CHECK_INT(report.tag_received, 0);
-    peer_free(&peer);
-    XML_ParserFree(session.parser);
 }
 
 /* Like parse, and returns all that on_data can return. */

@@ -154,9 +154,9 @@ impl<T: Transport> Driver<T> {
     /// Whether all that had arrived at the deadline is read. Otherwise a peer that goes on sending would be read for as long as
     /// the application takes for 256 KiB of its stanzas. When no more has come, one more read finds the end, if that had come.
     fn has_read_what_arrived(&mut self) -> bool {
-        let arrived = self.arrived();
-        let left = *self.clock.left.get_or_insert(arrived.unwrap_or(LAST_BYTES));
-        left == 0 && arrived.is_some_and(|bytes| bytes > 0)
+        let left = self.clock.left.unwrap_or_else(|| self.arrived().unwrap_or(LAST_BYTES));
+        self.clock.left = Some(left);
+        left == 0 && self.arrived().is_some_and(|bytes| bytes > 0)
     }
 
     /// How many bytes can be read at most. `None`: nobody knows.

@@ -154,7 +154,7 @@ pub(crate) fn recv_within(
     };
     match recv(fd, buf, 0) {
         // SO_RCVTIMEO has no effect on a non-blocking socket.
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock && SockRef::from(&fd).nonblocking()? => {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && is_nonblocking(fd)? => {
             poll(Some(fd), Interest::READ, limit, None)?;
             recv(fd, buf, ATTEMPT)
         }
