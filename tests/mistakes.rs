@@ -1,7 +1,11 @@
 //! Each mistake of a program is told by a reason of its own, which the program can match.
 
-use std::{collections::HashSet, io::Read, os::unix::net::UnixStream, time::Duration};
+#[path = "support/local.rs"]
+mod local;
 
+use std::{collections::HashSet, io::Read, time::Duration};
+
+use local::{Local, pair};
 use xmpp_close::{CloseOptions, Condition, Engine, Error, Fact, Invalid, Report, Stream, StreamError, Tls};
 
 const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
@@ -15,8 +19,8 @@ fn reason<T>(result: Result<T, Error>) -> Invalid {
 }
 
 /// The reason for which a close with these options does not begin. Nothing was sent then.
-fn refused(options: CloseOptions, end: fn(&CloseOptions, UnixStream) -> Result<Report, Error>) -> Invalid {
-    let (ours, peer) = UnixStream::pair().unwrap();
+fn refused(options: CloseOptions, end: fn(&CloseOptions, Local) -> Result<Report, Error>) -> Invalid {
+    let (ours, peer) = pair();
     let why = reason(end(&options, ours));
     assert_eq!((&peer).read(&mut [0]).unwrap(), 0, "{why}: the end, without a byte before it");
     why
@@ -55,7 +59,7 @@ fn options_that_make_no_sense_are_told_apart() {
 
 #[test]
 fn what_cannot_be_said_is_told_apart() {
-    let (ours, _peer) = UnixStream::pair().unwrap();
+    let (ours, _peer) = pair();
     let mut stream = Stream::new(ours);
     stream.send(HEADER).unwrap();
     let mut send = |xml: &str| reason(stream.send(xml));
@@ -81,16 +85,13 @@ fn what_cannot_be_said_is_told_apart() {
 #[cfg(feature = "batch")]
 #[test]
 fn what_a_batch_does_not_take_is_told_apart() {
-    use std::{
-        io::{self, Write},
-        os::fd::{AsFd, BorrowedFd, OwnedFd},
-    };
+    use std::io::{self, Write};
 
-    use xmpp_close::{Batch, BatchOptions, Canceller, Interest, Transport};
+    use xmpp_close::{Batch, BatchOptions, BorrowedSocket, Canceller, Interest, OwnedSocket, Transport};
 
     let options = CloseOptions::new();
-    let add = |batch: &mut Batch<'_>, transport: OwnedFd| reason(batch.add(transport, &options, |_| {}));
-    let socket = || OwnedFd::from(UnixStream::pair().unwrap().0);
+    let add = |batch: &mut Batch<'_>, transport: OwnedSocket| reason(batch.add(transport, &options, |_| {}));
+    let socket = || OwnedSocket::from(pair().0);
     let mut batch = Batch::new().unwrap();
 
     // The least that a transport has to do: it has no descriptor.
@@ -105,17 +106,17 @@ fn what_a_batch_does_not_take_is_told_apart() {
         fn shut(&mut self) -> io::Result<()> {
             Ok(())
         }
-        fn wait(&mut self, interest: Interest, _: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+        fn wait(&mut self, interest: Interest, _: Duration, _: Option<BorrowedSocket<'_>>) -> io::Result<Interest> {
             Ok(interest)
         }
     }
     let descriptor = reason(batch.add(Nothing, &options, |_| {}));
 
-    let (twice, mut peer) = UnixStream::pair().unwrap();
+    let (twice, mut peer) = pair();
     peer.write_all(b"</stream:stream>").unwrap();
     let mut borrowing = Batch::new().unwrap();
-    borrowing.add(twice.as_fd(), &options, |_| {}).unwrap();
-    let second = reason(borrowing.add(twice.as_fd(), &options, |_| {}));
+    borrowing.add(local::lent(&twice), &options, |_| {}).unwrap();
+    let second = reason(borrowing.add(local::lent(&twice), &options, |_| {}));
 
     let whole = BatchOptions::new().total(Duration::from_secs(1)).spread(Duration::from_secs(1));
     let spread = reason(batch.run(whole));
