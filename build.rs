@@ -1,8 +1,12 @@
-//! Writes the C header to `OUT_DIR`, and tests/header.rs compares it with include/xmpp_close.h. Without the feature `header`,
-//! and so in every program that uses the crate, it does nothing.
+//! Stops the build for a target that is not supported. With the feature `header` it also writes the C header to `OUT_DIR`, and
+//! tests/header.rs compares that with include/xmpp_close.h.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    // src/lib.rs says the same for builds without Cargo; there the compiler goes on, and an error follows for each name that it misses.
+    if std::env::var_os("CARGO_CFG_UNIX").is_none() && std::env::var_os("CARGO_CFG_WINDOWS").is_none() {
+        println!("cargo::error=xmpp-close needs the sockets of Unix or of Windows, and this target has neither");
+    }
     #[cfg(feature = "header")]
     header::write();
 }

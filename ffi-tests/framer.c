@@ -177,12 +177,13 @@ static int on_data(void *userdata, const uint8_t *data, size_t len)
     const uint8_t *xml;
     size_t used, n;
     int frame;
-    while ((frame = xmpp_close_framer_next(f, data, len, &used, &xml, &n)) > 0 && frame < XMPP_CLOSE_FRAME_END)
+    while ((frame = xmpp_close_framer_next(f, data, len, &used, &xml, &n)) > 0) {
         data += used, len -= used;
-    if (frame == XMPP_CLOSE_FRAME_END)
-        return XMPP_CLOSE_PEER_CLOSED;
-    if (frame == XMPP_CLOSE_FRAME_MALFORMED)
-        return XMPP_CLOSE_NOT_XMPP;
+        if (frame == XMPP_CLOSE_FRAME_END)
+            return XMPP_CLOSE_PEER_CLOSED;
+        else if (frame == XMPP_CLOSE_FRAME_MALFORMED)
+            return XMPP_CLOSE_NOT_XMPP;
+    }
     return xmpp_close_framer_between_stanzas(f) ? 0 : XMPP_CLOSE_MID_ELEMENT;
 }
 
@@ -196,6 +197,7 @@ TEST(a_framer_serves_a_thread_before_and_during_the_close)
         { HEADER "<a/>", "", XMPP_CLOSE_PEER_EOF },             { HEADER "<a/>", "<b>", XMPP_CLOSE_TRUNCATED },
         { HEADER "<a", "", XMPP_CLOSE_TRUNCATED },              { HEADER "<a></b>", "", XMPP_CLOSE_MALFORMED },
         { HEADER, "<a></b>", XMPP_CLOSE_MALFORMED },            { "<stre", "", XMPP_CLOSE_TRUNCATED },
+        { "", "", XMPP_CLOSE_PEER_EOF },                        { "", "<stre", XMPP_CLOSE_TRUNCATED },
     };
     size_t i;
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -207,7 +209,8 @@ TEST(a_framer_serves_a_thread_before_and_during_the_close)
         CHECK_INT(xmpp_close_framer_new(0, &framer), XMPP_CLOSE_OK);
         options.on_data = on_data;
         options.userdata = framer;
-        options.parsed = (uint32_t)on_data(framer, (const uint8_t *)cases[i].before, strlen(cases[i].before));
+        if (*cases[i].before)
+            options.parsed = (uint32_t)on_data(framer, (const uint8_t *)cases[i].before, strlen(cases[i].before));
         peer_start(&peer, TCP, script, NULL, NULL);
         CHECK_INT(xmpp_close_fd(peer.fd, &options, &report), XMPP_CLOSE_OK);
         peer_stop(&peer);

@@ -305,9 +305,39 @@ typedef enum xmpp_close_result {
     XMPP_CLOSE_FULL = 2,
     /// A pointer that is needed was NULL.
     XMPP_CLOSE_ERR_NULL = -1,
-    /// A value makes no sense, a struct was not started from its initializer, the
-    /// descriptor is no connected stream socket, or the call is not for this kind
-    /// of stream or this moment. Nothing was changed or sent.
+    /// The call makes no sense, and nothing was changed or sent. The reasons:
+    ///
+    /// - A struct: struct_size is no size that the struct ever had, or a member
+    ///   that this library does not know is not 0.
+    /// - A number: a yes or no of a struct that is neither 0 nor 1; tls, a fact, or
+    ///   the detail of RESTARTED out of range; a length over SSIZE_MAX; reserved
+    ///   that is not 0.
+    /// - A text: no UTF-8. closing_tag that is no end tag, header that is not the
+    ///   start tag of a stream, peer_header that is no start tag, root of a framer
+    ///   that is no name.
+    /// - farewell: it is not made of whole stanzas, or has a closing tag that
+    ///   tag_sent does not announce, or lacks the one that tag_sent announces.
+    /// - A stream error: a condition that RFC 6120 does not know, or that lacks
+    ///   its address or element; an address with any other condition, or one that
+    ///   is empty or has white space; an element that is not one whole element;
+    ///   text, address or element without a condition.
+    /// - Options together: on_stanza and on_data; detach and stream_error;
+    ///   tag_sent and detach, header, stream_error or on_farewell; parsed without
+    ///   on_data, or with a value that on_data cannot return, or against
+    ///   peer_closed, or NOT_XMPP with detach; half_close over TLS; spread_ms that
+    ///   is not less than total_ms.
+    /// - Options that the function has no use for: it lists them.
+    /// - A descriptor: not open, no stream socket, not connected. In a batch: it
+    ///   is in the batch already, or is one that epoll or kqueue cannot wait for.
+    /// - A batch that was made before fork(), in the child.
+    /// - The kind of stream: a started stream where an engine is meant, or an
+    ///   engine where a started stream is; _received without own_parser, _input
+    ///   with it.
+    /// - The moment: RESTARTED before all is written; _wrote of more than was
+    ///   handed out; _batch_add_stream of a stream that is over or in a batch, or
+    ///   in its own callback; _set, _turn and _run in a callback of the batch;
+    ///   _add to a batch that was stopped or whose time is up.
+    /// - An index that the batch does not know.
     XMPP_CLOSE_ERR_INVALID = -2,
     /// The system refused memory or descriptors. Nothing was sent.
     XMPP_CLOSE_ERR_SYSTEM = -3,
@@ -326,6 +356,8 @@ typedef enum xmpp_close_outcome {
     /// The peer ended TCP between stanzas, without its closing tag.
     XMPP_CLOSE_PEER_EOF = 2,
     /// The peer ended TCP inside an element, or ended TLS without close_notify.
+    /// xmpp_close_describe() says which: the second case has XMPP_CLOSE_TLS_USED
+    /// without XMPP_CLOSE_TLS_NOTIFY_RECEIVED.
     XMPP_CLOSE_TRUNCATED = 3,
     /// The connection broke before both tags were exchanged.
     XMPP_CLOSE_RESET = 4,
@@ -335,7 +367,7 @@ typedef enum xmpp_close_outcome {
     XMPP_CLOSE_STALLED = 6,
     /// What the peer sent is no XMPP stream, or stopped being one.
     XMPP_CLOSE_MALFORMED = 7,
-    /// The TLS layer failed.
+    /// The TLS layer failed. Only your TLS library knows why.
     XMPP_CLOSE_TLS_FAILED = 8,
     /// A canceller or a callback stopped the close, or the stream was detached.
     XMPP_CLOSE_CANCELLED = 9,
@@ -372,7 +404,7 @@ typedef enum xmpp_close_limit {
     XMPP_CLOSE_LIMIT_NO_PROGRESS = 2,
     /// linger_ms.
     XMPP_CLOSE_LIMIT_LINGER = 3,
-    /// answer_ms. Our tag was sent without what you had to answer, and the close
+    /// answer_ms. Our tag was due without what you had to answer, and the close
     /// went on.
     XMPP_CLOSE_LIMIT_ANSWER = 4,
     /// total_ms of the batch.
@@ -450,7 +482,8 @@ typedef struct xmpp_close_options {
     uint32_t linger_ms;
     /// 1: shutdown(SHUT_WR) right after our tag. 0: only after the peer's tag,
     /// since widespread servers drop what they still had to send when TCP ends
-    /// earlier. Over TLS, 1 is XMPP_CLOSE_ERR_INVALID.
+    /// earlier. Over TLS, 1 is XMPP_CLOSE_ERR_INVALID. On a stream that goes over
+    /// to TLS later, by RESTARTED, it has no effect.
     uint32_t half_close;
     /// 1: your parser has seen the peer's tag already, so our tag is the answer
     /// to it. What still comes is discarded. With on_data, parsed says the same:
@@ -467,11 +500,15 @@ typedef struct xmpp_close_options {
     /// prefix.
     const char *closing_tag;
     /// Bytes that are sent directly in front of our tag: whole stanzas, such as
-    /// unavailable presence or a last <a/>. What your program has queued and not
-    /// written belongs here, too. So farewell may begin with the rest of a stanza
-    /// that is half written, or with your header, if that was never sent. It is
-    /// XMPP_CLOSE_ERR_INVALID when it ends inside a stanza, or has text or a
-    /// closing tag between stanzas.
+    /// unavailable presence or a last <a/>. In a blocking call and in _batch_add,
+    /// what your program has queued and not written belongs here, too. So farewell
+    /// may begin with the rest of a stanza that is half written, or with your
+    /// header, if that was never sent. A stream with a handle takes the queue by
+    /// xmpp_close_send() instead: what its callbacks send goes out behind that, and
+    /// in front of farewell.
+    ///
+    /// farewell is XMPP_CLOSE_ERR_INVALID when it ends inside a stanza, or has text
+    /// or a closing tag between stanzas.
     const void *farewell;
     /// Length of farewell in bytes.
     size_t farewell_len;
@@ -1394,22 +1431,42 @@ int xmpp_close_batch_run(xmpp_close_batch *batch,
  * A framer takes the peer's bytes as they come. It finds where the header, each
  * stanza and the stream end.
  *
- *    while ((frame = xmpp_close_framer_next(f, data, len, &used, &xml, &n)) > 0) {
- *        data += used, len -= used;
- *        if (frame == XMPP_CLOSE_FRAME_STANZA)
- *            handle(xml, n);
- *        else if (frame >= XMPP_CLOSE_FRAME_END)
- *            break;
+ * In a thread, one function hands the bytes to the framer: what the thread's own
+ * recv() reads, and as on_data what xmpp_close_fd() reads. What the function
+ * returned last goes into parsed of the options:
+ *
+ *    int take(void *userdata, const uint8_t *in, size_t len)
+ *    {
+ *        xmpp_close_framer *f = (xmpp_close_framer *)userdata;
+ *        const uint8_t *xml;
+ *        size_t used, n;
+ *        int frame;
+ *        while ((frame = xmpp_close_framer_next(f, in, len, &used, &xml, &n)) > 0) {
+ *            in += used, len -= used;
+ *            if (frame == XMPP_CLOSE_FRAME_STANZA)
+ *                printf("%.*s\n", (int)n, (const char *)xml);
+ *            else if (frame == XMPP_CLOSE_FRAME_END)
+ *                return XMPP_CLOSE_PEER_CLOSED;
+ *            else if (frame == XMPP_CLOSE_FRAME_MALFORMED)
+ *                return XMPP_CLOSE_NOT_XMPP; // xml is the condition
+ *        }
+ *        return xmpp_close_framer_between_stanzas(f) ? 0 : XMPP_CLOSE_MID_ELEMENT;
  *    }
  *
- * In a thread, one function does this for its own recv() and as on_data of
- * xmpp_close_fd(). What it returned last goes into parsed of the options:
- *
- *    if (frame == XMPP_CLOSE_FRAME_END)
- *        return XMPP_CLOSE_PEER_CLOSED;
- *    if (frame == XMPP_CLOSE_FRAME_MALFORMED)
- *        return XMPP_CLOSE_NOT_XMPP; // xml is the condition, for stream_error
- *    return xmpp_close_framer_between_stanzas(f) ? 0 : XMPP_CLOSE_MID_ELEMENT;
+ *    void serve(int fd, xmpp_close_framer *f)
+ *    {
+ *        xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
+ *        uint8_t buf[4096];
+ *        ssize_t n;
+ *        int said = 0; // while nothing has come, nothing can be cut off
+ *        while ((said == 0 || said == XMPP_CLOSE_MID_ELEMENT) &&
+ *               (n = recv(fd, buf, sizeof buf, 0)) > 0)
+ *            said = take(f, buf, (size_t)n);
+ *        options.on_data = take;
+ *        options.userdata = f;
+ *        options.parsed = (uint32_t)said;
+ *        xmpp_close_fd(fd, &options, NULL);
+ *    }
  */
 
 /// What was found.
@@ -1474,8 +1531,8 @@ int xmpp_close_framer_restart(xmpp_close_framer *f);
 
 /// Returns 1 if what was consumed ends between two stanzas, and 0 if it ends
 /// inside a stanza or a tag. Also 0 before the header is complete, and after
-/// XMPP_CLOSE_FRAME_END and XMPP_CLOSE_FRAME_MALFORMED. NULL: 0. Before the first
-/// byte, nothing is cut off yet: return 0 from on_data then.
+/// XMPP_CLOSE_FRAME_END and XMPP_CLOSE_FRAME_MALFORMED. NULL: 0. So ask it only
+/// when a byte has come: before that, nothing can be cut off.
 int xmpp_close_framer_between_stanzas(const xmpp_close_framer *f);
 
 /* What the peer says about idleness

@@ -149,9 +149,6 @@ impl Engine {
     /// system refuses the memory for a large farewell.
     pub fn new(options: &CloseOptions, tls: Tls) -> Result<Self, Error> {
         options.check()?;
-        if options.limits.half_close && tls != Tls::No {
-            return Err(Invalid::HalfCloseOverTls.into());
-        }
         let mut engine = Self::between_stanzas(options, tls)?;
         engine.set(&mut options.clone(), Duration::ZERO)?;
         if options.peer_closed {

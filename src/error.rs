@@ -63,7 +63,8 @@ pub enum Invalid {
     BehindTag,
     /// A stream error closes the stream, so that the stream cannot be detached.
     ErrorInDetach,
-    /// There is no half-close over TLS before the peer's closing tag.
+    /// [`Limits::half_close`](crate::Limits::half_close) is set, and the stream runs over TLS. There our `close_notify` would
+    /// have to go first, on which a TLS 1.2 peer drops what it still has to send.
     HalfCloseOverTls,
     /// A stream restarts only when all that was sent on it is written.
     UnwrittenAtRestart,
@@ -113,7 +114,7 @@ impl fmt::Display for Invalid {
             Self::FarewellWithoutTag => "the farewell does not end in our closing tag, which is said to be sent",
             Self::BehindTag => "nothing can be sent behind a closing tag that has been sent",
             Self::ErrorInDetach => "a stream with a stream error is closed, so it cannot be detached",
-            Self::HalfCloseOverTls => "there is no half-close over TLS before the peer's tag",
+            Self::HalfCloseOverTls => "there is no half-close over TLS",
             Self::UnwrittenAtRestart => "a stream restarts only when everything sent on it is written",
             Self::UndefinedCondition => "undefined-condition needs an application element",
             Self::SeeOtherHost => "see-other-host needs the address of the other host",

@@ -192,7 +192,7 @@ impl CloseOptions {
         self
     }
 
-    /// Ends our half of TCP right after our closing tag: see [`Limits::half_close`].
+    /// Ends our half of TCP right after our closing tag: see [`Limits::half_close`]. [`Error::Invalid`] over TLS.
     pub fn half_close(mut self, yes: bool) -> Self {
         self.limits.half_close = yes;
         self

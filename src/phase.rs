@@ -7,7 +7,7 @@ use crate::report::Report;
 pub(crate) enum Phase {
     /// We or the peer began to close.
     Begun = 1,
-    /// Our closing tag, and all before it, was written.
+    /// The kernel has our closing tag, and all before it.
     TagSent = 2,
     /// The peer's closing tag came.
     TagReceived = 3,
@@ -23,7 +23,7 @@ impl Phase {
         match (self, report.initiator) {
             (Self::Begun, Some(initiator)) => format!("close begun by {}", initiator.side()),
             (Self::Begun, None) => "close begun".to_owned(),
-            (Self::TagSent, _) => "our closing tag is sent".to_owned(),
+            (Self::TagSent, _) => "the kernel has our closing tag".to_owned(),
             (Self::TagReceived, _) => "the peer's closing tag came".to_owned(),
             (Self::Ended, _) => report.to_string(),
         }

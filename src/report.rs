@@ -31,7 +31,8 @@ pub enum Outcome {
     Clean = 1,
     /// The peer ended TCP between stanzas, without its closing tag.
     PeerEof = 2,
-    /// The peer ended TCP inside an element, or ended TLS without `close_notify` before its closing tag.
+    /// The peer ended TCP inside an element, or ended TLS without `close_notify` before its closing tag. The report's line of
+    /// text says which. The second case has [`TlsAlerts::used`] without [`TlsAlerts::received`].
     Truncated = 3,
     /// The connection was reset, or stopped taking our output, before both tags were exchanged.
     Reset = 4,
@@ -41,7 +42,8 @@ pub enum Outcome {
     Stalled = 6,
     /// What the peer sent stopped being an XMPP stream.
     Malformed = 7,
-    /// The TLS layer failed.
+    /// The TLS layer failed. The report does not hold the reason. That of a failed TLS handshake is the error of
+    /// `RustlsTransport::handshake` or [`OverTls::handshake`](crate::OverTls::handshake), so call that before the stream begins.
     TlsFailed = 8,
     /// The close was cancelled or detached, or what the application said last could not be sent.
     Cancelled = 9,
@@ -61,12 +63,14 @@ names! { Outcome, "an outcome":
 }
 
 impl Outcome {
-    const fn sentence(self) -> &'static str {
+    /// What happened, as a line of text says it. Only `Truncated` needs to know of TLS.
+    const fn sentence(self, tls: TlsAlerts) -> &'static str {
         match self {
             Self::Pending => "not over yet",
             Self::Clean => "both closing tags were exchanged",
             Self::PeerEof => "the peer ended the connection without its closing tag",
-            Self::Truncated => "the peer's stream was cut off",
+            Self::Truncated if tls.used && !tls.received => "TLS ended, and the peer's close_notify was not seen",
+            Self::Truncated => "the peer's stream ended inside an element",
             Self::Reset => "the connection was reset",
             Self::TimedOut => "the peer's closing tag did not come in time",
             Self::Stalled => "our own output could not be written in time",
@@ -121,7 +125,7 @@ names! { Initiator, "an initiator":
     Crossing "crossing"
 }
 
-/// Which limit ended a close, or, for [`Answer`](Self::Answer), sent our closing tag. The numbers are those of the C API.
+/// Which limit ended a close, or, for [`Answer`](Self::Answer), made our closing tag due. The numbers are those of the C API.
 ///
 /// ```
 /// use std::{os::unix::net::UnixStream, time::Duration};
@@ -143,7 +147,7 @@ pub enum Limit {
     NoProgress = 2,
     /// [`Limits::linger`](crate::Limits::linger).
     Linger = 3,
-    /// [`CloseOptions::answer`](crate::CloseOptions::answer): our closing tag was sent without a word of the application, and
+    /// [`CloseOptions::answer`](crate::CloseOptions::answer): our closing tag was due without a word of the application, and
     /// the close went on.
     Answer = 4,
     /// The total of the batch that the stream was closed in.
@@ -160,10 +164,17 @@ names! { Limit, "a limit":
 
 /// The `close_notify` alerts of a TLS connection; all false in plaintext.
 ///
+/// Whether the peer's stream is complete, [`Report::is_clean`] says: over TLS nobody but the peer can write its closing tag.
+/// The alerts tell more of an end without that tag:
+///
 /// ```
-/// /// Whether TLS proves that the peer's data is complete. An attacker can end TCP, and not TLS.
-/// fn is_proved(report: &xmpp_close::Report) -> bool {
-///     report.tls.used && report.tls.received
+/// fn what_came(report: &xmpp_close::Report) -> &'static str {
+///     match report.tls {
+///         _ if report.is_clean() => "all: the peer's closing tag came, and TLS has checked it",
+///         tls if tls.received => "the peer ended TLS itself, without its closing tag",
+///         tls if tls.used => "the end may be missing: anybody can end TCP",
+///         _ => "plaintext, where anybody can write and end what we read",
+///     }
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -239,7 +250,7 @@ pub struct Report {
     pub os_error: Option<i32>,
     /// The time from the beginning of the close to its end.
     pub elapsed: Duration,
-    /// Which limit ended the close, or sent our closing tag without an answer of the application.
+    /// Which limit ended the close, or made our closing tag due without an answer of the application.
     pub limit: Option<Limit>,
     /// How often the application wanted to send when our closing tag was due. Nothing of that was sent.
     pub refused: u32,
@@ -258,7 +269,7 @@ pub(crate) const fn plural(count: u64) -> &'static str {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.outcome, self.outcome.sentence())?;
+        write!(f, "{}: {}", self.outcome, self.outcome.sentence(self.tls))?;
         if let Some(initiator) = self.initiator {
             write!(f, "; begun by {}", initiator.side())?;
         }
@@ -266,7 +277,7 @@ impl fmt::Display for Report {
         // acknowledged our last bytes, may reset the connection behind its tag, or may never end TCP.
         let is_clean = self.is_clean();
         if let Some(limit) = self.limit.filter(|limit| !is_clean || *limit == Limit::Answer) {
-            let did = if limit == Limit::Answer { "sent our tag without an answer" } else { "ended it" };
+            let did = if limit == Limit::Answer { "made our tag due without an answer" } else { "ended it" };
             write!(f, "; the {limit} limit {did}")?;
         }
         let (stanzas, bytes) = (plural(self.stanzas), plural(self.bytes_read));
@@ -285,8 +296,7 @@ impl fmt::Display for Report {
                 write!(f, "; {count} {what}{} {which}", plural(count))?;
             }
         }
-        let may_be_cut = matches!(self.outcome, Outcome::Clean | Outcome::Truncated);
-        if may_be_cut && self.tls.used && !self.tls.received {
+        if is_clean && self.tls.used && !self.tls.received {
             write!(f, "; the peer's close_notify was not seen")?;
         }
         if let Some(error) = &self.stream_error {

@@ -132,6 +132,34 @@ impl<T: Transport> Stream<T> {
     ///   the next `receive` return at once.
     /// - When the silence goes on, `receive` reports it again after the same time. So a program that does not want to close may
     ///   just go on receiving.
+    ///
+    /// A client that closes when its server has been silent for ten minutes:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use xmpp_close::{CloseOptions, Error, Incoming, Report, Stanza, Stream, Transport};
+    ///
+    /// fn serve<T: Transport>(
+    ///     mut stream: Stream<T>,
+    ///     handle: impl Fn(&mut Stream<T>, Stanza) -> Result<(), Error>,
+    /// ) -> Result<Report, Error> {
+    ///     stream.idle_after(Some(Duration::from_secs(600)));
+    ///     loop {
+    ///         let result = match stream.receive() {
+    ///             Ok(Incoming::Stanza(stanza)) => handle(&mut stream, stanza),
+    ///             Ok(Incoming::Idle | Incoming::PeerClosed | Incoming::StreamError(_)) => break,
+    ///             Ok(_) => Ok(()),
+    ///             Err(error) => Err(error),
+    ///         };
+    ///         if let Err(error) = result {
+    ///             eprintln!("{error}"); // no `?`, which would drop the stream without a close
+    ///             break;
+    ///         }
+    ///     }
+    ///     // Ten silent minutes make an answer unlikely: a few seconds are enough for it.
+    ///     stream.close(&CloseOptions::new().total(Duration::from_secs(5)))
+    /// }
+    /// ```
     pub fn idle_after(&mut self, silence: Option<Duration>) {
         self.idle_after = silence;
     }
@@ -177,6 +205,20 @@ impl<T: Transport> Stream<T> {
     /// A `send` while a rest waits takes its text too, behind the rest. An empty text only goes on with the rest.
     ///
     /// # Errors
+    /// After an error the stream can still be closed. Do not leave the function that owns the stream by `?`: that drops the
+    /// stream, which ends TCP at once, and what the peer had on its way is lost.
+    ///
+    /// ```
+    /// # use xmpp_close::{CloseOptions, Error, Report, Stream, Transport};
+    /// # fn f<T: Transport>(mut stream: Stream<T>) -> Result<Report, Error> {
+    /// if let Err(error) = stream.send("<presence/>") {
+    ///     eprintln!("{error}");
+    ///     return stream.close(&CloseOptions::new());
+    /// }
+    /// # stream.close(&CloseOptions::new())
+    /// # }
+    /// ```
+    ///
     /// - [`Error::Invalid`] when `xml` ends inside a stanza, holds a closing tag, or has text beside the stanzas. Nothing of it
     ///   was sent.
     /// - [`Error::Closed`] after the peer's stream error, or when what the peer sent was no XMPP stream.
@@ -299,7 +341,8 @@ impl<T: Transport> Stream<T> {
     /// handshake asks for.
     ///
     /// What has arrived and was not received yet is handed over as well, but behind our closing tag, where nothing can be
-    /// answered any more. To answer it, first receive with a limit of zero:
+    /// answered any more. To answer it, first receive with a limit of zero. After [`Incoming::Idle`] that is not needed,
+    /// because a silence is told only when nothing is left to receive.
     ///
     /// ```
     /// use std::time::Duration;

@@ -9,6 +9,8 @@ mod clib;
 mod client;
 #[path = "c_examples/close_fd.rs"]
 mod close_fd;
+#[path = "c_examples/epoll_batch.rs"]
+mod epoll_batch;
 #[path = "c_examples/event_loop.rs"]
 mod event_loop;
 #[path = "support/expat_header.rs"]
@@ -35,6 +37,10 @@ fn examples_compile_without_a_warning() {
             let flags = format!("-std={standard} -fsyntax-only -Wno-unused-command-line-argument");
             let examples = ["close_fd", "client", "thread_server", "step_fd", "event_loop", "component"];
             make_examples(&examples, compiler, &flags, &[linked_statically()]);
+        }
+        for standard in ["c++11", "c++20"] {
+            let flags = format!("-std={standard} -fsyntax-only -Wno-unused-command-line-argument");
+            make_examples(&["epoll_batch"], compiler, &flags, &[linked_statically()]);
         }
     }
 }

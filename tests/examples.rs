@@ -68,6 +68,7 @@ fn each_is_short_enough_to_be_read_at_a_glance() {
         ("server.rs", 80),
         ("tls/starttls_rustls.rs", 80),
         ("c/client.c", 100),
+        ("c/epoll_batch.cc", 100),
     ] {
         let path = format!("{}/examples/{name}", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(path).unwrap();

@@ -104,9 +104,10 @@ fn no_line_is_wider_than_a_terminal() {
     }
 }
 
-/// The programs at the top of the header: what stands in ```` ```example ```` in src/ffi.rs.
+/// The programs in the header: what stands in ```` ```example ```` at the top of these files.
 fn programs() -> String {
-    let comment = include_str!("../src/ffi.rs").lines().map_while(|line| line.strip_prefix("//!"));
+    let files = [include_str!("../src/ffi.rs"), include_str!("../src/ffi/framer.rs")];
+    let comment = files.iter().flat_map(|file| file.lines().map_while(|line| line.strip_prefix("//!")));
     let (mut code, mut is_code) = (String::new(), false);
     for line in comment.map(|line| line.strip_prefix(' ').unwrap_or(line)) {
         match line {
@@ -124,9 +125,9 @@ fn programs() -> String {
 }
 
 #[test]
-fn the_programs_at_the_top_of_the_header_compile() {
+fn the_programs_in_the_header_compile() {
     let programs = programs();
-    for use_of in ["xmpp_close_fd(", "xmpp_close_step(", "xmpp_close_new(", "xmpp_close_batch_run("] {
+    for use_of in ["xmpp_close_fd(", "xmpp_close_step(", "xmpp_close_new(", "xmpp_close_batch_run(", "_framer_next("] {
         assert!(programs.contains(use_of), "no program with {use_of}");
     }
     for (compiler, language, standard) in [("gcc", "c", "c99"), ("clang", "c", "c17"), ("g++", "c++", "c++11")] {

@@ -62,7 +62,7 @@ fn ended(report: &Report) -> String {
 
 const BY_US: &str = "DEBUG xmpp_close: close begun by us";
 const BY_PEER: &str = "DEBUG xmpp_close: close begun by peer";
-const SENT: &str = "DEBUG xmpp_close: our closing tag is sent";
+const SENT: &str = "DEBUG xmpp_close: the kernel has our closing tag";
 const CAME: &str = "DEBUG xmpp_close: the peer's closing tag came";
 
 #[test]

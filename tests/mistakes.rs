@@ -1,5 +1,6 @@
 //! Each mistake of a program is told by a reason of its own, which the program can match.
 
+<<<<<<< HEAD
 #[path = "support/local.rs"]
 mod local;
 
@@ -7,6 +8,19 @@ use std::{collections::HashSet, io::Read, time::Duration};
 
 use local::{Local, pair};
 use xmpp_close::{CloseOptions, Condition, Engine, Error, Fact, Invalid, Report, Stream, StreamError, Tls};
+=======
+use std::{
+    collections::HashSet,
+    io::{self, Read},
+    os::unix::net::UnixStream,
+    time::Duration,
+};
+
+use xmpp_close::{
+    BorrowedSocket, CloseOptions, Condition, Engine, Error, Fact, Interest, Invalid, Report, Stream, StreamError, Tls,
+    Transport,
+};
+>>>>>>> main
 
 const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 
@@ -57,6 +71,59 @@ fn options_that_make_no_sense_are_told_apart() {
     all_differ(&reasons.map(|(told, _)| told));
 }
 
+/// What says that it is TLS. Whoever uses it counts.
+struct Encrypted(UnixStream);
+
+impl Transport for Encrypted {
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buf)
+    }
+
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn shut(&mut self) -> io::Result<()> {
+        self.0.shut()
+    }
+
+    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedSocket<'_>>) -> io::Result<Interest> {
+        self.0.wait(interest, limit, wake)
+    }
+
+    fn watch(&self, interest: Interest) -> Option<(BorrowedSocket<'_>, Interest)> {
+        self.0.watch(interest)
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_half_close_over_tls_is_refused_by_every_close_and_nothing_is_sent() {
+    let options = CloseOptions::new().half_close(true);
+    let refused = |close: &dyn Fn(UnixStream) -> Invalid| {
+        let (ours, peer) = UnixStream::pair().unwrap();
+        assert_eq!(close(ours), Invalid::HalfCloseOverTls);
+        assert_eq!((&peer).read(&mut [0]).unwrap(), 0, "the end, without a byte before it");
+    };
+    refused(&|ours| reason(options.close(Encrypted(ours))));
+    refused(&|ours| reason(options.begin(Encrypted(ours))));
+    refused(&|ours| reason(options.detach(Encrypted(ours))));
+    refused(&|ours| reason(Stream::new(Encrypted(ours)).begin(&options)));
+    let start_tls = |ours| Stream::new(ours).upgrade(|ours| Ok::<_, Error>(Encrypted(ours))).unwrap();
+    refused(&|ours| reason(start_tls(ours).close(&options)));
+    #[cfg(feature = "batch")]
+    {
+        let batch = || xmpp_close::Batch::new().unwrap();
+        refused(&|ours| reason(batch().add(Encrypted(ours), &options, |_| {})));
+        refused(&|ours| reason(batch().add_stream(start_tls(ours), &options, |_| {})));
+    }
+    let (ours, _peer) = UnixStream::pair().unwrap();
+    assert!(options.begin(ours).is_ok(), "in plaintext it is done");
+}
+
 #[test]
 fn what_cannot_be_said_is_told_apart() {
     let (ours, _peer) = pair();
@@ -85,9 +152,18 @@ fn what_cannot_be_said_is_told_apart() {
 #[cfg(feature = "batch")]
 #[test]
 fn what_a_batch_does_not_take_is_told_apart() {
+<<<<<<< HEAD
     use std::io::{self, Write};
 
     use xmpp_close::{Batch, BatchOptions, BorrowedSocket, Canceller, Interest, OwnedSocket, Transport};
+=======
+    use std::{
+        io::Write,
+        os::fd::{AsFd, OwnedFd},
+    };
+
+    use xmpp_close::{Batch, BatchOptions, Canceller};
+>>>>>>> main
 
     let options = CloseOptions::new();
     let add = |batch: &mut Batch<'_>, transport: OwnedSocket| reason(batch.add(transport, &options, |_| {}));

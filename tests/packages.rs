@@ -1,5 +1,5 @@
 //! `.ci/packages`, with which every check begins: it names packages that are installed but of no use, and changes
-//! nothing.
+//! nothing. Then what the repository's packages beside the workspace lock.
 
 #[path = "support/clib.rs"]
 mod clib;
@@ -7,6 +7,7 @@ mod clib;
 mod expat_header;
 
 use std::{
+    collections::BTreeSet,
     env, fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -58,4 +59,58 @@ fn a_header_of_expat_that_is_newer_than_its_library_is_named() {
     let text = complaint(("CPATH", folder.display().to_string()));
     assert!(text.contains("expat, whose header and library are of one version"), "{text}");
     assert!(text.lines().last().unwrap().ends_with(" libexpat1 libexpat1-dev"), "{text}");
+}
+
+/// The entries `NAME = …` of Cargo.toml, each with the title of its section.
+fn entries(manifest: &str) -> Vec<(&str, &str, &str)> {
+    let mut section = "";
+    let mut entries = Vec::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            section = line;
+        } else if let Some((name, value)) = line.split_once(" = ") {
+            entries.push((section, name, value));
+        }
+    }
+    entries
+}
+
+/// What the library depends on, on any system, with `features` of it.
+fn dependencies<'a>(manifest: &'a str, features: Vec<&'a str>) -> BTreeSet<&'a str> {
+    let entries = entries(manifest);
+    let mut on = features;
+    let mut seen = 0;
+    while let Some(feature) = on.get(seen) {
+        let needs = entries.iter().find(|(section, name, _)| *section == "[features]" && name == feature);
+        on.extend(needs.into_iter().flat_map(|(_, _, needs)| needs.split('"').skip(1).step_by(2)));
+        seen += 1;
+    }
+    let is_dependency = |section: &str| section.ends_with("dependencies]") && !section.contains("dev-");
+    let wanted = entries.iter().filter(|(section, name, value)| {
+        is_dependency(section)
+            && (!value.contains("optional = true") || on.iter().any(|on| on.strip_prefix("dep:") == Some(name)))
+    });
+    wanted
+        .map(|(_, name, value)| {
+            value.split_once("package = \"").map_or(*name, |(_, name)| name.split('"').next().unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn the_lock_files_of_benches_and_fuzz_have_what_the_library_depends_on() {
+    let read = |file: &str| fs::read_to_string(clib::root().join(file)).unwrap();
+    let library = read("Cargo.toml");
+    for package in ["benches", "fuzz"] {
+        let manifest = read(&format!("{package}/Cargo.toml"));
+        let (_, _, value) = entries(&manifest).into_iter().find(|(_, name, _)| *name == "xmpp-close").unwrap();
+        let (_, features) = value.split_once("features = [").unwrap();
+        let wanted = dependencies(&library, features.split('"').skip(1).step_by(2).collect());
+        let lock = read(&format!("{package}/Cargo.lock"));
+        let (_, block) = lock.split_once("name = \"xmpp-close\"\n").unwrap();
+        let (block, _) = block.split_once("\n]").unwrap();
+        // ` "windows-sys 0.61.2",` where several versions of it are locked.
+        let locked = block.lines().filter_map(|line| line.strip_prefix(" \"")?.split(['"', ' ']).next()).collect();
+        assert_eq!(wanted, locked, "run: cargo update --workspace --manifest-path {package}/Cargo.toml");
+    }
 }

@@ -66,7 +66,7 @@ fn a_report_says_which_limit_ended_it_and_what_did_not_go_out() {
         (Limit::NoProgress, "the no-progress limit ended it"),
         (Limit::Linger, "the linger limit ended it"),
         (Limit::Batch, "the batch limit ended it"),
-        (Limit::Answer, "the answer limit sent our tag without an answer"),
+        (Limit::Answer, "the answer limit made our tag due without an answer"),
     ] {
         report.limit = Some(limit);
         report.outcome = Outcome::Clean;
@@ -126,7 +126,7 @@ fn a_report_counts_in_the_singular_as_well() {
 /// Without the alert, the end of what the peer sent may have been cut off by an attacker.
 #[test]
 fn a_report_says_when_the_end_over_tls_is_not_proved() {
-    const SAID: &str = "; the peer's close_notify was not seen; ";
+    const SAID: &str = " the peer's close_notify was not seen; ";
     let mut report = CloseOptions::new().close(stream("</stream:stream>")).unwrap();
     assert!(!report.to_string().contains(SAID), "in plaintext there is none: {report}");
     report.tls.used = true;
@@ -140,6 +140,22 @@ fn a_report_says_when_the_end_over_tls_is_not_proved() {
         (report.outcome, report.tls.received) = (outcome, received);
         assert_eq!(report.to_string().contains(SAID), is_said, "{report}");
     }
+}
+
+/// A connection that was cut, and a peer that sends half a stanza, are looked for in different places.
+#[test]
+fn a_truncated_report_says_what_cut_the_peers_stream() {
+    let mut report = CloseOptions::new().close(stream("<message><bo")).unwrap();
+    let line = report.to_string();
+    assert!(line.starts_with("truncated: the peer's stream ended inside an element; begun by us; "), "{line}");
+    report.tls.used = true;
+    let line = report.to_string();
+    assert!(
+        line.starts_with("truncated: TLS ended, and the peer's close_notify was not seen; begun by us; "),
+        "{line}"
+    );
+    report.tls.received = true;
+    assert!(report.to_string().starts_with("truncated: the peer's stream ended inside an element; "), "{report}");
 }
 
 #[test]

@@ -276,7 +276,7 @@ impl Visit<'_> {
     ) -> Result<Probed, Failure> {
         let Target { domain, half_close, total, .. } = self.target;
         let Reached { stream, features, jid, managed, used } = reached;
-        let mut options = CloseOptions::new().total(*total).half_close(*half_close);
+        let mut options = CloseOptions::new().total(*total).half_close(*half_close && encrypted.is_none());
         let handled = managed.as_ref().map(|managed| managed.handled.clone());
         if let Some(handled) = &handled {
             options = handled.at_the_end(options);

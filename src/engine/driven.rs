@@ -48,6 +48,10 @@ impl Engine {
     /// Sets how the stream is to be closed. The options have been [checked](CloseOptions::check). The large parts of them
     /// are moved, not copied.
     pub(crate) fn set(&mut self, options: &mut CloseOptions, now: Duration) -> Result<(), Error> {
+        // TL-04: refused rather than ignored.
+        if options.limits.half_close && self.close.handshake.tls() != Tls::No {
+            return Err(Invalid::HalfCloseOverTls.into());
+        }
         let root = options.root()?;
         if options.own_parser {
             self.incoming.use_own_parser();

@@ -75,6 +75,10 @@ impl Handshake {
         self.unsent
     }
 
+    pub(super) fn tls(&self) -> Tls {
+        self.tls
+    }
+
     /// Says what lies below the stream now: TLS after STARTTLS, for example.
     pub(super) fn set_tls(&mut self, tls: Tls) {
         self.tls = tls;

@@ -80,7 +80,7 @@ fn run<T: Transport>(
     parsed: &Parsed,
     logger: Option<Logger>,
 ) -> Result<Report, Refusal> {
-    let mut driver = Driver::new(options::fit(transport, &options)?, options)?;
+    let mut driver = Driver::new(transport, options)?;
     driver.stands(parsed);
     driver.log_to(logger.map(|logger| logger.until(|| false)));
     driver.begin();

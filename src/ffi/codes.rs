@@ -20,9 +20,39 @@ pub enum xmpp_close_result {
     XMPP_CLOSE_FULL = 2,
     /// A pointer that is needed was NULL.
     XMPP_CLOSE_ERR_NULL = -1,
-    /// A value makes no sense, a struct was not started from its initializer, the
-    /// descriptor is no connected stream socket, or the call is not for this kind
-    /// of stream or this moment. Nothing was changed or sent.
+    /// The call makes no sense, and nothing was changed or sent. The reasons:
+    ///
+    /// - A struct: struct_size is no size that the struct ever had, or a member
+    ///   that this library does not know is not 0.
+    /// - A number: a yes or no of a struct that is neither 0 nor 1; tls, a fact, or
+    ///   the detail of RESTARTED out of range; a length over SSIZE_MAX; reserved
+    ///   that is not 0.
+    /// - A text: no UTF-8. closing_tag that is no end tag, header that is not the
+    ///   start tag of a stream, peer_header that is no start tag, root of a framer
+    ///   that is no name.
+    /// - farewell: it is not made of whole stanzas, or has a closing tag that
+    ///   tag_sent does not announce, or lacks the one that tag_sent announces.
+    /// - A stream error: a condition that RFC 6120 does not know, or that lacks
+    ///   its address or element; an address with any other condition, or one that
+    ///   is empty or has white space; an element that is not one whole element;
+    ///   text, address or element without a condition.
+    /// - Options together: on_stanza and on_data; detach and stream_error;
+    ///   tag_sent and detach, header, stream_error or on_farewell; parsed without
+    ///   on_data, or with a value that on_data cannot return, or against
+    ///   peer_closed, or NOT_XMPP with detach; half_close over TLS; spread_ms that
+    ///   is not less than total_ms.
+    /// - Options that the function has no use for: it lists them.
+    /// - A descriptor: not open, no stream socket, not connected. In a batch: it
+    ///   is in the batch already, or is one that epoll or kqueue cannot wait for.
+    /// - A batch that was made before fork(), in the child.
+    /// - The kind of stream: a started stream where an engine is meant, or an
+    ///   engine where a started stream is; _received without own_parser, _input
+    ///   with it.
+    /// - The moment: RESTARTED before all is written; _wrote of more than was
+    ///   handed out; _batch_add_stream of a stream that is over or in a batch, or
+    ///   in its own callback; _set, _turn and _run in a callback of the batch;
+    ///   _add to a batch that was stopped or whose time is up.
+    /// - An index that the batch does not know.
     XMPP_CLOSE_ERR_INVALID = -2,
     /// The system refused memory or descriptors. Nothing was sent.
     XMPP_CLOSE_ERR_SYSTEM = -3,
@@ -43,6 +73,8 @@ pub enum xmpp_close_outcome {
     /// The peer ended TCP between stanzas, without its closing tag.
     XMPP_CLOSE_PEER_EOF = 2,
     /// The peer ended TCP inside an element, or ended TLS without close_notify.
+    /// xmpp_close_describe() says which: the second case has XMPP_CLOSE_TLS_USED
+    /// without XMPP_CLOSE_TLS_NOTIFY_RECEIVED.
     XMPP_CLOSE_TRUNCATED = 3,
     /// The connection broke before both tags were exchanged.
     XMPP_CLOSE_RESET = 4,
@@ -52,7 +84,7 @@ pub enum xmpp_close_outcome {
     XMPP_CLOSE_STALLED = 6,
     /// What the peer sent is no XMPP stream, or stopped being one.
     XMPP_CLOSE_MALFORMED = 7,
-    /// The TLS layer failed.
+    /// The TLS layer failed. Only your TLS library knows why.
     XMPP_CLOSE_TLS_FAILED = 8,
     /// A canceller or a callback stopped the close, or the stream was detached.
     XMPP_CLOSE_CANCELLED = 9,
@@ -93,7 +125,7 @@ pub enum xmpp_close_limit {
     XMPP_CLOSE_LIMIT_NO_PROGRESS = 2,
     /// linger_ms.
     XMPP_CLOSE_LIMIT_LINGER = 3,
-    /// answer_ms. Our tag was sent without what you had to answer, and the close
+    /// answer_ms. Our tag was due without what you had to answer, and the close
     /// went on.
     XMPP_CLOSE_LIMIT_ANSWER = 4,
     /// total_ms of the batch.

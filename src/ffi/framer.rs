@@ -3,25 +3,43 @@
 //! A framer takes the peer's bytes as they come. It finds where the header, each
 //! stanza and the stream end.
 //!
-//! ```text
-//! while ((frame = xmpp_close_framer_next(f, data, len, &used, &xml, &n)) > 0) {
-//!     data += used, len -= used;
-//!     if (frame == XMPP_CLOSE_FRAME_STANZA)
-//!         handle(xml, n);
-//!     else if (frame >= XMPP_CLOSE_FRAME_END)
-//!         break;
+//! In a thread, one function hands the bytes to the framer: what the thread's own
+//! recv() reads, and as on_data what xmpp_close_fd() reads. What the function
+//! returned last goes into parsed of the options:
+//!
+//! ```example
+//! int take(void *userdata, const uint8_t *in, size_t len)
+//! {
+//!     xmpp_close_framer *f = (xmpp_close_framer *)userdata;
+//!     const uint8_t *xml;
+//!     size_t used, n;
+//!     int frame;
+//!     while ((frame = xmpp_close_framer_next(f, in, len, &used, &xml, &n)) > 0) {
+//!         in += used, len -= used;
+//!         if (frame == XMPP_CLOSE_FRAME_STANZA)
+//!             printf("%.*s\n", (int)n, (const char *)xml);
+//!         else if (frame == XMPP_CLOSE_FRAME_END)
+//!             return XMPP_CLOSE_PEER_CLOSED;
+//!         else if (frame == XMPP_CLOSE_FRAME_MALFORMED)
+//!             return XMPP_CLOSE_NOT_XMPP; // xml is the condition
+//!     }
+//!     return xmpp_close_framer_between_stanzas(f) ? 0 : XMPP_CLOSE_MID_ELEMENT;
 //! }
-//! ```
 //!
-//! In a thread, one function does this for its own recv() and as on_data of
-//! xmpp_close_fd(). What it returned last goes into parsed of the options:
-//!
-//! ```text
-//! if (frame == XMPP_CLOSE_FRAME_END)
-//!     return XMPP_CLOSE_PEER_CLOSED;
-//! if (frame == XMPP_CLOSE_FRAME_MALFORMED)
-//!     return XMPP_CLOSE_NOT_XMPP; // xml is the condition, for stream_error
-//! return xmpp_close_framer_between_stanzas(f) ? 0 : XMPP_CLOSE_MID_ELEMENT;
+//! void serve(int fd, xmpp_close_framer *f)
+//! {
+//!     xmpp_close_options options = XMPP_CLOSE_OPTIONS_INIT;
+//!     uint8_t buf[4096];
+//!     ssize_t n;
+//!     int said = 0; // while nothing has come, nothing can be cut off
+//!     while ((said == 0 || said == XMPP_CLOSE_MID_ELEMENT) &&
+//!            (n = recv(fd, buf, sizeof buf, 0)) > 0)
+//!         said = take(f, buf, (size_t)n);
+//!     options.on_data = take;
+//!     options.userdata = f;
+//!     options.parsed = (uint32_t)said;
+//!     xmpp_close_fd(fd, &options, NULL);
+//! }
 //! ```
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
@@ -227,8 +245,8 @@ pub unsafe extern "C" fn xmpp_close_framer_restart(f: *mut xmpp_close_framer) ->
 
 /// Returns 1 if what was consumed ends between two stanzas, and 0 if it ends
 /// inside a stanza or a tag. Also 0 before the header is complete, and after
-/// XMPP_CLOSE_FRAME_END and XMPP_CLOSE_FRAME_MALFORMED. NULL: 0. Before the first
-/// byte, nothing is cut off yet: return 0 from on_data then.
+/// XMPP_CLOSE_FRAME_END and XMPP_CLOSE_FRAME_MALFORMED. NULL: 0. So ask it only
+/// when a byte has come: before that, nothing can be cut off.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_framer_between_stanzas(f: *const xmpp_close_framer) -> c_int {
     // SAFETY: NULL, or from xmpp_close_framer_new() and changed by nobody now, as the header says.

@@ -16,7 +16,7 @@ use std::{
     mem,
 };
 
-pub(super) use taken::{Logger, Taker, User, fit, parsed, read};
+pub(super) use taken::{Logger, Taker, User, parsed, read};
 
 use super::sized::Versioned;
 use crate::cancel::Canceller;
@@ -77,7 +77,8 @@ pub struct xmpp_close_options {
     pub linger_ms: u32,
     /// 1: shutdown(SHUT_WR) right after our tag. 0: only after the peer's tag,
     /// since widespread servers drop what they still had to send when TCP ends
-    /// earlier. Over TLS, 1 is XMPP_CLOSE_ERR_INVALID.
+    /// earlier. Over TLS, 1 is XMPP_CLOSE_ERR_INVALID. On a stream that goes over
+    /// to TLS later, by RESTARTED, it has no effect.
     pub half_close: u32,
     /// 1: your parser has seen the peer's tag already, so our tag is the answer
     /// to it. What still comes is discarded. With on_data, parsed says the same:
@@ -94,11 +95,15 @@ pub struct xmpp_close_options {
     /// prefix.
     pub closing_tag: *const c_char,
     /// Bytes that are sent directly in front of our tag: whole stanzas, such as
-    /// unavailable presence or a last <a/>. What your program has queued and not
-    /// written belongs here, too. So farewell may begin with the rest of a stanza
-    /// that is half written, or with your header, if that was never sent. It is
-    /// XMPP_CLOSE_ERR_INVALID when it ends inside a stanza, or has text or a
-    /// closing tag between stanzas.
+    /// unavailable presence or a last <a/>. In a blocking call and in _batch_add,
+    /// what your program has queued and not written belongs here, too. So farewell
+    /// may begin with the rest of a stanza that is half written, or with your
+    /// header, if that was never sent. A stream with a handle takes the queue by
+    /// xmpp_close_send() instead: what its callbacks send goes out behind that, and
+    /// in front of farewell.
+    ///
+    /// farewell is XMPP_CLOSE_ERR_INVALID when it ends inside a stanza, or has text
+    /// or a closing tag between stanzas.
     pub farewell: *const c_void,
     /// Length of farewell in bytes.
     pub farewell_len: usize,

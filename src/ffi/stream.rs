@@ -215,7 +215,7 @@ pub(super) unsafe fn start<T: Transport + Send + 'static>(
     let mail = Rc::new(Mail::default());
     options.last_words = options.last_words.map(|words| with_what_was_sent(words, &mail));
     let is_said = options.tag_sent;
-    let transport: AnyTransport<'static> = Box::new(options::fit(open(&mail)?, &options)?);
+    let transport: AnyTransport<'static> = Box::new(open(&mail)?);
     let mut driver = Driver::new(transport, options)?;
     driver.stands(&parsed);
     let witness = OneThread(mail.clone());

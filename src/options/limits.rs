@@ -48,7 +48,8 @@ pub struct Limits {
     /// bounds each time in which the peer sends nothing.
     // TC-03
     pub linger: Duration,
-    /// Ends our half of TCP right after our closing tag, without waiting for the peer's. Never over TLS.
+    /// Ends our half of TCP right after our closing tag, without waiting for the peer's. Over TLS there is no half-close: a
+    /// close with this limit is refused as [`Invalid::HalfCloseOverTls`](crate::Invalid::HalfCloseOverTls).
     ///
     /// Off by default, because Prosody and jabberd2 drop half of what they still had to send when they see our half end.
     // ProtoJEP 2.1, I-01, TL-04

@@ -50,7 +50,8 @@ pub enum Incoming {
     PeerClosed,
     /// Another thread called [`Waker::wake`].
     Woken,
-    /// The peer has been silent for as long as [`Stream::idle_after`] says.
+    /// The peer has been silent for as long as [`Stream::idle_after`] says, and nothing is left to receive. An example of a
+    /// client that closes then stands there.
     Idle,
     /// No whole stanza came within the limit of [`Stream::receive_within`]. Other limits show otherwise: that of
     /// [`Stream::send`] as [`Error::Io`], that of a TLS handshake as an [`io::Error`], both of the kind

@@ -46,8 +46,33 @@ const READS: u32 = 16;
 /// # Ok(()) }
 /// ```
 ///
-/// Over direct TLS, the stream begins with `Stream::new(tls)`. `ClientConfig::builder` takes the provider of cryptography that
-/// the program's Cargo.toml chooses by a feature of rustls:
+/// Over direct TLS (XEP-0368), TLS comes first, and the stream begins inside it:
+///
+/// ```no_run
+/// use std::{error::Error, net::TcpStream, sync::Arc, time::Duration};
+/// use rustls::{ClientConfig, ClientConnection};
+/// use xmpp_close::{RustlsTransport, Stream};
+///
+/// type Encrypted = Stream<RustlsTransport<TcpStream>>;
+///
+/// fn connect(mut config: ClientConfig) -> Result<Encrypted, Box<dyn Error>> {
+///     config.alpn_protocols = vec![b"xmpp-client".to_vec()];
+///     let session = ClientConnection::new(Arc::new(config), "example.org".try_into()?)?;
+///     let mut tls = RustlsTransport::new(session, TcpStream::connect("example.org:5223")?);
+///     tls.handshake(Duration::from_secs(10))?;
+///     Ok(Stream::new(tls))
+/// }
+/// ```
+///
+/// Call [`handshake`](Self::handshake) in both cases. Its error holds what rustls says, for example that a certificate has
+/// expired. A TLS handshake that fails later, inside a close, is no more than
+/// [`Outcome::TlsFailed`](crate::Outcome::TlsFailed).
+///
+/// For a test, `openssl req -x509` makes the certificate of an authority, which rustls refuses as that of a server. With
+/// `-addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:localhost` it makes one that rustls takes as that of
+/// `localhost`, if `roots` holds it.
+///
+/// `ClientConfig::builder` takes the provider of cryptography that the program's Cargo.toml chooses by a feature of rustls:
 ///
 /// ```toml
 /// [dependencies]
@@ -109,7 +134,8 @@ impl<T: Transport> RustlsTransport<T> {
     }
 
     /// Completes the TLS handshake, in at most `limit`. A program that does not call this leaves the TLS handshake to the first
-    /// read or write. When rustls refuses the peer or its certificate, its alert goes out, so that the peer learns why.
+    /// read or write, and a close that fails there cannot say why. When rustls refuses the peer or its certificate, its alert
+    /// goes out, so that the peer learns why.
     ///
     /// # Errors
     /// [`TimedOut`](io::ErrorKind::TimedOut) after `limit`; [`InvalidData`](io::ErrorKind::InvalidData), with a

@@ -39,7 +39,7 @@ pub fn listen() {
             let text = record.args().to_string();
             let line = if text.starts_with("fd ") { text.split_once(": ").unwrap().1 } else { &text };
             let phase = match line {
-                "our closing tag is sent" => XMPP_CLOSE_PHASE_TAG_SENT,
+                "the kernel has our closing tag" => XMPP_CLOSE_PHASE_TAG_SENT,
                 "the peer's closing tag came" => XMPP_CLOSE_PHASE_TAG_RECEIVED,
                 _ if line.starts_with("close begun") => XMPP_CLOSE_PHASE_BEGUN,
                 _ => XMPP_CLOSE_PHASE_ENDED,

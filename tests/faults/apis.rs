@@ -127,7 +127,7 @@ fn options(case: &Case, ours: &Ours) -> CloseOptions {
         .no_progress(case.total())
         .linger(case.linger())
         .farewell(case.farewell())
-        .half_close(case.how == How::HalfClose)
+        .half_close(case.how == How::HalfClose && !case.is_tls()) // refused over TLS
         .peer_closed(case.side == Side::Responder)
 }
 
@@ -145,7 +145,7 @@ pub fn c_options(case: &Case) -> xmpp_close_options {
     options.total_ms = (case.total().as_millis() as u32).max(1); // 0 is the default
     options.no_progress_ms = options.total_ms;
     options.linger_ms = case.linger().as_millis() as u32;
-    options.half_close = (case.how == How::HalfClose && !case.is_tls()).into(); // C refuses it over TLS
+    options.half_close = (case.how == How::HalfClose && !case.is_tls()).into(); // refused over TLS
     options
 }
 

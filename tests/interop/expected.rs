@@ -45,8 +45,7 @@ const CUT: &[Outcome] = &[Truncated, PeerEof, Reset];
 pub fn expected(server: &str, link: &str, situation: Situation, way: Way) -> Expected {
     match situation {
         _ if way == Way::Old => old(situation),
-        // Over TLS there is none.
-        _ if way == Way::HalfClose && link != "STARTTLS" => half_close(server, situation),
+        _ if way == Way::HalfClose => half_close(server, situation),
         Situation::Idle | Situation::Waiting | Situation::BothWays => CLEAN,
         Situation::Live => Expected { lost: live(server, link), ..CLEAN },
         Situation::Kicked | Situation::KickedWithError | Situation::Replaced => kicked(server, situation, way),

@@ -93,11 +93,18 @@ pub fn make(arguments: &[&str]) {
     run(forget_cargo(&mut make));
 }
 
-/// Builds C examples by their own Makefile, as a reader would, with a compiler and flags of the test's.
+/// Builds C and C++ examples by their own Makefile, as a reader would, with a compiler and flags of the test's. A standard of C
+/// among the flags means the oldest C++ that the C++ examples take.
 pub fn make_examples(names: &[&str], compiler: &str, flags: &str, settings: &[String]) {
     let mut make = Command::new("make");
     make.arg("-C").arg(root().join("examples/c")).arg("--always-make").args(names);
-    make.arg(format!("CC={compiler}")).arg(format!("CFLAGS=-Wall -Wextra -Wpedantic -Werror {flags}")).args(settings);
+    const STRICT: &str = "-Wall -Wextra -Wpedantic -Werror";
+    let of_cpp =
+        |flag| if str::starts_with(flag, "-std=c") && !flag.starts_with("-std=c++") { "-std=c++11" } else { flag };
+    let cpp_flags: Vec<_> = flags.split_whitespace().map(of_cpp).collect();
+    let cpp_compiler = if compiler == "gcc" { "g++" } else { "clang++" };
+    make.arg(format!("CC={compiler}")).arg(format!("CFLAGS={STRICT} {flags}"));
+    make.arg(format!("CXX={cpp_compiler}")).arg(format!("CXXFLAGS={STRICT} {}", cpp_flags.join(" "))).args(settings);
     run(forget_cargo(&mut make));
 }
 

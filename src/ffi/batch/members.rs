@@ -160,7 +160,7 @@ unsafe fn add<T: Transport + Send + 'static>(
     let (taker, parsed) = (options.taker()?, options.parsed()?);
     // SAFETY: as the caller promises.
     let rust = unsafe { options.to_rust(User::Call) }?;
-    let mut driver = Driver::new(Box::new(options::fit(open()?, &rust)?) as AnyTransport<'static>, rust)?;
+    let mut driver = Driver::new(Box::new(open()?) as AnyTransport<'static>, rust)?;
     driver.stands(&parsed);
     driver.log_to(options.logger().map(|logger| logger.until(|| false)));
     reserve(batch)?;

@@ -19,7 +19,6 @@ use crate::{
     engine::Tls,
     options::{CloseOptions, LastWords, Limits, Said},
     phase::Phase,
-    transport::Transport,
     transport::codes,
 };
 
@@ -228,11 +227,6 @@ impl xmpp_close_options {
         options.check()?;
         Ok(options)
     }
-}
-
-/// A transport for which the options make sense.
-pub(in crate::ffi) fn fit<T: Transport>(transport: T, options: &CloseOptions) -> Result<T, Refusal> {
-    if options.limits.half_close && transport.is_tls() { Err(INVALID) } else { Ok(transport) }
 }
 
 /// Reads a program's options; all defaults for NULL.

@@ -49,6 +49,12 @@ fn an_end_inside_an_element_is_a_truncation_with_an_alert_and_without() {
             });
             assert_eq!(closed.delivered, ["<message/>"]);
             assert_eq!((closed.report.outcome, alerts(&closed.report)), (Outcome::Truncated, (true, alert)));
+            let why = if alert {
+                "ended inside an element; "
+            } else {
+                "TLS ended, and the peer's close_notify was not seen; "
+            };
+            assert!(closed.report.to_string().contains(why), "{case:?}: {}", closed.report);
         });
     }
 }
