@@ -1,26 +1,19 @@
 //! Each mistake of a program is told by a reason of its own, which the program can match.
 
-<<<<<<< HEAD
 #[path = "support/local.rs"]
 mod local;
 
-use std::{collections::HashSet, io::Read, time::Duration};
-
-use local::{Local, pair};
-use xmpp_close::{CloseOptions, Condition, Engine, Error, Fact, Invalid, Report, Stream, StreamError, Tls};
-=======
 use std::{
     collections::HashSet,
     io::{self, Read},
-    os::unix::net::UnixStream,
     time::Duration,
 };
 
+use local::{Local, pair};
 use xmpp_close::{
     BorrowedSocket, CloseOptions, Condition, Engine, Error, Fact, Interest, Invalid, Report, Stream, StreamError, Tls,
     Transport,
 };
->>>>>>> main
 
 const HEADER: &str = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
 
@@ -72,7 +65,7 @@ fn options_that_make_no_sense_are_told_apart() {
 }
 
 /// What says that it is TLS. Whoever uses it counts.
-struct Encrypted(UnixStream);
+struct Encrypted(Local);
 
 impl Transport for Encrypted {
     fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -103,8 +96,8 @@ impl Transport for Encrypted {
 #[test]
 fn a_half_close_over_tls_is_refused_by_every_close_and_nothing_is_sent() {
     let options = CloseOptions::new().half_close(true);
-    let refused = |close: &dyn Fn(UnixStream) -> Invalid| {
-        let (ours, peer) = UnixStream::pair().unwrap();
+    let refused = |close: &dyn Fn(Local) -> Invalid| {
+        let (ours, peer) = pair();
         assert_eq!(close(ours), Invalid::HalfCloseOverTls);
         assert_eq!((&peer).read(&mut [0]).unwrap(), 0, "the end, without a byte before it");
     };
@@ -120,7 +113,7 @@ fn a_half_close_over_tls_is_refused_by_every_close_and_nothing_is_sent() {
         refused(&|ours| reason(batch().add(Encrypted(ours), &options, |_| {})));
         refused(&|ours| reason(batch().add_stream(start_tls(ours), &options, |_| {})));
     }
-    let (ours, _peer) = UnixStream::pair().unwrap();
+    let (ours, _peer) = pair();
     assert!(options.begin(ours).is_ok(), "in plaintext it is done");
 }
 
@@ -152,18 +145,9 @@ fn what_cannot_be_said_is_told_apart() {
 #[cfg(feature = "batch")]
 #[test]
 fn what_a_batch_does_not_take_is_told_apart() {
-<<<<<<< HEAD
-    use std::io::{self, Write};
+    use std::io::Write;
 
-    use xmpp_close::{Batch, BatchOptions, BorrowedSocket, Canceller, Interest, OwnedSocket, Transport};
-=======
-    use std::{
-        io::Write,
-        os::fd::{AsFd, OwnedFd},
-    };
-
-    use xmpp_close::{Batch, BatchOptions, Canceller};
->>>>>>> main
+    use xmpp_close::{Batch, BatchOptions, Canceller, OwnedSocket};
 
     let options = CloseOptions::new();
     let add = |batch: &mut Batch<'_>, transport: OwnedSocket| reason(batch.add(transport, &options, |_| {}));
