@@ -2,11 +2,10 @@
 
 use std::{
     io::{self, ErrorKind},
-    os::fd::BorrowedFd,
     time::{Duration, Instant},
 };
 
-use xmpp_close::{CloseOptions, Frame, Framer, Interest, Outcome, Transport, xml};
+use xmpp_close::{BorrowedSocket, CloseOptions, Frame, Framer, Interest, Outcome, Transport, xml};
 
 use super::bytes::{Bytes, Dice};
 
@@ -62,7 +61,7 @@ impl Transport for Peer<'_> {
         Ok(())
     }
 
-    fn wait(&mut self, interest: Interest, _: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+    fn wait(&mut self, interest: Interest, _: Duration, _: Option<BorrowedSocket<'_>>) -> io::Result<Interest> {
         Ok(interest)
     }
 
