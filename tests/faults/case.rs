@@ -2,7 +2,6 @@
 
 use std::{
     net::{SocketAddr, TcpStream},
-    os::{fd::OwnedFd, unix::net::UnixStream},
     sync::{
         Arc,
         mpsc::{RecvTimeoutError, channel},
@@ -12,9 +11,11 @@ use std::{
 };
 
 use socket2::{Domain, Socket, Type};
+use xmpp_close::OwnedSocket;
 
 use super::{
     apis::Api,
+    local,
     model::Model,
     ours::{Ours, Over},
     peer::{PATIENCE, TAG},
@@ -125,10 +126,10 @@ impl Case {
 
     fn open(&self) -> (Ours, Box<dyn Line>) {
         if self.wire == Wire::Unix {
-            let (ours, theirs) = UnixStream::pair().unwrap();
+            let (ours, theirs) = local::pair();
             theirs.set_read_timeout(Some(PATIENCE)).unwrap();
             theirs.set_write_timeout(Some(PATIENCE)).unwrap();
-            return (Ours::new(ours, Over::Nothing), Box::new(Socket::from(OwnedFd::from(theirs))));
+            return (Ours::new(ours, Over::Nothing), Box::new(Socket::from(OwnedSocket::from(theirs))));
         }
         let (ours, theirs) = if self.chops() { SMALL.with(Pairs::pair) } else { USUAL.with(Pairs::pair) };
         theirs.set_nodelay(true).unwrap(); // each step is on the wire at once
