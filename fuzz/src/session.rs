@@ -101,7 +101,8 @@ pub fn session(data: &[u8]) {
     let (expected, ends) = stanzas(input);
 
     let began = Instant::now();
-    let mut closing = CloseOptions::new().farewell(FAREWELL).half_close(flags & 16 != 0).begin(peer).unwrap();
+    let mut closing =
+        CloseOptions::new().farewell(FAREWELL).half_close(!is_tls && flags & 16 != 0).begin(peer).unwrap();
     let (mut seen, mut count) = (Vec::new(), 0);
     for stanza in &mut closing {
         read(&stanza);
