@@ -272,7 +272,10 @@
 extern "C" {
 #endif
 
-/* A socket: a descriptor on Unix, a SOCKET of Winsock on Windows. */
+/* A socket: a descriptor on Unix, a SOCKET of Winsock on Windows. What this file
+ * calls errno is there a code of WSAGetLastError(): WSAEWOULDBLOCK for EAGAIN,
+ * and WSAEINTR for EINTR.
+ */
 
 #if defined(_WIN32)
 typedef uintptr_t xmpp_close_socket;
@@ -1391,7 +1394,8 @@ int xmpp_close_batch_report(const xmpp_close_batch *batch,
 
 /// Returns a descriptor that is readable when _turn has something to do, except
 /// at _timeout. Watch it with poll, epoll or the like, beside your own. Never
-/// read or close it. It stays the same. XMPP_CLOSE_NO_SOCKET for NULL.
+/// read or close it. It stays the same. XMPP_CLOSE_NO_SOCKET for NULL, and on
+/// Windows, where _turn itself has to wait.
 xmpp_close_socket xmpp_close_batch_fd(const xmpp_close_batch *batch);
 
 /// Returns in how many milliseconds the next _turn is due, as poll(2) takes them:

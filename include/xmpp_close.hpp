@@ -302,13 +302,13 @@ struct transport {
     std::function<int(const char *buf, size_t len, size_t &n)> write{};
     std::function<int()> notify{}; ///< empty, over TLS: the TLS layer sends close_notify by itself
     std::function<int()> shut{};   ///< empty: shutdown(fd, SHUT_WR)
-    int fd = -1;
+    xmpp_close_socket fd = XMPP_CLOSE_NO_SOCKET;
     bool tls = false;
     std::function<int(size_t &pending)> flush{}; ///< empty: the kernel has what was written
 
     /// Over an object with the functions read, write, notify and shut. It is not owned.
     template <class T>
-    static transport over(T &object, int fd, bool tls)
+    static transport over(T &object, xmpp_close_socket fd, bool tls)
     {
         transport made;
         made.read = [&object](char *buf, size_t len, size_t &n) { return object.read(buf, len, n); };
@@ -515,7 +515,7 @@ struct result {
 // Options have no default argument, or close(fd) could mean close(2). For all defaults, call close(fd, {}).
 
 /// xmpp_close_fd(). Throws what a callable threw, and nothing else.
-inline result close(int fd, const options &with)
+inline result close(xmpp_close_socket fd, const options &with)
 {
     result made = { XMPP_CLOSE_OK, {} };
     detail::callables calls(with);
@@ -567,7 +567,7 @@ public:
         return make<stream>(code, xmpp_close_new, &c, std::uint64_t(now));
     }
     /// xmpp_close_start(): the library reads and writes. Call step() when the descriptor is ready, and at timeout().
-    XMPP_CLOSE_HPP_NODISCARD static stream start(int fd, options with, int *code = nullptr)
+    XMPP_CLOSE_HPP_NODISCARD static stream start(xmpp_close_socket fd, options with, int *code = nullptr)
     {
         const std::shared_ptr<detail::kept> kept = keep({}, std::move(with));
         const xmpp_close_options c = kept->calls.c_options();
@@ -796,7 +796,7 @@ public:
         return made;
     }
 
-    XMPP_CLOSE_HPP_NODISCARD int add(int fd, options with, std::size_t *index = nullptr)
+    XMPP_CLOSE_HPP_NODISCARD int add(xmpp_close_socket fd, options with, std::size_t *index = nullptr)
     {
         const std::shared_ptr<detail::kept> kept = stream::keep({}, std::move(with));
         const xmpp_close_options c = kept->calls.c_options();
@@ -859,7 +859,7 @@ public:
         return code;
     }
     /// The descriptor to watch with poll, epoll or the like. Never read it.
-    int fd() const noexcept { return xmpp_close_batch_fd(get()); }
+    xmpp_close_socket fd() const noexcept { return xmpp_close_batch_fd(get()); }
     /// Milliseconds as poll(2) takes them: 0 now, -1 never.
     XMPP_CLOSE_HPP_NODISCARD int timeout() const noexcept { return xmpp_close_batch_timeout(get()); }
     /// Returns how many streams are left, or a negative xmpp_close_result. Throws one exception of a callable at a time.

@@ -277,7 +277,8 @@ impl<T: Transport> Stream<T> {
 
     /// [Restarts](Self::restart) the stream over another transport. After the `<proceed/>` of STARTTLS, `tls` gets the socket,
     /// makes the TLS session over it, and may block for the TLS handshake. The socket has the flags and timeouts that it had
-    /// when the stream was made. Limits, wakers and senders stay.
+    /// when the stream was made; but on Windows it is non-blocking, so a handshake that blocks needs `set_nonblocking(false)`
+    /// first. Limits, wakers and senders stay.
     ///
     /// ```
     /// use std::{io, net::TcpStream};

@@ -9,7 +9,7 @@ use std::{
     net::TcpStream,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -153,14 +153,12 @@ fn a_byte_just_before_the_deadline_does_not_extend_it() {
     }
 }
 
-#[cfg(unix)]
-static SIGNALS: AtomicUsize = AtomicUsize::new(0);
-
 /// Windows has no signals.
 #[test]
 #[cfg(unix)]
 fn signals_neither_shorten_nor_extend_the_deadline() {
-    use std::os::unix::thread::JoinHandleExt;
+    use std::{os::unix::thread::JoinHandleExt, sync::atomic::AtomicUsize};
+    static SIGNALS: AtomicUsize = AtomicUsize::new(0);
     extern "C" fn count(_: libc::c_int) {
         SIGNALS.fetch_add(1, Ordering::SeqCst);
     }

@@ -116,6 +116,7 @@ fn a_close_loses_nothing_and_ends_whatever_the_peer_says() {
     run("session", targets::session, 10_000);
 }
 
+#[cfg(unix)]
 #[test]
 fn every_worst_shape_is_in_the_corpus() {
     for (index, (name, _)) in targets::SHAPES.iter().enumerate() {
@@ -129,6 +130,7 @@ fn every_worst_shape_is_in_the_corpus() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn no_shape_costs_more_than_a_bound_per_byte() {
     run("worst", targets::worst, 2_000);

@@ -1,15 +1,19 @@
 //! What the feature `log` says of a close: one event for each phase. `tests/endings` compares the phases of every ending
 //! through every API.
 
+#[path = "support/local.rs"]
+mod local;
+
 use std::{
     cell::RefCell,
+    fmt::Display,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    os::fd::AsRawFd,
     thread,
     time::Duration,
 };
 
+use local::number;
 use xmpp_close::{Canceller, CloseOptions, Incoming, Report, Stream};
 
 const TAG: &str = "</stream:stream>";
@@ -45,7 +49,7 @@ fn pair() -> (TcpStream, TcpStream) {
 }
 
 /// What was logged in this thread since the last call, without the number of the descriptor.
-fn events(fd: i32) -> Vec<String> {
+fn events(fd: impl Display) -> Vec<String> {
     let fd = format!("fd {fd}: ");
     let events = EVENTS.take();
     assert!(events.iter().all(|event| event.contains(&fd)), "{events:?} are all about {fd}");
@@ -69,7 +73,7 @@ fn a_clean_close_has_four_events() {
         theirs.read_exact(&mut [0; TAG.len()]).unwrap();
         theirs.write_all(TAG.as_bytes()).unwrap();
     });
-    let fd = ours.as_raw_fd();
+    let fd = number(&ours);
     let report = xmpp_close::close(ours);
     assert_eq!(events(fd), [BY_US, SENT, CAME, &ended(&report)]);
     peer.join().unwrap();
@@ -79,18 +83,18 @@ fn a_clean_close_has_four_events() {
 fn a_phase_that_is_not_reached_has_no_event() {
     listen();
     let (ours, _theirs) = pair();
-    let fd = ours.as_raw_fd();
+    let fd = number(&ours);
     let report = CloseOptions::new().total(Duration::from_millis(10)).close(ours).unwrap();
     assert_eq!(events(fd), [BY_US, SENT, &ended(&report)]);
 
     let (ours, _theirs) = pair();
-    let (fd, canceller) = (ours.as_raw_fd(), Canceller::new().unwrap());
+    let (fd, canceller) = (number(&ours), Canceller::new().unwrap());
     canceller.cancel();
     let report = CloseOptions::new().canceller(&canceller).close(ours).unwrap();
     assert_eq!(events(fd), [BY_US, &ended(&report)]);
 
     let (ours, _theirs) = pair();
-    let fd = ours.as_raw_fd();
+    let fd = number(&ours);
     drop(CloseOptions::new().begin(ours).unwrap());
     assert_eq!(events(fd), [BY_US, SENT], "a close that is given up has no end");
 }
@@ -99,7 +103,7 @@ fn a_phase_that_is_not_reached_has_no_event() {
 fn a_session_tells_at_once_that_its_peer_begins_to_close() {
     listen();
     let (ours, mut theirs) = pair();
-    let fd = ours.as_raw_fd();
+    let fd = number(&ours);
     let header = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>";
     theirs.write_all(format!("{header}{TAG}").as_bytes()).unwrap();
     drop(theirs);

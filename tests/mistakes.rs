@@ -1,12 +1,15 @@
 //! Each mistake of a program is told by a reason of its own, which the program can match.
 
+#[path = "support/local.rs"]
+mod local;
+
 use std::{
     collections::HashSet,
     io::{self, Read},
-    os::unix::net::UnixStream,
     time::Duration,
 };
 
+use local::{Local, pair};
 use xmpp_close::{
     BorrowedSocket, CloseOptions, Condition, Engine, Error, Fact, Interest, Invalid, Report, Stream, StreamError, Tls,
     Transport,
@@ -23,8 +26,8 @@ fn reason<T>(result: Result<T, Error>) -> Invalid {
 }
 
 /// The reason for which a close with these options does not begin. Nothing was sent then.
-fn refused(options: CloseOptions, end: fn(&CloseOptions, UnixStream) -> Result<Report, Error>) -> Invalid {
-    let (ours, peer) = UnixStream::pair().unwrap();
+fn refused(options: CloseOptions, end: fn(&CloseOptions, Local) -> Result<Report, Error>) -> Invalid {
+    let (ours, peer) = pair();
     let why = reason(end(&options, ours));
     assert_eq!((&peer).read(&mut [0]).unwrap(), 0, "{why}: the end, without a byte before it");
     why
@@ -62,7 +65,7 @@ fn options_that_make_no_sense_are_told_apart() {
 }
 
 /// What says that it is TLS. Whoever uses it counts.
-struct Encrypted(UnixStream);
+struct Encrypted(Local);
 
 impl Transport for Encrypted {
     fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -93,8 +96,8 @@ impl Transport for Encrypted {
 #[test]
 fn a_half_close_over_tls_is_refused_by_every_close_and_nothing_is_sent() {
     let options = CloseOptions::new().half_close(true);
-    let refused = |close: &dyn Fn(UnixStream) -> Invalid| {
-        let (ours, peer) = UnixStream::pair().unwrap();
+    let refused = |close: &dyn Fn(Local) -> Invalid| {
+        let (ours, peer) = pair();
         assert_eq!(close(ours), Invalid::HalfCloseOverTls);
         assert_eq!((&peer).read(&mut [0]).unwrap(), 0, "the end, without a byte before it");
     };
@@ -110,13 +113,13 @@ fn a_half_close_over_tls_is_refused_by_every_close_and_nothing_is_sent() {
         refused(&|ours| reason(batch().add(Encrypted(ours), &options, |_| {})));
         refused(&|ours| reason(batch().add_stream(start_tls(ours), &options, |_| {})));
     }
-    let (ours, _peer) = UnixStream::pair().unwrap();
+    let (ours, _peer) = pair();
     assert!(options.begin(ours).is_ok(), "in plaintext it is done");
 }
 
 #[test]
 fn what_cannot_be_said_is_told_apart() {
-    let (ours, _peer) = UnixStream::pair().unwrap();
+    let (ours, _peer) = pair();
     let mut stream = Stream::new(ours);
     stream.send(HEADER).unwrap();
     let mut send = |xml: &str| reason(stream.send(xml));
@@ -142,16 +145,13 @@ fn what_cannot_be_said_is_told_apart() {
 #[cfg(feature = "batch")]
 #[test]
 fn what_a_batch_does_not_take_is_told_apart() {
-    use std::{
-        io::Write,
-        os::fd::{AsFd, OwnedFd},
-    };
+    use std::io::Write;
 
-    use xmpp_close::{Batch, BatchOptions, Canceller};
+    use xmpp_close::{Batch, BatchOptions, Canceller, OwnedSocket};
 
     let options = CloseOptions::new();
-    let add = |batch: &mut Batch<'_>, transport: OwnedFd| reason(batch.add(transport, &options, |_| {}));
-    let socket = || OwnedFd::from(UnixStream::pair().unwrap().0);
+    let add = |batch: &mut Batch<'_>, transport: OwnedSocket| reason(batch.add(transport, &options, |_| {}));
+    let socket = || OwnedSocket::from(pair().0);
     let mut batch = Batch::new().unwrap();
 
     // The least that a transport has to do: it has no descriptor.
@@ -172,11 +172,11 @@ fn what_a_batch_does_not_take_is_told_apart() {
     }
     let descriptor = reason(batch.add(Nothing, &options, |_| {}));
 
-    let (twice, mut peer) = UnixStream::pair().unwrap();
+    let (twice, mut peer) = pair();
     peer.write_all(b"</stream:stream>").unwrap();
     let mut borrowing = Batch::new().unwrap();
-    borrowing.add(twice.as_fd(), &options, |_| {}).unwrap();
-    let second = reason(borrowing.add(twice.as_fd(), &options, |_| {}));
+    borrowing.add(local::lent(&twice), &options, |_| {}).unwrap();
+    let second = reason(borrowing.add(local::lent(&twice), &options, |_| {}));
 
     let whole = BatchOptions::new().total(Duration::from_secs(1)).spread(Duration::from_secs(1));
     let spread = reason(batch.run(whole));

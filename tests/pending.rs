@@ -1,13 +1,14 @@
 //! Transports that stand between the library and the kernel. One takes bytes at once and passes them to the kernel
 //! slowly, as a TLS layer over memory does. Another one pauses: it does not want to read for a while.
 
+#[path = "support/local.rs"]
+mod local;
 #[path = "support/peer.rs"]
 mod peer;
 
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::TcpStream,
-    os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering::Relaxed},
@@ -16,10 +17,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use local::lent;
 use peer::{PATIENCE, TAG};
 #[cfg(feature = "batch")]
 use xmpp_close::{Batch, BatchOptions};
-use xmpp_close::{CloseOptions, Incoming, Initiator, Interest, Outcome, Report, Step, Stream, Transport};
+use xmpp_close::{
+    BorrowedSocket, CloseOptions, Incoming, Initiator, Interest, Outcome, Report, Step, Stream, Transport,
+};
 
 const FAREWELL: &str = "<presence type='unavailable'/>";
 
@@ -105,13 +109,13 @@ impl Transport for Slow {
         Transport::shut(&mut self.socket)
     }
 
-    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedSocket<'_>>) -> io::Result<Interest> {
         assert_ne!(interest, Interest::default(), "there is nothing to wait for");
         self.socket.wait(interest, limit, wake)
     }
 
-    fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
-        Some((self.socket.as_fd(), interest))
+    fn watch(&self, interest: Interest) -> Option<(BorrowedSocket<'_>, Interest)> {
+        Some((lent(&self.socket), interest))
     }
 
     fn drain(&mut self, buf: &mut [u8]) -> io::Result<usize> {
@@ -127,9 +131,17 @@ impl Transport for Slow {
     }
 }
 
-impl AsFd for Slow {
-    fn as_fd(&self) -> BorrowedFd<'_> {
+#[cfg(unix)]
+impl std::os::fd::AsFd for Slow {
+    fn as_fd(&self) -> BorrowedSocket<'_> {
         self.socket.as_fd()
+    }
+}
+
+#[cfg(windows)]
+impl std::os::windows::io::AsSocket for Slow {
+    fn as_socket(&self) -> BorrowedSocket<'_> {
+        self.socket.as_socket()
     }
 }
 
@@ -150,7 +162,7 @@ fn each_way(close: impl Fn(&dyn Fn(&CloseOptions, Slow) -> Report)) {
                         thread::sleep(limit);
                     } else {
                         let pause = if wait.write { limit.min(Duration::from_millis(5)) } else { limit };
-                        closing.as_fd().wait(interest, pause, None).unwrap();
+                        lent(&closing).wait(interest, pause, None).unwrap();
                     }
                 }
                 Step::Over(report) => return report,

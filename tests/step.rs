@@ -1,6 +1,6 @@
 //! A close that an event loop drives step by step, beside many others.
 
-#![allow(unsafe_code, reason = "poll(2) and epoll are system calls")]
+#![allow(unsafe_code, reason = "epoll and an option of a socket are system calls")]
 #[path = "support/peer.rs"]
 mod peer;
 #[path = "step/transports.rs"]
@@ -10,7 +10,7 @@ mod transports;
 use std::os::fd::{AsFd, AsRawFd};
 use std::{
     cell::RefCell,
-    io::{self, Write},
+    io::Write,
     net::TcpStream,
     rc::Rc,
     thread,
@@ -18,6 +18,7 @@ use std::{
 };
 
 use peer::{PATIENCE, Peer, TAG};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use transports::{Flood, Moody, Random, Tried};
 use xmpp_close::{CloseOptions, Closing, Initiator, Outcome, Report, Step, Transport, Wait};
 
@@ -115,41 +116,42 @@ fn mixed(rounds: usize) -> Vec<Behaviour> {
     (0..rounds).flat_map(one_round).chain([Behaviour::Mute; 20]).collect()
 }
 
-#[cfg(unix)]
-fn poll(fds: &mut [libc::pollfd], limit: Option<Duration>) {
+fn events(read: bool, write: bool) -> PollFlags {
+    let mut events = PollFlags::empty();
+    events.set(PollFlags::IN, read);
+    events.set(PollFlags::OUT, write);
+    events
+}
+
+fn poll(fds: &mut [PollFd<'_>], deadline: Instant) {
     // Rounded up, so that a deadline that is near is no busy loop.
-    let limit = limit.map_or(-1, |limit| i32::try_from(limit.as_millis() + 1).unwrap());
-    // SAFETY: a slice of live entries, whose descriptors are open.
-    let ready = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, limit) };
-    assert!(ready >= 0, "{}", io::Error::last_os_error());
+    let limit = deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+    if fds.is_empty() {
+        return thread::sleep(limit); // Windows takes no empty set
+    }
+    rustix::event::poll(fds, Some(&Timespec::try_from(limit).unwrap())).unwrap();
 }
 
 #[test]
-#[cfg(unix)]
 fn hundreds_of_closes_in_one_poll_loop() {
     let (mut closings, served) = begin(mixed(70));
     closings.iter_mut().for_each(One::step);
     loop {
-        let waits = closings.iter().filter(|one| one.report.is_none());
-        let waits: Vec<_> = waits.map(|one| (one.closing.as_raw_fd(), one.wait.unwrap())).collect();
-        if waits.is_empty() {
-            break;
-        }
-        let deadline = waits.iter().filter_map(|(_, wait)| wait.deadline).min();
-        let mut fds: Vec<_> = waits
+        let waits = closings.iter().enumerate().filter(|(_, one)| one.report.is_none());
+        let waits: Vec<_> = waits.map(|(number, one)| (number, one.wait.unwrap())).collect();
+        let Some(deadline) = waits.iter().filter_map(|(_, wait)| wait.deadline).min() else { break };
+        let watched: Vec<_> = waits.iter().filter(|(_, wait)| wait.read || wait.write).collect();
+        let mut fds: Vec<_> = watched
             .iter()
-            .map(|(fd, wait)| libc::pollfd {
-                fd: if wait.read || wait.write { *fd } else { -1 },
-                events: if wait.read { libc::POLLIN } else { 0 } | if wait.write { libc::POLLOUT } else { 0 },
-                revents: 0,
-            })
+            .map(|(number, wait)| PollFd::new(&closings[*number].closing, events(wait.read, wait.write)))
             .collect();
-        poll(&mut fds, deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())));
+        poll(&mut fds, deadline);
+        let ready = fds.iter().zip(&watched).filter(|(fd, _)| !fd.revents().is_empty());
+        let ready: Vec<_> = ready.map(|(_, (number, _))| *number).collect();
         let now = Instant::now();
-        let unfinished = closings.iter_mut().filter(|one| one.report.is_none());
-        for (one, entry) in unfinished.zip(fds) {
-            if entry.revents != 0 || one.wait.unwrap().deadline.is_some_and(|deadline| deadline <= now) {
-                one.step();
+        for (number, wait) in waits {
+            if ready.contains(&number) || wait.deadline.is_some_and(|deadline| deadline <= now) {
+                closings[number].step();
             }
         }
     }
@@ -211,9 +213,7 @@ fn what_readiness_does_not_show_is_found_by_the_deadline() {
     let report = loop {
         match closing.step() {
             Step::Wait(wait) => {
-                let events = if wait.read { libc::POLLIN } else { 0 };
-                let limit = wait.deadline.unwrap().saturating_duration_since(Instant::now());
-                poll(&mut [libc::pollfd { fd: closing.as_raw_fd(), events, revents: 0 }], Some(limit));
+                poll(&mut [PollFd::new(&closing, events(wait.read, false))], wait.deadline.unwrap());
             }
             Step::Over(report) => break report,
             other => panic!("{other:?}"),

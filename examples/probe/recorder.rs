@@ -3,7 +3,6 @@
 use std::{
     io,
     net::TcpStream,
-    os::fd::BorrowedFd,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use xmpp_close::{Fact, Interest, Transport};
+use xmpp_close::{BorrowedSocket, Fact, Interest, Transport};
 
 use crate::timeline::{Log, Side, Timeline, What};
 
@@ -129,7 +128,7 @@ impl<T: Transport> Transport for Recorder<T> {
         result
     }
 
-    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedSocket<'_>>) -> io::Result<Interest> {
         self.inner.wait(interest, limit, wake)
     }
 
@@ -208,7 +207,7 @@ impl<T: Transport> Transport for Tap<T> {
         Ok(())
     }
 
-    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+    fn wait(&mut self, interest: Interest, limit: Duration, wake: Option<BorrowedSocket<'_>>) -> io::Result<Interest> {
         self.inner.wait(interest, limit, wake)
     }
 

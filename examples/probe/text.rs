@@ -138,6 +138,7 @@ pub fn report(report: &Report, paint: Paint) -> String {
     }
     line("from the peer", late);
     let ours = match (report.bytes_unsent, report.bytes_unacked) {
+        (0, 0) if cfg!(windows) => "all written".into(), // Windows does not say what is acknowledged
         (0, 0) => "all written, and acknowledged by the peer's kernel".into(),
         (0, unacked) if report.tls.used => format!("all written; {} of TLS not acknowledged", size(unacked)),
         (0, unacked) => format!("all written; {} not acknowledged", size(unacked)),

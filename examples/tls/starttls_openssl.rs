@@ -34,6 +34,7 @@ fn main() -> Result {
 
 /// The TLS handshake; the certificate must be for the domain.
 fn encrypt(tcp: TcpStream, domain: &str) -> Result<impl Transport + use<>> {
+    tcp.set_nonblocking(false)?; // this handshake blocks, and on Windows a `Stream` leaves its socket non-blocking
     let session = SslConnector::builder(SslMethod::tls_client())?.build().connect(domain, tcp.try_clone()?)?;
     Ok(over(OpensslSession(session), tcp)?)
 }

@@ -7,7 +7,6 @@ use std::{
     io::Write,
     mem::offset_of,
     net::Shutdown,
-    os::{fd::AsRawFd, unix::net::UnixStream},
     ptr,
     time::{Duration, Instant},
 };
@@ -18,18 +17,19 @@ use super::{
     bytes::Bytes,
     capi::{BATCH_OPTIONS, INVALID, Memory, NULL, OK, OPTIONS, REPORT, SUMMARY, TRANSPORT, Texts, put, report},
     liar::{self, Liar},
+    local::{self, Local, number},
 };
 
 /// A socket whose peer has said `payload` and is gone.
-fn socket(payload: &[u8]) -> UnixStream {
-    let (ours, mut theirs) = UnixStream::pair().unwrap();
+fn socket(payload: &[u8]) -> Local {
+    let (ours, mut theirs) = local::pair();
     let _ = theirs.write_all(payload);
     theirs.shutdown(Shutdown::Both).unwrap();
     ours
 }
 
 /// A transport of callbacks, which may lack one.
-fn transport(bytes: &mut Bytes, liar: &mut Liar, fd: c_int) -> Memory {
+fn transport(bytes: &mut Bytes, liar: &mut Liar, fd: xmpp_close_socket) -> Memory {
     type Read = unsafe extern "C" fn(*mut c_void, *mut u8, usize, *mut usize) -> c_int;
     type Write = unsafe extern "C" fn(*mut c_void, *const u8, usize, *mut usize) -> c_int;
     type End = unsafe extern "C" fn(*mut c_void) -> c_int;
@@ -44,7 +44,7 @@ fn transport(bytes: &mut Bytes, liar: &mut Liar, fd: c_int) -> Memory {
         write = (lack != 2).then_some(liar::write as Write),
         notify = (lack != 3).then_some(liar::notify as End),
         shut = (lack != 6).then_some(liar::shut as End),
-        fd = if lack == 4 { -1 } else { fd },
+        fd = if lack == 4 { local::NONE } else { fd },
         tls = if lack == 5 { 2 } else { u32::from(liar.is_tls) },
         flush = (lack % 4 == 3).then_some(liar::flush as Flush),
     );
@@ -72,7 +72,7 @@ pub(super) fn blocking<'a>(bytes: &mut Bytes<'a>, options: &Memory, payload: &'a
     let is_socket = bytes.byte() % 4 == 1;
     let ours = socket(if is_socket { payload } else { b"" });
     let mut liar = Liar::new(bytes, payload);
-    let transport = transport(bytes, &mut liar, ours.as_raw_fd());
+    let transport = transport(bytes, &mut liar, number(&ours));
     let options = options_for(options, &mut liar);
     let mut memory = Memory::new(bytes, REPORT);
     let before = memory.clone();
@@ -81,7 +81,7 @@ pub(super) fn blocking<'a>(bytes: &mut Bytes<'a>, options: &Memory, payload: &'a
     let result = unsafe {
         let (options, target) = (options.0.as_ptr().cast(), memory.0.as_mut_ptr().cast());
         if is_socket {
-            xmpp_close_fd(ours.as_raw_fd(), options, target)
+            xmpp_close_fd(number(&ours), options, target)
         } else {
             xmpp_close_with(transport.0.as_ptr().cast(), options, target)
         }
@@ -151,7 +151,7 @@ pub(super) fn batch<'a>(bytes: &mut Bytes<'a>, texts: &Texts, options: &Memory, 
     let mut memory = Memory::new(bytes, SUMMARY);
     let before = memory.clone();
     let mut liars = [0, 1].map(|_| Liar::new(bytes, payload));
-    let transport = transport(bytes, &mut liars[1], ours[1].as_raw_fd());
+    let transport = transport(bytes, &mut liars[1], number(&ours[1]));
     let [first, second] = &mut liars;
     let (first, second) = (options_for(options, first), options_for(options, second));
     let mut progress = Progress { script: Bytes(bytes.take(2)), streams: 0, last: None, stopped: false };
@@ -162,7 +162,7 @@ pub(super) fn batch<'a>(bytes: &mut Bytes<'a>, texts: &Texts, options: &Memory, 
         assert_eq!(xmpp_close_batch_new(&mut batch), OK);
         let with = transport.0.as_ptr().cast();
         let added = [
-            xmpp_close_batch_add(batch, ours[0].as_raw_fd(), first.0.as_ptr().cast(), &mut indexes[0]),
+            xmpp_close_batch_add(batch, number(&ours[0]), first.0.as_ptr().cast(), &mut indexes[0]),
             xmpp_close_batch_add_with(batch, with, second.0.as_ptr().cast(), &mut indexes[1]),
         ];
         let mut next = 0;

@@ -10,7 +10,10 @@ use std::{
 
 use xmpp_close::ffi::xmpp_close_report;
 
-use super::bytes::Bytes;
+use super::{
+    bytes::Bytes,
+    local::codes::{EAGAIN, EINTR},
+};
 
 /// What a callback may return beside an errno value.
 const WANT_READ: c_int = -1;
@@ -84,7 +87,7 @@ impl<'a> Liar<'a> {
                 byte @ 128..250 => 127 - c_int::from(byte),
                 250 => c_int::MIN,
                 251 => c_int::MAX,
-                _ => libc::EAGAIN,
+                _ => EAGAIN,
             },
             200..220 => return (0, Some(len + 1 + usize::from(self.script.byte()))),
             190..200 => return (0, Some(usize::MAX)),
@@ -106,7 +109,7 @@ impl<'a> Liar<'a> {
         self.tls_failed |= self.is_tls && code == TLS_ERROR;
         match code {
             0 => count.is_some_and(|count| count > len),
-            WANT_READ | WANT_WRITE | libc::EINTR | libc::EAGAIN => false,
+            WANT_READ | WANT_WRITE | EINTR | EAGAIN => false,
             _ => true,
         }
     }
@@ -194,7 +197,7 @@ pub(super) unsafe extern "C" fn flush(userdata: *mut c_void, pending: *mut usize
     let (code, count) = liar.answer(0);
     liar.pending = count.unwrap_or(0);
     *pending = liar.pending;
-    if ![0, WANT_READ, WANT_WRITE, libc::EINTR, libc::EAGAIN].contains(&code) {
+    if ![0, WANT_READ, WANT_WRITE, EINTR, EAGAIN].contains(&code) {
         liar.output_is_over = true;
     }
     code

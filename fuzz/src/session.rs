@@ -2,11 +2,10 @@
 
 use std::{
     io::{self, ErrorKind},
-    os::fd::BorrowedFd,
     time::{Duration, Instant},
 };
 
-use xmpp_close::{CloseOptions, Frame, Framer, Interest, Outcome, Transport, xml};
+use xmpp_close::{BorrowedSocket, CloseOptions, Frame, Framer, Interest, Outcome, Transport, xml};
 
 use super::bytes::{Bytes, Dice};
 
@@ -62,7 +61,7 @@ impl Transport for Peer<'_> {
         Ok(())
     }
 
-    fn wait(&mut self, interest: Interest, _: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+    fn wait(&mut self, interest: Interest, _: Duration, _: Option<BorrowedSocket<'_>>) -> io::Result<Interest> {
         Ok(interest)
     }
 
@@ -102,7 +101,8 @@ pub fn session(data: &[u8]) {
     let (expected, ends) = stanzas(input);
 
     let began = Instant::now();
-    let mut closing = CloseOptions::new().farewell(FAREWELL).half_close(flags & 16 != 0).begin(peer).unwrap();
+    let mut closing =
+        CloseOptions::new().farewell(FAREWELL).half_close(!is_tls && flags & 16 != 0).begin(peer).unwrap();
     let (mut seen, mut count) = (Vec::new(), 0);
     for stanza in &mut closing {
         read(&stanza);

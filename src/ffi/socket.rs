@@ -1,4 +1,6 @@
-//! A socket: a descriptor on Unix, a SOCKET of Winsock on Windows.
+//! A socket: a descriptor on Unix, a SOCKET of Winsock on Windows. What this file
+//! calls errno is there a code of WSAGetLastError(): WSAEWOULDBLOCK for EAGAIN,
+//! and WSAEINTR for EINTR.
 //!
 //! ```c
 //! #if defined(_WIN32)

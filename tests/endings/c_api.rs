@@ -6,7 +6,6 @@ use std::{
     ffi::{c_int, c_void},
     io,
     net::TcpStream,
-    os::fd::AsRawFd,
     ptr,
     time::Duration,
 };
@@ -19,10 +18,11 @@ use xmpp_close::{
 use crate::{
     callbacks::{self, Callbacks},
     case::{Case, Ending},
+    local::{codes::EAGAIN, lent, number},
     peer::{self, PATIENCE},
     phases,
     rows::Setting,
-    rust::poll_for,
+    rust::{events, poll_for},
     toy_tls::transport,
 };
 
@@ -72,13 +72,13 @@ pub type Close = fn(&TcpStream, bool, &xmpp_close_options) -> xmpp_close_report;
 pub fn with_fd(tcp: &TcpStream, _: bool, options: &xmpp_close_options) -> xmpp_close_report {
     let mut report = empty_report();
     // SAFETY: all pointers are to live values that say their size.
-    assert_eq!(unsafe { ffi::xmpp_close_fd(tcp.as_raw_fd(), options, &raw mut report) }, 0);
+    assert_eq!(unsafe { ffi::xmpp_close_fd(number(tcp), options, &raw mut report) }, 0);
     report
 }
 
 pub fn with_callbacks(tcp: &TcpStream, tls: bool, options: &xmpp_close_options) -> xmpp_close_report {
     let mut userdata: Box<dyn Callbacks> = Box::new(transport(tcp, tls));
-    let transport = callbacks::transport(&mut userdata, tcp.as_raw_fd(), tls);
+    let transport = callbacks::transport(&mut userdata, number(tcp), tls);
     let mut report = empty_report();
     // SAFETY: all pointers are to live values that say their size.
     assert_eq!(unsafe { ffi::xmpp_close_with(&raw const transport, options, &raw mut report) }, 0);
@@ -114,18 +114,30 @@ fn run(batch: *mut ffi::xmpp_close_batch) {
 }
 
 /// As an event loop does that watches the descriptor of the batch.
+#[cfg(unix)]
 fn turn(batch: *mut ffi::xmpp_close_batch) {
     loop {
-        // SAFETY: the batch is live.
+        // SAFETY: the batch is live, and its descriptor open.
         let (left, fd, timeout) = unsafe {
             let left = ffi::xmpp_close_batch_turn(batch, 0);
-            (left, ffi::xmpp_close_batch_fd(batch), ffi::xmpp_close_batch_timeout(batch))
+            let fd = std::os::fd::BorrowedFd::borrow_raw(ffi::xmpp_close_batch_fd(batch));
+            (left, fd, ffi::xmpp_close_batch_timeout(batch))
         };
         assert!(left >= 0, "{left}");
         if left == 0 {
             return;
         }
-        poll_for(fd, libc::POLLIN, timeout);
+        poll_for(fd, events(true, false), timeout);
+    }
+}
+
+/// As a program does where a batch has no descriptor.
+#[cfg(windows)]
+fn turn(batch: *mut ffi::xmpp_close_batch) {
+    // SAFETY: the batch is live.
+    unsafe {
+        assert_eq!(ffi::xmpp_close_batch_fd(batch), crate::local::NONE);
+        while ffi::xmpp_close_batch_turn(batch, ms(PATIENCE) as c_int) > 0 {}
     }
 }
 
@@ -134,7 +146,7 @@ fn in_batch(tcp: &TcpStream, options: &xmpp_close_options, drive: fn(*mut ffi::x
     let options = Box::new(*options);
     let add = move |batch| {
         // SAFETY: both are live, and the socket outlives the batch.
-        unsafe { ffi::xmpp_close_batch_add(batch, tcp.as_raw_fd(), &raw const *options, ptr::null_mut()) }
+        unsafe { ffi::xmpp_close_batch_add(batch, number(tcp), &raw const *options, ptr::null_mut()) }
     };
     with_batch(add, drive)
 }
@@ -146,7 +158,7 @@ fn in_batch_with(
     drive: fn(*mut ffi::xmpp_close_batch),
 ) -> xmpp_close_report {
     let mut userdata: Box<dyn Callbacks> = Box::new(transport(tcp, tls));
-    let transport = callbacks::transport(&mut userdata, tcp.as_raw_fd(), tls);
+    let transport = callbacks::transport(&mut userdata, number(tcp), tls);
     let add = |batch| {
         // SAFETY: all are live, and what the callbacks use outlives the batch.
         unsafe { ffi::xmpp_close_batch_add_with(batch, &raw const transport, options, ptr::null_mut()) }
@@ -181,9 +193,9 @@ fn step(s: *mut ffi::xmpp_close_stream, tcp: &TcpStream) -> xmpp_close_report {
             if wants & XMPP_CLOSE_OVER as u32 != 0 {
                 break;
             }
-            let event = |want, event| if wants & want as u32 == 0 { 0 } else { event };
-            let events = event(XMPP_CLOSE_READ, libc::POLLIN) | event(XMPP_CLOSE_WRITE, libc::POLLOUT);
-            poll_for(tcp.as_raw_fd(), events, ffi::xmpp_close_timeout(s, 0));
+            let has = |want| wants & want as u32 != 0;
+            let on = events(has(XMPP_CLOSE_READ), has(XMPP_CLOSE_WRITE));
+            poll_for(lent(tcp), on, ffi::xmpp_close_timeout(s, 0));
         }
         assert_eq!(ffi::xmpp_close_get_report(s, &raw mut report), 0);
         ffi::xmpp_close_free(s);
@@ -194,7 +206,7 @@ fn step(s: *mut ffi::xmpp_close_stream, tcp: &TcpStream) -> xmpp_close_report {
 fn with_start(tcp: &TcpStream, _: bool, options: &xmpp_close_options) -> xmpp_close_report {
     let mut s = ptr::null_mut();
     // SAFETY: the options say their size; stored on success.
-    assert_eq!(unsafe { ffi::xmpp_close_start(tcp.as_raw_fd(), options, &raw mut s) }, 0);
+    assert_eq!(unsafe { ffi::xmpp_close_start(number(tcp), options, &raw mut s) }, 0);
     step(s, tcp)
 }
 
@@ -206,7 +218,7 @@ fn started(
     drive: impl FnOnce(*mut ffi::xmpp_close_stream) -> xmpp_close_report,
 ) -> xmpp_close_report {
     let mut userdata: Box<dyn Callbacks> = Box::new(transport(tcp, tls));
-    let transport = callbacks::transport(&mut userdata, tcp.as_raw_fd(), tls);
+    let transport = callbacks::transport(&mut userdata, number(tcp), tls);
     let mut s = ptr::null_mut();
     // SAFETY: all pointers are to live values that say their size; what the callbacks use outlives the stream.
     assert_eq!(unsafe { ffi::xmpp_close_start_with(&raw const transport, options, &raw mut s) }, 0);
@@ -279,7 +291,7 @@ struct AtOnce<'a>(&'a [u8], &'a Cell<u32>);
 
 impl Callbacks for AtOnce<'_> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, c_int> {
-        if self.0.is_empty() { Err(libc::EAGAIN) } else { io::Read::read(&mut self.0, buf).map_err(callbacks::code) }
+        if self.0.is_empty() { Err(EAGAIN) } else { io::Read::read(&mut self.0, buf).map_err(callbacks::code) }
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, c_int> {
@@ -297,7 +309,7 @@ fn a_close_that_is_stopped_ends_the_output_once_whatever_has_come_behind() {
     let (socket, _peer) = peer::pair();
     let ends = Cell::new(0);
     let mut userdata: Box<dyn Callbacks> = Box::new(AtOnce(b"<a/><b/>", &ends));
-    let transport = callbacks::transport(&mut userdata, socket.as_raw_fd(), false);
+    let transport = callbacks::transport(&mut userdata, number(&socket), false);
     let mut options = plain_options(b"");
     options.on_stanza = Some(stop);
     let mut report = empty_report();

@@ -6,8 +6,11 @@
 mod callbacks;
 #[path = "../support/event_loop.rs"]
 mod event_loop;
+#[cfg(target_os = "linux")]
 #[path = "../support/foreign.rs"]
 mod foreign;
+#[path = "../support/local.rs"]
+mod local;
 #[path = "../support/peer.rs"]
 mod peer;
 
@@ -32,6 +35,7 @@ use far::Far;
 use peer::{Peer, TAG};
 use rows::{ROWS, Row, Setting};
 use ways::HEADER;
+use xmpp_close::Outcome;
 
 /// One way to close.
 #[derive(Clone, Copy)]
@@ -90,7 +94,8 @@ const APIS: [Api; 22] = [
 fn one_wire_gives_one_report_through_every_api() {
     let (mut wrong, mut outcomes) = (Vec::new(), HashSet::new());
     phases::listen();
-    for row in &ROWS {
+    let resets = peer::resets_show();
+    for row in ROWS.iter().filter(|row| resets || row.ends.outcome != Outcome::Reset) {
         for tls in row.line.transports() {
             let apis = APIS.iter().filter(|api| api.takes_tls || !*tls);
             let endings: Vec<_> = thread::scope(|scope| {
@@ -114,7 +119,7 @@ fn one_wire_gives_one_report_through_every_api() {
         outcomes.insert(row.ends.outcome);
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert_eq!(outcomes.len(), 9);
+    assert_eq!(outcomes.len(), if resets { 9 } else { 8 });
 }
 
 /// One row through one API, each with a wire of its own: how it ended, and what is wrong with what was logged.

@@ -1,19 +1,22 @@
 //! Calls that block, sessions, steps and batches of Rust.
-#![allow(unsafe_code, reason = "poll(2) is a system call")]
 
 use std::{
-    os::fd::{AsRawFd, RawFd},
+    net::TcpStream,
+    thread,
     time::{Duration, Instant},
 };
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use xmpp_close::{
-    Batch, BatchOptions, BatchReport, Canceller, CloseOptions, Closing, Incoming, Limit, Stanza, Step, Stream,
-    Transport, Wait,
+    Batch, BatchOptions, BatchReport, BorrowedSocket, Canceller, CloseOptions, Closing, Incoming, Limit, Stanza, Step,
+    Stream, Transport, Wait,
 };
 
+#[cfg(target_os = "linux")]
+use crate::foreign::Epoll;
 use crate::{
     case::{Case, Ending},
-    foreign::Epoll,
+    local::lent,
     peer::PATIENCE,
     rows::Setting,
     ways::HEADER,
@@ -73,25 +76,33 @@ fn step(case: &Case, mut closing: Closing<Any>) -> Ending {
     loop {
         match closing.step() {
             Step::Stanza(_) if case.is(Setting::Stop) => closing.cancel(),
-            Step::Wait(on) => poll(case.tcp.as_raw_fd(), on),
+            Step::Wait(on) => poll(case.tcp, on),
             Step::Over(report) => return Ending::from(&report),
             _ => {}
         }
     }
 }
 
-fn poll(fd: RawFd, on: Wait) {
-    let events = if on.read { libc::POLLIN } else { 0 } | if on.write { libc::POLLOUT } else { 0 };
+fn poll(tcp: &TcpStream, on: Wait) {
     let limit = on.deadline.map_or(PATIENCE, |at| at.saturating_duration_since(Instant::now()));
-    poll_for(fd, events, limit.as_nanos().div_ceil(1_000_000).try_into().unwrap());
+    poll_for(lent(tcp), events(on.read, on.write), limit.as_nanos().div_ceil(1_000_000).try_into().unwrap());
 }
 
-/// Waits with poll(2); a descriptor of which nothing is awaited is not in the set.
-pub fn poll_for(fd: RawFd, events: i16, millis: i32) {
-    let mut entry = libc::pollfd { fd: if events == 0 { -1 } else { fd }, events, revents: 0 };
-    // SAFETY: one live entry.
-    let ready = unsafe { libc::poll(&raw mut entry, 1, millis) };
-    assert!(ready >= 0, "{}", std::io::Error::last_os_error());
+pub fn events(read: bool, write: bool) -> PollFlags {
+    let (mut events, wanted) = (PollFlags::empty(), [(PollFlags::IN, read), (PollFlags::OUT, write)]);
+    wanted.into_iter().for_each(|(event, is_wanted)| events.set(event, is_wanted));
+    events
+}
+
+/// Waits with poll(2); a socket of which nothing is awaited is not in the set. Windows takes no empty set.
+pub fn poll_for(socket: BorrowedSocket<'_>, events: PollFlags, millis: i32) {
+    // -1: no limit is near.
+    let limit = u64::try_from(millis).map_or(PATIENCE, Duration::from_millis);
+    if events.is_empty() {
+        return thread::sleep(limit);
+    }
+    let mut entry = [PollFd::from_borrowed_fd(socket, events)];
+    rustix::event::poll(&mut entry, Some(&Timespec::try_from(limit).unwrap())).unwrap();
 }
 
 pub fn through_steps(case: &Case) -> Ending {
@@ -138,10 +149,16 @@ pub fn through_batch_and_epoll(case: &Case) -> Ending {
     let canceller = Canceller::new().unwrap();
     let mut batch = Batch::new().unwrap();
     let index = batch.add(case.transport(), &told(case, &canceller), late(case, &canceller)).unwrap();
-    let epoll = Epoll::new();
-    epoll.watch(&batch, 0);
-    while batch.turn(Duration::ZERO).unwrap() > 0 {
-        epoll.wait(batch.deadline());
+    #[cfg(target_os = "linux")]
+    {
+        let epoll = Epoll::new();
+        epoll.watch(&batch, 0);
+        while batch.turn(Duration::ZERO).unwrap() > 0 {
+            epoll.wait(batch.deadline());
+        }
     }
+    // A batch has no descriptor there, or this test no epoll.
+    #[cfg(not(target_os = "linux"))]
+    while batch.turn(PATIENCE).unwrap() > 0 {}
     Ending::from(batch.report(index).unwrap())
 }

@@ -4,15 +4,14 @@ use std::{
     collections::VecDeque,
     io::{self, ErrorKind},
     net::UdpSocket,
-    os::fd::{AsFd, BorrowedFd},
     sync::{Arc, Mutex, MutexGuard},
     thread,
     time::Duration,
 };
 
-use xmpp_close::{Interest, Transport};
+use xmpp_close::{BorrowedSocket, Interest, Transport};
 
-use crate::peer::TAG;
+use crate::{local::lent, peer::TAG};
 
 /// What comes from the peer, one after the other.
 #[derive(Clone, Copy, Debug)]
@@ -166,14 +165,14 @@ impl Transport for Scripted {
         Ok(())
     }
 
-    fn wait(&mut self, interest: Interest, limit: Duration, _: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+    fn wait(&mut self, interest: Interest, limit: Duration, _: Option<BorrowedSocket<'_>>) -> io::Result<Interest> {
         assert_ne!(interest, Interest::default(), "there is nothing to wait for");
         thread::sleep(limit.min(Duration::from_millis(1)));
         Ok(interest)
     }
 
-    fn watch(&self, _: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
-        Some((self.descriptor.as_fd(), Interest::default())) // it is tried again after a while
+    fn watch(&self, _: Interest) -> Option<(BorrowedSocket<'_>, Interest)> {
+        Some((lent(&self.descriptor), Interest::default())) // it is tried again after a while
     }
 
     fn is_tls(&self) -> bool {

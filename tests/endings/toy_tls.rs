@@ -4,13 +4,15 @@ use std::{
     cell::Cell,
     io::{self, ErrorKind},
     net::TcpStream,
-    os::fd::{AsFd, BorrowedFd},
     time::Duration,
 };
 
-use xmpp_close::{CloseOptions, Interest, Outcome, Transport};
+use xmpp_close::{BorrowedSocket, CloseOptions, Interest, Outcome, Transport};
 
-use crate::peer::{self, TAG};
+use crate::{
+    local::lent,
+    peer::{self, TAG},
+};
 
 /// What no XML holds stands for a fatal alert, and for `close_notify`.
 pub const FATAL_ALERT: &str = "\u{1}";
@@ -18,13 +20,13 @@ pub const CLOSE_NOTIFY: &str = "\u{2}";
 
 /// TLS for tests: the bytes as they are, up to an alert.
 pub struct ToyTls<'a> {
-    socket: BorrowedFd<'a>,
+    socket: BorrowedSocket<'a>,
     alert: Option<u8>,
 }
 
 impl<'a> ToyTls<'a> {
     pub fn over(tcp: &'a TcpStream) -> Self {
-        Self { socket: tcp.as_fd(), alert: None }
+        Self { socket: lent(tcp), alert: None }
     }
 
     /// Nothing comes behind an alert.
@@ -67,11 +69,11 @@ impl Transport for ToyTls<'_> {
         Transport::shut(&mut self.socket)
     }
 
-    fn wait(&mut self, what: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+    fn wait(&mut self, what: Interest, limit: Duration, wake: Option<BorrowedSocket<'_>>) -> io::Result<Interest> {
         Transport::wait(&mut self.socket, what, limit, wake)
     }
 
-    fn watch(&self, what: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
+    fn watch(&self, what: Interest) -> Option<(BorrowedSocket<'_>, Interest)> {
         Transport::watch(&self.socket, what)
     }
 
@@ -86,7 +88,7 @@ impl Transport for ToyTls<'_> {
 
 /// A plain socket, or toy TLS over it.
 pub fn transport(tcp: &TcpStream, tls: bool) -> Box<dyn Transport + Send + '_> {
-    if tls { Box::new(ToyTls::over(tcp)) } else { Box::new(tcp.as_fd()) }
+    if tls { Box::new(ToyTls::over(tcp)) } else { Box::new(lent(tcp)) }
 }
 
 /// TLS whose `close_notify` fails.
@@ -110,7 +112,7 @@ impl Transport for NoNotify<'_> {
         Err(ErrorKind::InvalidData.into())
     }
 
-    fn wait(&mut self, what: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+    fn wait(&mut self, what: Interest, limit: Duration, wake: Option<BorrowedSocket<'_>>) -> io::Result<Interest> {
         self.0.wait(what, limit, wake)
     }
 

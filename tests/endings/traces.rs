@@ -12,6 +12,7 @@ use xmpp_close::{
 
 use crate::{
     event_loop::Loop,
+    local::codes::{ECONNRESET, EPIPE},
     peer::{PATIENCE, TAG},
     scripted::{In::*, Log, Out, Script, Scripted},
 };
@@ -109,16 +110,17 @@ fn traces() -> Vec<Trace> {
             (Truncated, Us, (true, false)),
         ),
         {
-            let trace = ends(plain("reading fails", &[OurTag, Fails(104)], &tag("", "")), (Reset, Us, (true, false)));
-            Trace { os_error: Some(104), ..trace }
+            let trace =
+                ends(plain("reading fails", &[OurTag, Fails(ECONNRESET)], &tag("", "")), (Reset, Us, (true, false)));
+            Trace { os_error: Some(ECONNRESET), ..trace }
         },
         {
             let trace = with(
                 plain("writing fails", &[Bytes("<b/>"), Bytes(TAG)], ""),
-                Out::Fails(32),
+                Out::Fails(EPIPE),
                 (Reset, Crossing, (false, true)),
             );
-            Trace { unsent: TAG.len() as u64, os_error: Some(32), ..trace }
+            Trace { unsent: TAG.len() as u64, os_error: Some(EPIPE), ..trace }
         },
         over_tls(plain("TLS", &[OurTag, Bytes(TAG), OurEnd, Notify, OurFin, Eof], &tag("", "|N|S"))),
         soon(ends(over_tls(plain("TLS, a mute peer", &[OurTag], &tag("", "|N"))), (TimedOut, Us, (true, false)))),

@@ -3,7 +3,6 @@
 
 use std::{
     ffi::{c_int, c_void},
-    os::fd::AsRawFd,
     ptr,
 };
 
@@ -15,6 +14,7 @@ use xmpp_close::{
 use super::{
     callbacks,
     case::{Case, How, Side},
+    local::number,
     ours::Ours,
     through_loop,
 };
@@ -73,10 +73,10 @@ impl Api {
             Self::LoopInC => through_loop::in_c(case, ours),
             Self::Fd => in_c(case, ours, |ours, options, report| {
                 // SAFETY: all pointers are to live values that say their size.
-                assert_eq!(unsafe { ffi::xmpp_close_fd(ours.fd.as_raw_fd(), options, report) }, 0);
+                assert_eq!(unsafe { ffi::xmpp_close_fd(number(&ours.fd), options, report) }, 0);
             }),
             Self::With => in_c(case, ours, |ours, options, report| {
-                let fd = ours.fd.as_raw_fd();
+                let fd = number(&ours.fd);
                 let mut userdata = ours.callbacks();
                 let transport = callbacks::transport(&mut userdata, fd, case.is_tls());
                 // SAFETY: as above.
@@ -177,7 +177,7 @@ fn in_c(
 }
 
 fn batch_in_c(case: &Case, ours: &mut Ours, options: *const xmpp_close_options, report: *mut xmpp_close_report) {
-    let (fd, plain) = (ours.fd.as_raw_fd(), ours.is_plain_socket());
+    let (fd, plain) = (number(&ours.fd), ours.is_plain_socket());
     let mut userdata = ours.callbacks();
     let transport = callbacks::transport(&mut userdata, fd, case.is_tls());
     let mut batch = ptr::null_mut();

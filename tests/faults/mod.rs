@@ -9,4 +9,4 @@ pub mod script;
 pub mod stop;
 pub mod through_loop;
 
-use crate::{callbacks, event_loop, peer, tls};
+use crate::{callbacks, event_loop, local, peer, tls};

@@ -12,7 +12,7 @@ use super::{
         How::{self, Close},
         Side, Wire,
     },
-    peer::TAG,
+    peer::{self, TAG},
     script::{
         End, Seen,
         Step::{self, Cut, HalfClose, Notify, Read, ReadSlowly},
@@ -82,7 +82,7 @@ impl Model {
             open &= !ends;
             model.early |= !read && (model.ending == Ending::Tag || *step == Step::Error);
         }
-        let resets = *end == End::Reset && case.wire != Wire::Unix;
+        let resets = *end == End::Reset && case.wire != Wire::Unix && peer::resets_show();
         if model.ending == Ending::Never && matches!(end, End::Close | End::Reset) {
             model.ending = if resets { Ending::Reset } else { Ending::Eof { inside: inside || tls } };
         }

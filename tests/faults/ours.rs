@@ -2,22 +2,22 @@
 
 use std::{
     io::{self, ErrorKind},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
     time::Duration,
 };
 
-use xmpp_close::{Incoming, Interest, Stream, Transport};
+use xmpp_close::{BorrowedSocket, Incoming, Interest, OwnedSocket, Stream, Transport};
 
 use super::{
     callbacks::Callbacks,
     case::{HEADER, Side},
+    local::lent,
     peer::PATIENCE,
     stop::Stop,
 };
 
 pub struct Ours {
-    pub fd: OwnedFd,
+    pub fd: OwnedSocket,
     over: Over,
     stream: Option<Stream<Box<dyn Transport + Send>>>,
     /// What cancels the close, if anything does.
@@ -35,7 +35,7 @@ pub enum Over {
 }
 
 impl Ours {
-    pub fn new(fd: impl Into<OwnedFd>, over: Over) -> Self {
+    pub fn new(fd: impl Into<OwnedSocket>, over: Over) -> Self {
         Self { fd: fd.into(), over, stream: None, stop: None }
     }
 
@@ -44,7 +44,7 @@ impl Ours {
     }
 
     pub fn transport(&mut self) -> Box<dyn Transport + Send + '_> {
-        if self.is_plain_socket() { Box::new(self.fd.as_fd()) } else { self.owned_transport() }
+        if self.is_plain_socket() { Box::new(lent(&self.fd)) } else { self.owned_transport() }
     }
 
     /// A transport that the close owns.
@@ -82,7 +82,7 @@ impl Ours {
 
 /// Moves a few bytes at a time, and is often interrupted.
 struct Chopped {
-    fd: OwnedFd,
+    fd: OwnedSocket,
     calls: usize,
 }
 
@@ -112,7 +112,7 @@ impl Transport for Chopped {
         Transport::shut(&mut self.fd)
     }
 
-    fn wait(&mut self, what: Interest, limit: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Interest> {
+    fn wait(&mut self, what: Interest, limit: Duration, wake: Option<BorrowedSocket<'_>>) -> io::Result<Interest> {
         Transport::wait(&mut self.fd, what, limit, wake)
     }
 
@@ -120,7 +120,7 @@ impl Transport for Chopped {
         Transport::unread(&self.fd)
     }
 
-    fn watch(&self, what: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
-        Some((self.fd.as_fd(), what))
+    fn watch(&self, what: Interest) -> Option<(BorrowedSocket<'_>, Interest)> {
+        Some((lent(&self.fd), what))
     }
 }

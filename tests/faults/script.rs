@@ -4,16 +4,16 @@ use std::{
     io::{ErrorKind, Read, Write},
     mem::MaybeUninit,
     net::{Shutdown, TcpStream},
-    os::fd::AsFd,
     sync::{Arc, mpsc::Receiver},
     thread,
     time::{Duration, Instant},
 };
 
 use socket2::{SockRef, Socket};
-use xmpp_close::Transport;
+use xmpp_close::{Interest, Transport};
 
 use super::{
+    local::lent,
     peer::{self, TAG},
     stop::Stop,
 };
@@ -179,8 +179,9 @@ impl Peer {
     }
 
     fn something_came(&self) -> bool {
-        let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
-        self.line.socket().recv_with_flags(&mut [MaybeUninit::uninit()], flags).is_ok()
+        let socket = self.line.socket();
+        let ready = Transport::wait(&mut lent(&*socket), Interest { read: true, write: false }, Duration::ZERO, None);
+        ready.unwrap().read && socket.peek(&mut [MaybeUninit::uninit()]).is_ok()
     }
 
     /// Once we are gone nothing can be sent any more.
@@ -200,7 +201,7 @@ impl Peer {
     pub fn until_arrived(&self) {
         let socket = self.line.socket();
         peer::wait_until(|| {
-            socket.peer_addr().is_err() || Transport::unacked(&socket.as_fd()) <= self.has_ended.into()
+            socket.peer_addr().is_err() || Transport::unacked(&lent(&*socket)) <= self.has_ended.into()
         });
     }
 

@@ -1,6 +1,7 @@
 //! The probe where stanzas are acknowledged (XEP-0198), and idle limits announced (XEP-0478).
 
 use super::*;
+#[cfg(unix)]
 use crate::{
     daemon::{DOMAIN, PASSWORD},
     prosody::{IDLE_LIMIT, Prosody},
@@ -52,11 +53,13 @@ fn without_a_session_to_resume_there_is_nothing_to_detach() {
 }
 
 /// What we sent, as the timeline shows it.
+#[cfg(unix)]
 fn our_words(result: &Value) -> Vec<&str> {
     let entries = result["timeline"].array().iter().filter(|entry| entry["from"].text() == "us");
     entries.map(|entry| entry["what"].text()).collect()
 }
 
+#[cfg(unix)]
 #[test]
 fn an_account_closes_with_a_final_acknowledgement() {
     let prosody = Prosody::start();
@@ -79,6 +82,7 @@ fn an_account_closes_with_a_final_acknowledgement() {
     assert!(for_people.stdout.contains(&words) && for_people.stdout.contains("0 stanzas, in our"), "{for_people:?}");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_detached_session_is_resumed_and_a_closed_one_is_not() {
     let prosody = Prosody::start();

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use socket2::SockRef;
 use xmpp_close::{CloseOptions, Condition, Error, Incoming, Stream, StreamError};
 
 use crate::{HEADER, PLAIN_HEADER, TAG, peer};
@@ -127,9 +126,11 @@ fn what_came_in_the_clear_ahead_of_an_upgrade_is_dropped() {
 
 /// Whoever does a TLS handshake in the closure may read as blocking, and as long, as he had asked for.
 /// On Windows a socket does not tell its mode.
+/// On Windows it is non-blocking afterwards.
 #[test]
 #[cfg(unix)]
 fn a_stream_leaves_its_socket_as_it_was_given() {
+    use socket2::SockRef;
     for (nonblocking, timeout) in [(false, None), (false, Some(Duration::from_secs(7))), (true, None)] {
         let (ours, theirs) = peer::pair();
         let mut peer = peer::Peer { tcp: theirs, got: Vec::new() };

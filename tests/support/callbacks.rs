@@ -4,11 +4,15 @@
 use std::{
     ffi::{c_int, c_void},
     io::{self, ErrorKind},
-    os::fd::RawFd,
     ptr, slice,
 };
 
-use xmpp_close::{Transport, ffi::xmpp_close_transport};
+use xmpp_close::{
+    Transport,
+    ffi::{xmpp_close_socket, xmpp_close_transport},
+};
+
+use crate::local::codes;
 
 /// What the callbacks do; an error is what they return instead of 0.
 pub trait Callbacks {
@@ -40,18 +44,18 @@ impl Callbacks for Box<dyn Transport + Send + '_> {
 
 pub fn code(error: io::Error) -> c_int {
     match error.kind() {
-        ErrorKind::WouldBlock => libc::EAGAIN,
-        ErrorKind::Interrupted => libc::EINTR,
+        ErrorKind::WouldBlock => codes::EAGAIN,
+        ErrorKind::Interrupted => codes::EINTR,
         ErrorKind::UnexpectedEof => -3, // XMPP_CLOSE_TLS_EOF
         ErrorKind::InvalidData => -4,   // XMPP_CLOSE_TLS_ERROR
-        _ => error.raw_os_error().unwrap_or(libc::EPIPE),
+        _ => error.raw_os_error().unwrap_or(codes::EPIPE),
     }
 }
 
 type Userdata<'a> = Box<dyn Callbacks + 'a>;
 
 /// `userdata` must stay where it is.
-pub fn transport(userdata: &mut Userdata<'_>, fd: RawFd, tls: bool) -> xmpp_close_transport {
+pub fn transport(userdata: &mut Userdata<'_>, fd: xmpp_close_socket, tls: bool) -> xmpp_close_transport {
     xmpp_close_transport {
         struct_size: size_of::<xmpp_close_transport>(),
         userdata: ptr::from_mut(userdata).cast(),

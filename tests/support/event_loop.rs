@@ -13,6 +13,8 @@ use xmpp_close::{
     ffi::{self, xmpp_close_fact::*, xmpp_close_options, xmpp_close_report, xmpp_close_want::*},
 };
 
+use crate::local::codes::ECONNRESET;
+
 /// The engine, here with the numbers of C for what it wants.
 pub trait Machine {
     fn send(&mut self, bytes: &[u8]);
@@ -194,7 +196,7 @@ impl Loop<'_> {
 }
 
 fn code(error: &io::Error) -> i32 {
-    error.raw_os_error().unwrap_or(libc::ECONNRESET)
+    error.raw_os_error().unwrap_or(ECONNRESET)
 }
 
 impl Machine for Engine {

@@ -14,7 +14,7 @@ use std::{
 pub fn build(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of the test");
     let profile_dir = test.parent().and_then(Path::parent).expect("target/PROFILE/deps/TEST");
-    let program = profile_dir.join("examples").join(name);
+    let program = profile_dir.join("examples").join(name).with_extension(std::env::consts::EXE_EXTENSION);
     if std::env::var_os("XMPP_CLOSE_BUILT").is_some() {
         return program;
     }

@@ -1,4 +1,5 @@
-//! Two connected sockets of this machine: Unix sockets, or TCP where std has none.
+//! What tests need of sockets, the same on every system: two that are connected (Unix sockets, or TCP where std has none),
+//! one that is lent, its number, and codes of errors.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 #[cfg(not(unix))]
@@ -30,4 +31,43 @@ pub fn number(socket: &impl std::os::fd::AsRawFd) -> std::os::fd::RawFd {
 #[cfg(windows)]
 pub fn number(socket: &impl std::os::windows::io::AsRawSocket) -> std::os::windows::io::RawSocket {
     socket.as_raw_socket()
+}
+
+/// No socket, as the C API has it.
+#[cfg(unix)]
+pub const NONE: std::os::fd::RawFd = -1;
+
+/// No socket, as the C API has it.
+#[cfg(windows)]
+pub const NONE: std::os::windows::io::RawSocket = std::os::windows::io::RawSocket::MAX;
+
+/// A socket, lent.
+#[cfg(unix)]
+pub fn lent(socket: &impl std::os::fd::AsFd) -> std::os::fd::BorrowedFd<'_> {
+    socket.as_fd()
+}
+
+/// A socket, lent.
+#[cfg(windows)]
+pub fn lent(socket: &impl std::os::windows::io::AsSocket) -> std::os::windows::io::BorrowedSocket<'_> {
+    socket.as_socket()
+}
+
+/// The codes of errors, as reports and the callbacks of C have them.
+#[cfg(unix)]
+pub mod codes {
+    pub const EAGAIN: i32 = libc::EAGAIN;
+    pub const ECONNRESET: i32 = libc::ECONNRESET;
+    pub const EINTR: i32 = libc::EINTR;
+    pub const EPIPE: i32 = libc::EPIPE;
+}
+
+/// The codes of errors, which are those of Winsock.
+#[cfg(windows)]
+pub mod codes {
+    pub const EAGAIN: i32 = 10035;
+    pub const ECONNRESET: i32 = 10054;
+    pub const EINTR: i32 = 10004;
+    /// WSAECONNABORTED: Winsock has no EPIPE.
+    pub const EPIPE: i32 = 10053;
 }

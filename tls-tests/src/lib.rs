@@ -9,6 +9,8 @@ pub mod clib;
 pub mod event_loop;
 #[path = "../../tests/faults/mod.rs"]
 pub mod faults;
+#[path = "../../tests/support/local.rs"]
+pub mod local;
 #[path = "../../examples/tls/native_session.rs"]
 pub mod native_session;
 #[path = "../../examples/tls/openssl_session.rs"]

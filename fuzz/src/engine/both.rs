@@ -120,7 +120,7 @@ impl Both {
     pub fn received(&mut self, count: usize, now: Duration) -> bool {
         let parse = self.rust.received(count, now);
         // SAFETY: as above.
-        assert_eq!(unsafe { xmpp_close_received(self.c, count, ms(now)) }, parse.into());
+        assert_eq!(unsafe { xmpp_close_received(self.c, count, ms(now)) }, i32::from(parse));
         parse
     }
 

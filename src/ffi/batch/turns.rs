@@ -20,7 +20,8 @@ use crate::transport::{NO_SOCKET, poll_millis};
 
 /// Returns a descriptor that is readable when _turn has something to do, except
 /// at _timeout. Watch it with poll, epoll or the like, beside your own. Never
-/// read or close it. It stays the same. XMPP_CLOSE_NO_SOCKET for NULL.
+/// read or close it. It stays the same. XMPP_CLOSE_NO_SOCKET for NULL, and on
+/// Windows, where _turn itself has to wait.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn xmpp_close_batch_fd(batch: *const xmpp_close_batch) -> xmpp_close_socket {
     guard_or(NO_SOCKET, || {
