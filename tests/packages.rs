@@ -53,6 +53,14 @@ fn a_compiler_without_the_runtime_of_its_version_is_named() {
 }
 
 #[test]
+fn a_release_of_debian_whose_prosody_is_too_old_is_told_so_in_one_line() {
+    let older = "case \"$*\" in *Version*prosody) echo 0.11.9-2;; *) exec /usr/bin/dpkg-query \"$@\";; esac";
+    let text = complaint(path_with("other-dpkg", "dpkg-query", older));
+    assert!(text.starts_with("The tests need Prosody 0.12") && text.ends_with(": 0.11.9-2 is here.\n"), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+#[test]
 fn a_header_of_expat_that_is_newer_than_its_library_is_named() {
     let folder = folder("newer-expat");
     expat_header::write_newer(&folder);
