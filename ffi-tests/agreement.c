@@ -94,7 +94,11 @@ struct marks {
 
 static size_t here(const struct marks *marks)
 {
+#if XML_MAJOR_VERSION * 1000 + XML_MINOR_VERSION >= 2009 /* whose expat.h warns of the older functions */
+    return (size_t)XML_GetCurrentByteIndex64(marks->parser) + (size_t)XML_GetCurrentByteCount64(marks->parser);
+#else
     return (size_t)XML_GetCurrentByteIndex(marks->parser) + (size_t)XML_GetCurrentByteCount(marks->parser);
+#endif
 }
 
 static void XMLCALL start(void *userdata, const XML_Char *name, const XML_Char **attributes)

@@ -277,7 +277,8 @@ TEST(a_new_program_may_have_longer_options_while_it_does_not_use_them)
 
 TEST(an_old_program_gets_a_report_of_its_own_size)
 {
-    xmpp_close_report report, *old = malloc(REPORT_0_1);
+    void *old = malloc(REPORT_0_1);
+    xmpp_close_report report;
     const size_t size = REPORT_0_1;
     unsigned char *bytes = (unsigned char *)&report;
     size_t i;

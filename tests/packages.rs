@@ -53,6 +53,15 @@ fn a_compiler_without_the_runtime_of_its_version_is_named() {
 }
 
 #[test]
+fn a_release_of_debian_that_is_too_old_is_told_so_in_one_line() {
+    let older = "case \"$*\" in *Version*prosody) echo 0.11.9-2;; *Version*libstrophe-dev) echo 0.10.1-1;; \
+                 *) exec /usr/bin/dpkg-query \"$@\";; esac";
+    let text = complaint(path_with("other-dpkg", "dpkg-query", older));
+    let names = "which has prosody 0.12 instead of 0.11.9-2; libstrophe-dev 0.12 instead of 0.10.1-1. Debian 12";
+    assert!(text.contains(names) && text.lines().count() == 1, "{text}");
+}
+
+#[test]
 fn a_header_of_expat_that_is_newer_than_its_library_is_named() {
     let folder = folder("newer-expat");
     expat_header::write_newer(&folder);

@@ -13,7 +13,7 @@ use std::{
 
 use local::Local;
 use session::Session;
-use xmpp_close::{CloseOptions, Error, Invalid, Limit, Outcome, Stream, TlsError, TlsSession};
+use xmpp_close::{CloseOptions, Error, Invalid, Limit, Outcome, SendError, Stream, TlsError, TlsSession};
 
 /// A stream whose peer has said this, and nothing more will come.
 fn stream(said: &str) -> Local {
@@ -48,6 +48,13 @@ fn an_error_says_what_is_wrong_and_leads_to_its_cause() {
     let malformed = Stream::new(stream("no XML")).receive().unwrap_err();
     assert!(malformed.to_string().ends_with("not-well-formed"), "{malformed}");
     assert_eq!(Error::Closed.to_string(), "the stream is closed");
+    for (refused, said) in [
+        (SendError::Refused, "nothing more is sent on this stream"),
+        (SendError::Full, "too much is queued for sending"),
+        (SendError::Invalid(Invalid::ClosingTag), &*invalid.to_string()),
+    ] {
+        assert_eq!(refused.to_string(), said);
+    }
 }
 
 #[test]

@@ -12,6 +12,13 @@
 #error "Look whether expat.h declares XML_SetReparseDeferralEnabled, and define this as 1 or 0, as the Makefile does."
 #endif
 
+/* Since version 2.9 expat.h warns of the older function, which counts in a long. */
+#if XML_MAJOR_VERSION * 1000 + XML_MINOR_VERSION >= 2009
+#define BYTE_INDEX XML_GetCurrentByteIndex64
+#else
+#define BYTE_INDEX XML_GetCurrentByteIndex
+#endif
+
 #define STREAMS "http://etherx.jabber.org/streams"
 #define STREAM_MANAGEMENT "urn:xmpp:sm:3"
 #define SEPARATOR '|'           /* expat puts it between namespace and name */
@@ -218,7 +225,7 @@ static int is_utf16(const stanza_parser *p, const unsigned char *bytes, size_t l
 /* How many bytes expat holds back, because they are half a tag. */
 static unsigned long long unfinished(const stanza_parser *p)
 {
-    return p->fed ? p->fed - (unsigned long long)XML_GetCurrentByteIndex(p->expat) : 0;
+    return p->fed ? p->fed - (unsigned long long)BYTE_INDEX(p->expat) : 0;
 }
 
 /* The condition of RFC 6120, section 4.9.3, for what expat has refused. */

@@ -118,7 +118,7 @@ fn agree_with_expat(data: &[u8], ours: &[Mark], why: Option<Malformed>, unchecke
         None => *ours == theirs,
         Some(Malformed::NotWellFormed) if !ours.is_empty() => *ours == theirs,
         // Restricted by RFC 6120, or a version of XML other than 1.
-        Some(_) => theirs.starts_with(&ours),
+        Some(_) => theirs.starts_with(ours),
     };
     assert!(agrees, "{:?}: {ours:?} {why:?}, expat: {theirs:?} {error}", String::from_utf8_lossy(data));
 }

@@ -42,6 +42,12 @@ port, count, tls = sys.argv[1:]
 driver = Driver(int(count))
 if tls != "plain":
     driver.ca_certs = tls
-driver.connect(("127.0.0.1", int(port)), disable_starttls=tls == "plain", force_starttls=tls != "plain")
-reason = asyncio.get_event_loop().run_until_complete(driver.wait_until("disconnected", 60))
+if hasattr(driver, "enable_plaintext"):  # since 1.9
+    driver.enable_direct_tls = False
+    driver.enable_starttls = tls != "plain"
+    driver.enable_plaintext = tls == "plain"
+    driver.connect("127.0.0.1", int(port))
+else:
+    driver.connect(("127.0.0.1", int(port)), disable_starttls=tls == "plain", force_starttls=tls != "plain")
+reason = driver.loop.run_until_complete(driver.wait_until("disconnected", 60))
 print("ended:", reason, flush=True)

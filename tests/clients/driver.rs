@@ -48,7 +48,11 @@ impl Library {
     fn command(self) -> Command {
         match self {
             Self::Libstrophe => Command::new(compiled("gcc", "drive_libstrophe.c", "libstrophe", "libstrophe-dev")),
-            Self::Gloox => Command::new(compiled("g++", "drive_gloox.cc", "gloox", "libgloox-dev")),
+            Self::Gloox => {
+                let mut gloox = Command::new(compiled("g++", "drive_gloox.cc", "gloox", "libgloox-dev"));
+                gloox.env("GNUTLS_SYSTEM_PRIORITY_FILE", source("drive_gloox.gnutls"));
+                gloox
+            }
             Self::Loudmouth => Command::new(compiled("gcc", "drive_loudmouth.c", "loudmouth-1.0", "libloudmouth1-dev")),
             Self::Slixmpp => {
                 let mut python = Command::new(PYTHON);
@@ -103,6 +107,7 @@ impl Driver {
         // setpriv: as in `server.rs`.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]).arg(client.get_program()).args(client.get_args()).args(arguments);
+        command.envs(client.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(&complaints).unwrap());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let output = BufReader::new(child.stdout.take().expect("piped"));

@@ -111,8 +111,8 @@ fn ends_within_its_limit(outcomes: &[&str], before: fn(&mut TcpStream), after: A
         component.send_sigterm();
         let _kept = after(tcp);
         let lines = component.finish_with(1);
-        // Twice the limit, because the machine may be busy.
-        assert!(start.elapsed() < Duration::from_secs(2 * u64::from(LIMIT) + 2), "{:?}", start.elapsed());
+        // Much more than the limit, because the machine may be busy.
+        assert!(start.elapsed() < Duration::from_secs(2 * u64::from(LIMIT) + 10), "{:?}", start.elapsed());
         let last = lines.last().unwrap();
         assert!(outcomes.iter().any(|outcome| last.starts_with(&format!("ended: {outcome}, "))), "{last}");
     });

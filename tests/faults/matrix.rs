@@ -25,7 +25,7 @@ use crate::{
             Step::{self, *},
         },
     },
-    times,
+    peer, times,
 };
 
 /// Cases at a time; each has a thread for its peer, too.
@@ -119,9 +119,11 @@ fn nothing_is_written_behind_our_tag_or_into_it() {
     run_all(cases);
 }
 
-fn run_all(mut cases: Vec<Case>) {
+fn run_all(cases: Vec<Case>) {
     let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    cases.retain(Case::exists);
+    // Under Wine every eleventh, which is prime to the numbers of scripts, sides, APIs and wires: some of each.
+    let every = if cfg!(windows) { 11 } else { 1 };
+    let cases: Vec<_> = cases.into_iter().filter(Case::exists).step_by(every).collect();
     let next = AtomicUsize::new(0);
     let wrong = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -146,7 +148,7 @@ fn run_all(mut cases: Vec<Case>) {
 #[test]
 fn many_faults_at_random() {
     let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let cases = 800 * times();
+    let cases = peer::many(800) as u32 * times();
     thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(move || {

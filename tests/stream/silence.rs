@@ -39,6 +39,8 @@ fn a_silence_goes_on_whoever_wakes_the_stream() {
     });
     let mut stream = Stream::new(ours);
     stream.send(HEADER).unwrap();
+    assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
+    let start = Instant::now();
     stream.idle_after(Some(Duration::from_secs(1)));
     let waker = stream.waker().unwrap();
     let (stop, stopped) = mpsc::channel::<()>();
@@ -47,8 +49,6 @@ fn a_silence_goes_on_whoever_wakes_the_stream() {
             waker.wake();
         }
     });
-    assert!(matches!(stream.receive().unwrap(), Incoming::Header(_)));
-    let start = Instant::now();
     let mut woken = 0;
     loop {
         match stream.receive().unwrap() {

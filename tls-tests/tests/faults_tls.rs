@@ -5,6 +5,7 @@ mod matrix;
 
 use tls_tests::{
     faults::{self, case::Wire},
+    peer,
     setup::{Library::*, Version::*},
     tls::Tls,
 };

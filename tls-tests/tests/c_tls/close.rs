@@ -67,6 +67,7 @@ pub fn each(cells: Vec<Cell>, test: impl Fn(Cell)) {
     assert!(!cells.is_empty());
     for cell in cells {
         println!("{cell:?}");
+        cell.example.command(cell.variant); // builds it before a peer waits for it
         test(cell);
     }
 }
@@ -74,6 +75,9 @@ pub fn each(cells: Vec<Cell>, test: impl Fn(Cell)) {
 /// The same, all cells at once: for tests that wait.
 pub fn each_at_once(cells: Vec<Cell>, test: impl Fn(Cell) + Sync) {
     assert!(!cells.is_empty());
+    for cell in &cells {
+        cell.example.command(cell.variant);
+    }
     thread::scope(|scope| {
         let threads: Vec<_> = cells.iter().map(|cell| (cell, scope.spawn(|| test(*cell)))).collect();
         for (cell, thread) in threads {
