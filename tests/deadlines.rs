@@ -178,7 +178,7 @@ fn signals_neither_shorten_nor_extend_the_deadline() {
             while !closing.is_finished() {
                 assert!(start.elapsed() < PATIENCE);
                 // SAFETY: the thread has not been joined, so its id is valid.
-                unsafe { libc::pthread_kill(closing.as_pthread_t(), libc::SIGUSR1) };
+                unsafe { libc::pthread_kill(closing.as_pthread_t() as libc::pthread_t, libc::SIGUSR1) };
                 thread::sleep(Duration::from_millis(10)); // one signal every 10 ms
             }
             let took = start.elapsed();
