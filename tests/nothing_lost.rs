@@ -59,7 +59,7 @@ fn two_peers_that_write_before_reading_get_everything() {
 
 #[test]
 fn two_peers_that_write_before_reading_get_everything_through_small_buffers() {
-    both_write_before_reading(peer::pair_with_buffers(4096), 5_000_000, 20_000_000);
+    both_write_before_reading(peer::pair_with_buffers(4096), peer::many(5_000_000), peer::many(20_000_000));
 }
 
 #[test]

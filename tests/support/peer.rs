@@ -18,9 +18,10 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// emulator (`make portable`), or in Wine (`make windows`).
 pub const SLACK: Duration = Duration::from_secs(if option_env!("XMPP_CLOSE_SLOW").is_some() { 20 } else { 1 });
 
-/// How many streams a test of many has. Under Wine, where one process answers the system calls of all, a tenth is as many.
-pub const fn many(streams: usize) -> usize {
-    if cfg!(windows) { streams / 10 } else { streams }
+/// How many streams, or bytes in small pieces, a test of many has. Under Wine, where one process answers the system calls of
+/// all, a tenth is as many.
+pub const fn many(number: usize) -> usize {
+    if cfg!(windows) { number / 10 } else { number }
 }
 
 /// Whether the system tells of a reset. Wine 8 does not: its recv returns 0 bytes, as at an orderly end, where Windows fails with
