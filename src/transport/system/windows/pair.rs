@@ -7,31 +7,38 @@ use std::{
 
 use super::{AsSocket, BorrowedSocket};
 
-/// A socket that is connected to itself, so that no other can send to it: any thread sends one byte to the thread that waits.
+/// Two sockets that are connected to each other, so that no other can send to them: any thread sends one byte to the thread
+/// that waits.
 #[derive(Debug)]
-pub(crate) struct Pair(UdpSocket);
+pub(crate) struct Pair {
+    /// It blocks: a send that would block at once may be refused although the other socket is empty, and its wake would be lost.
+    sender: UdpSocket,
+    receiver: UdpSocket,
+}
 
 impl Pair {
     pub(crate) fn new() -> io::Result<Self> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        socket.connect(socket.local_addr()?)?;
-        socket.set_nonblocking(true)?;
-        Ok(Self(socket))
+        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        sender.connect(receiver.local_addr()?)?;
+        receiver.connect(sender.local_addr()?)?;
+        receiver.set_nonblocking(true)?;
+        Ok(Self { sender, receiver })
     }
 
     /// Sends the byte.
     pub(crate) fn put(&self) {
-        // This cannot fail: the socket is empty. If it did, only a wait would miss it, not a look at the flag.
-        let _ = self.0.send(&[1]);
+        // This cannot fail: the receiver is empty. If it did, only a wait would miss it, not a look at the flag.
+        let _ = self.sender.send(&[1]);
     }
 
     /// Takes the byte; false when there was none.
     pub(crate) fn take(&self) -> bool {
-        matches!(self.0.recv(&mut [0; 1]), Ok(1))
+        matches!(self.receiver.recv(&mut [0; 1]), Ok(1))
     }
 
     /// Readable while the byte is there.
     pub(crate) fn receiver(&self) -> BorrowedSocket<'_> {
-        self.0.as_socket()
+        self.receiver.as_socket()
     }
 }
