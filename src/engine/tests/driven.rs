@@ -56,3 +56,39 @@ fn what_is_queued_and_never_written_is_the_rest_of_what_was_sent() {
     t.finish().writes();
     assert!(!t.engine.is_finishing() && !t.engine.owes_output());
 }
+
+#[test]
+fn last_words_go_in_front_of_our_tag_or_count_as_unsent() {
+    let mut t = Trace::new();
+    t.finish();
+    t.engine.add_farewell(b"AB", t.now);
+    t.says(&format!("AB{TAG}")).takes(3, 0);
+    t.engine.add_farewell(b"CDE", t.now);
+    t.writes();
+    t.engine.add_farewell(b"FGHI", t.now);
+    t.closed().tell(Fact::DidShut).eof().ends(Outcome::Clean, Initiator::Us, (true, true));
+    assert_eq!(t.engine.report().bytes_unsent, 3 + 4);
+
+    let mut t = Trace::new();
+    t.finish().tell(Fact::Cancel);
+    t.engine.add_farewell(b"AB", t.now);
+    assert_eq!(t.engine.report().bytes_unsent as usize, TAG.len() + 2);
+}
+
+#[test]
+fn a_farewell_that_an_end_overtakes_counts_as_unsent() {
+    let mut t = Trace::with(&CloseOptions::new().farewell("<f/>"), Tls::No);
+    t.engine.queue_farewell(t.now);
+    t.tell(Fact::ReadFailed(104));
+    assert_eq!(t.engine.report().bytes_unsent, 4);
+}
+
+#[test]
+fn the_time_to_answer_ends_with_its_limit() {
+    let mut t = Trace::new();
+    assert!(t.engine.has_time_to_answer());
+    t.closed().at(14_999).tick();
+    assert!(t.engine.has_time_to_answer());
+    t.at(15_000).tick();
+    assert!(!t.engine.has_time_to_answer());
+}
