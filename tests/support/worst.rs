@@ -299,7 +299,7 @@ fn batch(bytes: &[u8]) {
         black_box(stanza.as_bytes());
     };
     BATCH.with_borrow_mut(|batch| {
-        batch.add(Memory::of(bytes.to_vec()), &options, take).unwrap();
+        batch.add(Memory::of(Vec::from(bytes)), &options, take).unwrap();
         black_box(batch.run(BatchOptions::new()).unwrap());
     });
 }
