@@ -3,7 +3,6 @@
 #![allow(dead_code, reason = "each user needs its part")]
 
 use std::{
-    cell::RefCell,
     ffi::{c_int, c_void},
     hint::black_box,
     io,
@@ -12,7 +11,6 @@ use std::{
         unix::net::UnixStream,
     },
     ptr,
-    sync::OnceLock,
     time::Duration,
 };
 
@@ -288,20 +286,14 @@ fn close_with_header(header: &[u8], bytes: &[u8]) {
     let _ = black_box(options.close(Memory::of(bytes)));
 }
 
-thread_local! {
-    /// Made once: its descriptors cost as much as a KiB to read, and no peer orders them.
-    static BATCH: RefCell<Batch<'static>> = RefCell::new(Batch::new().unwrap());
-}
-
 fn batch(bytes: &[u8]) {
+    let mut batch = Batch::new().unwrap();
     let options = CloseOptions::new().stanza_limit(LIMIT);
     let take = |stanza: xmpp_close::Stanza<&str>| {
         black_box(stanza.as_bytes());
     };
-    BATCH.with_borrow_mut(|batch| {
-        batch.add(Memory::of(Vec::from(bytes)), &options, take).unwrap();
-        black_box(batch.run(BatchOptions::new()).unwrap());
-    });
+    batch.add(Memory::of(bytes), &options, take).unwrap();
+    black_box(batch.run(BatchOptions::new()).unwrap());
 }
 
 unsafe extern "C" {
@@ -350,29 +342,24 @@ fn c_framer(mut bytes: &[u8]) {
 }
 
 /// A peer that has sent it all, and ends there.
-struct Memory<B> {
-    bytes: B,
-    read: usize,
+struct Memory<'a> {
+    bytes: &'a [u8],
+    /// Always readable, and never read.
+    ready: UnixStream,
 }
 
-impl<B: AsRef<[u8]>> Memory<B> {
-    fn of(bytes: B) -> Self {
-        Self { bytes, read: 0 }
+impl<'a> Memory<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        let (ready, _) = UnixStream::pair().unwrap();
+        Self { bytes, ready }
     }
 }
 
-/// Always readable, and never read.
-fn ready() -> &'static UnixStream {
-    static READY: OnceLock<UnixStream> = OnceLock::new();
-    READY.get_or_init(|| UnixStream::pair().unwrap().0)
-}
-
-impl<B: AsRef<[u8]>> Transport for Memory<B> {
+impl Transport for Memory<'_> {
     fn try_read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let rest = &self.bytes.as_ref()[self.read..];
-        let piece = &rest[..buf.len().min(rest.len())];
+        let (piece, rest) = self.bytes.split_at(buf.len().min(self.bytes.len()));
         buf[..piece.len()].copy_from_slice(piece);
-        self.read += piece.len();
+        self.bytes = rest;
         Ok(piece.len())
     }
 
@@ -389,7 +376,7 @@ impl<B: AsRef<[u8]>> Transport for Memory<B> {
     }
 
     fn watch(&self, interest: Interest) -> Option<(BorrowedFd<'_>, Interest)> {
-        Some((ready().as_fd(), interest))
+        Some((self.ready.as_fd(), interest))
     }
 }
 
