@@ -44,6 +44,8 @@ pub struct Model {
     early: bool,
     /// The peer closes with something unread, or resets: on the way out our output may fail.
     rude: bool,
+    /// The system shows a reset as an end, wherever it has cut what came before.
+    hidden: bool,
     /// Only the limits can end it.
     pub stuck: bool,
     /// In which step we cancel it, if we do.
@@ -54,8 +56,15 @@ impl Model {
     pub fn new(case: &Case) -> Self {
         let (steps, end) = &case.script;
         let cancelled = steps.iter().position(|step| *step == Step::Cancel);
-        let mut model =
-            Self { ending: Ending::Never, stanzas: Vec::new(), early: false, rude: false, stuck: false, cancelled };
+        let mut model = Self {
+            ending: Ending::Never,
+            stanzas: Vec::new(),
+            early: false,
+            rude: false,
+            hidden: false,
+            stuck: false,
+            cancelled,
+        };
         let (mut inside, mut read, mut open, tls) = (false, false, true, case.is_tls());
         if case.side == Side::Responder {
             model.ending = Ending::Tag;
@@ -95,6 +104,7 @@ impl Model {
         } else if model.ending == Ending::Never && cancelled.is_some() {
             model.ending = Ending::Cancelled;
         }
+        model.hidden = *end == End::Reset && case.wire != Wire::Unix && !resets;
         model.rude = resets || matches!(end, End::Close | End::Reset) && !read;
         let unread = case.farewell > 100_000 && *end == End::Stall;
         model.stuck = model.ending == Ending::Never || unread;
@@ -115,6 +125,7 @@ impl Model {
         outcome == plain
             || self.cancelled.is_some() && outcome == Cancelled
             || self.rude && outcome == Reset
+            || self.hidden && matches!(outcome, PeerEof | Truncated)
             || self.stuck && matches!(outcome, TimedOut | Stalled)
     }
 
