@@ -1,5 +1,6 @@
 //! The stream of a whole session on one thread: what is sent, what comes, and the close at the end.
 
+mod ending;
 mod header;
 mod incoming;
 mod moving;
@@ -14,15 +15,7 @@ pub use incoming::Incoming;
 use sender::Mailbox;
 pub use sender::Sender;
 
-use crate::{
-    cancel::Waker,
-    closing::{Closing, Driver},
-    error::Error,
-    framing::Framer,
-    options::CloseOptions,
-    report::Report,
-    transport::Transport,
-};
+use crate::{cancel::Waker, closing::Driver, error::Error, framing::Framer, transport::Transport};
 
 /// The XMPP stream of a whole session, from its first byte to its end, on one thread at a time. The `Stream` owns the transport and
 /// reads all of it, so no byte is lost between the session and the close.
@@ -71,7 +64,7 @@ use crate::{
 ///   `receive_within`, which waits for a whole stanza.
 /// - [`send`](Self::send) waits for the [`write_limit`](Self::write_limit) while not a byte can be written.
 /// - A TLS handshake waits as long as its own call says, such as `RustlsTransport::handshake`.
-/// - The limits of the close begin with the close: see [`CloseOptions::total`].
+/// - The limits of the close begin with the close: see [`CloseOptions::total`](crate::CloseOptions::total).
 ///
 /// # In an event loop
 ///
@@ -83,7 +76,7 @@ use crate::{
 /// - When the descriptor is readable, call [`receive_within`](Self::receive_within) with a limit of zero until it returns
 ///   [`Incoming::TimedOut`]. Who stops earlier, so that the other streams have their turn, comes back without poll(2): what
 ///   has been read lies in the stream, and the descriptor does not show it.
-/// - To close, call [`begin`](Self::begin) and [`Closing::step`], or put the stream into a `Batch`.
+/// - To close, call [`begin`](Self::begin) and [`Closing::step`](crate::Closing::step), or put the stream into a `Batch`.
 pub struct Stream<T> {
     /// Moves the stream until its end, through the close as well.
     driver: Driver<T>,
@@ -314,120 +307,5 @@ impl<T: Transport> Stream<T> {
             waker: self.waker,
             mailbox: self.mailbox,
         })
-    }
-
-    /// Closes the stream, then TCP. Stanzas that still arrive are counted and discarded. Blocks for
-    /// [`CloseOptions::total`] at most.
-    ///
-    /// When our header has not been sent since the stream was made or [restarted](Self::restart), it goes out now, because
-    /// neither a stream error nor a closing tag can stand without it (RFC 6120 section 4.9.1.2): the header of
-    /// [`CloseOptions::header`], or else the shortest one that answers the peer's.
-    ///
-    /// # Errors
-    /// As for [`CloseOptions::close`]; the stream is dropped then, which ends TCP. The report says how the stream ended, also
-    /// when the connection broke.
-    ///
-    /// ```compile_fail,E0382
-    /// # fn f(mut stream: xmpp_close::Stream<std::net::TcpStream>) -> Result<(), xmpp_close::Error> {
-    /// let report = stream.close(&xmpp_close::CloseOptions::new())?;
-    /// stream.send("<presence/>")?; // borrow of moved value: `stream`
-    /// # Ok(()) }
-    /// ```
-    pub fn close(self, options: &CloseOptions) -> Result<Report, Error> {
-        Ok(self.begin(options)?.finish())
-    }
-
-    /// Begins to close the stream. The [`Closing`] hands over the stanzas that still arrive; to process them is what the
-    /// handshake asks for.
-    ///
-    /// What has arrived and was not received yet is handed over as well, but behind our closing tag, where nothing can be
-    /// answered any more. To answer it, first receive with a limit of zero. After [`Incoming::Idle`] that is not needed,
-    /// because a silence is told only when nothing is left to receive.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use xmpp_close::{CloseOptions, Closing, Error, Incoming, Stanza, Stream, Transport};
-    ///
-    /// fn answer_and_close<T: Transport>(
-    ///     mut stream: Stream<T>,
-    ///     answer: impl Fn(&mut Stream<T>, Stanza), // a send that fails shows in the report
-    /// ) -> Result<Closing<T>, Error> {
-    ///     loop {
-    ///         match stream.receive_within(Duration::ZERO) {
-    ///             Ok(Incoming::Stanza(stanza)) => answer(&mut stream, stanza),
-    ///             Ok(Incoming::TimedOut | Incoming::PeerClosed) | Err(_) => break,
-    ///             Ok(_) => {}
-    ///         }
-    ///     }
-    ///     stream.begin(&CloseOptions::new())
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    /// As for [`close`](Self::close).
-    pub fn begin(self, options: &CloseOptions) -> Result<Closing<T>, Error> {
-        Ok(Closing::begin(self.into_driver(options)?))
-    }
-
-    /// The driver, with all that a close needs: our closing tag is that of our header, which is out or goes out first.
-    pub(crate) fn into_driver(self, options: &CloseOptions) -> Result<Driver<T>, Error> {
-        let mut options = options.clone();
-        match self.outgoing.root() {
-            Some(root) => {
-                options.header = None;
-                options.closing_tag.get_or_insert_with(|| format!("</{root}>"));
-            }
-            None if options.header.is_none() => {
-                // After a restart, the peer's new header may not have come yet: then its header before shows the kind of stream.
-                let before = self.driver.header().start_tag();
-                let peer = if self.unanswered.is_empty() { before.as_bytes() } else { &self.unanswered };
-                options.header = Some(header::compose(peer, options.stream_error.as_ref()));
-                options.closing_tag = None;
-            }
-            None => {}
-        }
-        self.hand_over(options)
-    }
-
-    /// A stream that was to be closed, and now is not.
-    #[cfg(feature = "batch")]
-    pub(crate) fn of(mut driver: Driver<T>) -> Self {
-        let root = driver.unset();
-        let unanswered = if root.is_none() { driver.header().start_tag().as_bytes().to_vec() } else { Vec::new() };
-        Self {
-            outgoing: root.map_or_else(Framer::new, |root| Framer::inside(Some(&root))),
-            unanswered,
-            driver,
-            idle_after: None,
-            silent_since: Instant::now(),
-            write_limit: crate::DEFAULT_TOTAL,
-            waker: None,
-            mailbox: None,
-        }
-    }
-
-    /// Sends what is queued, then ends TCP without a closing tag, so that an XEP-0198 session stays resumable: see
-    /// [`CloseOptions::detach`].
-    ///
-    /// # Errors
-    /// As for [`CloseOptions::detach`].
-    pub fn detach(self, options: &CloseOptions) -> Result<Report, Error> {
-        Ok(Closing::begin(self.hand_over(CloseOptions { detach: true, ..options.clone() })?).finish())
-    }
-
-    /// The driver, which closes the stream as `options` say.
-    fn hand_over(mut self, mut options: CloseOptions) -> Result<Driver<T>, Error> {
-        if let Some(mailbox) = self.mailbox {
-            let mut queued = mailbox.close();
-            // When nothing can be sent any more, or our header must go out first, the farewell begins with what was queued.
-            if self.outgoing.root().is_none() || self.driver.send(&queued).is_err() {
-                queued.append(&mut options.farewell);
-                options.farewell = queued;
-            }
-        }
-        options.is_open = true;
-        options.check()?;
-        self.driver.set(options)?;
-        Ok(self.driver)
     }
 }
