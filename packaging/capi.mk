@@ -126,6 +126,7 @@ endif
 	$(INSTALL_MAN)
 
 install-debug: install
+	@[ -e "$(CAPI)/$(REAL).debug" ] || { echo "Only a shared library of an ELF system has its debug info in a file of its own." >&2; exit 1; }
 	$(INSTALL) -d "$(DEBUGS)"
 	$(INSTALL) -m 644 "$(CAPI)/$(REAL).debug" "$(DEBUGS)"
 

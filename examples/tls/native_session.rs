@@ -18,15 +18,25 @@ impl TlsSession for NativeSession {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, TlsError> {
-        self.0.write(bytes).map_err(judge)
+        self.0.write(bytes).map_err(|error| self.judge_write(error))
     }
 
     fn close_notify(&mut self) -> Result<(), TlsError> {
-        self.0.shutdown().map_err(judge)
+        self.0.shutdown().map_err(|error| self.judge_write(error))
     }
 
     fn pending(&self) -> usize {
         self.0.buffered_read_size().unwrap_or(0)
+    }
+}
+
+impl NativeSession {
+    /// OpenSSL, since version 3.2, calls it a failure of its own when the connection is gone. Then the socket has no peer.
+    fn judge_write(&self, error: io::Error) -> TlsError {
+        match self.0.get_ref().peer_addr() {
+            Err(_) if error.kind() == ErrorKind::Other => TlsError::Io(ErrorKind::BrokenPipe.into()),
+            _ => judge(error),
+        }
     }
 }
 

@@ -42,11 +42,18 @@ impl OpensslSession {
             // Once the peer's close_notify has come, OpenSSL reports any failed write so.
             ErrorCode::ZERO_RETURN => TlsError::Io(std::io::ErrorKind::BrokenPipe.into()),
             _ if Self::is_eof(&error) => TlsError::Eof,
-            _ => match error.into_io_error() {
+            _ => match Self::system_error(&error).map_or_else(|| error.into_io_error(), Ok) {
                 Ok(error) => TlsError::Io(error),
                 Err(error) => TlsError::Failed(error.into()),
             },
         }
+    }
+
+    /// The error of a write to the socket, where OpenSSL counts it among its own: since version 3.2.
+    fn system_error(error: &Error) -> Option<std::io::Error> {
+        const ERR_LIB_SYS: i32 = 2;
+        let system = error.ssl_error()?.errors().iter().find(|error| error.library_code() == ERR_LIB_SYS)?;
+        Some(std::io::Error::from_raw_os_error(system.reason_code()))
     }
 
     /// Whether TCP ended without close_notify.

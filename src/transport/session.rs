@@ -118,7 +118,9 @@ pub enum TlsError {
     /// end without `close_notify`, since somebody who cuts the connection could cause it. So before the peer's tag the outcome
     /// is [`Truncated`](crate::Outcome::Truncated), and [`TlsAlerts::received`](crate::TlsAlerts) stays false.
     EndUnknown,
-    /// The TLS layer failed, or the peer sent a fatal alert. Nothing more is sent.
+    /// The TLS layer failed, or the peer sent a fatal alert. Nothing more is sent, and nothing more is read. A write that the
+    /// system refuses is an [`Io`](Self::Io), after which the close reads on: OpenSSL since 3.2 hides such an error among its
+    /// own, where the adapters that [`over`](crate::over) shows find it.
     Failed(Box<dyn error::Error + Send + Sync>),
     /// The socket failed. [`WouldBlock`](io::ErrorKind::WouldBlock) is allowed here, too: a read or a handshake then waits
     /// until the socket is readable, anything else until it is writable.

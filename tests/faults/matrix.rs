@@ -94,11 +94,12 @@ fn what_has_arrived_is_delivered_also_when_there_is_no_time() {
     let mut cases = Vec::new();
     for api in Api::ALL {
         for wire in WIRES {
-            // A batch without time reads on for a moment only: too short under Wine for a few bytes at a time.
-            if cfg!(windows) && wire == Wire::Chopped && matches!(api, Api::Batch | Api::BatchInC) {
-                continue;
-            }
             for (stanzas, farewell) in [(Stanzas(1), 0), (Stanzas(200), 0), (Split(3), 0), (Stanzas(40), 400_000)] {
+                // A batch without time reads on for a tenth of a second: too short for thousands of reads under Wine.
+                let many = matches!(stanzas, Stanzas(40..)) && wire == Wire::Chopped;
+                if cfg!(windows) && many && matches!(api, Api::Batch | Api::BatchInC) {
+                    continue;
+                }
                 let script = (vec![stanzas], End::Stall);
                 let (side, how) = (Side::Initiator, How::Close);
                 cases.push(Case { script, side, wire, api, how, farewell, ready: true, patience: Duration::ZERO });

@@ -90,6 +90,28 @@ fn a_close_over_native_tls_loses_nothing_and_sends_its_alert_before_fin() {
     }
 }
 
+/// A write that the system refuses is no failure of TLS, whatever the library below says.
+#[test]
+fn a_peer_that_ends_tcp_while_our_farewell_waits_is_read_to_its_tag() {
+    let farewell = format!("<message>{}</message>", "x".repeat(8 << 20));
+    for case in cases() {
+        let (ours, theirs) = peer::pair();
+        let (_over, deliveries) = mpsc::channel();
+        let options = CloseOptions::new().farewell(farewell.as_str());
+        let peer = script::start(case, theirs, deliveries, |mut peer| {
+            peer.send("<message/>").send(TAG); // and leaves, without reading
+        });
+        let session = session(ours);
+        peer.join();
+        let mut closing = options.begin(session).unwrap();
+        let late: Vec<_> = closing.by_ref().map(|stanza| stanza.to_string()).collect();
+        let report = closing.finish();
+        assert_eq!((late.concat().as_str(), report.tag_received), ("<message/>", true), "{case:?}: {report}");
+        assert_ne!(report.outcome, Outcome::TlsFailed, "{case:?}: {report}");
+        assert!(report.bytes_unsent > 0, "{case:?}: {report}");
+    }
+}
+
 #[test]
 fn an_open_stream_over_native_tls_that_is_cut_is_an_end_without_a_tag() {
     for case in cases() {
