@@ -44,8 +44,11 @@ endef
 # What a program must link that takes the static library.
 NATIVE := --print native-static-libs="$(BUILD)/native-static-libs.rustc"
 
+NEEDS_RUST = echo "The C library is built with Rust $(MSRV) or newer, and there is no $(firstword $(CARGO))." >&2; exit 1
+
 # Other programs may be linking with the libraries just now, so each is replaced in one step, and only if it differs.
 all:
+	@command -v $(firstword $(CARGO)) >/dev/null || { $(NEEDS_RUST); }
 	@mkdir -p "$(BUILD)"
 	@$(RUST_$(SYSTEM))
 	@set -e; out="$(BUILD)/out.$$$$"; rm -rf "$$out"; mkdir "$$out"; trap 'rm -rf "$$out"' EXIT; \
@@ -58,7 +61,7 @@ all:
 
 # Another Rust library in the same program has the same standard library in it, whose symbols would meet. So all that is needed
 # becomes one object, in which only the names of the header are global. A linker that knows no --force-group-allocation (lld
-# before 19) gets PARTIAL=-Wl,--gc-sections.
+# before 19) gets PARTIAL=-Wl,--gc-sections, and then OBJCOPY=llvm-objcopy: GNU's tools do not read the object with its groups.
 # With musl comes Rust's own library for panics: that of a compiler for another libc does not fit.
 UNWIND = $(if $(findstring -musl,$(FOR)),$$(ls "$$($(RUSTC) --print target-libdir --target $(FOR))"/self-contained/libunwind.a || true))
 PARTIAL ?= -Wl,--gc-sections -Wl,--force-group-allocation
@@ -101,6 +104,7 @@ INSTALLED = $(foreach header,$(HEADERS),"$(INCLUDE)/$(header)") "$(LIB)/libxmpp_
 
 # Root may have no Rust: then what stands there is installed.
 install: $(if $(shell command -v $(firstword $(CARGO))),all)
+	@[ -e "$(CAPI)/libxmpp_close.a" ] || { $(NEEDS_RUST); }
 	$(INSTALL) -d "$(LIB)/pkgconfig" "$(INCLUDE)"
 	$(INSTALL) -m 644 $(HEADERS:%=include/%) "$(INCLUDE)"
 	$(INSTALL) -m 644 "$(CAPI)/libxmpp_close.a" "$(LIB)"

@@ -199,6 +199,24 @@ fn another_make_says_in_one_line_that_it_has_to_be_gnu_make() {
     }
 }
 
+#[test]
+fn without_rust_one_line_says_what_is_missing_and_nothing_is_installed() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no rust");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    for goal in ["all", "install"] {
+        let mut make = Command::new("make");
+        make.current_dir(clib::root()).env("CARGO_TARGET_DIR", &folder);
+        make.args([goal, "CARGO=no-cargo", "RUSTC=no-rustc"]).arg(format!("DESTDIR={}", folder.display()));
+        let output = clib::forget_cargo(&mut make).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let version = env!("CARGO_PKG_RUST_VERSION");
+        let wanted = format!("The C library is built with Rust {version} or newer, and there is no no-cargo.");
+        assert!(!output.status.success() && said.lines().next() == Some(&wanted), "{said}");
+        assert_eq!(clib::files(&folder), [""; 0]);
+    }
+}
+
 /// `sudo` often finds no Rust, since rustup puts it into the home of whoever runs `make`.
 #[test]
 fn root_needs_no_rust_to_install_what_was_built() {
