@@ -71,7 +71,10 @@ fn half_close(server: &str, situation: Situation) -> Expected {
         Situation::Live => {
             Expected { outcomes: &[PeerEof, Truncated, Clean], first_is_seen: false, lost: Loss::Possible, ..CLEAN }
         }
-        _ if server == "ejabberd" => Expected { outcomes: &[PeerEof], ..CLEAN },
+        // Rarely it leaves what its socket's queue still has: seen once, on a busy machine with Debian 13.
+        _ if server == "ejabberd" => {
+            Expected { outcomes: &[PeerEof, Truncated], first_is_seen: false, lost: Loss::Possible, ..CLEAN }
+        }
         // While it reads what we have sent before, it also goes on writing, and may get done with both.
         Situation::BothWays => {
             let possible = Loss::Possible;
