@@ -25,15 +25,18 @@ endef
 
 define UNINSTALL_PAGES
 rm -f "$(DESTDIR)$(MANDIR)"/man3/xmpp_close.3 "$(DESTDIR)$(MANDIR)"/man3/xmpp_close_*.3
-rm -rf "$(DESTDIR)$(CMAKEDIR)" "$(DESTDIR)$(DOCDIR)/html"
+rm -rf "$(DESTDIR)$(CMAKEDIR)"
+[ ! -e "$(DESTDIR)$(DOCDIR)/html/$(HTML_OURS)" ] || rm -rf "$(DESTDIR)$(DOCDIR)/html"
 rmdir "$(DESTDIR)$(DOCDIR)" 2>/dev/null || true
 endef
 
-# Made anew as a whole, so that no page is left of a function that is gone.
+# Made anew as a whole, so that no page is left of a function that is gone. A folder without this page is somebody else's.
+HTML_OURS := xmpp__close_8h.html
 define MAKE_HTML
+@[ ! -e "$(HTML)" ] || [ -e "$(HTML)/$(HTML_OURS)" ] || { echo "$(HTML) is not this reference, so it stays." >&2; exit 1; }
 rm -rf "$(HTML)"
 mkdir -p "$(HTML)"
-XMPP_CLOSE_VERSION=$(VERSION) XMPP_CLOSE_HTML="$(HTML)" doxygen packaging/Doxyfile
+XMPP_CLOSE_VERSION=$(VERSION) XMPP_CLOSE_HTML="$(HTML)" doxygen packaging/Doxyfile || { rm -rf "$(HTML)"; exit 1; }
 endef
 
 html:

@@ -276,24 +276,26 @@ fn our_last_stanza_arrives_although_the_peer_goes_on_talking() {
 /// 13: an early half-close made the peer drop what it still had to send.
 #[test]
 fn no_end_of_output_is_seen_before_the_peers_tag() {
-    // Like Prosody: looks for EOF between writes, and drops the rest when it sees it.
-    fn drops_on_fin(mut peer: peer::Peer) {
+    // Like Prosody: looks for EOF between writes, halfway for so long, and drops the rest when it sees it.
+    fn drops_on_fin(mut peer: peer::Peer, halfway: Duration) {
         peer.read_tag();
-        peer.tcp.set_nonblocking(true).unwrap();
-        for _ in 0..500 {
+        peer.tcp.set_read_timeout(Some(halfway)).unwrap();
+        for count in 0..500 {
+            peer.tcp.set_nonblocking(count != 250).unwrap();
             match peer.tcp.read(&mut [0; 64]) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Ok(0) => return,
                 other => panic!("{other:?}"),
             }
             peer.send("<message/>");
         }
         peer.tcp.set_nonblocking(false).unwrap();
+        peer.tcp.set_read_timeout(Some(PATIENCE)).unwrap();
         peer.send(TAG).expect_eof();
     }
-    let (report, late) = close(&patient(), drops_on_fin);
+    let (report, late) = close(&patient(), |peer| drops_on_fin(peer, Duration::from_millis(20)));
     assert_eq!((report.outcome, late.len()), (Outcome::Clean, 500));
-    let (report, late) = close(&patient().half_close(true), drops_on_fin);
+    let (report, late) = close(&patient().half_close(true), |peer| drops_on_fin(peer, PATIENCE));
     assert!(late.len() < 500 && report.outcome == Outcome::PeerEof, "half_close is off by default for a reason");
 }
 

@@ -77,6 +77,26 @@ fn the_manual_says_what_the_header_says() {
 
 /// Doxygen's warnings are errors: `packaging/Doxyfile`.
 #[test]
+fn a_folder_that_is_not_the_html_reference_stays() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("not-the-reference");
+    let page = folder.join("html/page.html");
+    fs::create_dir_all(page.parent().unwrap()).unwrap();
+    fs::write(&page, "somebody else's").unwrap();
+    let docdir = format!("DOCDIR={}", folder.display());
+    let nowhere = format!("PREFIX={}/nowhere", folder.display());
+    let make = |goal| {
+        let arguments = ["--no-print-directory", goal, &docdir, &nowhere];
+        Command::new("make").current_dir(env!("CARGO_MANIFEST_DIR")).args(arguments).output().unwrap()
+    };
+    let refused = make("install-html");
+    assert!(!refused.status.success(), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("is not this reference, so it stays"), "{refused:?}");
+    let removed = make("uninstall");
+    assert!(removed.status.success(), "{removed:?}");
+    assert!(page.exists());
+}
+
+#[test]
 fn each_function_and_each_type_is_in_the_html_reference() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("html-reference");
     let _ = fs::remove_dir_all(&folder);
