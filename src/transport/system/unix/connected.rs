@@ -2,6 +2,8 @@
 
 use std::{io, os::fd::BorrowedFd};
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use socket2::Domain;
 use socket2::{SockRef, Type};
 
 use super::codes;
@@ -17,7 +19,7 @@ pub(crate) fn check_connected(fd: BorrowedFd<'_>) -> io::Result<()> {
         Ok(true) => return Ok(()),
         Ok(false) => return not_connected(),
         Err(error) if matches!(error.raw_os_error(), Some(codes::EBADF | codes::ENOTSOCK)) => return Err(error),
-        Err(_) => {} // it is not TCP
+        Err(_) => {} // it is not TCP, or nobody knows
     }
     let socket = SockRef::from(&fd);
     if socket.r#type()? != Type::STREAM {
@@ -28,7 +30,7 @@ pub(crate) fn check_connected(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// getpeername(2) cannot tell: its answer after a reset is its answer for a socket that was never connected. TCP_INFO can
 /// tell: only a connection has measured a round trip, or moved a byte. And unlike a read, it leaves the error of the reset in
-/// the socket.
+/// the socket. qemu-user, in which containers for other processors run, gives no more than the state.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn tcp_was_connected(fd: BorrowedFd<'_>) -> io::Result<bool> {
     // Places in `struct tcp_info`, by words: the state in the first byte, tcpi_rtt, tcpi_bytes_acked and _received.
@@ -36,10 +38,15 @@ fn tcp_was_connected(fd: BorrowedFd<'_>) -> io::Result<bool> {
     const SYN_SENT: u8 = 2;
     const CLOSE: u8 = 7;
     const LISTEN: u8 = 10;
-    let info = option(fd, libc::IPPROTO_TCP, libc::TCP_INFO, [0_u32; 34])?;
+    /// What the system does not store.
+    const UNKNOWN: u32 = u32::MAX;
+    let info = option(fd, libc::IPPROTO_TCP, libc::TCP_INFO, [UNKNOWN; 34])?;
+    if info[TRACES[0]] == UNKNOWN {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     Ok(match info[0].to_ne_bytes()[0] {
         SYN_SENT | LISTEN => false,
-        CLOSE => TRACES.iter().any(|word| info[*word] != 0),
+        CLOSE => TRACES.iter().any(|word| ![0, UNKNOWN].contains(&info[*word])),
         _ => true,
     })
 }
@@ -53,8 +60,10 @@ fn tcp_was_connected(fd: BorrowedFd<'_>) -> io::Result<bool> {
 
 /// Whether a socket whose peer has no name had a peer before.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn had_a_peer(_: &SockRef<'_>) -> bool {
-    false // a Unix socket keeps the name of its peer
+fn had_a_peer(socket: &SockRef<'_>) -> bool {
+    // A Unix socket keeps the name of its peer. Of TCP, only a socket that listens is known here; of any other, the close finds out.
+    let is_tcp = matches!(socket.domain(), Ok(Domain::IPV4 | Domain::IPV6));
+    is_tcp && !socket.is_listener().unwrap_or(false)
 }
 
 /// On the BSDs MSG_PEEK leaves the error of a reset in the socket, and tells an end from no connection at all.
