@@ -44,7 +44,7 @@ endef
 # What a program must link that takes the static library.
 NATIVE := --print native-static-libs="$(BUILD)/native-static-libs.rustc"
 
-NEEDS_RUST = echo "The C library is built with Rust $(MSRV) or newer, and there is no $(firstword $(CARGO))." >&2; exit 1
+NEEDS_RUST = echo "The C library is built with Rust $$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer, and there is no $(firstword $(CARGO))." >&2; exit 1
 
 # Other programs may be linking with the libraries just now, so each is replaced in one step, and only if it differs.
 all:

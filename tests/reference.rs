@@ -75,7 +75,6 @@ fn the_manual_says_what_the_header_says() {
     }
 }
 
-/// Doxygen's warnings are errors: `packaging/Doxyfile`.
 #[test]
 fn a_folder_that_is_not_the_html_reference_stays() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("not-the-reference");
@@ -86,7 +85,7 @@ fn a_folder_that_is_not_the_html_reference_stays() {
     let nowhere = format!("PREFIX={}/nowhere", folder.display());
     let make = |goal| {
         let arguments = ["--no-print-directory", goal, &docdir, &nowhere];
-        Command::new("make").current_dir(env!("CARGO_MANIFEST_DIR")).args(arguments).output().unwrap()
+        Command::new("make").current_dir(clib::root()).args(arguments).output().unwrap()
     };
     let refused = make("install-html");
     assert!(!refused.status.success(), "{refused:?}");
@@ -96,6 +95,7 @@ fn a_folder_that_is_not_the_html_reference_stays() {
     assert!(page.exists());
 }
 
+/// Doxygen's warnings are errors: `packaging/Doxyfile`.
 #[test]
 fn each_function_and_each_type_is_in_the_html_reference() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("html-reference");

@@ -2,8 +2,6 @@
 
 use std::{io, os::fd::BorrowedFd};
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use socket2::Domain;
 use socket2::{SockRef, Type};
 
 use super::codes;
@@ -62,7 +60,7 @@ fn tcp_was_connected(fd: BorrowedFd<'_>) -> io::Result<bool> {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn had_a_peer(socket: &SockRef<'_>) -> bool {
     // A Unix socket keeps the name of its peer. Of TCP, only a socket that listens is known here; of any other, the close finds out.
-    let is_tcp = matches!(socket.domain(), Ok(Domain::IPV4 | Domain::IPV6));
+    let is_tcp = matches!(socket.domain(), Ok(socket2::Domain::IPV4 | socket2::Domain::IPV6));
     is_tcp && !socket.is_listener().unwrap_or(false)
 }
 
